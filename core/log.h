@@ -1,0 +1,44 @@
+#pragma once
+#include <fmt/format.h>
+
+#include <string>
+#include <string_view>
+
+namespace bough::log {
+
+enum class Level { debug, info, warn, error, critical, off };
+
+struct Options {
+  std::string file;        ///< also append to this file; "" = none
+  Level level = Level::info;
+  bool quiet = false;      ///< nothing on stderr (the file still gets everything)
+  std::string time_zone;   ///< TZ for time stamps; "" = the machine's
+};
+
+/// Sets where lines go. Without it: info and above to stderr.
+void configure(const Options& options);
+
+/// Opens (appends to) the file that lines tagged [valid] go to as well (Marian's valid-log).
+void set_validation_file(const std::string& path);
+
+/// One event, one line: `[YYYY-MM-DD HH:MM:SS] message`, Marian's format. Thread-safe.
+void write(Level level, std::string_view message);
+
+template <class... Args>
+void info(fmt::format_string<Args...> f, Args&&... args) {
+  write(Level::info, fmt::format(f, std::forward<Args>(args)...));
+}
+template <class... Args>
+void warn(fmt::format_string<Args...> f, Args&&... args) {
+  write(Level::warn, fmt::format(f, std::forward<Args>(args)...));
+}
+template <class... Args>
+void debug(fmt::format_string<Args...> f, Args&&... args) {
+  write(Level::debug, fmt::format(f, std::forward<Args>(args)...));
+}
+template <class... Args>
+void error(fmt::format_string<Args...> f, Args&&... args) {
+  write(Level::error, fmt::format(f, std::forward<Args>(args)...));
+}
+
+}  // namespace bough::log

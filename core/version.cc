@@ -1,0 +1,7 @@
+#include "core/version.h"
+
+namespace bough {
+
+std::string_view version() { return BOUGH_VERSION; }
+
+}  // namespace bough
