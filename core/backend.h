@@ -1,0 +1,84 @@
+#pragma once
+#include <map>
+#include <memory>
+#include <string_view>
+
+#include "core/allocator.h"
+#include "core/kernel_types.h"
+
+namespace bough {
+
+/// A device: memory, and one implementation of every line of core/kernels.def.
+/// Public kernel calls go through enter(), the one hook for call counts and debugging;
+/// backends override the `_impl` functions only. One thread at a time may use a backend.
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual std::string_view name() const = 0;
+
+  /// The type of activations and weights here.
+  virtual DType compute_dtype() const = 0;
+  /// True where tensors have no memory and kernels do nothing (the null backend).
+  virtual bool is_null() const { return false; }
+
+  /// Memory from the activation arena; its content is undefined.
+  Tensor allocate(Shape shape, DType dtype);
+  Tensor allocate(Shape shape) { return allocate(shape, compute_dtype()); }
+  /// Memory that lives as long as the Tensor and lies outside the arena: parameters, optimizer state.
+  virtual Tensor allocate_persistent(Shape shape, DType dtype) = 0;
+
+  /// Copies the whole tensor from or to host memory of the same type.
+  virtual void upload(Out destination, const void* source) = 0;
+  virtual void download(void* destination, In source) = 0;
+  /// Waits until everything started so far is done.
+  virtual void synchronize() {}
+
+  const Allocator& allocator() const { return *allocator_; }
+  Allocator& allocator() { return *allocator_; }
+
+  /// Floating-point operations of every gemm and attention call so far (a multiply-add is two).
+  double flops = 0;
+  std::map<std::string_view, int64_t> calls;  ///< kernel name -> number of calls
+
+#define KERNEL(name, params)                           \
+  template <class... Args>                             \
+  void name(Args&&... args) {                          \
+    enter(#name);                                      \
+    name##_impl(std::forward<Args>(args)...);          \
+  }
+#include "core/kernels.def"
+#undef KERNEL
+
+ protected:
+  /// The arena's memory at `offset`, `bytes` long; null on the null backend. Throws Error when the
+  /// device has no more.
+  virtual std::byte* arena_memory(size_t offset, size_t bytes) = 0;
+
+  void enter(std::string_view kernel) { ++calls[kernel]; }
+
+#define KERNEL(name, params) virtual void name##_impl params = 0;
+#include "core/kernels.def"
+#undef KERNEL
+
+ private:
+  std::shared_ptr<Allocator> allocator_ = std::make_shared<Allocator>();
+};
+
+/// The names in core/kernels.def, for completeness tests.
+inline constexpr std::string_view kernel_names[] = {
+#define KERNEL(name, params) #name,
+#include "core/kernels.def"
+#undef KERNEL
+};
+
+/// Includes the override declarations a backend class needs.
+#define BOUGH_KERNEL_OVERRIDE(name, params) void name##_impl params override;
+
+/// The CPU: f32, or f64 for tests. `threads` fixes the work split, and with it the bits of a result.
+std::unique_ptr<Backend> make_cpu_backend(int threads, DType compute_dtype = DType::f32);
+
+/// Shapes only: the same tape runs on it and leaves behind the peak of memory and the FLOPs.
+/// `compute_dtype` is the type whose sizes are to be planned.
+std::unique_ptr<Backend> make_null_backend(DType compute_dtype = DType::f32);
+
+}  // namespace bough

@@ -1,0 +1,81 @@
+#pragma once
+#include "core/step_state.h"
+#include "core/tensor.h"
+
+// The structs that the signatures of core/kernels.def use. Letters: T rows (tokens), C model width,
+// F inner width, V vocabulary, H heads, D head width, S sentences (docs/notation.md).
+
+namespace bough {
+
+enum class Activation : uint8_t { relu, gelu, swish };
+
+/// C = op(A) op(B) (+ bias over the columns), op = transpose where the flag says so.
+struct Gemm {
+  bool transpose_a = false, transpose_b = false;
+  Tensor bias;  ///< (N), added to every row; only with GradMode::write
+};
+
+/// The packed sentences of one side of a batch.
+struct Packing {
+  Tensor offsets;    ///< (S+1) i32: first row of every sentence, then the number of rows in use
+  Tensor segments;   ///< (T) i32: the sentence of every row; -1 in the tail
+  Tensor positions;  ///< (T) i32: the row's place in its sentence
+  Tensor first_row;  ///< (1) i32: number of row 0 within the whole update
+  int64_t sentences = 0, tokens = 0;  ///< S, T
+  int64_t longest = 0;                ///< rows of the longest sentence
+  double square_sum = 0;              ///< sum of squared sentence lengths, for FLOP counts
+};
+
+/// softmax(q k^T / sqrt(D)) v per head, each query row attending to the keys of its own sentence.
+struct Attention {
+  Packing queries, keys;  ///< the same S; equal for self-attention
+  Tensor bins;            ///< (B, 4) i32 {first query, queries, first key, keys}: whole sentences, B tiles
+  int64_t heads = 1;
+  bool is_causal = false;  ///< a query at position p sees keys at positions <= p
+  Dropout dropout;         ///< of attention weights: column = key position, head = head number
+  double pair_count = 0;   ///< query-key pairs inside sentences, for FLOP counts
+};
+
+/// sum = residual x [+ second] + branch_scale dropout(branch + bias);  y = LN(sum) gamma + beta.
+struct ResidualNorm {
+  Scale residual_scale, branch_scale;
+  Dropout dropout;
+  double epsilon = 1e-6;
+};
+/// All (T, C) but bias, gamma, beta (C). An empty tensor is left out of the equation;
+/// gamma and beta are both there (normalise) or both empty (no norm: y is not produced).
+struct ResidualInputs {
+  Tensor x, second, branch, bias, gamma, beta;
+};
+/// y (T, C) with `norm`; sum (T, C) where wanted (pre-norm needs it, post-norm does not);
+/// mean and rstd (T) of sum, kept for the backward pass, with norm only.
+struct ResidualOutputs {
+  Tensor y, sum, mean, rstd;
+};
+struct ResidualGrads {
+  Grad x, second, branch, bias, gamma, beta, residual_scale, branch_scale;
+};
+
+/// What one optimizer step reads and writes: flat f32 arenas of N elements (absent where empty).
+struct OptimizerArenas {
+  Tensor parameters, first_moment, second_moment, average;
+  Tensor denominators;  ///< (2) f64: Adam's running bias corrections; only applied updates change them
+  Tensor compute_copy;  ///< bf16 parameters where computation is in bf16
+};
+enum class OptimizerKind : uint8_t { adam, adagrad, sgd };
+struct OptimizerConstants {
+  OptimizerKind kind = OptimizerKind::adam;
+  double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
+  double weight_decay = 0;  ///< decoupled (Loshchilov 2019)
+};
+/// Elements of the (8) f64 tensor that gradient_statistics writes.
+namespace gradient_stat {
+enum Index : int64_t {
+  norm,        ///< of gradient / tokens, before clipping
+  multiplier,  ///< what the optimizer multiplies gradient sums by: clipping and 1 / tokens
+  is_finite,   ///< 1, or 0: the update is to be skipped
+  count = 8
+};
+}
+
+}  // namespace bough
