@@ -37,6 +37,13 @@ class Gradient {
 };
 
 class Tape;
+class Var;
+
+/// outputs = body(inputs), keeping only inputs and outputs: the backward pass runs `body` again
+/// (Chen et al. 2016). Same bits as without, dropout included. `body` must use the tape of the inputs
+/// that it is given, and its captured variables must outlive the backward pass.
+std::vector<Var> checkpoint(const std::vector<Var>& inputs,
+                            std::function<std::vector<Var>(const std::vector<Var>&)> body);
 
 /// A value in the computation. Cheap to copy; the value's memory lives while a Var or a closure of the
 /// tape holds it.
@@ -53,6 +60,8 @@ class Var {
 
  private:
   friend class Tape;
+  friend std::vector<Var> checkpoint(const std::vector<Var>&,
+                                     std::function<std::vector<Var>(const std::vector<Var>&)>);
   Var(Tape* tape, Tensor value, std::shared_ptr<GradSlot> slot)
       : tape_(tape), value_(std::move(value)), slot_(std::move(slot)) {}
   Tape* tape_ = nullptr;
@@ -87,9 +96,6 @@ class Tape {
   void backward();
 
  private:
-  friend std::vector<Var> checkpoint(
-      const std::vector<Var>& inputs,
-      std::function<std::vector<Var>(const std::vector<Var>&)> body);
   struct Record {
     std::vector<std::shared_ptr<GradSlot>> outputs;
     std::function<void()> pullback;
@@ -97,11 +103,5 @@ class Tape {
   std::vector<Record> records_;
   bool is_recording_;
 };
-
-/// outputs = body(inputs), keeping only inputs and outputs: the backward pass runs `body` again
-/// (Chen et al. 2016). Same bits as without, dropout included. `body` must use the tape of the inputs
-/// that it is given, and its captured variables must outlive the backward pass.
-std::vector<Var> checkpoint(const std::vector<Var>& inputs,
-                            std::function<std::vector<Var>(const std::vector<Var>&)> body);
 
 }  // namespace bough

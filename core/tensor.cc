@@ -14,7 +14,7 @@ std::string name_of(DType t) {
 
 std::string to_string(const Shape& shape) {
   std::string text = "(";
-  for (size_t i = 0; i < shape.rank(); ++i) text += fmt::format(i ? ", {}" : "{}", shape[i]);
+  for (size_t i = 0; i < shape.rank(); ++i) text += (i ? ", " : "") + std::to_string(shape[i]);
   return text + ")";
 }
 
