@@ -1,0 +1,181 @@
+#include "core/parameters.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/random.h"
+
+namespace bough {
+namespace {
+
+constexpr int64_t alignment = 64;  // elements: 256 bytes of f32
+
+int64_t round_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
+
+uint64_t hash_name(const std::string& name) {
+  uint64_t hash = 0xcbf29ce484222325u;  // FNV-1a
+  for (unsigned char c : name) hash = (hash ^ c) * 0x100000001b3u;
+  return hash;
+}
+
+/// Copies (rows, cols) to its transpose; blocked so that big matrices stay in cache.
+void transpose(const float* in, int64_t rows, int64_t cols, float* out) {
+  constexpr int64_t block = 32;
+  for (int64_t r0 = 0; r0 < rows; r0 += block)
+    for (int64_t c0 = 0; c0 < cols; c0 += block)
+      for (int64_t r = r0; r < std::min(r0 + block, rows); ++r)
+        for (int64_t c = c0; c < std::min(c0 + block, cols); ++c) out[c * rows + r] = in[r * cols + c];
+}
+
+}  // namespace
+
+Init glorot_uniform(int64_t fan_in, int64_t fan_out, double gain) {
+  return uniform(gain * std::sqrt(6.0 / double(fan_in + fan_out)));
+}
+
+Parameter& ParameterSet::declare(std::vector<ParameterPart> parts, int64_t row_multiple) {
+  Declared d;
+  d.cols = parts.front().cols;
+  for (const auto& part : parts) d.rows += part.rows;
+  d.rows = round_up(d.rows, row_multiple);
+  d.parts = std::move(parts);
+  d.parameter.slot = std::make_shared<GradSlot>();
+  declared_.push_back(std::move(d));
+  return declared_.back().parameter;
+}
+
+void ParameterSet::allocate() {
+  for (auto d = declared_.rbegin(); d != declared_.rend(); ++d) {
+    d->first = elements_;
+    elements_ += round_up(d->rows * d->cols, alignment);
+  }
+  const DType type = backend_.compute_dtype() == DType::f64 ? DType::f64 : DType::f32;
+  values_ = backend_.allocate_persistent({elements_}, type);
+  gradients_ = backend_.allocate_persistent({elements_}, type);
+  backend_.fill(gradients_, 0.0);  // the gaps between parameters stay zero for ever
+  if (backend_.compute_dtype() == DType::bf16)
+    compute_ = backend_.allocate_persistent({elements_}, DType::bf16);
+
+  for (Declared& d : declared_) {
+    const Shape shape = d.rows == 1 ? Shape{d.cols} : Shape{d.rows, d.cols};
+    d.parameter.value = (compute_ ? compute_ : values_).view(d.first, shape);
+    d.parameter.slot->tensor = gradients_.view(d.first, shape);
+    d.parameter.slot->shape = shape;
+    d.parameter.slot->dtype = type;
+    int64_t first = d.first;
+    for (ParameterPart part : d.parts) {
+      part.first = first;
+      first += part.size();
+      parts_.push_back(std::move(part));
+    }
+  }
+  std::sort(parts_.begin(), parts_.end(), [](auto& a, auto& b) { return a.name < b.name; });
+}
+
+void ParameterSet::initialize(uint64_t seed) {
+  if (backend_.is_null()) return;
+  std::vector<float> arena(size_t(elements_), 0.0f);
+  for (const ParameterPart& part : parts_) {
+    float* out = arena.data() + part.first;
+    if (part.init.kind == Init::Kind::constant) {
+      std::fill_n(out, part.size(), float(part.init.value));
+      continue;
+    }
+    RandomStream random(seed, hash_name(part.name));
+    for (int64_t i = 0; i < part.size(); ++i)
+      out[i] = float((2 * random.uniform() - 1) * part.init.value);
+  }
+  upload(values_, arena);
+  values_changed();
+}
+
+void ParameterSet::begin_update() {
+  for (Declared& d : declared_) d.parameter.slot->written = false;
+}
+
+void ParameterSet::finish_update() {
+  for (Declared& d : declared_) {
+    if (d.parameter.slot->written) continue;
+    backend_.fill(d.parameter.slot->tensor, 0.0);
+    d.parameter.slot->written = true;
+  }
+}
+
+int64_t ParameterSet::trained_elements() const {
+  int64_t n = 0;
+  for (const auto& part : parts_) n += part.size();
+  return n;
+}
+
+int64_t ParameterSet::file_elements() const {
+  int64_t n = 0;
+  for (const auto& part : parts_) n += round_up(part.size(), alignment);
+  return n;
+}
+
+std::vector<float> ParameterSet::to_file_order(In arena) const {
+  const std::vector<float> host = download(arena);
+  std::vector<float> flat(size_t(file_elements()), 0.0f);
+  float* out = flat.data();
+  for (const auto& part : parts_) {
+    extract(host, part, out);
+    out += round_up(part.size(), alignment);
+  }
+  return flat;
+}
+
+void ParameterSet::from_file_order(std::span<const float> flat, Out arena) const {
+  check(int64_t(flat.size()) == file_elements(),
+        "optimizer state: {} elements, but the model has {}; it belongs to another model", flat.size(),
+        file_elements());
+  std::vector<float> host(size_t(elements_), 0.0f);
+  const float* in = flat.data();
+  for (const auto& part : parts_) {
+    insert(host, part, in);
+    in += round_up(part.size(), alignment);
+  }
+  upload(arena, host);
+}
+
+void ParameterSet::extract(std::span<const float> arena, const ParameterPart& part, float* out) const {
+  const float* in = arena.data() + part.first;
+  if (part.is_transposed)
+    transpose(in, part.rows, part.cols, out);
+  else
+    std::copy_n(in, part.size(), out);
+}
+
+void ParameterSet::insert(std::span<float> arena, const ParameterPart& part, const float* in) const {
+  float* out = arena.data() + part.first;
+  if (part.is_transposed)
+    transpose(in, part.cols, part.rows, out);
+  else
+    std::copy_n(in, part.size(), out);
+}
+
+std::vector<float> ParameterSet::download(In arena) const {
+  std::vector<float> host(size_t(arena.size()));
+  if (arena.dtype() == DType::f32) {
+    backend_.download(host.data(), arena);
+    return host;
+  }
+  std::vector<double> wide(host.size());
+  backend_.download(wide.data(), arena);
+  for (size_t i = 0; i < host.size(); ++i) host[i] = float(wide[i]);
+  return host;
+}
+
+void ParameterSet::upload(Out arena, std::span<const float> values) const {
+  if (arena.dtype() == DType::f32) {
+    backend_.upload(arena, values.data());
+    return;
+  }
+  const std::vector<double> wide(values.begin(), values.end());
+  backend_.upload(arena, wide.data());
+}
+
+void ParameterSet::values_changed() {
+  if (compute_) backend_.cast(compute_, values_);
+}
+
+}  // namespace bough

@@ -1,0 +1,101 @@
+#pragma once
+#include <deque>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/tape.h"
+
+namespace bough {
+
+/// How the elements of a parameter begin: uniform in [-limit, limit], or constant.
+struct Init {
+  enum class Kind : uint8_t { uniform, constant };
+  Kind kind = Kind::constant;
+  double value = 0;  ///< the limit, or the constant
+};
+/// Glorot 2010: limit = gain * sqrt(6 / (fan_in + fan_out)).
+Init glorot_uniform(int64_t fan_in, int64_t fan_out, double gain = 1);
+inline Init uniform(double limit) { return {Init::Kind::uniform, limit}; }
+inline Init constant(double value) { return {Init::Kind::constant, value}; }
+
+/// One array of the model file and where it lies: the unit of names, initialisation and logs.
+/// In memory it is (rows, cols) = (out, in) for matrices; the file holds Marian's (in, out).
+struct ParameterPart {
+  std::string name;         ///< Marian's, e.g. encoder_l1_self_Wq
+  int64_t rows = 0, cols = 0;
+  bool is_transposed = false;  ///< the file holds the transpose of the memory
+  Init init;
+  int64_t first = 0;        ///< element of the arena; set by ParameterSet::allocate
+
+  int64_t size() const { return rows * cols; }
+  /// Shape in the model file.
+  Shape file_shape() const { return is_transposed ? Shape{cols, rows} : Shape{rows, cols}; }
+};
+
+/// A tensor that is trained: one or several parts, one below the other.
+struct Parameter {
+  Tensor value;                    ///< in the compute type
+  std::shared_ptr<GradSlot> slot;  ///< its gradient: a part of the gradient arena
+  Var on(Tape& tape) const { return tape.parameter(value, slot); }
+};
+
+/// All parameters of a model: declared in forward order by the layers, then laid out in flat arenas in
+/// reverse (the order in which their gradients become known). Arenas are f32 (f64 in tests).
+class ParameterSet {
+ public:
+  explicit ParameterSet(Backend& backend) : backend_(backend) {}
+  ParameterSet(const ParameterSet&) = delete;
+
+  /// Declares a tensor of stacked parts with equal cols; rows are padded to a multiple of `row_multiple`
+  /// with zeros (vocabularies). A part with rows = 1 and no other part makes a vector (cols).
+  /// The reference stays valid; its tensors exist after allocate().
+  Parameter& declare(std::vector<ParameterPart> parts, int64_t row_multiple = 1);
+
+  /// Lays out the arenas. Content: parameters undefined until initialize() or load, gradients zero.
+  void allocate();
+  /// Every part from its Init, by a stream of its own keyed by (seed, name): independent of order.
+  void initialize(uint64_t seed);
+
+  /// Forgets which gradients exist: the next backward pass writes them.
+  void begin_update();
+  /// Sets gradients that no backward pass reached to zero.
+  void finish_update();
+
+  const std::vector<ParameterPart>& parts() const { return parts_; }  ///< sorted by name
+  int64_t elements() const { return elements_; }        ///< of an arena, padding included
+  int64_t trained_elements() const;                     ///< without padding
+  const Tensor& values() const { return values_; }      ///< (elements) f32
+  const Tensor& gradients() const { return gradients_; }
+  Backend& backend() const { return backend_; }
+
+  /// Elements of the flat form that Marian's optimizer file uses: parts sorted by name, each padded to
+  /// 256 bytes of f32.
+  int64_t file_elements() const;
+  /// An arena as that flat form, and back (padding of the arena becomes 0).
+  std::vector<float> to_file_order(In arena) const;
+  void from_file_order(std::span<const float> flat, Out arena) const;
+
+  /// One part of an arena that was downloaded as f32, in the file's layout; and back into it.
+  void extract(std::span<const float> arena, const ParameterPart& part, float* out) const;
+  void insert(std::span<float> arena, const ParameterPart& part, const float* in) const;
+  std::vector<float> download(In arena) const;             ///< as f32
+  void upload(Out arena, std::span<const float> values) const;
+
+  /// Tells the backend's compute copy (bf16) that values() changed; nothing to do in f32 and f64.
+  void values_changed();
+
+ private:
+  struct Declared {
+    Parameter parameter;
+    std::vector<ParameterPart> parts;
+    int64_t rows = 0, cols = 0, first = 0;
+  };
+  Backend& backend_;
+  std::deque<Declared> declared_;
+  std::vector<ParameterPart> parts_;
+  int64_t elements_ = 0;
+  Tensor values_, gradients_, compute_;
+};
+
+}  // namespace bough
