@@ -1,0 +1,65 @@
+#pragma once
+#include <string>
+#include <vector>
+
+#include "core/ops.h"
+#include "core/parameters.h"
+#include "layers/model_options.h"
+
+namespace bough {
+
+/// The values that the residual family gives a stack of layers.
+struct ResidualScales {
+  double residual_scale = 1;  ///< a in LN(a x + F(x))
+  double init_gain = 1;       ///< b: factor of the initial V, O and FFN weights
+};
+/// DeepNorm's constants (Wang 2022, arXiv 2203.00555) where the kind asks for them, else 1:
+///   encoder  a = 0.81 (N^4 M)^(1/16),  b = 0.87 (N^4 M)^(-1/16)
+///   decoder  a = (3M)^(1/4),           b = (12M)^(-1/4)          N, M: encoder and decoder layers
+ResidualScales encoder_scales(const ModelOptions& options);
+ResidualScales decoder_scales(const ModelOptions& options);
+
+/// What travels between the sublayers of a stack. Post-norm kinds need `x` alone.
+struct ResidualStream {
+  Var x;    ///< what the next sublayer computes F of
+  Var sum;  ///< pre-ln: the residual stream that F's result is added to
+  std::vector<Var> vars() const;                             ///< those present, for checkpoint()
+  static ResidualStream from(const std::vector<Var>& vars);  ///< the reverse
+};
+
+/// The residual connections of one stack: the only place where the residual equation is written.
+///   post-ln     x' = LN(x + F(x))                       Vaswani 2017
+///   pre-ln      x' = x + F(LN(x)), LN after the stack    Xiong 2020
+///   deepnorm    x' = LN(a x + F(x))                      Wang 2022
+///   branchnorm  x' = LN(x + alpha_t F(x))                Liu 2023, arXiv 2305.02790
+class ResidualStack {
+ public:
+  /// `prefix`: "encoder" or "decoder". sublayers: names of the norms' owners in order, as in
+  /// "encoder_l1_self_Wo". first_site: number of the stack's first residual in StepState's list.
+  ResidualStack(const ModelOptions& options, ResidualScales scales, const std::string& prefix,
+                const std::vector<std::string>& sublayers, int64_t first_site,
+                ParameterSet& parameters);
+
+  int64_t sites() const { return int64_t(sublayer_count_); }
+
+  /// The stream that enters the first sublayer.
+  ResidualStream begin(const Var& embedded) const;
+  /// After sublayer i: branch = F(stream.x) without its last bias. The last one leaves in `x` what the
+  /// stack returns.
+  ResidualStream add(const ResidualStream& stream, size_t i, const Var& branch, const Parameter& bias,
+                     const Dropout& dropout, const Tensor& step_state) const;
+
+ private:
+  struct Norm {
+    Parameter *gamma, *beta;
+  };
+  ResidualNorm equation(size_t i, const Dropout& dropout, const Tensor& step_state) const;
+
+  ResidualKind kind_;
+  ResidualScales scales_;
+  size_t sublayer_count_;
+  int64_t first_site_;
+  std::vector<Norm> norms_;  // post-norm: of every sublayer; pre-norm: before each, then the top
+};
+
+}  // namespace bough

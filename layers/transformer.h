@@ -1,0 +1,126 @@
+#pragma once
+#include <memory>
+#include <vector>
+
+#include "core/ops.h"
+#include "core/parameters.h"
+#include "layers/model_options.h"
+#include "layers/residual.h"
+
+namespace bough {
+
+/// One side of a packed batch on the backend.
+struct SideRows {
+  TokenRows tokens;
+  Packing packing;
+};
+/// A packed batch on the backend: what a forward pass reads.
+struct ModelBatch {
+  SideRows source, target;
+  Tensor labels;  ///< (T target) i32; -1 in the tail
+  Tensor bins;    ///< (B, 4) i32, see Attention::bins
+  double pair_count = 0;  ///< source-target row pairs within sentences, for FLOP counts
+};
+
+/// Memory of incremental decoding, for `slots` hypotheses of at most `length` tokens.
+struct DecoderCache {
+  std::vector<Tensor> self;   ///< per layer (slots, length, 2 d): keys, then values
+  std::vector<Tensor> cross;  ///< per group of layers (T source, 2 d per layer)
+  Tensor offsets;             ///< (S+1) i32: the sentences in `cross`
+};
+/// One new token for each of R rows (hypotheses); all (R) i32 but ancestry.
+struct DecoderStep {
+  Tensor ids, steps, slots, sentences;
+  Tensor ancestry;  ///< (R, length) i32: the slot that holds the row's history at every step
+};
+
+/// An encoder-decoder Transformer (Vaswani 2017) in the residual family of layers/residual.h, with
+/// Marian's parameters and formulas: embeddings times sqrt(d) plus positions [sin | cos], a zero
+/// embedding as start symbol, linear layers y = W x + b.
+class Transformer {
+ public:
+  /// Declares all parameters in `parameters`; they exist after parameters.allocate().
+  /// `dropout` null: for inference. Dropout sites are numbered here, in order.
+  Transformer(const ModelOptions& options, const DropoutOptions* dropout, ParameterSet& parameters);
+  ~Transformer();
+
+  const ModelOptions& options() const { return options_; }
+  int64_t source_vocabulary() const { return options_.vocab_sizes.front(); }
+  int64_t target_vocabulary() const { return options_.vocab_sizes.back(); }
+
+  /// Residual sites in StepState's order: 1-based layer within its stack, for by-layer schedules.
+  const std::vector<int>& residual_site_layers() const { return site_layers_; }
+
+  /// StepState words on the backend; read by every forward pass (alpha_t in decoding too).
+  void set_step_state(Tensor words) { step_state_ = std::move(words); }
+  /// Keep layer inputs only and run layers again in the backward pass.
+  void set_recompute(bool on) { recompute_ = on; }
+
+  /// Returns (T source, d).
+  Var encode(Tape& tape, const SideRows& source, In bins);
+  /// Logits of every target row, (T target, V padded); teacher-forced.
+  Var decode(const Var& memory, const ModelBatch& batch);
+
+  /// Keys and values of the encoder's result for all layers, and room for self-attention.
+  DecoderCache start_decoding(const Var& memory, const Packing& source, int64_t slots, int64_t length);
+  /// Logits (R, V padded) of the next token.
+  Tensor step(Tape& tape, DecoderCache& cache, const DecoderStep& rows);
+
+ private:
+  struct Linear {
+    Parameter *weight = nullptr, *bias = nullptr;
+  };
+  struct EncoderLayer {
+    Linear qkv, self_out, ffn1, ffn2;
+    uint32_t attention_site, self_site, activation_site, ffn_site;
+  };
+  struct DecoderLayer : EncoderLayer {
+    Linear query, cross_out;
+    uint32_t cross_attention_site, cross_site;
+    size_t group, place;  // of this layer's cross keys and values
+  };
+  void declare_embeddings(ParameterSet& parameters);
+  void declare_encoder(ParameterSet& parameters);
+  void declare_decoder(ParameterSet& parameters);
+  void declare_cross_groups(ParameterSet& parameters);
+  EncoderLayer declare_self_and_ffn(ParameterSet& parameters, const std::string& prefix, int layer,
+                                    int64_t ffn_dim, double gain);
+  Linear declare_linear(ParameterSet& parameters, const std::string& prefix,
+                        const std::vector<std::string>& suffixes, int64_t in, int64_t out,
+                        const std::vector<double>& gains);
+  double depth_gain(int layer) const;
+
+  Var apply(const Linear& linear, const Var& x) const;
+  Var matrix_only(const Linear& linear, const Var& x) const;
+  Dropout dropout(double probability, uint32_t site, const Tensor& first_row) const;
+  Tensor position_rows(Backend& backend, int64_t longest);
+  Var embed(Tape& tape, const SideRows& side, bool is_source);
+  ResidualStream encoder_layer(size_t i, ResidualStream stream, const Packing& rows, In bins);
+  ResidualStream decoder_layer(size_t i, ResidualStream stream, const Var& cross,
+                               const ModelBatch& batch);
+  Var feed_forward(const EncoderLayer& layer, const Var& x, const Tensor& first_row) const;
+  Var cross_keys_values(size_t group, const Var& memory) const;
+  Var logits(const Var& x) const;
+
+  const ModelOptions options_;
+  const DropoutOptions dropout_;
+  bool recompute_ = false;
+  Tensor step_state_;
+  Parameter *source_embedding_ = nullptr, *target_embedding_ = nullptr, *output_ = nullptr,
+            *output_bias_ = nullptr, *learned_positions_ = nullptr;
+  std::vector<EncoderLayer> encoder_;
+  std::vector<DecoderLayer> decoder_;
+  std::vector<Linear> cross_groups_;
+  std::vector<size_t> group_sizes_;
+  std::unique_ptr<ResidualStack> encoder_residual_, decoder_residual_;
+  std::vector<int> site_layers_;
+  uint32_t next_site_ = 0;
+  uint32_t source_word_site_, source_site_, target_word_site_, target_site_;
+  Tensor sinusoids_;  // (L, d), grown when a longer sentence comes
+};
+
+/// PE[p, j] = sin(p w_j) for j < d/2, cos(p w_(j - d/2)) after, w_j = 10000^(-j / (d/2 - 1)): Marian's
+/// layout. Row-major (length, d).
+std::vector<double> sinusoidal_positions(int64_t length, int64_t d);
+
+}  // namespace bough
