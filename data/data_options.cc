@@ -1,0 +1,88 @@
+#include "data/data_options.h"
+
+#include "core/error.h"
+
+namespace bough {
+namespace {
+
+const EnumNames<ShuffleKind> shuffle_names = {
+    {"data", ShuffleKind::data}, {"batches", ShuffleKind::batches}, {"none", ShuffleKind::none}};
+const EnumNames<SortKind> sort_names = {
+    {"none", SortKind::none}, {"src", SortKind::source}, {"trg", SortKind::target}};
+
+}  // namespace
+
+void VocabularyOptions::settings(Settings& v) {
+  v(paths, {"vocabs", 'v'},
+    "one vocabulary per stream, the target's last: .spm (SentencePiece), .yml, .yaml or .json "
+    "(token: id), or text with one token a line",
+    Path{});
+  v(no_spm_encode, "no-spm-encode", "the text is already in SentencePiece pieces");
+  v(data_threads, "data-threads", "threads that encode text", Range<int>{1, 1024});
+}
+
+void CorpusOptions::length_settings(Settings& v) {
+  v(max_length, "max-length",
+    "longest sentence in tokens, end of sentence included. Training drops longer pairs (and counts "
+    "them in the log), translation and scoring cut them with a warning",
+    Range<int>{1, 1 << 24});
+  v(max_length_crop, "max-length-crop", "cut longer sentences, in training too");
+}
+
+void CorpusOptions::settings(Settings& v) {
+  v(train_sets, {"train-sets", 't'},
+    "parallel files, source first; .gz is fine; with tsv one file, or stdin", Path{});
+  length_settings(v);
+  v(shuffle, "shuffle",
+    "data: the sentences, anew each epoch; batches: only the order of batches; none: corpus order",
+    shuffle_names);
+  v(shuffle_in_ram, "shuffle-in-ram",
+    "keep the encoded corpus in memory instead of in a file under tempdir");
+  v(tempdir, {"tempdir", 'T'}, "where the encoded corpus is cached", Path{});
+  v(tsv, "tsv", "the corpus is one file with tab-separated fields, source first");
+  v(tsv_fields, "tsv-fields", "number of fields; 0 = as many as vocabularies", Range<int>{0, 64});
+}
+
+void CorpusOptions::vocabulary_settings(Settings& v) {
+  v(dim_vocabs, "dim-vocabs",
+    "use this many entries of each vocabulary, 0 = all; also the size of SentencePiece vocabularies "
+    "trained because their file is missing (0 = 32000)",
+    Range<int>{0, 1 << 30});
+  v(sentencepiece_options, "sentencepiece-options",
+    "passed to SentencePiece's trainer as they stand, e.g. '--character_coverage=1.0'");
+  v(sentencepiece_alphas, "sentencepiece-alphas",
+    "subword regularisation, one alpha per stream; empty or 0 = the best segmentation always",
+    Range<double>{0});
+  v(sentencepiece_max_lines, "sentencepiece-max-lines",
+    "train SentencePiece on a sample of at most this many lines", Range<int64_t>{1});
+}
+
+void CorpusOptions::validate() const {
+  const bool reads_stdin = train_sets.size() == 1 && (train_sets[0] == "stdin" || train_sets[0] == "-");
+  check(!reads_stdin || tsv, "train-sets is stdin, must come with tsv: both sides arrive as fields of a line");
+  check(!tsv || train_sets.size() == 1, "train-sets has {} files, must have 1 with tsv", train_sets.size());
+}
+
+void BatchOptions::settings(Settings& v) {
+  v(mini_batch, "mini-batch",
+    "sentences of a batch; in training, of an update. Without effect on it beside mini-batch-words "
+    "or mini-batch-fit",
+    Range<int>{1, 1 << 24});
+  v(mini_batch_words, "mini-batch-words",
+    "tokens of a batch: at most this many on each side; nothing is padded. 0 = count sentences",
+    Range<int>{0});
+  v(maxi_batch, "maxi-batch", "sort within this many batches", Range<int>{1, 1 << 24});
+  v(maxi_batch_sort, "maxi-batch-sort",
+    "sort by length before cutting batches: none, src or trg. Packed batches need no sorting to train",
+    sort_names);
+}
+
+void BatchOptions::training_settings(Settings& v) {
+  v(mini_batch_fit, "mini-batch-fit",
+    "take the largest token budget whose activations fit into the workspace, instead of mini-batch "
+    "sentences");
+  v(mini_batch_warmup, "mini-batch-warmup", "the batch grows linearly to full size over this period",
+    updates_or_labels);
+}
+
+}  // namespace bough

@@ -1,0 +1,57 @@
+#pragma once
+#include <string>
+#include <vector>
+
+#include "core/schedule_unit.h"
+#include "core/settings.h"
+
+namespace bough {
+
+enum class ShuffleKind { data, batches, none };
+enum class SortKind { none, source, target };
+
+/// Vocabularies and how lines become token ids; every program needs them.
+struct VocabularyOptions {
+  std::vector<std::string> paths;  ///< one per stream, the target's last
+  bool no_spm_encode = false;
+  int data_threads = 8;
+
+  void settings(Settings& v);
+};
+
+/// Where parallel text comes from and which of it is used.
+struct CorpusOptions {
+  std::vector<std::string> train_sets;
+  bool tsv = false;
+  int tsv_fields = 0;              ///< 0 = as many as there are vocabularies
+  int max_length = 50;             ///< tokens, end of sentence included
+  bool max_length_crop = false;
+  ShuffleKind shuffle = ShuffleKind::data;
+  bool shuffle_in_ram = false;
+  std::string tempdir = "/tmp";
+
+  std::vector<int> dim_vocabs = {0, 0};  ///< entries used per vocabulary; 0 = all
+  std::string sentencepiece_options;
+  std::vector<double> sentencepiece_alphas;
+  int64_t sentencepiece_max_lines = 2'000'000;
+
+  void length_settings(Settings& v);      ///< max-length, max-length-crop: all programs
+  void settings(Settings& v);             ///< train-sets, tsv, …: training
+  void vocabulary_settings(Settings& v);  ///< how missing vocabularies are made: training
+  void validate() const;
+};
+
+/// How sentences are put together into batches.
+struct BatchOptions {
+  int mini_batch = 64;             ///< sentences of an update
+  int mini_batch_words = 0;        ///< N: at most N tokens on each side per update; 0 = off
+  bool mini_batch_fit = false;     ///< the largest token budget that fits into memory
+  SchedulePeriod mini_batch_warmup;
+  int maxi_batch = 100;
+  SortKind maxi_batch_sort = SortKind::none;
+
+  void settings(Settings& v);           ///< mini-batch, mini-batch-words, maxi-batch(-sort): all programs
+  void training_settings(Settings& v);  ///< the rest
+};
+
+}  // namespace bough

@@ -1,0 +1,179 @@
+#include "layers/model_options.h"
+
+#include "core/error.h"
+
+namespace bough {
+
+const EnumNames<ResidualKind> residual_names = {{"post-ln", ResidualKind::post_ln},
+                                                {"pre-ln", ResidualKind::pre_ln},
+                                                {"deepnorm", ResidualKind::deepnorm},
+                                                {"branchnorm", ResidualKind::branchnorm}};
+
+namespace {
+
+const EnumNames<BranchSchedule> schedule_names = {{"linear", BranchSchedule::linear},
+                                                  {"by-layer", BranchSchedule::by_layer},
+                                                  {"sqrt", BranchSchedule::sqrt},
+                                                  {"cosine", BranchSchedule::cosine}};
+const EnumNames<BranchInit> init_names = {{"xavier", BranchInit::xavier},
+                                          {"deepnorm", BranchInit::deepnorm}};
+const EnumNames<Activation> activation_names = {{"swish", Activation::swish},
+                                                {"relu", Activation::relu},
+                                                {"gelu", Activation::gelu}};
+
+/// The op strings that describe a residual kind in Marian's terms. The deep kinds are Post-LN
+/// networks with scales, so they save what post-ln saves.
+struct OpStrings {
+  const char* preprocess;
+  const char* postprocess;
+  const char* postprocess_top;
+};
+OpStrings strings_of(ResidualKind kind) {
+  if (kind == ResidualKind::pre_ln) return {"n", "da", "n"};
+  return {"", "dan", ""};
+}
+
+bool matches(const ModelOptions& m, ResidualKind kind) {
+  const OpStrings s = strings_of(kind);
+  return m.preprocess == s.preprocess && m.postprocess == s.postprocess &&
+         m.postprocess_top == s.postprocess_top;
+}
+
+std::string_view name_of(ResidualKind kind) {
+  for (const auto& [name, k] : residual_names)
+    if (k == kind) return name;
+  return "";
+}
+
+void refuse_unknown_ops(const std::string& key, const std::string& ops) {
+  for (char op : ops) {
+    check(op != 'h' && op != 'r',
+          "{} is '{}': bough has no {}; 'd' (dropout), 'a' (add) and 'n' (layer norm) are there. "
+          "Choose transformer-residual instead",
+          key, ops, op == 'h' ? "highway connections" : "RMS norm");
+    check(op == 'd' || op == 'a' || op == 'n', "{} is '{}', must be made of the letters d, a and n",
+          key, ops);
+  }
+}
+
+}  // namespace
+
+void ModelOptions::settings(Settings& v) {
+  family_settings(v);
+  residual_settings(v);
+}
+
+void ModelOptions::family_settings(Settings& v) {
+  v.group("Model");
+  v(type, "type",
+    "model family. bough has one, the Transformer encoder-decoder (Marian's default is amun, an "
+    "RNN)");
+  v(model_dim, "dim-emb", "width of embeddings and of all layers (d)", Range<int>{1, 1 << 16});
+  v(encoder_layers, "enc-depth", "encoder layers; the presets use 6", Range<int>{1, 100000});
+  v(decoder_layers, "dec-depth", "decoder layers; the presets use 6", Range<int>{1, 100000});
+  v(heads, "transformer-heads", "attention heads; must divide dim-emb", Range<int>{1, 1 << 12});
+  v(ffn_dim, "transformer-dim-ffn", "inner width of the feed-forward sublayers",
+    Range<int>{1, 1 << 20});
+  v(decoder_ffn_dim, "transformer-decoder-dim-ffn",
+    "the same for the decoder; 0 = as transformer-dim-ffn", Range<int>{0, 1 << 20});
+  v(activation, "transformer-ffn-activation", "non-linearity of the feed-forward sublayers",
+    activation_names);
+  v(tied_embeddings, "tied-embeddings", "target embedding and output matrix are one");
+  v(tied_embeddings_src, "tied-embeddings-src",
+    "source and target embedding are one; needs a joint vocabulary");
+  v(tied_embeddings_all, "tied-embeddings-all",
+    "source embedding, target embedding and output matrix are one; needs a joint vocabulary");
+  v(output_omit_bias, "output-omit-bias", "no bias on the logits");
+  v(right_left, "right-left",
+    "learn and generate the target from its last token to its first; its output is turned round "
+    "again");
+  v(learned_positions, "transformer-train-position-embeddings",
+    "learn position vectors (max-length of them) instead of sinusoids");
+}
+
+void ModelOptions::residual_settings(Settings& v) {
+  v.group("Residual connections");
+  v(residual, "transformer-residual",
+    "how a sublayer F joins its input x. post-ln: LN(x + F(x)), fine up to some 20 layers. pre-ln: x "
+    "+ F(LN(x)), stable when deep, ends a little lower. deepnorm: LN(a x + F(x)) with a and "
+    "the initialisation from the depth. branchnorm: LN(x + alpha F(x)), alpha grows from 0 to 1: "
+    "stable at 1000 layers, and a plain post-ln model once alpha is 1",
+    residual_names);
+  v(branchnorm_max_step, "branchnorm-max-step",
+    "T, when branchnorm's alpha reaches 1, in updates (4000u) or target tokens (2Gt); 0 = as "
+    "lr-warmup, or 4000u without warmup",
+    updates_or_labels);
+  v(branchnorm_schedule, "branchnorm-schedule",
+    "alpha over r = min(t/T, 1): linear r; sqrt r^(1/2); cosine (1 - cos(pi r))/2; by-layer "
+    "min(t/(T l), 1) in layer l: lower layers first",
+    schedule_names);
+  v(branchnorm_init, "branchnorm-init",
+    "initial weights under branchnorm: xavier, or deepnorm's smaller value, output and FFN matrices",
+    init_names);
+  v(depth_scaling, "transformer-depth-scaling",
+    "initial weights of layer l times l^(-1/2); not with deepnorm initialisation");
+  v(preprocess, "transformer-preprocess",
+    "Marian's spelling of the residual kind: ops before a sublayer, '' (post-ln) or 'n' (pre-ln)");
+  v(postprocess, "transformer-postprocess", "ops after a sublayer: 'dan' (post-ln) or 'da' (pre-ln)");
+  v(postprocess_emb, "transformer-postprocess-emb",
+    "ops on embeddings: 'd' = transformer-dropout applies to them, '' = it does not");
+  v(postprocess_top, "transformer-postprocess-top",
+    "ops after the last layer: '' (post-ln) or 'n' (pre-ln)");
+}
+
+void ModelOptions::resolve(bool residual_given, bool strings_given) {
+  if (strings_given) {
+    refuse_unknown_ops("transformer-preprocess", preprocess);
+    refuse_unknown_ops("transformer-postprocess", postprocess);
+    refuse_unknown_ops("transformer-postprocess-top", postprocess_top);
+    if (!residual_given) {
+      for (ResidualKind kind : {ResidualKind::post_ln, ResidualKind::pre_ln})
+        if (matches(*this, kind)) residual = kind;
+    }
+    check(matches(*this, residual),
+          "transformer-residual is {}, which is transformer-preprocess '{}', -postprocess '{}', "
+          "-postprocess-top '{}', but these are '{}', '{}', '{}'. Give transformer-residual alone, or "
+          "strings of post-ln ('', 'dan', '') or pre-ln ('n', 'da', 'n')",
+          name_of(residual), strings_of(residual).preprocess, strings_of(residual).postprocess,
+          strings_of(residual).postprocess_top, preprocess, postprocess, postprocess_top);
+  }
+  preprocess = strings_of(residual).preprocess;
+  postprocess = strings_of(residual).postprocess;
+  postprocess_top = strings_of(residual).postprocess_top;
+}
+
+void ModelOptions::validate() const {
+  check(type == "transformer",
+        "type is '{}', must be transformer: bough trains encoder-decoder Transformers only{}", type,
+        type == "amun" || type == "s2s" || type == "nematus" ? ", no RNNs" : "");
+  check(model_dim % heads == 0,
+        "transformer-heads is {}, must divide dim-emb, which is {}. Change one of them", heads,
+        model_dim);
+  check(model_dim % 2 == 0 || learned_positions,
+        "dim-emb is {}, must be even for sinusoidal positions", model_dim);
+  check(postprocess_emb.empty() || postprocess_emb == "d",
+        "transformer-postprocess-emb is '{}', must be 'd' or '': bough has no layer norm on embeddings",
+        postprocess_emb);
+  const bool deepnorm_init =
+      residual == ResidualKind::deepnorm ||
+      (residual == ResidualKind::branchnorm && branchnorm_init == BranchInit::deepnorm);
+  check(!(depth_scaling && deepnorm_init),
+        "transformer-depth-scaling is on, but deepnorm scales its initial weights itself. Turn it off");
+}
+
+void DropoutOptions::settings(Settings& v) {
+  v.group("Regularisation");
+  v(dropout, "transformer-dropout", "probability of zeroing an element of a sublayer's output",
+    probability);
+  v(attention_dropout, "transformer-dropout-attention", "the same for attention weights", probability);
+  v(activation_dropout, "transformer-dropout-ffn", "the same after the feed-forward activation",
+    probability);
+  v(source_word_dropout, "dropout-src", "probability of zeroing a whole source word vector",
+    probability);
+  v(target_word_dropout, "dropout-trg", "the same for target words", probability);
+  v(label_smoothing, "label-smoothing",
+    "share of probability spread evenly over the vocabulary in the training loss; 0.1 is usual",
+    probability);
+}
+
+}  // namespace bough

@@ -1,0 +1,90 @@
+#pragma once
+#include <string>
+#include <vector>
+
+#include "core/schedule_unit.h"
+#include "core/settings.h"
+
+namespace bough {
+
+enum class ResidualKind { post_ln, pre_ln, deepnorm, branchnorm };
+enum class BranchSchedule { linear, by_layer, sqrt, cosine };
+enum class BranchInit { xavier, deepnorm };
+enum class Activation { swish, relu, gelu };
+
+extern const EnumNames<ResidualKind> residual_names;
+
+/// What a Transformer is: everything that must be known to load its parameters and compute with
+/// them. Saved in the model file as special:model.yml.
+struct ModelOptions {
+  std::string type = "transformer";
+  std::vector<int> vocab_sizes;  ///< entries of the source and target vocabulary; not an option
+  int model_dim = 512;
+  int encoder_layers = 1;
+  int decoder_layers = 1;
+  int heads = 8;
+  int ffn_dim = 2048;
+  int decoder_ffn_dim = 0;  ///< 0 = ffn_dim; read through ffn_dim_of_decoder()
+  Activation activation = Activation::swish;
+  bool tied_embeddings = false;
+  bool tied_embeddings_src = false;
+  bool tied_embeddings_all = false;
+  bool output_omit_bias = false;
+  bool right_left = false;
+  bool learned_positions = false;
+  int max_positions = 0;  ///< rows of the learned position table; set from max-length, saved
+
+  ResidualKind residual = ResidualKind::post_ln;
+  SchedulePeriod branchnorm_max_step;  ///< T; 0 until TrainOptions::resolve fills it in
+  BranchSchedule branchnorm_schedule = BranchSchedule::linear;
+  BranchInit branchnorm_init = BranchInit::xavier;
+  bool depth_scaling = false;
+
+  // Marian's op strings, as they are saved. Code reads `residual` and `embedding_dropout()`.
+  std::string preprocess = "";
+  std::string postprocess = "dan";
+  std::string postprocess_emb = "d";
+  std::string postprocess_top = "";
+
+  int head_dim() const { return model_dim / heads; }
+  int ffn_dim_of_decoder() const { return decoder_ffn_dim == 0 ? ffn_dim : decoder_ffn_dim; }
+  /// Source and target share one embedding matrix (Wemb).
+  bool ties_source_and_target() const { return tied_embeddings_src || tied_embeddings_all; }
+  /// The output matrix is the target embedding.
+  bool ties_output() const { return tied_embeddings || tied_embeddings_all; }
+  bool embedding_dropout() const { return postprocess_emb == "d"; }
+  /// deepnorm and branchnorm: the kinds made for 100 layers and more.
+  bool is_deep_kind() const {
+    return residual == ResidualKind::deepnorm || residual == ResidualKind::branchnorm;
+  }
+
+  void settings(Settings& v);
+
+  /// Makes `residual` and the op strings agree: a given transformer-residual decides, else the
+  /// strings do. The flags say which of them the user gave. Error when both were and contradict.
+  void resolve(bool residual_given, bool strings_given);
+  void validate() const;
+
+  /// special:model.yml. from_yaml also reads Marian's: its keys of other model families are
+  /// ignored at their resting values and refused otherwise ("source" names the file in errors).
+  Yaml to_yaml() const;
+  static ModelOptions from_yaml(const Yaml& saved, const std::string& source);
+
+ private:
+  void family_settings(Settings& v);
+  void residual_settings(Settings& v);
+};
+
+/// What only training does to the model's activations and to the loss.
+struct DropoutOptions {
+  double dropout = 0;            ///< probability of zeroing, for every sublayer's output
+  double attention_dropout = 0;  ///< attention weights
+  double activation_dropout = 0; ///< after the FFN activation
+  double source_word_dropout = 0;
+  double target_word_dropout = 0;
+  double label_smoothing = 0;
+
+  void settings(Settings& v);
+};
+
+}  // namespace bough

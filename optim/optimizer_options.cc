@@ -1,0 +1,86 @@
+#include "optim/optimizer_options.h"
+
+#include "core/error.h"
+
+namespace bough {
+namespace {
+
+const EnumNames<OptimizerKind> optimizer_names = {
+    {"adam", OptimizerKind::adam}, {"sgd", OptimizerKind::sgd}, {"adagrad", OptimizerKind::adagrad}};
+const EnumNames<DecayStrategy> strategy_names = {{"epoch", DecayStrategy::epoch},
+                                                 {"batches", DecayStrategy::batches},
+                                                 {"stalled", DecayStrategy::stalled},
+                                                 {"epoch+batches", DecayStrategy::epoch_batches},
+                                                 {"epoch+stalled", DecayStrategy::epoch_stalled}};
+constexpr double marian_epsilon = 1e-8;
+constexpr double deep_epsilon = 1e-9;
+
+}  // namespace
+
+void OptimizerOptions::settings(Settings& v) {
+  v.group("Optimizer");
+  v(kind, {"optimizer", 'o'}, "update rule. Weight decay makes adam AdamW", optimizer_names);
+  v(params, "optimizer-params",
+    "adam: beta1 beta2 epsilon weight-decay, of which the last ones may be missing (0.9 0.999 1e-8 "
+    "0; epsilon 1e-9 for deepnorm and branchnorm). adagrad: epsilon. Gradients are per target token, so epsilon "
+    "weighs more than in Marian",
+    Range<double>{0});
+  v(delay, "optimizer-delay",
+    "an update is the sum of this many batches of the given size: four times the batch in the same "
+    "memory",
+    Range<double>{1, 1e6});
+  v(clip_norm, "clip-norm",
+    "scale the gradient (global norm, per target token) down to this norm; 0 = never",
+    Range<double>{0});
+  v(ema_decay, {"exponential-smoothing", 0, "1e-4"},
+    "validate and save a running average of the parameters that takes in this share of each update; 0 = off",
+    Range<double>{0, 1});
+  schedule_settings(v);
+}
+
+void OptimizerOptions::schedule_settings(Settings& v) {
+  v.group("Learning rate");
+  v(learning_rate, {"learn-rate", 'l'}, "peak learning rate, reached at the end of the warmup",
+    Range<double>{0});
+  v(report_learning_rate, "lr-report", "show the learning rate in the training log lines");
+  v(warmup, "lr-warmup", "the rate grows linearly over this period (16000u, 500Mt); 0 = no warmup",
+    updates_or_labels);
+  v(warmup_start_rate, "lr-warmup-start-rate", "rate at the start of the warmup", Range<double>{0});
+  v(inverse_sqrt, "lr-decay-inv-sqrt",
+    "N [S]: after S (default N) the rate falls with sqrt(N / progress); 0 = off", updates_or_labels);
+  v(decay, "lr-decay", "factor of the rate at each decay that lr-decay-strategy asks for; 0 = never",
+    Range<double>{0, 1});
+  v(decay_strategy, "lr-decay-strategy",
+    "decay at the end of epochs, every lr-decay-freq updates, when validation has stalled, or a pair",
+    strategy_names);
+  v(decay_start, "lr-decay-start", "first epoch, and number of updates or stalls, that decays",
+    Range<int64_t>{0});
+  v(decay_freq, "lr-decay-freq", "updates between decays of strategy batches", Range<int64_t>{1});
+}
+
+void OptimizerOptions::resolve(bool is_deep_kind) {
+  epsilon = is_deep_kind ? deep_epsilon : marian_epsilon;
+  if (kind == OptimizerKind::adam) {
+    double* const places[] = {&beta1, &beta2, &epsilon, &weight_decay};
+    for (size_t i = 0; i < params.size() && i < 4; ++i) *places[i] = params[i];
+  } else if (kind == OptimizerKind::adagrad && !params.empty()) {
+    epsilon = params[0];
+  }
+}
+
+void OptimizerOptions::validate() const {
+  const size_t most = kind == OptimizerKind::adam ? 4 : kind == OptimizerKind::adagrad ? 1 : 0;
+  check(params.size() <= most, "optimizer-params has {} values, must have at most {} for this optimizer",
+        params.size(), most);
+  check(beta1 < 1 && beta2 < 1, "optimizer-params: beta1 is {} and beta2 is {}, must be below 1", beta1,
+        beta2);
+  check(inverse_sqrt.size() == 1 || inverse_sqrt.size() == 2,
+        "lr-decay-inv-sqrt has {} values, must have 1 or 2: N [S]", inverse_sqrt.size());
+  check(inverse_sqrt.size() == 1 || inverse_sqrt[0].unit == inverse_sqrt[1].unit,
+        "lr-decay-inv-sqrt: {} and {} must have the same unit", format_value(inverse_sqrt[0]),
+        format_value(inverse_sqrt.back()));
+  check(decay_start.size() == 1 || decay_start.size() == 2,
+        "lr-decay-start has {} values, must have 1 or 2", decay_start.size());
+}
+
+}  // namespace bough
