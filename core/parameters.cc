@@ -34,11 +34,22 @@ Init glorot_uniform(int64_t fan_in, int64_t fan_out, double gain) {
 }
 
 Parameter& ParameterSet::declare(std::vector<ParameterPart> parts, int64_t row_multiple) {
+  int64_t rows = 0;
+  for (const auto& part : parts) rows += part.rows;
+  const Shape shape{round_up(rows, row_multiple), parts.front().cols};
+  return add(std::move(parts), shape);
+}
+
+Parameter& ParameterSet::declare_vector(std::vector<ParameterPart> parts, int64_t multiple) {
+  int64_t size = 0;
+  for (const auto& part : parts) size += part.size();
+  return add(std::move(parts), {round_up(size, multiple)});
+}
+
+Parameter& ParameterSet::add(std::vector<ParameterPart> parts, Shape shape) {
   Declared d;
-  d.cols = parts.front().cols;
-  for (const auto& part : parts) d.rows += part.rows;
-  d.rows = round_up(d.rows, row_multiple);
   d.parts = std::move(parts);
+  d.shape = shape;
   d.parameter.slot = std::make_shared<GradSlot>();
   declared_.push_back(std::move(d));
   return declared_.back().parameter;
@@ -47,7 +58,7 @@ Parameter& ParameterSet::declare(std::vector<ParameterPart> parts, int64_t row_m
 void ParameterSet::allocate() {
   for (auto d = declared_.rbegin(); d != declared_.rend(); ++d) {
     d->first = elements_;
-    elements_ += round_up(d->rows * d->cols, alignment);
+    elements_ += round_up(d->shape.elements(), alignment);
   }
   const DType type = backend_.compute_dtype() == DType::f64 ? DType::f64 : DType::f32;
   values_ = backend_.allocate_persistent({elements_}, type);
@@ -57,10 +68,9 @@ void ParameterSet::allocate() {
     compute_ = backend_.allocate_persistent({elements_}, DType::bf16);
 
   for (Declared& d : declared_) {
-    const Shape shape = d.rows == 1 ? Shape{d.cols} : Shape{d.rows, d.cols};
-    d.parameter.value = (compute_ ? compute_ : values_).view(d.first, shape);
-    d.parameter.slot->tensor = gradients_.view(d.first, shape);
-    d.parameter.slot->shape = shape;
+    d.parameter.value = (compute_ ? compute_ : values_).view(d.first, d.shape);
+    d.parameter.slot->tensor = gradients_.view(d.first, d.shape);
+    d.parameter.slot->shape = d.shape;
     d.parameter.slot->dtype = type;
     int64_t first = d.first;
     for (ParameterPart part : d.parts) {

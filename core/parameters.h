@@ -48,9 +48,10 @@ class ParameterSet {
   ParameterSet(const ParameterSet&) = delete;
 
   /// Declares a tensor of stacked parts with equal cols; rows are padded to a multiple of `row_multiple`
-  /// with zeros (vocabularies). A part with rows = 1 and no other part makes a vector (cols).
-  /// The reference stays valid; its tensors exist after allocate().
+  /// with zeros (vocabularies). The reference stays valid; its tensors exist after allocate().
   Parameter& declare(std::vector<ParameterPart> parts, int64_t row_multiple = 1);
+  /// Declares a vector of parts (1, n) one after another, padded likewise.
+  Parameter& declare_vector(std::vector<ParameterPart> parts, int64_t multiple = 1);
 
   /// Lays out the arenas. Content: parameters undefined until initialize() or load, gradients zero.
   void allocate();
@@ -89,8 +90,10 @@ class ParameterSet {
   struct Declared {
     Parameter parameter;
     std::vector<ParameterPart> parts;
-    int64_t rows = 0, cols = 0, first = 0;
+    Shape shape;
+    int64_t first = 0;
   };
+  Parameter& add(std::vector<ParameterPart> parts, Shape shape);
   Backend& backend_;
   std::deque<Declared> declared_;
   std::vector<ParameterPart> parts_;

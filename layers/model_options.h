@@ -2,6 +2,7 @@
 #include <string>
 #include <vector>
 
+#include "core/kernel_types.h"
 #include "core/schedule_unit.h"
 #include "core/settings.h"
 
@@ -10,7 +11,6 @@ namespace bough {
 enum class ResidualKind { post_ln, pre_ln, deepnorm, branchnorm };
 enum class BranchSchedule { linear, by_layer, sqrt, cosine };
 enum class BranchInit { xavier, deepnorm };
-enum class Activation { swish, relu, gelu };
 
 extern const EnumNames<ResidualKind> residual_names;
 

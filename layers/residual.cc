@@ -44,7 +44,7 @@ ResidualStack::ResidualStack(const ModelOptions& options, ResidualScales scales,
       first_site_(first_site) {
   const auto declare = [&](const std::string& name, const std::string& suffix) {
     const auto vector = [&](const char* what, double start) -> Parameter* {
-      return &parameters.declare(
+      return &parameters.declare_vector(
           {{name + what + suffix, 1, options.model_dim, false, constant(start)}});
     };
     Parameter* const gamma = vector("_ln_scale", 1);

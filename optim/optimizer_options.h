@@ -2,12 +2,12 @@
 #include <string>
 #include <vector>
 
+#include "core/kernel_types.h"
 #include "core/schedule_unit.h"
 #include "core/settings.h"
 
 namespace bough {
 
-enum class OptimizerKind { adam, sgd, adagrad };
 enum class DecayStrategy { epoch, batches, stalled, epoch_batches, epoch_stalled };
 
 /// How gradients become new parameters.

@@ -1,0 +1,359 @@
+#include "layers/transformer.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace bough {
+namespace {
+
+constexpr int64_t vocabulary_multiple = 128;  // rows of embedding matrices in memory
+constexpr size_t cross_group_layers = 8;      // layers whose cross keys and values are one product
+
+std::string part_name(const std::string& prefix, const char* kind, const std::string& suffix) {
+  return prefix + kind + suffix;
+}
+
+}  // namespace
+
+std::vector<double> sinusoidal_positions(int64_t length, int64_t d) {
+  std::vector<double> table(size_t(length * d));
+  const int64_t half = d / 2;
+  const double step = half > 1 ? std::log(10000.0) / double(half - 1) : 0.0;
+  for (int64_t p = 0; p < length; ++p)
+    for (int64_t j = 0; j < d; ++j) {
+      const double angle = double(p) * std::exp(-double(j % half) * step);
+      table[size_t(p * d + j)] = j < half ? std::sin(angle) : std::cos(angle);
+    }
+  return table;
+}
+
+Transformer::Transformer(const ModelOptions& options, const DropoutOptions* dropout,
+                         ParameterSet& parameters)
+    : options_(options), dropout_(dropout ? *dropout : DropoutOptions{}) {
+  declare_embeddings(parameters);
+  declare_encoder(parameters);
+  declare_decoder(parameters);
+}
+
+Transformer::~Transformer() = default;
+
+double Transformer::depth_gain(int layer) const {
+  return options_.depth_scaling ? 1.0 / std::sqrt(double(layer)) : 1.0;
+}
+
+Transformer::Linear Transformer::declare_linear(ParameterSet& parameters, const std::string& prefix,
+                                                const std::vector<std::string>& suffixes, int64_t in,
+                                                int64_t out, const std::vector<double>& gains) {
+  std::vector<ParameterPart> weights, biases;
+  for (size_t i = 0; i < suffixes.size(); ++i) {
+    weights.push_back({part_name(prefix, "W", suffixes[i]), out, in, true,
+                       glorot_uniform(in, out, gains[i])});
+    biases.push_back({part_name(prefix, "b", suffixes[i]), 1, out, false, constant(0)});
+  }
+  // The biases of a fused product lie behind one another: one vector.
+  Parameter& weight = parameters.declare(std::move(weights));
+  return {&weight, &parameters.declare_vector(std::move(biases))};
+}
+
+void Transformer::declare_embeddings(ParameterSet& parameters) {
+  const int64_t d = options_.model_dim;
+  const auto table = [&](const std::string& name, int64_t rows) {
+    return &parameters.declare({{name, rows, d, false, uniform(std::sqrt(3.0 / double(d)))}},
+                               vocabulary_multiple);
+  };
+  if (options_.ties_source_and_target()) {
+    source_embedding_ = target_embedding_ = table("Wemb", source_vocabulary());
+  } else {
+    source_embedding_ = table("encoder_Wemb", source_vocabulary());
+    target_embedding_ = table("decoder_Wemb", target_vocabulary());
+  }
+  if (options_.learned_positions)
+    learned_positions_ = &parameters.declare(
+        {{"Wpos", options_.max_positions, d, false, glorot_uniform(options_.max_positions, d)}});
+  source_word_site_ = next_site_++;
+  source_site_ = next_site_++;
+  target_word_site_ = next_site_++;
+  target_site_ = next_site_++;
+}
+
+Transformer::EncoderLayer Transformer::declare_self_and_ffn(ParameterSet& parameters,
+                                                            const std::string& prefix, int layer,
+                                                            int64_t ffn_dim, double gain) {
+  const int64_t d = options_.model_dim;
+  const double depth = depth_gain(layer), scaled = gain * depth;
+  EncoderLayer l;
+  l.qkv = declare_linear(parameters, prefix + "_self_", {"q", "k", "v"}, d, d, {depth, depth, scaled});
+  l.self_out = declare_linear(parameters, prefix + "_self_", {"o"}, d, d, {scaled});
+  l.ffn1 = declare_linear(parameters, prefix + "_ffn_", {"1"}, d, ffn_dim, {scaled});
+  l.ffn2 = declare_linear(parameters, prefix + "_ffn_", {"2"}, ffn_dim, d, {scaled});
+  l.attention_site = next_site_++;
+  l.self_site = next_site_++;
+  l.activation_site = next_site_++;
+  l.ffn_site = next_site_++;
+  return l;
+}
+
+void Transformer::declare_encoder(ParameterSet& parameters) {
+  const ResidualScales scales = encoder_scales(options_);
+  std::vector<std::string> sublayers;
+  for (int i = 1; i <= options_.encoder_layers; ++i) {
+    const std::string prefix = fmt::format("encoder_l{}", i);
+    encoder_.push_back(
+        declare_self_and_ffn(parameters, prefix, i, options_.ffn_dim, scales.init_gain));
+    sublayers.insert(sublayers.end(), {prefix + "_self_Wo", prefix + "_ffn_ffn"});
+    site_layers_.insert(site_layers_.end(), {i, i});
+  }
+  encoder_residual_ =
+      std::make_unique<ResidualStack>(options_, scales, "encoder", sublayers, 0, parameters);
+}
+
+void Transformer::declare_decoder(ParameterSet& parameters) {
+  const ResidualScales scales = decoder_scales(options_);
+  const int64_t d = options_.model_dim;
+  const int64_t first_site = int64_t(site_layers_.size());
+  declare_cross_groups(parameters);
+  std::vector<std::string> sublayers;
+  for (int i = 1; i <= options_.decoder_layers; ++i) {
+    const std::string prefix = fmt::format("decoder_l{}", i);
+    const double scaled = scales.init_gain * depth_gain(i);
+    DecoderLayer l;
+    static_cast<EncoderLayer&>(l) = declare_self_and_ffn(
+        parameters, prefix, i, options_.ffn_dim_of_decoder(), scales.init_gain);
+    l.query = declare_linear(parameters, prefix + "_context_", {"q"}, d, d, {depth_gain(i)});
+    l.cross_out = declare_linear(parameters, prefix + "_context_", {"o"}, d, d, {scaled});
+    l.cross_attention_site = next_site_++;
+    l.cross_site = next_site_++;
+    l.group = size_t(i - 1) / cross_group_layers;
+    l.place = size_t(i - 1) % cross_group_layers;
+    decoder_.push_back(l);
+    sublayers.insert(sublayers.end(),
+                     {prefix + "_self_Wo", prefix + "_context_Wo", prefix + "_ffn_ffn"});
+    site_layers_.insert(site_layers_.end(), {i, i, i});
+  }
+  decoder_residual_ = std::make_unique<ResidualStack>(options_, scales, "decoder", sublayers,
+                                                      first_site, parameters);
+  if (options_.ties_output())
+    output_ = target_embedding_;
+  else
+    output_ = &parameters.declare({{"decoder_ff_logit_out_Wt", target_vocabulary(), d, false,
+                                    uniform(std::sqrt(3.0 / double(d)))}},
+                                  vocabulary_multiple);
+  if (!options_.output_omit_bias)
+    output_bias_ = &parameters.declare_vector(
+        {{"decoder_ff_logit_out_b", 1, target_vocabulary(), false, constant(0)}},
+        vocabulary_multiple);
+}
+
+void Transformer::declare_cross_groups(ParameterSet& parameters) {
+  const int64_t d = options_.model_dim;
+  const double gain = decoder_scales(options_).init_gain;
+  const size_t layers = size_t(options_.decoder_layers);
+  for (size_t first = 0; first < layers; first += cross_group_layers) {
+    const size_t end = std::min(first + cross_group_layers, layers);
+    std::vector<ParameterPart> weights, biases;
+    for (size_t i = first; i < end; ++i) {
+      const std::string prefix = fmt::format("decoder_l{}_context_", i + 1);
+      const double depth = depth_gain(int(i) + 1);
+      weights.push_back({prefix + "Wk", d, d, true, glorot_uniform(d, d, depth)});
+      weights.push_back({prefix + "Wv", d, d, true, glorot_uniform(d, d, depth * gain)});
+      biases.push_back({prefix + "bk", 1, d, false, constant(0)});
+      biases.push_back({prefix + "bv", 1, d, false, constant(0)});
+    }
+    Parameter& weight = parameters.declare(std::move(weights));
+    cross_groups_.push_back({&weight, &parameters.declare_vector(std::move(biases))});
+    group_sizes_.push_back(end - first);
+  }
+}
+
+Var Transformer::apply(const Linear& linear, const Var& x) const {
+  return bough::linear(x, linear.weight->on(x.tape()), linear.bias->on(x.tape()));
+}
+
+Var Transformer::matrix_only(const Linear& linear, const Var& x) const {
+  return bough::linear(x, linear.weight->on(x.tape()));
+}
+
+Dropout Transformer::dropout(double probability, uint32_t site, const Tensor& first_row) const {
+  if (probability <= 0) return {};
+  return {probability, site, step_state_, first_row};
+}
+
+Tensor Transformer::position_rows(Backend& backend, int64_t longest) {
+  if (!sinusoids_ || sinusoids_.rows() < longest) {
+    const int64_t length = std::max<int64_t>(longest, sinusoids_ ? 2 * sinusoids_.rows() : 256);
+    sinusoids_ = backend.allocate_persistent({length, options_.model_dim}, backend.compute_dtype());
+    if (!backend.is_null()) {
+      const auto table = sinusoidal_positions(length, options_.model_dim);
+      const Tensor wide = backend.allocate_persistent({length, options_.model_dim}, DType::f64);
+      backend.upload(wide, table.data());
+      backend.cast(sinusoids_, wide);
+    }
+  }
+  return sinusoids_;
+}
+
+Var Transformer::embed(Tape& tape, const SideRows& side, bool is_source) {
+  const int64_t longest = side.packing.longest;
+  check(!learned_positions_ || longest <= options_.max_positions,
+        "transformer: a sentence of {} tokens, but the model has learned {} positions; lower "
+        "max-length or set max-length-crop",
+        longest, options_.max_positions);
+  const Var positions = learned_positions_ ? learned_positions_->on(tape)
+                                           : tape.constant(position_rows(tape.backend, longest));
+  const Parameter& table = is_source ? *source_embedding_ : *target_embedding_;
+  const double word = is_source ? dropout_.source_word_dropout : dropout_.target_word_dropout;
+  const double after = options_.embedding_dropout() ? dropout_.dropout : 0;
+  return embedding(table.on(tape), positions, side.tokens, side.packing.positions,
+                   std::sqrt(double(options_.model_dim)),
+                   dropout(word, is_source ? source_word_site_ : target_word_site_,
+                           side.packing.first_row),
+                   dropout(after, is_source ? source_site_ : target_site_, side.packing.first_row));
+}
+
+Var Transformer::feed_forward(const EncoderLayer& l, const Var& x, const Tensor& first_row) const {
+  const Var inner = bias_activation(
+      matrix_only(l.ffn1, x), l.ffn1.bias->on(x.tape()), options_.activation,
+      dropout(dropout_.activation_dropout, l.activation_site, first_row));
+  return matrix_only(l.ffn2, inner);
+}
+
+namespace {
+
+Var self_attention(const Var& qkv, const Packing& rows, In bins, int64_t heads, bool is_causal,
+                   const Dropout& dropout) {
+  const int64_t d = qkv.cols() / 3;
+  return attention({.queries = qkv, .keys_values = qkv, .query_column = 0, .key_column = d,
+                    .value_column = 2 * d, .width = d},
+                   {.queries = rows, .keys = rows, .bins = bins, .heads = heads,
+                    .is_causal = is_causal, .dropout = dropout,
+                    .pair_count = is_causal ? rows.square_sum / 2 : rows.square_sum});
+}
+
+}  // namespace
+
+ResidualStream Transformer::encoder_layer(size_t i, ResidualStream stream, const Packing& rows,
+                                          In bins) {
+  const EncoderLayer& l = encoder_[i];
+  const ResidualStack& residual = *encoder_residual_;
+  const auto residual_dropout = [&](uint32_t site) {
+    return dropout(dropout_.dropout, site, rows.first_row);
+  };
+  const Var attended =
+      self_attention(apply(l.qkv, stream.x), rows, bins, options_.heads, false,
+                     dropout(dropout_.attention_dropout, l.attention_site, rows.first_row));
+  stream = residual.add(stream, 2 * i, matrix_only(l.self_out, attended), *l.self_out.bias,
+                        residual_dropout(l.self_site), step_state_);
+  return residual.add(stream, 2 * i + 1, feed_forward(l, stream.x, rows.first_row), *l.ffn2.bias,
+                      residual_dropout(l.ffn_site), step_state_);
+}
+
+Var Transformer::encode(Tape& tape, const SideRows& source, In bins) {
+  ResidualStream stream = encoder_residual_->begin(embed(tape, source, true));
+  for (size_t i = 0; i < encoder_.size(); ++i) {
+    const auto layer = [this, i, &source, bins = Tensor(bins)](const std::vector<Var>& in) {
+      return encoder_layer(i, ResidualStream::from(in), source.packing, bins).vars();
+    };
+    stream = ResidualStream::from(recompute_ ? checkpoint(stream.vars(), layer)
+                                             : layer(stream.vars()));
+  }
+  return stream.x;
+}
+
+Var Transformer::cross_keys_values(size_t group, const Var& memory) const {
+  return apply(cross_groups_[group], memory);
+}
+
+ResidualStream Transformer::decoder_layer(size_t i, ResidualStream stream, const Var& cross,
+                                          const ModelBatch& batch) {
+  const DecoderLayer& l = decoder_[i];
+  const ResidualStack& residual = *decoder_residual_;
+  const Packing& rows = batch.target.packing;
+  const int64_t d = options_.model_dim;
+  const auto residual_dropout = [&](uint32_t site) {
+    return dropout(dropout_.dropout, site, rows.first_row);
+  };
+  const auto attention_dropout = [&](uint32_t site) {
+    return dropout(dropout_.attention_dropout, site, rows.first_row);
+  };
+  const Var attended = self_attention(apply(l.qkv, stream.x), rows, batch.bins, options_.heads, true,
+                                      attention_dropout(l.attention_site));
+  stream = residual.add(stream, 3 * i, matrix_only(l.self_out, attended), *l.self_out.bias,
+                        residual_dropout(l.self_site), step_state_);
+  const int64_t key_column = int64_t(l.place) * 2 * d;
+  const Var crossed = attention(
+      {.queries = apply(l.query, stream.x), .keys_values = cross, .query_column = 0,
+       .key_column = key_column, .value_column = key_column + d, .width = d},
+      {.queries = rows, .keys = batch.source.packing, .bins = batch.bins, .heads = options_.heads,
+       .is_causal = false, .dropout = attention_dropout(l.cross_attention_site),
+       .pair_count = batch.pair_count});
+  stream = residual.add(stream, 3 * i + 1, matrix_only(l.cross_out, crossed), *l.cross_out.bias,
+                        residual_dropout(l.cross_site), step_state_);
+  return residual.add(stream, 3 * i + 2, feed_forward(l, stream.x, rows.first_row), *l.ffn2.bias,
+                      residual_dropout(l.ffn_site), step_state_);
+}
+
+Var Transformer::logits(const Var& x) const {
+  Tape& tape = x.tape();
+  return linear(x, output_->on(tape), output_bias_ ? output_bias_->on(tape) : Var());
+}
+
+Var Transformer::decode(const Var& memory, const ModelBatch& batch) {
+  Tape& tape = memory.tape();
+  ResidualStream stream = decoder_residual_->begin(embed(tape, batch.target, false));
+  Var cross;
+  for (size_t i = 0; i < decoder_.size(); ++i) {
+    if (decoder_[i].place == 0) cross = cross_keys_values(decoder_[i].group, memory);
+    const auto layer = [this, i, &batch](const std::vector<Var>& in) {
+      return decoder_layer(i, ResidualStream::from({in.begin(), in.end() - 1}), in.back(), batch)
+          .vars();
+    };
+    std::vector<Var> in = stream.vars();
+    in.push_back(cross);
+    stream = ResidualStream::from(recompute_ ? checkpoint(in, layer) : layer(in));
+  }
+  return logits(stream.x);
+}
+
+DecoderCache Transformer::start_decoding(const Var& memory, const Packing& source, int64_t slots,
+                                         int64_t length) {
+  Backend& backend = memory.tape().backend;
+  DecoderCache cache;
+  cache.offsets = source.offsets;
+  for (size_t g = 0; g < cross_groups_.size(); ++g)
+    cache.cross.push_back(cross_keys_values(g, memory).value());
+  for (size_t i = 0; i < decoder_.size(); ++i)
+    cache.self.push_back(backend.allocate({slots, length, 2 * options_.model_dim}));
+  return cache;
+}
+
+Tensor Transformer::step(Tape& tape, DecoderCache& cache, const DecoderStep& rows) {
+  Backend& backend = tape.backend;
+  const int64_t d = options_.model_dim, count = rows.ids.size();
+  SideRows side{{rows.ids, {}}, {}};
+  side.packing.positions = rows.steps;
+  side.packing.longest = cache.self.front().shape()[1];
+  ResidualStream stream = decoder_residual_->begin(embed(tape, side, false));
+  for (size_t i = 0; i < decoder_.size(); ++i) {
+    const DecoderLayer& l = decoder_[i];
+    const ResidualStack& residual = *decoder_residual_;
+    const Tensor attended = backend.allocate({count, d});
+    backend.self_attention_step(attended, cache.self[i], apply(l.qkv, stream.x).value(),
+                                rows.ancestry, rows.slots, rows.steps, options_.heads);
+    stream = residual.add(stream, 3 * i, matrix_only(l.self_out, tape.constant(attended)),
+                          *l.self_out.bias, {}, step_state_);
+    const Tensor query = apply(l.query, stream.x).value();
+    const Tensor crossed = backend.allocate({count, d});
+    const int64_t key_column = int64_t(l.place) * 2 * d;
+    const Tensor& keys_values = cache.cross[l.group];
+    backend.cross_attention_step(crossed, query, Columns{keys_values, key_column, d},
+                                 Columns{keys_values, key_column + d, d}, cache.offsets, rows.sentences,
+                                 options_.heads);
+    stream = residual.add(stream, 3 * i + 1, matrix_only(l.cross_out, tape.constant(crossed)),
+                          *l.cross_out.bias, {}, step_state_);
+    stream = residual.add(stream, 3 * i + 2, feed_forward(l, stream.x, {}), *l.ffn2.bias, {},
+                          step_state_);
+  }
+  return logits(stream.x).value();
+}
+
+}  // namespace bough
