@@ -7,6 +7,8 @@
 #include <unordered_map>
 #include <vector>
 
+#include "data/data_options.h"
+
 namespace bough {
 
 class SentencePieceModel;
@@ -15,6 +17,10 @@ inline constexpr int32_t end_id = 0;      ///< `</s>`, as in Marian
 inline constexpr int32_t unknown_id = 1;  ///< `<unk>`
 inline constexpr int32_t start_id = -2;   ///< first decoder input: a zero embedding at position 0
 inline constexpr int32_t tail_id = -1;    ///< rows beyond the last token on CUDA: zero throughout
+
+enum class VocabularyKind { sentencepiece, dictionary, plain_text };
+/// By the path: `.spm`; `.yml`, `.yaml`, `.json`; anything else.
+VocabularyKind vocabulary_kind(const std::string& path);
 
 /// A mapping between text and token ids, `</s>` = 0 and `<unk>` = 1 as in Marian. The path decides
 /// the kind: `.spm` SentencePiece (raw text in and out), `.yml`/`.yaml`/`.json` a dictionary
@@ -28,6 +34,8 @@ class Vocabulary {
 
   /// Token ids of one line, without `</s>`. The text must be valid UTF-8.
   std::vector<int32_t> encode(std::string_view line) const;
+  /// The same for a line that is in pieces already, separated by spaces (Marian's no-spm-encode).
+  std::vector<int32_t> encode_pieces(std::string_view line) const;
   /// The text of `ids` up to the first `</s>`; negative ids are skipped. Throws Error for an id >=
   /// size().
   std::string decode(std::span<const int32_t> ids) const;
@@ -61,26 +69,13 @@ class Vocabulary {
 /// not 0, 1.
 std::shared_ptr<Vocabulary> load_vocabulary(const std::string& path, int32_t max_size = 0);
 
-/// How vocabularies are made from the training corpus when their files do not exist.
-struct VocabularyTraining {
-  std::string sentencepiece_options;  ///< passed on to the trainer, e.g. "--model_type=bpe"
-  int64_t sentencepiece_max_lines =
-      2'000'000;  ///< lines sampled per vocabulary (fixed seed); 0 = all
-};
-
-/// The lines a vocabulary is made from: whole files, or one field of a tab-separated file.
-struct VocabularySource {
-  std::string path;
-  int field = -1;  ///< 0-based tab-separated field; -1 = the whole line
-};
-
-/// One vocabulary per stream, in order: paths[i] is loaded if it exists, else made from sources[i]
-/// with at most sizes[i] entries (0 = 32000 for SentencePiece, all tokens otherwise) and written
-/// there, atomically. Streams with the same path share one object, made from all their sources
-/// (joint). The same files and sizes give the same bytes. Throws Error, naming the option to
-/// change, if that is not possible.
+/// The vocabularies of options.paths, in order. One that exists is loaded; a missing one is made
+/// from its stream of corpus.train_sets with at most corpus.dim_vocabs entries (0 = 32000 pieces
+/// for SentencePiece, every token otherwise) and written there atomically. Streams with the same
+/// path share one object, made from all their text (joint). Without paths each train-set FILE has a
+/// dictionary FILE.yml, as in Marian. The same text and options give the same bytes. Throws Error
+/// that names the option to change if a vocabulary cannot be made.
 std::vector<std::shared_ptr<Vocabulary>> load_or_create_vocabularies(
-    const std::vector<std::string>& paths, const std::vector<int32_t>& sizes,
-    const std::vector<VocabularySource>& sources, const VocabularyTraining& training);
+    const VocabularyOptions& options, const CorpusOptions& corpus);
 
 }  // namespace bough
