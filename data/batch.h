@@ -1,0 +1,67 @@
+#pragma once
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace bough {
+
+/// Longest source and target that share an attention bin with others (DESIGN 4).
+inline constexpr int32_t bin_tokens = 64;
+
+/// One side of a batch: the T tokens of its S sentences one after another, nothing padded.
+struct PackedSide {
+  std::vector<int32_t> ids;        ///< (T) token ids; target: decoder inputs, start_id first
+  std::vector<int32_t> positions;  ///< (T) position in the sentence, from 0
+  std::vector<int32_t> segments;   ///< (T) number of the sentence in the batch, from 0
+  std::vector<int32_t> offsets;    ///< (S+1) first row of each sentence, then T
+  std::vector<int32_t> order;      ///< (T) row numbers sorted by id, equal ids in row order
+  int32_t row_offset = 0;          ///< number of the first row within the whole update, this side
+
+  int32_t rows() const { return static_cast<int32_t>(ids.size()); }
+  int32_t sentences() const {
+    return offsets.empty() ? 0 : static_cast<int32_t>(offsets.size()) - 1;
+  }
+};
+
+/// Consecutive sentences whose attention is computed in one tile: at most bin_tokens source and
+/// target rows in all, or one longer sentence alone. q: rows of the target side (queries of cross
+/// attention), k: rows of the source side. Decoder self-attention uses q for both, encoder
+/// self-attention k.
+struct Bin {
+  int32_t first_sentence = 0, end_sentence = 0;  ///< [first, end)
+  int32_t q0 = 0, nq = 0;                        ///< target rows [q0, q0 + nq)
+  int32_t k0 = 0, nk = 0;                        ///< source rows [k0, k0 + nk)
+  bool operator==(const Bin&) const = default;
+};
+
+/// What one forward and backward pass works on; host memory. Source rows of a sentence: pieces,
+/// end_id. Target input rows: start_id, pieces. Labels: pieces, end_id. Sentences stand in bin
+/// order.
+struct Batch {
+  PackedSide source, target;
+  std::vector<int32_t> labels;  ///< (T target)
+  std::vector<Bin> bins;
+  std::vector<int64_t>
+      sentence_ids;  ///< (S) the caller's number; when training, the corpus line from 0
+  int32_t sentences() const { return static_cast<int32_t>(sentence_ids.size()); }
+};
+
+/// A sentence pair by reference, without end_id on either side.
+struct SentencePair {
+  std::span<const int32_t> source, target;
+  int64_t id = 0;
+};
+
+/// Packs pairs into one batch: chooses bins (best fit, longest first, deterministic), orders the
+/// sentences by bin and sorts the ids. Row numbers start at row_offset 0.
+Batch pack(std::span<const SentencePair> pairs);
+
+/// The same for decoding: only the source side is filled, sentences stay in the given order, and
+/// each bin holds consecutive sentences; nq = 0.
+Batch pack_source(std::span<const SentencePair> sentences);
+
+/// The batches one after another as one: the same rows in the same order, bins and row_offset
+/// included.
+Batch concatenate(std::span<const Batch> batches);
+
+}  // namespace bough

@@ -1,0 +1,222 @@
+#include "data/dictionary.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <nlohmann/json.hpp>
+
+#include "core/error.h"
+#include "core/files.h"
+#include "core/io.h"
+
+namespace bough {
+namespace {
+
+/// Larger ids can only be a mistake, and would cost memory for each.
+constexpr int64_t most_ids = 100'000'000;
+
+void append_utf8(std::string& text, uint32_t c) {
+  const auto put = [&](uint32_t byte) { text += static_cast<char>(byte); };
+  if (c < 0x80) return put(c);
+  if (c < 0x800) {
+    put(0xC0 | (c >> 6));
+  } else {
+    if (c < 0x10000) {
+      put(0xE0 | (c >> 12));
+    } else {
+      put(0xF0 | (c >> 18));
+      put(0x80 | ((c >> 12) & 0x3F));
+    }
+    put(0x80 | ((c >> 6) & 0x3F));
+  }
+  put(0x80 | (c & 0x3F));
+}
+
+/// Reads one line `key: id`, the part of YAML that dictionaries of Marian, Nematus and PyYAML use.
+class Entry {
+ public:
+  Entry(std::string_view line, const std::string& path, int64_t number)
+      : rest_(line), path_(path), number_(number) {
+    if (take('"'))
+      double_quoted();
+    else if (take('\''))
+      single_quoted();
+    else
+      plain();
+    read_id();
+  }
+  std::string token;
+  int64_t id = 0;
+
+ private:
+  bool take(char c) {
+    if (rest_.empty() || rest_.front() != c) return false;
+    rest_.remove_prefix(1);
+    return true;
+  }
+  char next() {
+    if (rest_.empty()) fail_here();
+    const char c = rest_.front();
+    rest_.remove_prefix(1);
+    return c;
+  }
+  [[noreturn]] void fail_here() const {
+    fail("vocabulary '{}': line {} must be 'token: id'. Correct it.", path_, number_);
+  }
+
+  void plain() {
+    // The id holds no colon, so the last one ends the token, whatever the token is.
+    const size_t colon = rest_.rfind(": ");
+    if (colon == std::string_view::npos) fail_here();
+    token = rest_.substr(0, colon);
+    rest_.remove_prefix(colon);
+    while (!token.empty() && token.back() == ' ') token.pop_back();
+  }
+  void single_quoted() {
+    for (char c = next();; c = next()) {
+      if (c == '\'' && !take('\'')) return;
+      token += c;
+    }
+  }
+  void double_quoted() {
+    for (char c = next(); c != '"'; c = next()) {
+      if (c == '\\')
+        escape();
+      else
+        token += c;
+    }
+  }
+  void escape() {
+    constexpr std::string_view letters = "0abtnvfre_NLP", width_letters = "xuU";
+    constexpr uint32_t meanings[] = {0, 7, 8, 9, 10, 11, 12, 13, 27, 0xA0, 0x85, 0x2028, 0x2029};
+    const char c = next();
+    if (const size_t at = letters.find(c); at != std::string_view::npos)
+      append_utf8(token, meanings[at]);
+    else if (const size_t width = width_letters.find(c); width != std::string_view::npos)
+      append_utf8(token, code_point(size_t{2} << width));
+    else
+      token += c;
+  }
+  uint32_t hex(size_t digits) {
+    uint32_t c = 0;
+    if (rest_.size() < digits) fail_here();
+    const auto [end, error] = std::from_chars(rest_.data(), rest_.data() + digits, c, 16);
+    if (error != std::errc() || end != rest_.data() + digits || c > 0x10FFFF) fail_here();
+    rest_.remove_prefix(digits);
+    return c;
+  }
+  uint32_t code_point(size_t digits) {
+    const uint32_t c = hex(digits);
+    // JSON writes characters above U+FFFF as two escapes.
+    if (digits != 4 || c < 0xD800 || c >= 0xDC00 || rest_.substr(0, 2) != "\\u") return c;
+    rest_.remove_prefix(2);
+    return 0x10000 + ((c - 0xD800) << 10) + ((hex(4) - 0xDC00) & 0x3FF);
+  }
+  void read_id() {
+    while (take(' ')) continue;
+    if (!take(':')) fail_here();
+    while (take(' ')) continue;
+    while (!rest_.empty() && (rest_.back() == ' ' || rest_.back() == '\r')) rest_.remove_suffix(1);
+    const auto [end, error] = std::from_chars(rest_.data(), rest_.data() + rest_.size(), id);
+    if (error != std::errc() || end != rest_.data() + rest_.size()) fail_here();
+  }
+
+  std::string_view rest_;
+  const std::string& path_;
+  int64_t number_;
+};
+
+void insert(std::vector<std::string>& tokens, const std::string& token, int64_t id,
+            const std::string& path) {
+  check(id >= 0 && id < most_ids,
+        "vocabulary '{}': '{}' has id {}, must be from 0 to {}. Correct it.", path, token, id,
+        most_ids - 1);
+  const auto at = static_cast<size_t>(id);
+  if (at >= tokens.size()) tokens.resize(at + 1);
+  check(tokens[at].empty(), "vocabulary '{}': '{}' and '{}' both have id {}. Correct one.", path,
+        tokens[at], token, id);
+  tokens[at] = token;
+}
+
+std::vector<std::string> read_json(const std::string& text, const std::string& path) {
+  std::vector<std::string> tokens;
+  const auto root = nlohmann::json::parse(text, nullptr, false);
+  check(root.is_object(), "vocabulary '{}': must be one JSON object of token: id. Correct it.",
+        path);
+  for (const auto& [token, id] : root.items()) {
+    check(id.is_number_integer(),
+          "vocabulary '{}': the id of '{}' must be a whole number. Correct it.", path, token);
+    insert(tokens, token, id.get<int64_t>(), path);
+  }
+  return tokens;
+}
+
+bool holds_no_entry(std::string_view line) {
+  const size_t first = line.find_first_not_of(" \t\r");
+  return first == std::string_view::npos || line[first] == '#' || line == "---" || line == "...";
+}
+
+}  // namespace
+
+std::vector<std::string> read_dictionary(const std::string& path) {
+  const std::string text = read_whole_file(path);
+  const size_t first = text.find_first_not_of(" \t\r\n");
+  check(first != std::string::npos, "vocabulary '{}': is empty. Remove it to make a new one.",
+        path);
+  if (text[first] == '{') return read_json(text, path);
+  std::vector<std::string> tokens;
+  int64_t number = 0;
+  for (std::string_view rest = text; !rest.empty();) {
+    const size_t end = std::min(rest.find('\n'), rest.size());
+    const std::string_view line = rest.substr(0, end);
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+    ++number;
+    if (holds_no_entry(line)) continue;
+    const Entry entry(line, path, number);
+    insert(tokens, entry.token, entry.id, path);
+  }
+  return tokens;
+}
+
+std::vector<std::string> read_token_list(const std::string& path) {
+  std::vector<std::string> tokens;
+  LineReader reader(path);
+  for (std::string line; reader.next(line);) {
+    while (!line.empty() && (line.back() == '\r' || line.back() == ' ')) line.pop_back();
+    check(!line.empty(), "vocabulary '{}': line {} is empty, must be one token. Remove it.", path,
+          reader.line_number());
+    tokens.push_back(line);
+  }
+  check(!tokens.empty(), "vocabulary '{}': is empty. Remove it to make a new one.", path);
+  return tokens;
+}
+
+void count_tokens(std::string_view line, TokenCounts& counts) {
+  for_each_token(line, [&](std::string_view token) { ++counts[std::string(token)]; });
+}
+
+std::vector<std::string> tokens_by_frequency(const TokenCounts& counts, int64_t max_size) {
+  std::vector<std::pair<int64_t, std::string>> ranked;
+  for (const auto& [token, count] : counts)
+    if (token != "</s>" && token != "<unk>") ranked.emplace_back(-count, token);
+  std::sort(ranked.begin(), ranked.end());
+  std::vector<std::string> tokens = {"</s>", "<unk>"};
+  for (auto& [count, token] : ranked) {
+    if (max_size > 0 && static_cast<int64_t>(tokens.size()) >= max_size) break;
+    tokens.push_back(std::move(token));
+  }
+  return tokens;
+}
+
+std::string format_dictionary(const std::vector<std::string>& tokens) {
+  std::string text;
+  for (size_t id = 0; id < tokens.size(); ++id) {
+    // Quoted as JSON, which is YAML too: no token can be mistaken for a number, a comment or a
+    // list.
+    const std::string token = id < 2 ? tokens[id] : nlohmann::json(tokens[id]).dump();
+    text += fmt::format("{}: {}\n", token, id);
+  }
+  return text;
+}
+
+}  // namespace bough

@@ -1,0 +1,143 @@
+#include "data/sentencepiece.h"
+
+#include <sentencepiece_processor.h>
+#include <sentencepiece_trainer.h>
+
+#include <algorithm>
+#include <cctype>
+#include <exception>
+#include <sstream>
+#include <unordered_map>
+
+#include "core/error.h"
+#include "data/vocabulary.h"
+
+namespace bough {
+namespace {
+
+using Arguments = std::unordered_map<std::string, std::string>;
+
+/// "--a=b --c" as {a: b, c: true}; a value in quotes may hold spaces.
+Arguments parse_options(const SentencePieceTraining& training) {
+  Arguments arguments;
+  std::istringstream words(training.options);
+  for (std::string word; words >> word;) {
+    check(word.size() > 2 && word.compare(0, 2, "--") == 0,
+          "sentencepiece-options: '{}' must look like --name=value. Correct it.", word);
+    const size_t equals = word.find('=');
+    arguments[word.substr(2, equals == std::string::npos ? equals : equals - 2)] =
+        equals == std::string::npos ? "true" : word.substr(equals + 1);
+  }
+  return arguments;
+}
+
+/// The last whole number in the text, or -1.
+long last_number(const std::string& text) {
+  const auto digit = [](char c) { return std::isdigit(static_cast<unsigned char>(c)) != 0; };
+  const auto end = std::find_if(text.rbegin(), text.rend(), digit);
+  const auto begin = std::find_if_not(end, text.rend(), digit);
+  return end == text.rend() ? -1 : std::stol(std::string(begin.base(), end.base()));
+}
+
+/// The trainer's own message without the source position in front.
+std::string reason(const std::string& message) {
+  const size_t bracket = message.rfind("] ");
+  return bracket == std::string::npos ? message : message.substr(bracket + 2);
+}
+
+[[noreturn]] void fail_training(const SentencePieceTraining& training, const std::string& message) {
+  if (message.find("size too high") != std::string::npos)
+    fail(
+        "vocabulary '{}': the corpus is too small for {} pieces, at most {} are possible. Lower "
+        "dim-vocabs.",
+        training.path, training.size, last_number(message));
+  if (message.find("smaller than required_chars") != std::string::npos)
+    fail(
+        "vocabulary '{}': {} pieces are fewer than the corpus has different characters ({}). Raise "
+        "dim-vocabs or give --character_coverage in sentencepiece-options.",
+        training.path, training.size, reason(message));
+  fail(
+      "vocabulary '{}': SentencePiece cannot train it: {}. Check dim-vocabs and "
+      "sentencepiece-options.",
+      training.path, reason(message));
+}
+
+class Lines : public sentencepiece::SentenceIterator {
+ public:
+  explicit Lines(const std::vector<std::string>& lines) : lines_(lines) {}
+  bool done() const override { return at_ == lines_.size(); }
+  void Next() override { ++at_; }
+  const std::string& value() const override { return lines_[at_]; }
+  sentencepiece::util::Status status() const override { return {}; }
+
+ private:
+  const std::vector<std::string>& lines_;
+  size_t at_ = 0;
+};
+
+}  // namespace
+
+struct SentencePieceModel::Impl {
+  sentencepiece::SentencePieceProcessor processor;
+};
+
+SentencePieceModel::SentencePieceModel(const std::string& bytes, const std::string& path)
+    : impl_(std::make_unique<Impl>()) {
+  auto& processor = impl_->processor;
+  check(!bytes.empty() && processor.LoadFromSerializedProto(bytes).ok(),
+        "vocabulary '{}': not a SentencePiece model. Check the file, or remove it to train a new "
+        "one.",
+        path);
+  check(processor.eos_id() == end_id && processor.unk_id() == unknown_id,
+        "vocabulary '{}': </s> has id {} and <unk> has id {}, must be 0 and 1. Train it with "
+        "--eos_id=0 --unk_id=1 --bos_id=-1 --pad_id=-1.",
+        path, processor.eos_id(), processor.unk_id());
+}
+SentencePieceModel::~SentencePieceModel() = default;
+
+std::vector<int32_t> SentencePieceModel::encode(std::string_view line) const {
+  std::vector<int> ids;
+  const auto status = impl_->processor.Encode({line.data(), line.size()}, &ids);
+  check(status.ok(), "SentencePiece: a line of {} bytes cannot be encoded: {}", line.size(),
+        status.ToString());
+  return ids;
+}
+
+std::string SentencePieceModel::decode(const std::vector<int32_t>& ids) const {
+  std::string text;
+  const auto status = impl_->processor.Decode(ids, &text);
+  check(status.ok(), "SentencePiece: {} pieces cannot be decoded: {}", ids.size(),
+        status.ToString());
+  return text;
+}
+
+int32_t SentencePieceModel::size() const { return impl_->processor.GetPieceSize(); }
+std::string SentencePieceModel::piece(int32_t id) const { return impl_->processor.IdToPiece(id); }
+int32_t SentencePieceModel::id(std::string_view piece) const {
+  return impl_->processor.PieceToId({piece.data(), piece.size()});
+}
+
+std::string train_sentencepiece(const std::vector<std::string>& lines,
+                                const SentencePieceTraining& training) {
+  Arguments arguments = parse_options(training);
+  // The library's log would stand between ours; its errors come back as a status.
+  arguments.emplace("minloglevel", "2");
+  arguments["vocab_size"] = std::to_string(training.size);
+  // Marian's ids. The number of threads stays the library's constant, never the machine's: sums of
+  // the EM algorithm depend on it, and so would the bytes of the vocabulary.
+  arguments["eos_id"] = std::to_string(end_id);
+  arguments["unk_id"] = std::to_string(unknown_id);
+  arguments["bos_id"] = arguments["pad_id"] = "-1";
+  Lines iterator(lines);
+  std::string bytes, problem;
+  try {
+    const auto status = sentencepiece::SentencePieceTrainer::Train(arguments, &iterator, &bytes);
+    if (!status.ok()) problem = status.ToString();
+  } catch (const std::exception& e) {  // some versions throw for bad option values
+    problem = e.what();
+  }
+  if (!problem.empty()) fail_training(training, problem);
+  return bytes;
+}
+
+}  // namespace bough

@@ -1,0 +1,44 @@
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace bough {
+
+/// A trained SentencePiece model (Kudo & Richardson 2018); the library is known to this pair of
+/// files only. Const members may be called from several threads.
+class SentencePieceModel {
+ public:
+  /// bytes: the content of a .spm file; path names it in errors. Throws Error unless it is a model
+  /// with
+  /// `</s>` = 0, `<unk>` = 1.
+  SentencePieceModel(const std::string& bytes, const std::string& path);
+  ~SentencePieceModel();
+
+  std::vector<int32_t> encode(std::string_view line) const;
+  std::string decode(const std::vector<int32_t>& ids) const;
+  int32_t size() const;
+  std::string piece(int32_t id) const;
+  int32_t id(std::string_view piece) const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+struct SentencePieceTraining {
+  std::string path;      ///< names the vocabulary in errors
+  int32_t size = 32000;  ///< pieces
+  std::string options;   ///< "--name=value ...", passed on; ids and size are ours
+};
+
+/// Trains a model on `lines` and returns the bytes of its file; the same lines and options give the
+/// same bytes. Throws Error that names the option to change.
+std::string train_sentencepiece(const std::vector<std::string>& lines,
+                                const SentencePieceTraining& training);
+
+}  // namespace bough

@@ -1,0 +1,81 @@
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "data/data_options.h"
+
+namespace bough {
+
+class SentencePieceModel;
+
+inline constexpr int32_t end_id = 0;      ///< `</s>`, as in Marian
+inline constexpr int32_t unknown_id = 1;  ///< `<unk>`
+inline constexpr int32_t start_id = -2;   ///< first decoder input: a zero embedding at position 0
+inline constexpr int32_t tail_id = -1;    ///< rows beyond the last token on CUDA: zero throughout
+
+enum class VocabularyKind { sentencepiece, dictionary, plain_text };
+/// By the path: `.spm`; `.yml`, `.yaml`, `.json`; anything else.
+VocabularyKind vocabulary_kind(const std::string& path);
+
+/// A mapping between text and token ids, `</s>` = 0 and `<unk>` = 1 as in Marian. The path decides
+/// the kind: `.spm` SentencePiece (raw text in and out), `.yml`/`.yaml`/`.json` a dictionary
+/// `token: id`, anything else plain text with one token per line; the latter two split lines on
+/// white space. All const members may be called from several threads.
+class Vocabulary {
+ public:
+  ~Vocabulary();
+  Vocabulary(const Vocabulary&) = delete;
+  Vocabulary& operator=(const Vocabulary&) = delete;
+
+  /// Token ids of one line, without `</s>`. The text must be valid UTF-8.
+  std::vector<int32_t> encode(std::string_view line) const;
+  /// The same for a line that is in pieces already, separated by spaces (Marian's no-spm-encode).
+  std::vector<int32_t> encode_pieces(std::string_view line) const;
+  /// The text of `ids` up to the first `</s>`; negative ids are skipped. Throws Error for an id >=
+  /// size().
+  std::string decode(std::span<const int32_t> ids) const;
+  /// Number of ids; the largest id is size() - 1.
+  int32_t size() const { return size_; }
+  /// The token as written in the vocabulary file. Throws Error unless 0 <= id < size().
+  std::string piece(int32_t id) const;
+  /// The id of a token as written in the vocabulary file; unknown_id if there is none.
+  int32_t id(std::string_view piece) const;
+  /// A hash of the content: equal for equal vocabularies wherever they lie.
+  uint64_t hash() const { return hash_; }
+  const std::string& path() const { return path_; }
+  bool is_sentencepiece() const { return model_ != nullptr; }
+
+ private:
+  friend std::shared_ptr<Vocabulary> load_vocabulary(const std::string&, int32_t);
+  explicit Vocabulary(std::string path);
+  void load_sentencepiece();
+  void load_tokens(int32_t max_size);
+
+  std::string path_;
+  int32_t size_ = 0;
+  uint64_t hash_ = 0;
+  std::unique_ptr<SentencePieceModel> model_;  // .spm
+  std::vector<std::string> pieces_;            // the other kinds
+  std::unordered_map<std::string, int32_t> ids_;
+};
+
+/// Reads a vocabulary. max_size > 0 keeps only ids below it (Marian's dim-vocabs; a SentencePiece
+/// model is always whole). Throws Error if the file is missing, malformed, or `</s>`, `<unk>` are
+/// not 0, 1.
+std::shared_ptr<Vocabulary> load_vocabulary(const std::string& path, int32_t max_size = 0);
+
+/// The vocabularies of options.paths, in order. One that exists is loaded; a missing one is made
+/// from its stream of corpus.train_sets with at most corpus.dim_vocabs entries (0 = 32000 pieces
+/// for SentencePiece, every token otherwise) and written there atomically. Streams with the same
+/// path share one object, made from all their text (joint). Without paths each train-set FILE has a
+/// dictionary FILE.yml, as in Marian. The same text and options give the same bytes. Throws Error
+/// that names the option to change if a vocabulary cannot be made.
+std::vector<std::shared_ptr<Vocabulary>> load_or_create_vocabularies(
+    const VocabularyOptions& options, const CorpusOptions& corpus);
+
+}  // namespace bough
