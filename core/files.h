@@ -1,0 +1,56 @@
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace bough {
+
+/// A file that is either whole or not there: written as PATH.tmp in the same folder, then synced,
+/// renamed over PATH, folder synced. Until commit() returns, PATH keeps its old content; without
+/// commit() the temporary is removed. A kill leaves at most PATH.tmp, which the next write reuses.
+/// An existing PATH keeps its permissions; a symbolic link keeps pointing to what is replaced.
+/// Throws Error naming PATH: missing folder, no permission, full disk, PATH not a regular file,
+/// another process writing it.
+class AtomicFile {
+ public:
+  explicit AtomicFile(const std::string& path);
+  ~AtomicFile();
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+
+  void write(const void* data, std::size_t bytes);
+  void write(std::string_view text) { write(text.data(), text.size()); }
+  void seek(std::uint64_t offset);       ///< next write goes here, in bytes from the start
+  std::uint64_t position() const { return offset_ + buffer_.size(); }
+  void commit();                         ///< the file appears under its name; at most once
+
+ private:
+  void lock();
+  void flush();
+  void abandon();
+  std::string path_;       ///< as the caller spelled it, for messages
+  std::string target_;     ///< with symbolic links resolved
+  std::string temporary_;
+  int fd_ = -1;
+  std::uint64_t offset_ = 0;  ///< where the buffer belongs in the file
+  std::vector<char> buffer_;
+};
+
+/// Replaces a file's whole content, atomically (AtomicFile).
+void write_file(const std::string& path, std::string_view content);
+
+/// The whole content of a file, pipe or device, byte for byte. Throws Error naming the path.
+std::string read_whole_file(const std::string& path);
+
+/// Size in bytes of a regular file. Throws Error naming the path.
+std::uint64_t file_size(const std::string& path);
+
+/// Throws the sentence for a failed write to or creation of path; error is an errno value.
+[[noreturn]] void fail_writing(const std::string& path, int error);
+
+/// Throws the sentence for a failed open or read of path; error is an errno value.
+[[noreturn]] void fail_reading(const std::string& path, int error);
+
+}  // namespace bough
