@@ -68,6 +68,7 @@ class ParameterSet {
   int64_t trained_elements() const;                     ///< without padding
   const Tensor& values() const { return values_; }      ///< (elements) f32
   const Tensor& gradients() const { return gradients_; }
+  const Tensor& compute_copy() const { return compute_; }  ///< bf16 values; empty in f32 and f64
   Backend& backend() const { return backend_; }
 
   /// Elements of the flat form that Marian's optimizer file uses: parts sorted by name, each padded to
