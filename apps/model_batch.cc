@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "data/vocabulary.h"
+
 namespace bough {
 namespace {
 
@@ -76,7 +78,8 @@ ModelBatch upload_batch(Backend& backend, const Batch& batch) {
 }
 
 Batch imagined_batch(int64_t sentences, int64_t source_rows, int64_t target_rows) {
-  std::vector<int32_t> source(size_t(source_rows - 1), unknown_id), target(size_t(target_rows - 1), unknown_id);
+  const std::vector<int32_t> source(size_t(source_rows - 1), unknown_id);
+  const std::vector<int32_t> target(size_t(target_rows - 1), unknown_id);
   const std::vector<SentencePair> pairs(size_t(sentences), SentencePair{source, target, 0});
   return pack(pairs);
 }

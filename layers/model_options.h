@@ -77,9 +77,9 @@ struct ModelOptions {
 
 /// What only training does to the model's activations and to the loss.
 struct DropoutOptions {
-  double dropout = 0;            ///< probability of zeroing, for every sublayer's output
-  double attention_dropout = 0;  ///< attention weights
-  double activation_dropout = 0; ///< after the FFN activation
+  double dropout = 0;             ///< probability of zeroing, for every sublayer's output
+  double attention_dropout = 0;   ///< attention weights
+  double activation_dropout = 0;  ///< after the FFN activation
   double source_word_dropout = 0;
   double target_word_dropout = 0;
   double label_smoothing = 0;
