@@ -10,6 +10,7 @@
 
 #include "core/error.h"
 #include "core/log.h"
+#include "core/progress.h"
 #include "data/hash.h"
 
 namespace bough {
@@ -91,10 +92,11 @@ class Workers {
   std::vector<std::thread> threads_;
 };
 
-/// Says in the log how far a long pass is, every ten seconds.
-class Progress {
+/// Shows how far a long pass is: on the terminal, and in the log every ten seconds.
+class EncodingProgress {
  public:
   void report(int64_t lines) {
+    bar_.advance_to(lines);
     const auto now = std::chrono::steady_clock::now();
     if (now < next_) return;
     next_ = now + interval;
@@ -103,6 +105,7 @@ class Progress {
 
  private:
   static constexpr std::chrono::seconds interval{10};
+  Progress bar_{"encoding"};
   std::chrono::steady_clock::time_point next_ = std::chrono::steady_clock::now() + interval;
 };
 
@@ -136,7 +139,7 @@ bool encode(ParallelReader& reader, const EncodingRules& rules, int64_t most_lin
   const auto in_flight_most = static_cast<size_t>(4 * std::max(rules.threads, 1));
   std::deque<std::future<TokenBlock>> in_flight;
   Workers workers(std::max(rules.threads, 1));
-  Progress progress;
+  EncodingProgress progress;
   const auto write_oldest = [&] {
     writer.add(in_flight.front().get());
     in_flight.pop_front();
