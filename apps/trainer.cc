@@ -40,7 +40,7 @@ Trainer::Trainer(TrainOptions options) : options_(std::move(options)) {
   model_->set_recompute(options_.run.gradient_checkpointing);
   log::info("[model] {} parameters, residual {}, {}+{} layers",
             with_commas(model_->parameters().trained_elements()),
-            EnumReader::name(options_.model.residual), options_.model.encoder_layers,
+            name_of(options_.model.residual), options_.model.encoder_layers,
             options_.model.decoder_layers);
   checkpoint_ = std::make_unique<Checkpoint>(options_, *model_);
   if (!options_.validation.valid_sets.empty())
