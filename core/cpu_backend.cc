@@ -45,7 +45,7 @@ std::byte* CpuBackend::arena_memory(size_t offset, size_t bytes) {
   return arena_ + offset;
 }
 
-Tensor CpuBackend::allocate_persistent(Shape shape, DType dtype) {
+Tensor CpuBackend::allocate_outside(Shape shape, DType dtype) {
   const size_t bytes = size_t(shape.elements()) * size_of(dtype);
   const size_t alignment = bytes >= 2 * huge_page ? huge_page : Allocator::alignment;
   const size_t rounded = std::max<size_t>(1, (bytes + alignment - 1) / alignment) * alignment;

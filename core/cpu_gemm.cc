@@ -33,7 +33,14 @@ struct Block {
   bool transpose_a, transpose_b, adds;
 };
 
-/// The matmul primitives of one thread, by shape. oneDNN's own threads stay unused.
+/// x W^T, or anything with a bias: the products whose rows must not depend on each other.
+template <class T>
+bool is_linear_layer(const Block<T>& b) {
+  return b.bias || (b.transpose_b && !b.transpose_a);
+}
+
+/// The matmul primitives of one thread, by shape. oneDNN's own threads stay unused. The operands must be
+/// dense: for others oneDNN falls back to sgemm.
 class Primitives {
  public:
   Primitives() : engine_(dnnl::engine::kind::cpu, 0), stream_(engine_) { omp_set_num_threads(1); }
@@ -101,7 +108,20 @@ class Primitives {
 
 void multiply_block(const Block<float>& b) {
   thread_local Primitives primitives;
-  if (b.bias || (b.transpose_b && !b.transpose_a)) return primitives.multiply(b);
+  thread_local std::vector<float> dense;
+  if (is_linear_layer(b)) {
+    if (b.ldc == b.n) return primitives.multiply(b);
+    dense.resize(std::max(dense.size(), size_t(b.m * b.n)));
+    Block<float> part = b;
+    part.c = dense.data();
+    part.ldc = b.n;
+    part.adds = false;
+    primitives.multiply(part);
+    for (int64_t i = 0; i < b.m; ++i)
+      for (int64_t j = 0; j < b.n; ++j)
+        b.c[i * b.ldc + j] = dense[size_t(i * b.n + j)] + (b.adds ? b.c[i * b.ldc + j] : 0.0f);
+    return;
+  }
   dnnl_sgemm(b.transpose_a ? 'T' : 'N', b.transpose_b ? 'T' : 'N', b.m, b.n, b.k, 1.0f, b.a, b.lda,
              b.b, b.ldb, b.adds ? 1.0f : 0.0f, b.c, b.ldc);
 }
@@ -133,7 +153,7 @@ Block<T> part_of(const Block<T>& whole, int64_t m0, int64_t m1, int64_t n0, int6
   return part;
 }
 
-/// How many blocks C is cut into along its longer side; a function of the shape and the thread count only.
+/// How many blocks C is cut into; a function of the shape and the thread count only.
 /// A large product gets several blocks a thread, so that a thread that is held up costs less.
 int64_t count_blocks(int64_t m, int64_t n, int64_t k, int threads) {
   const double work = double(m) * double(n) * double(k);
@@ -143,7 +163,8 @@ int64_t count_blocks(int64_t m, int64_t n, int64_t k, int threads) {
 
 template <class T>
 void multiply(ThreadPool& pool, const Block<T>& whole) {
-  const bool by_rows = whole.m >= whole.n;
+  // Blocks of rows are dense, and cost each thread a packed copy of W; few rows would not pay for that.
+  const bool by_rows = is_linear_layer(whole) ? whole.m >= 256 : whole.m >= whole.n;
   const int64_t length = by_rows ? whole.m : whole.n, unit = 64;
   const int64_t blocks = count_blocks(whole.m, whole.n, whole.k, pool.threads());
   const int64_t grain = ((length + blocks - 1) / blocks + unit - 1) / unit * unit;

@@ -11,6 +11,7 @@
 #include "core/error.h"
 #include "core/files.h"
 #include "core/log.h"
+#include "core/progress.h"
 #include "core/random.h"
 #include "data/dictionary.h"
 #include "data/parallel_reader.h"
@@ -67,8 +68,10 @@ struct Request {
 template <class Use>
 void for_each_line(const CorpusOptions& corpus, const std::set<size_t>& sides, Use use) {
   ParallelReader reader(corpus);
+  Progress bar("reading text");
   std::string text[2];
   while (reader.next(text[0], text[1])) {
+    bar.advance_to(reader.line_number());
     for (const size_t side : sides) {
       check_text(text[side], file_of_side(corpus, side), reader.line_number());
       use(text[side]);

@@ -9,6 +9,12 @@ const EnumNames<ResidualKind> residual_names = {{"post-ln", ResidualKind::post_l
                                                 {"deepnorm", ResidualKind::deepnorm},
                                                 {"branchnorm", ResidualKind::branchnorm}};
 
+std::string name_of(ResidualKind kind) {
+  for (const auto& [name, k] : residual_names)
+    if (k == kind) return std::string(name);
+  return "";
+}
+
 namespace {
 
 const EnumNames<BranchSchedule> schedule_names = {{"linear", BranchSchedule::linear},
@@ -36,12 +42,6 @@ bool matches(const ModelOptions& m, ResidualKind kind) {
   const OpStrings s = strings_of(kind);
   return m.preprocess == s.preprocess && m.postprocess == s.postprocess &&
          m.postprocess_top == s.postprocess_top;
-}
-
-std::string_view name_of(ResidualKind kind) {
-  for (const auto& [name, k] : residual_names)
-    if (k == kind) return name;
-  return "";
 }
 
 void refuse_unknown_ops(const std::string& key, const std::string& ops) {

@@ -13,6 +13,8 @@ enum class BranchSchedule { linear, by_layer, sqrt, cosine };
 enum class BranchInit { xavier, deepnorm };
 
 extern const EnumNames<ResidualKind> residual_names;
+/// "branchnorm", ...
+std::string name_of(ResidualKind kind);
 
 /// What a Transformer is: everything that must be known to load its parameters and compute with
 /// them. Saved in the model file as special:model.yml.

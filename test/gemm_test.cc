@@ -66,7 +66,7 @@ std::vector<float> product(Backend& backend, const std::vector<float>& x, const 
                            int64_t n, int64_t k) {
   const Tensor c = backend.allocate({m, n});
   const Tensor tx = upload(backend, x, {m, k}), tw = upload(backend, w, {n, k});
-  backend.gemm(write_to(c), tx, tw, {.transpose_b = true});
+  backend.gemm(write_to(c), tx, tw, Gemm{.transpose_b = true});
   std::vector<float> result(size_t(m * n));
   backend.download(result.data(), c);
   return result;
