@@ -97,6 +97,10 @@ void lower_in_context(std::u32string& text) {
 std::optional<size_t> find_invalid_utf8(std::string_view text) {
   char32_t c = 0;
   for (size_t i = 0; i < text.size();) {
+    if (static_cast<unsigned char>(text[i]) < 0x80) {
+      ++i;
+      continue;
+    }
     const size_t length = decode_one(text.substr(i), c);
     if (length == 0) return i;
     i += length;
@@ -196,6 +200,21 @@ std::u32string_view rstrip(std::u32string_view text) {
 std::u32string_view strip(std::u32string_view text) {
   while (!text.empty() && is_space(text.front())) text.remove_prefix(1);
   return rstrip(text);
+}
+
+std::string_view rstrip_utf8(std::string_view text) {
+  constexpr size_t longest = 4;
+  for (;;) {
+    size_t length = 1;
+    while (length < longest && length < text.size() &&
+           (static_cast<unsigned char>(text[text.size() - length]) & 0xC0) == 0x80)
+      ++length;
+    char32_t c = 0;
+    if (text.empty() || decode_one(text.substr(text.size() - length), c) != length ||
+        !is_space(c))
+      return text;
+    text.remove_suffix(length);
+  }
 }
 
 void split(std::u32string_view text, std::vector<std::u32string_view>& words) {

@@ -40,6 +40,8 @@ void lower(std::u32string& text);
 /// Without trailing (both sides': strip) white space.
 std::u32string_view rstrip(std::u32string_view text);
 std::u32string_view strip(std::u32string_view text);
+/// The same of valid UTF-8.
+std::string_view rstrip_utf8(std::string_view text);
 
 /// Replaces `words` with the maximal runs of non-space characters; they point into `text`.
 void split(std::u32string_view text, std::vector<std::u32string_view>& words);
