@@ -166,7 +166,8 @@ double hypothesis_score(double log_probability, int64_t length, const DecodingOp
 }
 
 int64_t length_limit(int64_t source_tokens, const DecodingOptions& options) {
-  return std::max<int64_t>(1, int64_t(options.max_length_factor * double(source_tokens)));
+  constexpr double most = 1 << 30;
+  return std::max<int64_t>(1, int64_t(std::min(most, options.max_length_factor * double(source_tokens))));
 }
 
 std::vector<std::vector<Hypothesis>> beam_search(StepModel& model, std::span<const int64_t> limits,
