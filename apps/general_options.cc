@@ -95,10 +95,9 @@ void MachineOptions::settings(Settings& v) {
   v(cpu_threads, {"cpu-threads", 0, "1"},
     "compute on the CPU with this many threads; 0 = on a GPU if there is one, else on all CPU "
     "cores",
-    Range<int>{0, 4096});
+    Range<int>{0});
   v(workspace, {"workspace", 'w'},
-    "MiB of memory for activations; negative: all of the device's memory but that much",
-    Range<int>{-(1 << 30), 1 << 30});
+    "MiB of memory for activations; negative: all of the device's memory but that much");
   v(precision, "precision",
     "type of the computation and of the optimizer: float32 float32 or, on GPUs, bfloat16 float32",
     compute_names);

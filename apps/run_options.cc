@@ -76,7 +76,7 @@ void RunOptions::display_settings(Settings& v) {
   v(disp_label_counts, "disp-label-counts",
     "show ce-sum as 'loss per token * tokens' instead of one sum");
   v(gradient_norm_average_window, "gradient-norm-average-window",
-    "updates over which the gradient norm shown is averaged", Range<int>{1, 1 << 30});
+    "updates over which the gradient norm shown is averaged", Range<int>{1});
   v(metrics, "metrics",
     "file that gets the numbers of every log line as JSON; none = <model>.metrics.jsonl", Path{});
 }
@@ -117,8 +117,8 @@ void ValidationOptions::settings(Settings& v) {
     "what to measure; one decode of the set serves all that need translations. bleu = bleu-detok "
     "(13a), translation = the number that valid-script-path prints",
     metric_names);
-  v(mini_batch, "valid-mini-batch", "sentences of a validation batch", Range<int>{1, 1 << 24});
-  v(max_length, "valid-max-length", "cut sentences to this many tokens", Range<int>{1, 1 << 24});
+  v(mini_batch, "valid-mini-batch", "sentences of a validation batch", Range<int>{1});
+  v(max_length, "valid-max-length", "cut sentences to this many tokens", Range<int>{1});
   output_settings(v);
   stopping_settings(v);
 }
@@ -140,8 +140,7 @@ void ValidationOptions::output_settings(Settings& v) {
 void ValidationOptions::stopping_settings(Settings& v) {
   v.group("Early stopping");
   v(early_stopping, "early-stopping",
-    "stop after this many validations in a row without improvement; 0 = never",
-    Range<int>{0, 1 << 30});
+    "stop after this many validations in a row without improvement; 0 = never", Range<int>{0});
   v(early_stopping_on, "early-stopping-on",
     "which metrics must have stalled: the first one, all, or any", stop_on_names);
   v(early_stopping_epsilon, "early-stopping-epsilon",
@@ -164,7 +163,7 @@ void ValidationOptions::validate() const {
 
 void DecodingOptions::settings(Settings& v) {
   v.group("Search");
-  v(beam_size, {"beam-size", 'b'}, "hypotheses kept per sentence", Range<int>{1, 1024});
+  v(beam_size, {"beam-size", 'b'}, "hypotheses kept per sentence", Range<int>{1});
   v(normalize, {"normalize", 'n', "1"},
     "rank hypotheses by score / length^N; 0 = by score alone, which favours short ones");
   v(word_penalty, "word-penalty", "subtract this from the score for each target token");

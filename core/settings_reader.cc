@@ -201,7 +201,8 @@ void SettingsReader::expand_aliases() {
     const auto it = given_.find(alias.name);
     if (it == given_.end()) continue;
     const auto& items = it->second.value.items;
-    if (std::find(items.begin(), items.end(), alias.value) != items.end())
+    if (std::find(items.begin(), items.end(), alias.value) != items.end() ||
+        (alias.value == "true" && is_true(alias.name)))
       expand(alias, it->second.place, it->second.value.where);
   }
 }
@@ -267,28 +268,29 @@ size_t edit_distance(std::string_view a, std::string_view b) {
   return row[b.size()];
 }
 
+std::string interpolate_environment(const std::string& name, std::string text) {
+  for (size_t at = 0; (at = text.find("${", at)) != std::string::npos;) {
+    const size_t end = text.find('}', at);
+    check(end != std::string::npos, "{} is '{}', must have a '}}' after '${{'", name, text);
+    const std::string variable = text.substr(at + 2, end - at - 2);
+    const char* content = std::getenv(variable.c_str());
+    check(content != nullptr,
+          "{} is '{}', but the environment has no {}. Set it, or turn interpolate-env-vars off",
+          name, text, variable);
+    text.replace(at, end + 1 - at, content);
+    at += std::string_view(content).size();
+  }
+  return text;
+}
+
 void interpolate_environment(Settings& rows) {
   for (const Setting& row : rows.rows()) {
     if (!row.is_path) continue;
     const Yaml before = row.get();
     GivenValue value{{}, before.is_list(), row.name};
-    for (const Yaml& item : before.is_list() ? before.items : std::vector<Yaml>{before}) {
-      std::string text = item.text;
-      for (size_t at = 0; (at = text.find("${", at)) != std::string::npos;) {
-        const size_t end = text.find('}', at);
-        check(end != std::string::npos, "{} is '{}', must have a '}}' after '${{'", row.name,
-              item.text);
-        const std::string variable = text.substr(at + 2, end - at - 2);
-        const char* content = std::getenv(variable.c_str());
-        check(content != nullptr,
-              "{} is '{}', but the environment has no {}. Set it, or turn "
-              "interpolate-env-vars off",
-              row.name, item.text, variable);
-        text.replace(at, end + 1 - at, content);
-        at += std::string_view(content).size();
-      }
-      value.items.push_back(text);
-    }
+    if (before.is_scalar()) value.items.push_back(interpolate_environment(row.name, before.text));
+    for (const Yaml& item : before.items)
+      value.items.push_back(interpolate_environment(row.name, item.text));
     row.set(value);
   }
 }

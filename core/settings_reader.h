@@ -99,7 +99,9 @@ std::string format_markdown(const Settings& rows);
 /// Every row's value, except aliases and what is asked of one run only.
 Yaml dump_settings(const Settings& rows);
 
-/// Replaces ${VAR} in every file name. Error for a variable that is not set.
+/// Replaces ${VAR} in text, or in every file name of the rows. Error, naming the setting, for a
+/// variable that is not set.
+std::string interpolate_environment(const std::string& name, std::string text);
 void interpolate_environment(Settings& rows);
 
 }  // namespace bough

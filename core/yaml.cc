@@ -2,9 +2,10 @@
 
 #include <yaml-cpp/yaml.h>
 
+#include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <set>
-#include <sstream>
 
 #include "core/error.h"
 #include "core/settings.h"
@@ -127,17 +128,16 @@ Yaml parse_yaml(const std::string& text, const std::string& source) {
     if (out.kind == Yaml::Kind::null) out.kind = Yaml::Kind::map;
     return out;
   } catch (const YAML::Exception& e) {
-    fail("{} line {}: this is not YAML: {}", source, e.mark.line + 1, e.msg);
+    fail("{} line {}: this is not YAML ({}), must be lines 'option: value'", source,
+         e.mark.line + 1, e.msg);
   }
 }
 
 Yaml read_yaml_file(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
-  std::stringstream text;
-  text << in.rdbuf();
-  check(in.good() && !text.fail(), "{}: this file cannot be read. Check its name and permissions",
-        path);
-  return parse_yaml(text.str(), path);
+  check(in.is_open() && !std::filesystem::is_directory(path),
+        "{}: this file cannot be read. Check its name and permissions", path);
+  return parse_yaml({std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()}, path);
 }
 
 std::string format_yaml(const Yaml& value) {
