@@ -158,6 +158,7 @@ TEST_CASE("every option of bough-train changes something", "[settings]") {
        {"vocabs", {{"more"}, "vocabs has 3 files, must have 2"}},
        {"valid-sets", {{"v.en", "v.de"}, ""}},
        {"valid-metrics", {{"bleu", "chrf"}, ""}},
+       {"dim-emb", {{"64"}, ""}},
        {"tsv", {{"true"}, "train-sets has 2 files, must have 1 with tsv"}},
        {"devices", {{"1"}, ""}},
        {"transformer-preprocess", {{"n"}, "give them as post-ln or pre-ln"}},
@@ -407,7 +408,7 @@ TEST_CASE("option errors are sentences that say where", "[settings]") {
   CHECK(yaml("- a\n") ==
         c + ": this is not a map of options, must have a line 'option: value' for each");
   CHECK(yaml("config: x\n") ==
-        c + " line 1: config must be given on the command line (-c), not in a file");
+        c + " line 1: config must be given on the command line, not in a file");
   CHECK(yaml("quiet: maybe\n") == c + " line 1: quiet is 'maybe', must be true or false");
   CHECK(yaml("task: transformer-huge\n").find("task is 'transformer-huge', must be one of: ") !=
         std::string::npos);
