@@ -154,6 +154,8 @@ TEST_CASE("every option of bough-train changes something", "[settings]") {
       {{"log", {{(folder.path / "a.log").string()}, ""}},
        {"type", {{"s2s"}, "type is 's2s', must be transformer"}},
        {"precision", {{"bfloat16", "float32"}, ""}},
+       {"dim-vocabs", {{"100", "200"}, ""}},
+       {"sentencepiece-alphas", {{"0.1", "0"}, ""}},
        {"train-sets", {{"more"}, "train-sets has 3 files, must have 2"}},
        {"vocabs", {{"more"}, "vocabs has 3 files, must have 2"}},
        {"valid-sets", {{"v.en", "v.de"}, ""}},
@@ -457,6 +459,9 @@ TEST_CASE("settings that contradict each other are errors", "[settings]") {
         "lr-decay-inv-sqrt: 10u and 2Gt must have the same unit");
   CHECK(line({"--valid-metrics", "translation"}) ==
         "valid-metrics has translation, which needs valid-script-path");
+  CHECK(line({"--dim-vocabs", "100"}) ==
+        "dim-vocabs has 1 sizes, must have 2: one for each of vocabs");
+  CHECK_FALSE(train({"--mini-batch-fit", "--mini-batch-words", "4096"}).batch.mini_batch_fit);
   CHECK(line({"--early-stopping-epsilon", "0", "1"}).find("early-stopping-epsilon has 2 values") ==
         0);
   CHECK(line({"--transformer-residual", "deepnorm", "--transformer-depth-scaling"})
