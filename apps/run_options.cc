@@ -49,7 +49,8 @@ void RunOptions::settings(Settings& v) {
     Range<int64_t>{0});
   v(after_batches, "after-batches", "older spelling of after Nu; 0 = never", Range<int64_t>{0});
   v(gradient_checkpointing, "gradient-checkpointing",
-    "recompute all activations in the backward pass: a third more work, far less memory, the same "
+    "recompute activations in the backward pass instead of keeping them: more work, less memory, "
+    "the same "
     "bits");
   v(describe, "describe",
     "print parameters, FLOPs and the memory plan, and exit; dim-vocabs gives the sizes of "

@@ -163,7 +163,7 @@ Validation::Decoded Validation::decode() const {
     tokens = in_reading_order(std::move(tokens), model_.transformer().options());
     decoded.texts.push_back(vocabularies_.back()->decode(tokens));
     decoded.tokens.push_back(std::move(tokens));
-    if (!options_.general.quiet_translation)
+    if (!options_.decoding.quiet_translation)
       log::info("Best translation {} : {}", decoded.texts.size() - 1, decoded.texts.back());
     progress.advance_to(int64_t(decoded.texts.size()));
   });
