@@ -238,6 +238,7 @@ TEST_CASE("mini-batch counts sentences of an update, times optimizer-delay", "[d
   CHECK(update.sentences == 128);
   CHECK(update.micro[0].sentences() == 32);
   CHECK(data.most_target_rows() >= update.micro[0].target.rows());
+  CHECK(data.most_target_rows() < 32 * data.statistics().longest_target);
   setup.options.corpus.shuffle = ShuffleKind::none;
   auto ordered = setup.data();
   auto ids = sentence_ids(ordered.next());
@@ -483,6 +484,8 @@ TEST_CASE("windows of a large corpus cover it, each pair once", "[data]") {
     writer.add(content);
   }
   const auto cache = writer.finish();
+  CHECK(cache->rows_of_longest(3, 0) == 6);  // every source is one token and its end
+  CHECK(cache->rows_of_longest(1 << 20, 1) == cache->statistics().target_tokens);
   OrderRules rules;
   rules.window_blocks = 5;
   for (const auto shuffle : {ShuffleKind::data, ShuffleKind::none}) {

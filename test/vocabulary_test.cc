@@ -141,6 +141,9 @@ TEST_CASE("a missing SentencePiece vocabulary is trained, the same each time", "
   for (const int32_t id : ids) pieces += joint[0]->piece(id) + " ";
   CHECK(joint[0]->encode_pieces(pieces) == ids);
   CHECK(std::count(ids.begin(), ids.end(), end_id) == 0);
+
+  const std::string megabyte(1 << 20, 't');
+  CHECK(joint[0]->decode(joint[0]->encode(megabyte)) == megabyte);
 }
 
 TEST_CASE("one SentencePiece vocabulary a side, with options and a sample", "[vocabulary]") {
