@@ -10,7 +10,7 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 bough=$(cd "$here/../.." && pwd)
 source=https://raw.githubusercontent.com/multi30k/dataset/master/data/task1
-command="experiments/multi30k/run.sh $*"
+command="experiments/multi30k/run.sh"  # for the result: folders are nobody else's business
 averaged=10
 
 fail() {
@@ -26,9 +26,9 @@ while [ $# -gt 0 ]; do
     --data | --work | --only)
       [ $# -ge 2 ] || fail "$1 needs a value; see the first lines of this script"
       case $1 in
-        --data) data=$2 ;;
-        --work) work=$2 ;;
-        --only) forms=$2 ;;
+        --data) data=$2 command="$command $1 FOLDER" ;;
+        --work) work=$2 command="$command $1 FOLDER" ;;
+        --only) forms=$2 command="$command $1 $2" ;;
       esac
       shift 2
       ;;
@@ -39,6 +39,7 @@ while [ $# -gt 0 ]; do
     *) fail "'$1' is not an option of this script; bough-train's come after --" ;;
   esac
 done
+[ $# -eq 0 ] || command="$command -- $(echo "$*" | sed 's/[\\"]/\\&/g')"
 for form in $forms; do
   case $form in tok | cased) ;; *) fail "--only is '$form', must be tok or cased" ;; esac
 done
