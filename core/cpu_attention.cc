@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "core/cpu_backend.h"
-#include "core/math.h"
+#include "core/cpu_softmax.h"
 #include "core/small_product.h"
 
 // Per sentence and head, with q, k, v of that sentence's rows:
@@ -101,10 +101,10 @@ void pack(T* to, int64_t padded, const Rows<const T>& from, int64_t dim) {
 /// The same, transposed: to (dim, padded), keys along the rows.
 template <class T>
 void pack_transposed(T* to, int64_t padded, const Rows<const T>& from, int64_t dim) {
-  for (int64_t d = 0; d < dim; ++d) {
-    for (int64_t i = 0; i < from.rows; ++i) to[d * padded + i] = from.data[i * from.stride + d];
-    std::fill(to + d * padded + from.rows, to + (d + 1) * padded, T(0));
-  }
+  // Row by row: reading down a column would put every line of it into the same few cache sets.
+  for (int64_t i = 0; i < from.rows; ++i)
+    for (int64_t d = 0; d < dim; ++d) to[d * padded + i] = from.data[i * from.stride + d];
+  for (int64_t d = 0; d < dim; ++d) std::fill(to + d * padded + from.rows, to + (d + 1) * padded, T(0));
 }
 
 template <class T>
@@ -115,17 +115,12 @@ void unpack(const Rows<T>& to, const T* from, int64_t padded, int64_t dim, bool 
   }
 }
 
-/// Turns scores into exp(score - lse) over the visible keys and 0 elsewhere; returns lse.
+/// Turns scores into exp(score - lse) over the visible keys and 0 beyond, up to `padded`; returns lse.
 template <class T>
 T softmax_row(T* s, int64_t visible, int64_t padded, T scale) {
-  T maximum = -std::numeric_limits<T>::infinity(), sum = 0;
-#pragma omp simd reduction(max : maximum)
-  for (int64_t j = 0; j < visible; ++j) maximum = std::max(maximum, s[j]);
-#pragma omp simd reduction(+ : sum)
-  for (int64_t j = 0; j < visible; ++j) sum += s[j] = math::exp((s[j] - maximum) * scale);
-  const T inverse = T(1) / sum;
-  for (int64_t j = 0; j < visible; ++j) s[j] *= inverse;
-  std::fill(s + visible, s + padded, T(0));
+  std::fill(s + visible, s + padded, -std::numeric_limits<T>::infinity());
+  const T maximum = largest(s, padded), sum = exponentiate(s, padded, maximum, scale), inverse = T(1) / sum;
+  for (int64_t j = 0; j < padded; ++j) s[j] *= inverse;
   return maximum * scale + std::log(sum);
 }
 
@@ -152,12 +147,13 @@ void attend(const ForwardHead<T>& h, const HeadShape<T>& shape, const AttentionD
   for (int64_t begin = 0; begin < h.q.rows; begin += query_block) {
     const int64_t count = std::min(query_block, h.q.rows - begin);
     const int64_t seen = shape.visible(begin + count - 1, keys);  // by the block's last query
-    small_product(p, padded, h.q.data + begin * h.q.stride, h.q.stride, 1, key, padded, count,
-                  round_up_to_vector<T>(seen), shape.dim, false);
+    const int64_t columns = round_up_to_vector<T>(seen);
+    small_product(p, padded, h.q.data + begin * h.q.stride, h.q.stride, 1, key, padded, count, columns, shape.dim,
+                  false);
     for (int64_t i = 0; i < count; ++i) {
       T* const row = p + i * padded;
       h.log_sum_exp.data[(begin + i) * h.log_sum_exp.stride] =
-          softmax_row(row, shape.visible(begin + i, keys), padded, shape.scale);
+          softmax_row(row, shape.visible(begin + i, keys), columns, shape.scale);
       if (!dropout) continue;
       dropout.fill(factors, uint32_t(h.head), h.first_query + begin + i, seen);
       for (int64_t j = 0; j < seen; ++j) row[j] *= factors[j];
@@ -175,24 +171,23 @@ struct BackwardHead {
   int64_t head, first_query;
 };
 
-/// From scores (in p) and do v (in dp): m p in p, and ds in dp.
+/// From scores (in p) and do v (in dp): m p in p, and ds in dp; both 0 from `visible` to `padded`.
 template <class T>
 void score_gradient_row(T* p, T* dp, const T* factors, int64_t visible, int64_t padded, T scale, T log_sum_exp,
                         T delta) {
+  std::fill(p + visible, p + padded, -std::numeric_limits<T>::infinity());
   if (factors) {
-    for (int64_t j = 0; j < visible; ++j) {
+    for (int64_t j = 0; j < padded; ++j) {
       const T weight = math::exp(p[j] * scale - log_sum_exp);
       dp[j] = weight * (factors[j] * dp[j] - delta) * scale;
       p[j] = weight * factors[j];
     }
   } else {
-    for (int64_t j = 0; j < visible; ++j) {
+    for (int64_t j = 0; j < padded; ++j) {
       p[j] = math::exp(p[j] * scale - log_sum_exp);
       dp[j] = p[j] * (dp[j] - delta) * scale;
     }
   }
-  std::fill(p + visible, p + padded, T(0));
-  std::fill(dp + visible, dp + padded, T(0));
 }
 
 /// The dense matrices of one head in the backward pass; (D) is the padded head width.

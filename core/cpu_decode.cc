@@ -1,9 +1,8 @@
 #include <algorithm>
-#include <limits>
 #include <vector>
 
 #include "core/cpu_backend.h"
-#include "core/math.h"
+#include "core/cpu_softmax.h"
 
 // One decoding step: attention of single queries over cached keys and values, and the choice of the best
 // words. A row's result depends on its own data only, never on the rows beside it.
@@ -29,13 +28,8 @@ void attend_row(T* o, const T* q, int64_t keys, int64_t heads, int64_t dim, Key 
   const T scale = T(1.0 / std::sqrt(double(dim)));
   for (int64_t h = 0; h < heads; ++h) {
     const int64_t column = h * dim;
-    T maximum = -std::numeric_limits<T>::infinity(), sum = 0;
-    for (int64_t t = 0; t < keys; ++t) {
-      p[t] = scale * dot(q + column, key(t) + column, dim);
-      maximum = std::max(maximum, p[t]);
-    }
-#pragma omp simd reduction(+ : sum)
-    for (int64_t t = 0; t < keys; ++t) sum += p[t] = math::exp(p[t] - maximum);
+    for (int64_t t = 0; t < keys; ++t) p[t] = dot(q + column, key(t) + column, dim);
+    const T sum = exponentiate(p, keys, largest(p, keys), scale);
     T* const out = o + column;
     std::fill_n(out, dim, T(0));
     for (int64_t t = 0; t < keys; ++t) {
@@ -66,22 +60,9 @@ void select_best(std::vector<Candidate<T>>& best, const T* x, int64_t n, int64_t
   };
   for (int64_t begin = 0; begin < n; begin += group) {
     const int64_t end = std::min(n, begin + group);
-    T maximum = x[begin];
-#pragma omp simd reduction(max : maximum)
-    for (int64_t i = begin; i < end; ++i) maximum = std::max(maximum, x[i]);
-    if (int64_t(best.size()) == k && !(maximum > best.back().value)) continue;
+    if (int64_t(best.size()) == k && !(largest(x + begin, end - begin) > best.back().value)) continue;
     for (int64_t i = begin; i < end; ++i) offer(i);
   }
-}
-
-template <class T>
-T log_sum_exp(const T* x, int64_t n) {
-  T maximum = x[0], sum = 0;
-#pragma omp simd reduction(max : maximum)
-  for (int64_t i = 0; i < n; ++i) maximum = std::max(maximum, x[i]);
-#pragma omp simd reduction(+ : sum)
-  for (int64_t i = 0; i < n; ++i) sum += math::exp(x[i] - maximum);
-  return maximum + std::log(sum);
 }
 
 }  // namespace
@@ -132,7 +113,8 @@ void CpuBackend::log_softmax_top_k_impl(Out scores, Out ids, In logits, int64_t 
       std::vector<Candidate<T>> best;
       for (int64_t r = begin; r < end; ++r) {
         const T* const x = logits.data<T>() + r * logits.cols();
-        const T normalizer = log_sum_exp(x, vocabulary);
+        const T maximum = largest(x, vocabulary);
+        const T normalizer = maximum + std::log(sum_of_exponentials(x, vocabulary, maximum));
         select_best(best, x, vocabulary, k, banned_id);
         for (int64_t i = 0; i < k; ++i) {
           scores.data<T>()[r * k + i] = best[size_t(i)].value - normalizer;

@@ -20,27 +20,45 @@ constexpr int64_t round_up_to_vector(int64_t n) {
 namespace detail {
 
 template <class T>
-using Vector [[gnu::vector_size(64)]] = T;
+struct VectorOf;
+template <>
+struct VectorOf<float> {
+  using type [[gnu::vector_size(64)]] = float;
+};
+template <>
+struct VectorOf<double> {
+  using type [[gnu::vector_size(64)]] = double;
+};
+template <class T>
+using Vector = typename VectorOf<T>::type;
+
+template <class T>
+inline Vector<T> load(const T* from) {
+  Vector<T> v;
+  std::memcpy(&v, from, sizeof v);
+  return v;
+}
+template <class T>
+inline void store(T* to, const Vector<T>& v) {
+  std::memcpy(to, &v, sizeof v);
+}
 
 /// R rows and V vectors of columns of the product, held in registers while k runs.
 template <class T, int R, int V>
 inline void product_tile(T* c, int64_t ldc, const T* a, int64_t a_row, int64_t a_col, const T* b,
                          int64_t ldb, int64_t k, bool adds) {
-  Vector<T> sum[R][V], x[V];
+  constexpr int64_t w = vector_width<T>;
+  Vector<T> sum[R][V];
   for (int r = 0; r < R; ++r)
-    for (int v = 0; v < V; ++v) {
-      if (adds)
-        std::memcpy(&sum[r][v], c + r * ldc + v * vector_width<T>, sizeof(Vector<T>));
-      else
-        sum[r][v] = Vector<T>{};
-    }
+    for (int v = 0; v < V; ++v) sum[r][v] = adds ? load(c + r * ldc + v * w) : Vector<T>{};
   for (int64_t i = 0; i < k; ++i) {
-    for (int v = 0; v < V; ++v) std::memcpy(&x[v], b + i * ldb + v * vector_width<T>, sizeof(Vector<T>));
+    Vector<T> x[V];
+    for (int v = 0; v < V; ++v) x[v] = load(b + i * ldb + v * w);
     for (int r = 0; r < R; ++r)
       for (int v = 0; v < V; ++v) sum[r][v] += a[r * a_row + i * a_col] * x[v];
   }
   for (int r = 0; r < R; ++r)
-    for (int v = 0; v < V; ++v) std::memcpy(c + r * ldc + v * vector_width<T>, &sum[r][v], sizeof(Vector<T>));
+    for (int v = 0; v < V; ++v) store(c + r * ldc + v * w, sum[r][v]);
 }
 
 template <class T, int R>
