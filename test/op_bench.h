@@ -138,9 +138,8 @@ class Bench {
  public:
   explicit Bench(const BackendRow& row, int threads = 1)
       : backend_(row.make(threads)), precision(row.precision) {
-    const Tensor all = backend_->allocate({1 << 20}, DType::f32);
-    const std::vector<std::byte> nan(all.bytes(), poison);
-    backend_->upload(all, nan.data());
+    poison_arena();
+    backend_->allocator().reset_peak();
   }
   Backend& backend() { return *backend_; }
 
@@ -228,6 +227,13 @@ class Bench {
  private:
   static constexpr std::byte poison{0xFF}, sentinel{0xA5};
   static constexpr int64_t guard_bytes = 256;  // keeps the alignment that kernels may count on
+
+  void poison_arena() {
+    const Tensor all = backend_->allocate({1 << 20}, DType::f32);
+    const std::vector<std::byte> nan(all.bytes(), poison);
+    backend_->upload(all, nan.data());
+  }
+
   std::unique_ptr<Backend> backend_;
   std::vector<Tensor> guarded_;
   Tensor state_;
