@@ -31,6 +31,8 @@ class DropoutFactors {
       std::fill_n(factors, count, T(1));
       return;
     }
+    const uint32_t threshold = threshold_;
+    const T scale = scale_;
     uint32_t words[4 * group];
     uint16_t draws[8 * group];
     for (int64_t done = 0; done < count; done += 8 * group) {
@@ -39,7 +41,7 @@ class DropoutFactors {
       static_assert(std::endian::native == std::endian::little);
       std::memcpy(draws, words, sizeof draws);
       const int64_t n = std::min<int64_t>(8 * group, count - done);
-      for (int64_t c = 0; c < n; ++c) factors[done + c] = draws[c] >= threshold_ ? scale_ : T(0);
+      for (int64_t c = 0; c < n; ++c) factors[done + c] = draws[c] >= threshold ? scale : T(0);
     }
   }
 
@@ -54,9 +56,10 @@ class DropoutFactors {
   static constexpr int64_t group = 16;  // calls of Philox side by side: one per lane of a vector
 
   void draw_group(uint32_t* words, uint32_t row, uint32_t block) const {
+    const uint32_t key0 = key0_, key1 = key1_, site = site_;  // members might change with words
 #pragma omp simd
     for (int64_t i = 0; i < group; ++i) {
-      const Philox4 bits = dropout_bits(key0_, key1_, site_, 0, row, block + uint32_t(i));
+      const Philox4 bits = dropout_bits(key0, key1, site, 0, row, block + uint32_t(i));
       words[4 * i] = bits.x[0];
       words[4 * i + 1] = bits.x[1];
       words[4 * i + 2] = bits.x[2];
