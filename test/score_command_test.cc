@@ -19,18 +19,22 @@ struct Outcome {
 };
 
 std::string quoted(const std::string& argument) {
-  std::string text = "'";
-  for (const char c : argument) text += c == '\'' ? "'\\''" : std::string(1, c);
-  return text + "'";
+  std::string text(1, '\'');
+  for (const char c : argument) {
+    if (c == '\'') text += "'\\'";
+    text += c;
+  }
+  text += '\'';
+  return text;
 }
 
 /// Runs the program in a folder, as a user does; messages are dropped.
 Outcome run_program(const fs::path& folder, const std::vector<std::string>& arguments,
                     const std::string& input = "/dev/null") {
-  std::string command = "cd " + quoted(folder.string()) + " && " +
-                        quoted(std::string(BOUGH_BINARY_DIR) + "/bough-score");
-  for (const std::string& argument : arguments) command += " " + quoted(argument);
-  command += " < " + quoted(input) + " 2>/dev/null";
+  const std::string program = std::string(BOUGH_BINARY_DIR) + "/bough-score";
+  std::string command = fmt::format("cd {} && {}", quoted(folder.string()), quoted(program));
+  for (const std::string& argument : arguments) command += fmt::format(" {}", quoted(argument));
+  command += fmt::format(" < {} 2>/dev/null", quoted(input));
   Outcome outcome{};
   std::FILE* pipe = popen(command.c_str(), "r");
   REQUIRE(pipe != nullptr);
@@ -114,7 +118,9 @@ TEST_CASE("every case by its command line", "[scoring]") {
     std::vector<std::string> arguments;
     for (const char* name : {"ref.txt", "ref1.txt", "ref2.txt", "ref3.txt"})
       if (fs::exists(folder / name)) arguments.push_back((folder / name).string());
-    arguments.insert(arguments.end(), {"-i", (folder / "hyp.txt").string(), "-w", "4"});
+    for (const std::string& more : {std::string("-i"), (folder / "hyp.txt").string(),
+                                    std::string("-w"), std::string("4")})
+      arguments.push_back(more);
     for (const std::string& word : split_words(read_file(folder / "args"))) arguments.push_back(word);
     const Outcome outcome = run_here(arguments);
     REQUIRE(outcome.exit_code == 0);
