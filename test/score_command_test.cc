@@ -1,11 +1,13 @@
 // bough-score's command line against sacreBLEU's: test/scoring_cases/cli, b60, b61.
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <sstream>
 
 #include "apps/score_command.h"
 #include "apps/score_options.h"
+#include "apps/word_diff.h"
 #include "test/catch.h"
 #include "test/scoring_files.h"
 
@@ -211,4 +213,29 @@ TEST_CASE("the mode follows from the arguments", "[scoring]") {
   CHECK(asks({"-c", "x.yml"}));
   CHECK(asks({"-m", "model.npz", "-t", "a", "b"}));
   CHECK(!asks({"r", "-i", "h", "-m", "bleu", "-cc", "4"}));
+}
+
+TEST_CASE("reports for people", "[scoring]") {
+  const std::string folder = (cases() / "b60-synth400-paired").string() + "/";
+  const fs::path html = fs::temp_directory_path() / ("bough-score-" + std::to_string(getpid()));
+  const Outcome outcome = run_here({folder + "ref.txt", "-i", folder + "sysA.txt", folder + "sysB.txt",
+                                    "-m", "bleu", "ter", "-f", "table", "--html", html.string()});
+  CHECK(outcome.exit_code == 0);
+  CHECK(outcome.out.find("▶ 64.1 ± 1.8") != std::string::npos);
+  CHECK(outcome.out.find("p = 0.0020  worse") != std::string::npos);
+  const std::string page = read_file(html);
+  fs::remove(html);
+  CHECK(page.find("<!doctype html>") == 0);
+  CHECK(page.find("64.1 ± 1.8") != std::string::npos);
+  CHECK(page.find("class='wrong'") != std::string::npos);
+  CHECK(page.find("</html>") != std::string::npos);
+  CHECK(page.find("http") == std::string::npos);  // self-contained
+}
+
+TEST_CASE("words in common", "[scoring]") {
+  const WordDiff diff = diff_words("the  cat sat 猫が here", "the dog sat 犬が now");
+  CHECK(diff.left == std::vector<std::string_view>{"the", "cat", "sat", "猫", "が", "here"});
+  CHECK(diff.left_shared == std::vector<bool>{true, false, true, false, true, false});
+  CHECK(diff.right_shared == std::vector<bool>{true, false, true, false, true, false});
+  CHECK(diff_words("", "a").right_shared == std::vector<bool>{false});
 }
