@@ -9,17 +9,17 @@ const EnumNames<CostType> cost_type_names = {{"ce-sum", CostType::ce_sum},
                                              {"ce-mean", CostType::ce_mean},
                                              {"ce-mean-words", CostType::ce_mean_words},
                                              {"perplexity", CostType::perplexity}};
-const EnumNames<Metric> metric_names = {{"cross-entropy", Metric::cross_entropy},
-                                        {"ce-mean", Metric::ce_mean},
-                                        {"ce-mean-words", Metric::ce_mean_words},
-                                        {"ce-sum", Metric::ce_sum},
-                                        {"perplexity", Metric::perplexity},
-                                        {"bleu", Metric::bleu},
-                                        {"bleu-detok", Metric::bleu_detok},
-                                        {"bleu-segmented", Metric::bleu_segmented},
-                                        {"chrf", Metric::chrf},
-                                        {"translation", Metric::translation},
-                                        {"valid-script", Metric::valid_script}};
+const EnumNames<ValidationMetric> metric_names = {{"cross-entropy", ValidationMetric::cross_entropy},
+                                        {"ce-mean", ValidationMetric::ce_mean},
+                                        {"ce-mean-words", ValidationMetric::ce_mean_words},
+                                        {"ce-sum", ValidationMetric::ce_sum},
+                                        {"perplexity", ValidationMetric::perplexity},
+                                        {"bleu", ValidationMetric::bleu},
+                                        {"bleu-detok", ValidationMetric::bleu_detok},
+                                        {"bleu-segmented", ValidationMetric::bleu_segmented},
+                                        {"chrf", ValidationMetric::chrf},
+                                        {"translation", ValidationMetric::translation},
+                                        {"valid-script", ValidationMetric::valid_script}};
 
 namespace {
 
@@ -49,7 +49,8 @@ void RunOptions::settings(Settings& v) {
     Range<int64_t>{0});
   v(after_batches, "after-batches", "older spelling of after Nu; 0 = never", Range<int64_t>{0});
   v(gradient_checkpointing, "gradient-checkpointing",
-    "recompute all activations in the backward pass: a third more work, far less memory, the same "
+    "recompute activations in the backward pass instead of keeping them: more work, less memory, "
+    "the same "
     "bits");
   v(describe, "describe",
     "print parameters, FLOPs and the memory plan, and exit; dim-vocabs gives the sizes of "
@@ -155,10 +156,10 @@ void ValidationOptions::validate() const {
   check(early_stopping_epsilon.size() == 1 || early_stopping_epsilon.size() == metrics.size(),
         "early-stopping-epsilon has {} values, must have 1, or {}: one for each of valid-metrics",
         early_stopping_epsilon.size(), metrics.size());
-  for (Metric metric : metrics)
-    check((metric != Metric::translation && metric != Metric::valid_script) || !script_path.empty(),
+  for (ValidationMetric metric : metrics)
+    check((metric != ValidationMetric::translation && metric != ValidationMetric::valid_script) || !script_path.empty(),
           "valid-metrics has {}, which needs valid-script-path",
-          metric == Metric::translation ? "translation" : "valid-script");
+          metric == ValidationMetric::translation ? "translation" : "valid-script");
 }
 
 void DecodingOptions::settings(Settings& v) {

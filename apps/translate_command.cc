@@ -70,7 +70,7 @@ class Translation {
                 "has diverged in training or its file is damaged",
                 written_ + 1);
     output_.write(printer_.lines(written_, result));
-    if (!options_.general.quiet_translation)
+    if (!options_.decoding.quiet_translation)
       log::info("Best translation {} : {}", written_, printer_.text(result));
     ++written_;
     if (progress_) progress_->advance_to(written_);

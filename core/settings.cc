@@ -51,7 +51,7 @@ const char* type_phrase(const int64_t&) { return "a whole number"; }
 const char* type_phrase(const uint64_t&) { return "a whole number"; }
 const char* type_phrase(const double&) { return "a number"; }
 const char* type_phrase(const std::string&) { return "text"; }
-const char* type_phrase(const SchedulePeriod&) { return "a period such as 4000u, 2Gt or 10e"; }
+const char* type_phrase(const SchedulePeriod&) { return "a period such as 4000u or 2Gt"; }
 const char* type_phrase(const StopCriteria&) { return "periods such as 10e,300Ku,20Gt"; }
 
 const Setting* Settings::find(std::string_view name) const {
@@ -67,8 +67,8 @@ const Setting* Settings::find_letter(char letter) const {
 }
 
 std::string Settings::units_phrase(const std::string& letters) {
-  if (letters == "ut") return "in updates (u) or target tokens (t)";
-  if (letters == "u") return "in updates (u)";
+  if (letters == "ut") return "in u or t";
+  if (letters == "u") return "in u";
   return "";
 }
 

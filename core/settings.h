@@ -115,8 +115,9 @@ struct Setting {
   bool is_flag = false;
   bool is_list = false;
   bool is_path = false;
-  bool is_alias = false;      ///< stands for other settings; no member, not dumped
-  bool is_transient = false;  ///< asked of this run only (help, dump-config): not dumped
+  bool is_alias = false;                       ///< stands for other settings; no member, not dumped
+  bool is_transient = false;                   ///< asked of this run only (dump-config): not dumped
+  bool is_command_line = false;                ///< transient, and without meaning in a file (help)
   std::function<void(const GivenValue&)> set;  ///< Error "<where>: <name> is …, must be …"
   std::function<Yaml()> get;
 };
@@ -203,8 +204,13 @@ class Settings {
   /// Marks the row added last as asked of this run only.
   void transient() { rows_.back().is_transient = true; }
 
+  /// The same, and that it can stand on the command line only.
+  void command_line() {
+    transient();
+    rows_.back().is_command_line = true;
+  }
+
   const std::vector<Setting>& rows() const { return rows_; }
-  std::vector<Setting>& rows() { return rows_; }
   const Setting* find(std::string_view name) const;
   const Setting* find_letter(char letter) const;
 

@@ -125,10 +125,11 @@ void SettingsReader::read_yaml(const Yaml& file, const std::string& source, bool
     relative_paths = relative_paths || (own->is_scalar() && own->text == "true");
   for (const auto& [name, node] : file.entries) {
     const std::string where = fmt::format("{} line {}", source, node.line);
+    if (is_ignored(name)) continue;
     GivenValue value = value_of(node, name, where);
     const Setting* row = rows_.find(name);
-    check(name != "config", "{}: config must be given on the command line (-c), not in a file",
-          where);
+    check(!row || !row->is_command_line, "{}: {} must be given on the command line, not in a file",
+          where, name);
     if (!row) {
       refuse_or_complain(name, value);
       continue;
@@ -138,6 +139,10 @@ void SettingsReader::read_yaml(const Yaml& file, const std::string& source, bool
     if (node.kind == Yaml::Kind::null && row->is_list) value.items.clear();
     store(name, std::move(value), Place::file, false);
   }
+}
+
+bool SettingsReader::is_ignored(const std::string& name) const {
+  return std::find(tables_.ignored.begin(), tables_.ignored.end(), name) != tables_.ignored.end();
 }
 
 void SettingsReader::store(const std::string& name, GivenValue value, Place place,
@@ -152,8 +157,6 @@ void SettingsReader::store(const std::string& name, GivenValue value, Place plac
 }
 
 void SettingsReader::refuse_or_complain(const std::string& name, const GivenValue& value) {
-  for (std::string_view ignored : tables_.ignored)
-    if (ignored == name) return;
   for (const RefusedOption& refused : tables_.refused) {
     if (refused.name != name) continue;
     if (join(value.items) != refused.resting)

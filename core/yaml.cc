@@ -124,9 +124,12 @@ bool Yaml::operator==(const Yaml& other) const {
 
 Yaml parse_yaml(const std::string& text, const std::string& source) {
   try {
-    Yaml out = convert(YAML::Load(text), source);
-    if (out.kind == Yaml::Kind::null) out.kind = Yaml::Kind::map;
-    return out;
+    const std::vector<YAML::Node> documents = YAML::LoadAll(text);
+    if (documents.empty()) return Yaml::map();
+    check(documents.size() == 1, "{}: this is {} YAML documents, must be one", source,
+          documents.size());
+    const Yaml out = convert(documents[0], source);
+    return out.kind == Yaml::Kind::null ? Yaml::map() : out;
   } catch (const YAML::Exception& e) {
     fail("{} line {}: this is not YAML ({}), must be lines 'option: value'", source,
          e.mark.line + 1, e.msg);

@@ -40,7 +40,8 @@ void CorpusOptions::settings(Settings& v) {
     "keep the encoded corpus in memory instead of in a file under tempdir");
   v(tempdir, {"tempdir", 'T'}, "where the encoded corpus is cached", Path{});
   v(tsv, "tsv", "the corpus is one file with tab-separated fields, source first");
-  v(tsv_fields, "tsv-fields", "number of fields; 0 = as many as vocabularies", Range<int>{0});
+  v(tsv_fields, "tsv-fields", "fields each line of tsv must have; 0 = as many as vocabularies",
+    Range<int>{0});
 }
 
 void CorpusOptions::vocabulary_settings(Settings& v) {
@@ -69,8 +70,8 @@ void CorpusOptions::validate() const {
 
 void BatchOptions::settings(Settings& v) {
   v(mini_batch, "mini-batch",
-    "sentences of a batch; in training, of an update. Without effect on it beside mini-batch-words "
-    "or mini-batch-fit",
+    "sentences of a batch; in training, of an update. mini-batch-words and mini-batch-fit replace "
+    "it",
     Range<int>{1});
   v(mini_batch_words, "mini-batch-words",
     "tokens of a batch: at most this many on each side; nothing is padded. 0 = count sentences",
@@ -84,8 +85,8 @@ void BatchOptions::settings(Settings& v) {
 
 void BatchOptions::training_settings(Settings& v) {
   v(mini_batch_fit, "mini-batch-fit",
-    "take the largest token budget whose activations fit into the workspace, instead of mini-batch "
-    "sentences");
+    "take the largest token budget whose activations fit into the workspace; mini-batch-words wins "
+    "over it");
   v(mini_batch_warmup, "mini-batch-warmup",
     "the batch grows linearly to full size over this period", updates_or_labels);
 }

@@ -132,10 +132,10 @@ void ModelOptions::resolve(bool residual_given, bool strings_given) {
         if (matches(*this, kind)) residual = kind;
     }
     check(matches(*this, residual),
-          "transformer-residual is {}, which is transformer-preprocess '{}', -postprocess '{}', "
-          "-postprocess-top '{}', but these are '{}', '{}', '{}'. Give transformer-residual alone, "
-          "or "
-          "strings of post-ln ('', 'dan', '') or pre-ln ('n', 'da', 'n')",
+          "transformer-residual is {}, which in Marian's terms is transformer-preprocess '{}', "
+          "-postprocess '{}', -postprocess-top '{}', but these are '{}', '{}', '{}'. Leave one of "
+          "the "
+          "two ways out, or give them as post-ln or pre-ln ('n', 'da', 'n') alike",
           name_of(residual), strings_of(residual).preprocess, strings_of(residual).postprocess,
           strings_of(residual).postprocess_top, preprocess, postprocess, postprocess_top);
   }
