@@ -1,6 +1,7 @@
 #include "apps/text_encoder.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "core/log.h"
 #include "data/unicode.h"

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 #include <numeric>
+#include <utility>
 
 #include "apps/transformer_steps.h"
 #include "data/vocabulary.h"
