@@ -5,8 +5,9 @@
 
 #include "core/random.h"
 
-// Scalar functions of the kernels, for host and device. The float forms have no branches and no calls, so
-// that loops over them vectorise; the double forms, which only tests use, are the standard library's.
+// Scalar functions of the kernels, for host and device. The float forms have no branches and no
+// calls, so that loops over them vectorise; the double forms, which only tests use, are the
+// standard library's.
 
 namespace bough::math {
 
@@ -21,10 +22,11 @@ BOUGH_HOST_DEVICE inline float float_of(uint32_t bits) {
   return x;
 }
 
-/// e^x within 1.2 ulp where the result is a normal number; exp(-inf) = 0, exp(inf) = inf, exp(NaN) = NaN.
-/// x = n ln 2 + r, |r| <= ln 2 / 2: 2^n is made of exponent bits, e^r is a polynomial (Chebyshev fit).
+/// e^x within 1.2 ulp where the result is a normal number; exp(-inf) = 0, exp(inf) = inf, exp(NaN)
+/// = NaN. x = n ln 2 + r, |r| <= ln 2 / 2: 2^n is made of exponent bits, e^r is a polynomial
+/// (Chebyshev fit).
 BOUGH_HOST_DEVICE inline float exp(float x) {
-  x = x > 89.0f ? 89.0f : x;     // e^89 = inf
+  x = x > 89.0f ? 89.0f : x;      // e^89 = inf
   x = x < -104.0f ? -104.0f : x;  // e^-104 = 0
   // Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits of the mantissa.
   const float shift = 12582912.0f;
@@ -49,8 +51,8 @@ BOUGH_HOST_DEVICE inline T sigmoid(T x) {
   return T(1) / (T(1) + exp(-x));
 }
 
-/// x sigmoid(1.702 x), close to x P(Z <= x) (Hendrycks & Gimpel 2016): the form of Marian, whose models must
-/// keep their meaning, and its derivative.
+/// x sigmoid(1.702 x), close to x P(Z <= x) (Hendrycks & Gimpel 2016): the form of Marian, whose
+/// models must keep their meaning, and its derivative.
 template <class T>
 BOUGH_HOST_DEVICE inline T gelu(T x) {
   return x * sigmoid(T(1.702) * x);
