@@ -3,6 +3,7 @@
 #include <exception>
 
 #include "apps/memory_plan.h"
+#include "apps/signals.h"
 #include "apps/trainer.h"
 #include "core/log.h"
 #include "core/version.h"
@@ -34,6 +35,7 @@ int train(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   constexpr int user_error = 1, our_error = 2, diverged = 3;
+  bough::survive_file_limits();
   try {
     return train(argc, argv);
   } catch (const bough::Diverged& error) {
