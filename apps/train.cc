@@ -20,7 +20,6 @@ void log_settings(const bough::TrainOptions& options) {
 int train(int argc, char** argv) {
   const auto options = bough::parse_train_options(argc, argv);
   if (!options) return 0;
-  bough::log::configure(options->general.log_options());
   if (options->run.describe) {
     std::fputs(bough::describe_model(*options).c_str(), stdout);
     return 0;
