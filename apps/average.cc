@@ -24,10 +24,7 @@ int run(const std::vector<std::string>& arguments) {
   std::vector<std::string> paths;
   for (const std::string& argument : arguments) {
     if (argument == "--help" || argument == "-h") return std::fputs(help, stdout) < 0;
-    if (argument == "--version") {
-      fmt::print("bough {}\n", bough::version());
-      return 0;
-    }
+    if (argument == "--version") return std::printf("bough %s\n", std::string(bough::version()).c_str()) < 0;
     if (argument == "--export") {
       fold = true;
       continue;

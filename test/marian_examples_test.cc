@@ -131,7 +131,7 @@ TEST_CASE("marian-examples/transformer trains as it stands", "[settings]") {
   CHECK(o.run.model == "model/model.npz");
   CHECK(o.validation.script_path == "bash ./scripts/validate.sh");
   CHECK(o.validation.metrics ==
-        std::vector{Metric::ce_mean_words, Metric::perplexity, Metric::translation});
+        std::vector{ValidationMetric::ce_mean_words, ValidationMetric::perplexity, ValidationMetric::translation});
   CHECK(o.machine.workspace == 10000);
   CHECK(o.machine.devices.ids == std::vector<int>{0});
   CHECK(o.model.activation == Activation::swish);

@@ -40,7 +40,7 @@ struct ModelFolder : ScratchFolder {
   TranslateOptions translate_options(const std::string& input) const {
     write_file(*this / "input", input);
     TranslateOptions options;
-    options.general.quiet_translation = true;
+    options.decoding.quiet_translation = true;
     options.machine.cpu_threads = 2;
     options.models = {*this / "model.npz"};
     options.vocabulary.paths = {*this / "vocabulary.txt", *this / "vocabulary.txt"};
