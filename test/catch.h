@@ -6,5 +6,7 @@ using CatchListener = Catch::EventListenerBase;
 using Catch::Approx;
 #else
 #include <catch2/catch.hpp>
+#ifdef CATCH_CONFIG_RUNNER  // v2 shows its listeners to the runner only
 using CatchListener = Catch::TestEventListenerBase;
+#endif
 #endif
