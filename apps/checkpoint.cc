@@ -115,7 +115,13 @@ std::optional<TrainingState> Checkpoint::resume() {
       return std::nullopt;
     }
   }
-  if (!options_.run.pretrained_model.empty()) load_parameters(options_.run.pretrained_model);
+  if (const std::string& path = options_.run.pretrained_model; !path.empty()) {
+    const int64_t found = read_matching_parameters(NpzReader(path), model_.parameters(),
+                                                   model_.parameters().values());
+    log::info("[train] {} of {} arrays are those of {}", found, model_.parameters().parts().size(), path);
+    model_.parameters().values_changed();
+    model_.optimizer().reset();
+  }
   return std::nullopt;
 }
 

@@ -57,7 +57,8 @@ void Trainer::open_data() {
   const int delay = std::max(1, int(std::lround(options_.optimizer.delay)));
   data_ = std::make_unique<TrainingData>(
       TrainingDataOptions{options_.vocabulary, options_.corpus, options_.batch,
-                          UpdateShape{.devices = 1, .delay = delay}, options_.general.seed},
+                          UpdateShape{.devices = 1, .delay = delay}, options_.general.seed,
+                          options_.model.right_left},
       vocabularies_);
   if (options_.batch.mini_batch_fit) {
     const MemoryPlan fitted = fit_memory(options_, data_->statistics().length_ratio());

@@ -4,7 +4,7 @@
 set -u
 bin=$(cd "$1" && pwd)
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+trap 'kill -9 $(jobs -p) 2>/dev/null; rm -rf "$work"' EXIT
 cd "$work"
 passed=0 failed=0
 
@@ -111,6 +111,19 @@ check "an exported model translates every line" test "$(wc -l <exported.de)" = 6
 check "every input line gives a line" test "$(wc -l <translated.de)" = 60
 printf '\n\none\n' | "$bin/bough-translate" -c whole/model.npz.decoder.yml --quiet >empty.de
 check "empty lines stay empty lines" test "$(head -n 2 empty.de | tr -d '\n' | wc -c)" = 0
+
+# Score by the model, and start from another model's parameters.
+"$bin/bough-score" --model whole/model.npz --vocabs vocab.spm vocab.spm --train-sets corpus/test.en corpus/test.de \
+  --quiet >scores.txt
+check "the model scores every pair" test "$(grep -cE '^-[0-9]+\.[0-9]{6}$' scores.txt)" = 60
+train tuned --pretrained-model whole/model.npz --transformer-residual pre-ln --transformer-preprocess n \
+  --transformer-postprocess da --transformer-postprocess-top n --after 2u --quiet false >out.txt 2>&1
+check "pretrained-model takes the arrays of the same name" says "arrays are those of whole/model.npz" out.txt
+
+# Targets are reversed for right-left models.
+train forwards --after 3u --save-freq 1000 --shuffle none
+train backwards --after 3u --save-freq 1000 --shuffle none --right-left
+check "right-left trains on reversed targets" test "$(parameters forwards)" != "$(parameters backwards)"
 
 # Bad input: exit code 1, one sentence that says what to do, nothing overwritten.
 refuses() {  # refuses NAME SENTENCE-PART OPTIONS...
