@@ -55,7 +55,7 @@ TrainingLog::TrainingLog(const TrainOptions& options, int64_t resumed_update)
     : options_(options), shown_(Clock::now()) {
   const std::string path = options.run.metrics_path();
   if (path.empty()) return;
-  if (std::filesystem::exists(path)) drop_later_lines(path, resumed_update);
+  if (std::filesystem::is_regular_file(path)) drop_later_lines(path, resumed_update);
   json_.open(path, std::ios::app);
   check(json_.is_open(), "metrics: cannot open '{}' for appending; check the folder and its permissions",
         path);
