@@ -171,6 +171,23 @@ printf '%s\n' '</s>' '<unk>' a b c >tiny.txt
 check "a vocabulary that does not fit is refused" test $? = 1
 check "... with its name" says "tiny.txt" out.txt
 
+# A refused resume changes no file; a failed script loses no training; the seed of the clock stays.
+cp -r whole refused && (cd refused && cksum ./*) >before.txt
+train refused --after 70u --max-length 60 2>/dev/null
+check "another max-length is refused" test $? = 1
+check "... and nothing was written" test "$(cat before.txt)" = "$(cd refused && cksum ./*)"
+valid="--valid-sets corpus/dev.en corpus/dev.de --valid-freq 2"
+train script --after 5u $valid --valid-metrics valid-script --valid-script-path false 2>/dev/null
+check "a script that fails ends with 1" test $? = 1
+check "... after saving" test -s script/model.npz.optimizer.npz
+train clock --seed 0 --after 2u; first=$(grep ^seed: clock/model.npz.yml)
+train clock --seed 0 --after 4u
+check "a resumed run keeps its seed" test "$first" = "$(grep ^seed: clock/model.npz.yml)"
+train learned --transformer-train-position-embeddings --max-length 30 --after 2u $valid --valid-metrics perplexity
+check "validation beyond the learned positions" test $? = 0
+train closed --after 12u --disp-freq 5 --quiet false 2>&-
+check "log lines stay out of files when stderr is closed" test "$(grep -c '^[^{]' closed/model.npz.metrics.jsonl)" = 0
+
 # A full disk while saving: one sentence, and the earlier checkpoint stays as it was.
 cp -r whole full
 (ulimit -f 20; train full --after 70u --save-freq 5 --quiet false >out.txt 2>&1)
