@@ -1,0 +1,54 @@
+#pragma once
+#include <memory>
+#include <vector>
+
+#include "core/backend.h"
+#include "cuda/factory.h"
+#include "cuda/launch.h"
+
+namespace bough {
+
+/// A CUDA device. Kernels are defined in cuda/*.cu as CudaBackend::name_impl and start their work on
+/// stream(); nothing waits for the host but download and synchronize.
+class CudaBackend final : public Backend {
+ public:
+  explicit CudaBackend(const CudaOptions& options);
+  ~CudaBackend() override;
+  std::string_view name() const override { return "cuda"; }
+  DType compute_dtype() const override { return options_.compute_dtype; }
+  Tensor allocate_persistent(Shape shape, DType dtype) override;
+  void upload(Out destination, const void* source) override;
+  void download(void* destination, In source) override;
+  void synchronize() override;
+
+  /// Where kernels go.
+  const cuda::Stream& stream() const { return stream_; }
+  /// Streaming multiprocessors of the device, for grids that fill it once.
+  int multiprocessors() const { return multiprocessors_; }
+
+  /// Memory for what one kernel call hands from launch to launch, e.g. partial sums of blocks: 256-byte
+  /// aligned, undefined, valid until the next call of scratch in stream order.
+  template <class T>
+  T* scratch(int64_t elements) {
+    return reinterpret_cast<T*>(scratch_bytes(size_t(elements) * sizeof(T)));
+  }
+  /// Integers that are 0 between launches: is_last_block.
+  uint32_t* counters() const { return counters_; }
+  static constexpr int counter_count = 1024;
+
+ protected:
+  std::byte* arena_memory(size_t offset, size_t bytes) override;
+#define KERNEL BOUGH_KERNEL_OVERRIDE
+#include "core/kernels.def"
+#undef KERNEL
+
+ private:
+  std::byte* scratch_bytes(size_t bytes);
+
+  CudaOptions options_;
+  cuda::Stream stream_;
+  int multiprocessors_ = 0;
+  uint32_t* counters_ = nullptr;
+};
+
+}  // namespace bough
