@@ -5,6 +5,7 @@
 #include "core/backend.h"
 #include "cuda/factory.h"
 #include "cuda/launch.h"
+#include "cuda/memory.h"
 
 namespace bough {
 
@@ -33,7 +34,7 @@ class CudaBackend final : public Backend {
     return reinterpret_cast<T*>(scratch_bytes(size_t(elements) * sizeof(T)));
   }
   /// Integers that are 0 between launches: is_last_block.
-  uint32_t* counters() const { return counters_; }
+  uint32_t* counters() const { return reinterpret_cast<uint32_t*>(counter_memory_.get()); }
   static constexpr int counter_count = 1024;
 
  protected:
@@ -48,7 +49,11 @@ class CudaBackend final : public Backend {
   CudaOptions options_;
   cuda::Stream stream_;
   int multiprocessors_ = 0;
-  uint32_t* counters_ = nullptr;
+  cuda::Arena arena_;
+  std::unique_ptr<cuda::Staging> staging_;
+  std::shared_ptr<std::byte> counter_memory_;
+  std::vector<std::shared_ptr<std::byte>> scratch_;  // the last is in use; graphs may know the others
+  size_t scratch_size_ = 0;
 };
 
 }  // namespace bough
