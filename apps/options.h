@@ -16,8 +16,17 @@ enum class ComputeType { float32, bfloat16 };
 enum class SigtermAction { save_and_exit, exit_immediately };
 enum class CostType { ce_sum, ce_mean, ce_mean_words, perplexity };
 enum class Metric {
-  cross_entropy, ce_mean, ce_mean_words, ce_sum, perplexity,
-  bleu, bleu_detok, bleu_segmented, chrf, translation, valid_script
+  cross_entropy,
+  ce_mean,
+  ce_mean_words,
+  ce_sum,
+  perplexity,
+  bleu,
+  bleu_detok,
+  bleu_segmented,
+  chrf,
+  translation,
+  valid_script
 };
 enum class StopOn { first, all, any };
 
@@ -31,8 +40,7 @@ struct GeneralOptions {
   log::Level log_level = log::Level::info;
   std::string log_time_zone;
   bool quiet = false;
-  bool quiet_translation = false;
-  uint64_t seed = 0;                ///< 0 = from the clock; resolved to the seed in use
+  uint64_t seed = 0;  ///< 0 = from the clock; resolved to the seed in use
   bool relative_paths = false;
   bool interpolate_env_vars = false;
   std::string dump_config;
@@ -42,6 +50,9 @@ struct GeneralOptions {
 
   void settings(Settings& v);
   log::Options log_options() const;
+
+ private:
+  void exit_settings(Settings& v);
 };
 
 /// `devices: 0 1` or `all`.
@@ -51,12 +62,13 @@ struct DeviceList {
   bool given() const { return all || !ids.empty(); }
 };
 bool parse_items(const std::vector<std::string>& items, DeviceList& value);
+std::vector<std::string> format_items(const DeviceList& value);
 
 /// Where and in which precision to compute.
 struct MachineOptions {
-  DeviceList devices;               ///< not given: the GPU where build and machine have one
-  int cpu_threads = 0;              ///< > 0 selects the CPU
-  int workspace = 2048;             ///< MiB for activations; negative = all device memory but that
+  DeviceList devices;    ///< not given: the GPU where build and machine have one
+  int cpu_threads = 0;   ///< > 0 selects the CPU
+  int workspace = 2048;  ///< MiB for activations; negative = all device memory but that
   std::vector<ComputeType> precision = {ComputeType::float32, ComputeType::float32};
   bool debug_sync = false;
 
@@ -86,7 +98,9 @@ struct RunOptions {
   bool gradient_checkpointing = false;
   SigtermAction sigterm = SigtermAction::save_and_exit;
   bool describe = false;
-  std::string metrics;              ///< resolved to <model>.metrics.jsonl
+  std::string metrics;  ///< as given; read through metrics_path()
+
+  std::string metrics_path() const { return metrics.empty() ? model + ".metrics.jsonl" : metrics; }
 
   /// after, after-epochs and after-batches together.
   StopCriteria stop_criteria() const;
@@ -94,18 +108,20 @@ struct RunOptions {
   void validate() const;
 
  private:
+  void display_settings(Settings& v);
   void saving_settings(Settings& v);
 };
 
 /// Beam search.
 struct DecodingOptions {
   int beam_size = 12;
-  double normalize = 0;             ///< exponent alpha of length in score / length^alpha
+  double normalize = 0;  ///< exponent alpha of length in score / length^alpha
   double word_penalty = 0;
   double max_length_factor = 3;
   bool allow_unk = false;
-  bool n_best = false;              ///< translate only
-  bool word_scores = false;         ///< translate only
+  bool quiet_translation = false;  ///< do not log best translations
+  bool n_best = false;             ///< translate only
+  bool word_scores = false;        ///< translate only
 
   void settings(Settings& v);         ///< the search
   void output_settings(Settings& v);  ///< n-best, word-scores
@@ -127,7 +143,7 @@ struct ValidationOptions {
   std::string script_path;
   std::vector<std::string> script_args;
   std::string translation_output;
-  bool quiet = false;
+  bool quiet = false;  ///< no sample of translations in the log
 
   void settings(Settings& v);
   void validate() const;
@@ -149,7 +165,7 @@ struct TrainOptions {
   VocabularyOptions vocabulary;
   BatchOptions batch;
   ValidationOptions validation;
-  DecodingOptions decoding;         ///< of validation; also written to <model>.decoder.yml
+  DecodingOptions decoding;  ///< of validation; also written to <model>.decoder.yml
 
   void settings(Settings& v);
   /// Fills in what follows from other settings; `given` has the names the user gave, in any way.
@@ -166,7 +182,7 @@ struct TranslateOptions {
   std::string output = "stdout";
   bool no_spm_decode = false;
   VocabularyOptions vocabulary;
-  CorpusOptions corpus;             ///< max_length and max_length_crop only
+  CorpusOptions corpus;  ///< max_length and max_length_crop only
   BatchOptions batch;
   DecodingOptions decoding;
 
@@ -190,7 +206,7 @@ struct ModelScorerOptions {
   ScoreSummary summary = ScoreSummary::none;
   bool word_scores = false;
   VocabularyOptions vocabulary;
-  CorpusOptions corpus;             ///< train_sets: source and target, or source and n-best list
+  CorpusOptions corpus;  ///< train_sets: source and target, or source and n-best list
   BatchOptions batch;
 
   ModelScorerOptions();
@@ -199,9 +215,10 @@ struct ModelScorerOptions {
   void validate() const;
 };
 
-/// Parse the command line and the files it names. nullopt: the program was asked for --help,
-/// --version, --build-info or --dump-config, which went to stdout; it should exit with 0.
-/// Error: one sentence saying where (file and line), what is wrong and what to do.
+/// Parse the command line and the files it names, resolve, validate, and open the log. nullopt: the
+/// program was asked for --help, --version, --build-info or --dump-config, which went to stdout; it
+/// should exit with 0. Error: one sentence saying where (file and line), what is wrong and what to
+/// do; one such line for each unknown or unsupported option.
 std::optional<TrainOptions> parse_train_options(int argc, const char* const* argv);
 std::optional<TranslateOptions> parse_translate_options(int argc, const char* const* argv);
 std::optional<ModelScorerOptions> parse_model_scorer_options(int argc, const char* const* argv);
@@ -211,5 +228,8 @@ std::optional<ModelScorerOptions> parse_model_scorer_options(int argc, const cha
 Yaml dump(const TrainOptions& options);
 Yaml dump(const TranslateOptions& options);
 Yaml dump(const ModelScorerOptions& options);
+
+/// docs/options.md: the options of all three programs as tables.
+std::string options_markdown();
 
 }  // namespace bough

@@ -25,7 +25,10 @@ class Backend {
   Tensor allocate(Shape shape, DType dtype);
   Tensor allocate(Shape shape) { return allocate(shape, compute_dtype()); }
   /// Memory that lives as long as the Tensor and lies outside the arena: parameters, optimizer state.
-  virtual Tensor allocate_persistent(Shape shape, DType dtype) = 0;
+  Tensor allocate_persistent(Shape shape, DType dtype) {
+    persistent_bytes += size_t(shape.elements()) * size_of(dtype);
+    return allocate_outside(shape, dtype);
+  }
 
   /// Copies the whole tensor from or to host memory of the same type.
   virtual void upload(Out destination, const void* source) = 0;
@@ -36,6 +39,8 @@ class Backend {
   const Allocator& allocator() const { return *allocator_; }
   Allocator& allocator() { return *allocator_; }
 
+  /// Bytes given out by allocate_persistent so far.
+  size_t persistent_bytes = 0;
   /// Floating-point operations of every gemm and attention call so far (a multiply-add is two).
   double flops = 0;
   std::map<std::string_view, int64_t> calls;  ///< kernel name -> number of calls
@@ -53,6 +58,8 @@ class Backend {
   /// The arena's memory at `offset`, `bytes` long; null on the null backend. Throws Error when the
   /// device has no more.
   virtual std::byte* arena_memory(size_t offset, size_t bytes) = 0;
+
+  virtual Tensor allocate_outside(Shape shape, DType dtype) = 0;
 
   void enter(std::string_view kernel) { ++calls[kernel]; }
 

@@ -12,12 +12,12 @@ class CpuBackend final : public Backend {
   ~CpuBackend() override;
   std::string_view name() const override { return "cpu"; }
   DType compute_dtype() const override { return compute_dtype_; }
-  Tensor allocate_persistent(Shape shape, DType dtype) override;
   void upload(Out destination, const void* source) override;
   void download(void* destination, In source) override;
   ThreadPool& pool() { return pool_; }
 
  protected:
+  Tensor allocate_outside(Shape shape, DType dtype) override;
   std::byte* arena_memory(size_t offset, size_t bytes) override;
 #define KERNEL BOUGH_KERNEL_OVERRIDE
 #include "core/kernels.def"

@@ -4,9 +4,13 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include <unistd.h>
+
+#include <cstdio>
 #include <cstdlib>
 #include <ctime>
 #include <memory>
+#include <mutex>
 
 #include "core/error.h"
 
@@ -34,7 +38,17 @@ struct State {
   std::shared_ptr<spdlog::logger> general =
       make_logger({std::make_shared<spdlog::sinks::stderr_sink_mt>()});
   std::shared_ptr<spdlog::logger> validation;
+  bool has_terminal = isatty(STDERR_FILENO) == 1;
+  std::mutex mutex;     // of the terminal's last line
+  std::string status;
 };
+
+constexpr auto erase_line = "\r\x1b[K";
+
+void draw_status(const std::string& line) {
+  std::fprintf(stderr, "%s%s", erase_line, line.c_str());
+  std::fflush(stderr);
+}
 
 State& state() {
   static State s;
@@ -65,16 +79,32 @@ void configure(const Options& options) {
   if (!options.file.empty()) sinks.push_back(open_file(options.file));
   state().general = make_logger(std::move(sinks));
   state().general->set_level(to_spdlog(options.level));
+  state().has_terminal = !options.quiet && isatty(STDERR_FILENO) == 1;
 }
 
 void set_validation_file(const std::string& path) {
   state().validation = path.empty() ? nullptr : make_logger({open_file(path)});
 }
 
+bool has_terminal() { return state().has_terminal; }
+
+void status(std::string_view line) {
+  State& s = state();
+  if (!s.has_terminal) return;
+  const std::lock_guard lock(s.mutex);
+  if (s.status.empty() && line.empty()) return;
+  s.status = line;
+  draw_status(s.status);
+}
+
 void write(Level level, std::string_view message) {
-  state().general->log(to_spdlog(level), "{}", message);
-  if (state().validation && message.substr(0, 7) == "[valid]")
-    state().validation->log(to_spdlog(level), "{}", message);
+  State& s = state();
+  const std::lock_guard lock(s.mutex);
+  if (!s.status.empty()) draw_status("");
+  s.general->log(to_spdlog(level), "{}", message);
+  if (s.validation && message.substr(0, 7) == "[valid]")
+    s.validation->log(to_spdlog(level), "{}", message);
+  if (!s.status.empty()) draw_status(s.status);
 }
 
 }  // namespace bough::log

@@ -21,6 +21,12 @@ void configure(const Options& options);
 /// Opens (appends to) the file that lines tagged [valid] go to as well (Marian's valid-log).
 void set_validation_file(const std::string& path);
 
+/// True when people watch: stderr is a terminal and log lines go there.
+bool has_terminal();
+/// The transient last line of the terminal (a progress bar); log lines appear above it. "" removes it.
+/// Nothing without has_terminal().
+void status(std::string_view line);
+
 /// One event, one line: `[YYYY-MM-DD HH:MM:SS] message`, Marian's format. Thread-safe.
 void write(Level level, std::string_view message);
 

@@ -12,13 +12,13 @@ class NullBackend final : public Backend {
   std::string_view name() const override { return "null"; }
   DType compute_dtype() const override { return compute_dtype_; }
   bool is_null() const override { return true; }
-  Tensor allocate_persistent(Shape shape, DType dtype) override {
-    return {std::shared_ptr<void>(static_cast<void*>(this), [](void*) {}), nullptr, shape, dtype};
-  }
   void upload(Out destination, const void* source) override {}
   void download(void* destination, In source) override {}
 
  protected:
+  Tensor allocate_outside(Shape shape, DType dtype) override {
+    return {std::shared_ptr<void>(static_cast<void*>(this), [](void*) {}), nullptr, shape, dtype};
+  }
   std::byte* arena_memory(size_t offset, size_t bytes) override { return nullptr; }
 #define KERNEL(name, params) \
   void name##_impl params override {}

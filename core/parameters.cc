@@ -55,7 +55,7 @@ Parameter& ParameterSet::add(std::vector<ParameterPart> parts, Shape shape) {
   return declared_.back().parameter;
 }
 
-void ParameterSet::allocate() {
+ParameterSet& ParameterSet::allocate() {
   for (auto d = declared_.rbegin(); d != declared_.rend(); ++d) {
     d->first = elements_;
     elements_ += round_up(d->shape.elements(), alignment);
@@ -80,6 +80,7 @@ void ParameterSet::allocate() {
     }
   }
   std::sort(parts_.begin(), parts_.end(), [](auto& a, auto& b) { return a.name < b.name; });
+  return *this;
 }
 
 void ParameterSet::initialize(uint64_t seed) {

@@ -53,8 +53,9 @@ class ParameterSet {
   /// Declares a vector of parts (1, n) one after another, padded likewise.
   Parameter& declare_vector(std::vector<ParameterPart> parts, int64_t multiple = 1);
 
-  /// Lays out the arenas. Content: parameters undefined until initialize() or load, gradients zero.
-  void allocate();
+  /// Lays out the arenas; once, after all are declared. Content: parameters undefined until
+  /// initialize() or load, gradients zero. Returns *this.
+  ParameterSet& allocate();
   /// Every part from its Init, by a stream of its own keyed by (seed, name): independent of order.
   void initialize(uint64_t seed);
 
@@ -68,6 +69,7 @@ class ParameterSet {
   int64_t trained_elements() const;                     ///< without padding
   const Tensor& values() const { return values_; }      ///< (elements) f32
   const Tensor& gradients() const { return gradients_; }
+  const Tensor& compute_copy() const { return compute_; }  ///< bf16 values; empty in f32 and f64
   Backend& backend() const { return backend_; }
 
   /// Elements of the flat form that Marian's optimizer file uses: parts sorted by name, each padded to

@@ -15,10 +15,17 @@ bool take_unit(std::string_view& text, ScheduleUnit& unit) {
   unit = ScheduleUnit::updates;
   if (text.empty()) return false;
   switch (text.back()) {
-    case 'u': unit = ScheduleUnit::updates; break;
-    case 't': unit = ScheduleUnit::labels; break;
-    case 'e': unit = ScheduleUnit::epochs; break;
-    default: return true;  // no unit: the number may still end in a multiplier or a digit
+    case 'u':
+      unit = ScheduleUnit::updates;
+      break;
+    case 't':
+      unit = ScheduleUnit::labels;
+      break;
+    case 'e':
+      unit = ScheduleUnit::epochs;
+      break;
+    default:
+      return true;  // no unit: the number may still end in a multiplier or a digit
   }
   text.remove_suffix(1);
   return !text.empty();
@@ -28,11 +35,20 @@ int64_t take_multiplier(std::string_view& text) {
   int64_t factor = 1;
   switch (text.back()) {
     case 'k':
-    case 'K': factor = kilo; break;
-    case 'M': factor = mega; break;
-    case 'G': factor = giga; break;
-    case 'T': factor = tera; break;
-    default: return 1;
+    case 'K':
+      factor = kilo;
+      break;
+    case 'M':
+      factor = mega;
+      break;
+    case 'G':
+      factor = giga;
+      break;
+    case 'T':
+      factor = tera;
+      break;
+    default:
+      return 1;
   }
   text.remove_suffix(1);
   return factor;
@@ -62,7 +78,8 @@ bool whole_product(std::string_view text, int64_t factor, int64_t& product) {
 
 std::string format_count(int64_t count, char unit) {
   for (auto [factor, letter] : {std::pair{tera, "T"}, {giga, "G"}, {mega, "M"}})
-    if (count != 0 && count % factor == 0) return fmt::format("{}{}{}", count / factor, letter, unit);
+    if (count != 0 && count % factor == 0)
+      return fmt::format("{}{}{}", count / factor, letter, unit);
   return fmt::format("{}{}", count, unit);
 }
 
@@ -88,9 +105,15 @@ bool parse_value(std::string_view text, StopCriteria& value) {
     SchedulePeriod period;
     if (!parse_value(text.substr(0, comma), period)) return false;
     switch (period.unit) {
-      case ScheduleUnit::updates: parsed.updates = period.count; break;
-      case ScheduleUnit::labels: parsed.labels = period.count; break;
-      case ScheduleUnit::epochs: parsed.epochs = period.count; break;
+      case ScheduleUnit::updates:
+        parsed.updates = period.count;
+        break;
+      case ScheduleUnit::labels:
+        parsed.labels = period.count;
+        break;
+      case ScheduleUnit::epochs:
+        parsed.epochs = period.count;
+        break;
     }
     if (comma == std::string_view::npos) break;
     text.remove_prefix(comma + 1);
@@ -106,8 +129,9 @@ std::string format_value(const SchedulePeriod& value) {
 
 std::string format_value(const StopCriteria& value) {
   std::string text;
-  for (auto [count, unit] : {std::pair{value.epochs, 'e'}, {value.updates, 'u'}, {value.labels, 't'}})
-    if (count != 0) text += (text.empty() ? "" : ",") + format_count(count, unit);
+  for (auto [count, unit] :
+       {std::pair{value.epochs, 'e'}, {value.updates, 'u'}, {value.labels, 't'}})
+    if (count != 0) text += fmt::format("{}{}", text.empty() ? "" : ",", format_count(count, unit));
   return text.empty() ? "0e" : text;
 }
 

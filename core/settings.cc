@@ -1,5 +1,6 @@
 #include "core/settings.h"
 
+#include <algorithm>
 #include <charconv>
 
 namespace bough {
@@ -71,6 +72,13 @@ std::string Settings::units_phrase(const std::string& letters) {
   return type_phrase(SchedulePeriod{});
 }
 
+void Settings::operator()(std::string& value, Key key, const char* help, Words words) {
+  auto known = [words](const std::string& v) {
+    return std::find(words.allowed.begin(), words.allowed.end(), v) != words.allowed.end();
+  };
+  add(value, key, help, known, fmt::format("one of: {}", fmt::join(words.allowed, ", ")));
+}
+
 void Settings::require_scalar(const std::string& name, const GivenValue& given) {
   check(!given.is_list && given.items.size() == 1, "{}: {} is a list of {}, must be one value",
         given.where, name, given.items.size());
@@ -90,19 +98,20 @@ Setting& Settings::start(const Key& key, const char* help, std::string type) {
 }
 
 void Settings::alias(Key key, const char* help, bool is_list, std::vector<std::string> choices) {
-  std::string type = choices.empty() ? type_phrase(bool{}) : "one of:";
-  for (const auto& choice : choices) type += (type.back() == ':' ? " " : ", ") + choice;
-  Setting& row = start(key, help, std::move(type));
+  Setting& row = start(
+      key, help,
+      choices.empty() ? type_phrase(bool{}) : fmt::format("one of: {}", fmt::join(choices, ", ")));
   row.is_alias = true;
   row.is_list = is_list;
   row.is_flag = choices.empty();
   row.set = [row, choices](const GivenValue& given) {
     if (!row.is_list) require_scalar(row.name, given);
     for (const auto& item : given.items) {
-      bool known = false, flag = false;
-      for (const auto& choice : choices) known = known || choice == item;
-      check(known || (choices.empty() && parse_value(item, flag)), "{}: {} is '{}', must be {}",
-            given.where, row.name, item, row.type);
+      bool flag = false;
+      const bool known = choices.empty()
+                             ? parse_value(item, flag)
+                             : std::find(choices.begin(), choices.end(), item) != choices.end();
+      check(known, "{}: {} is '{}', must be {}", given.where, row.name, item, row.type);
     }
   };
   row.get = [] { return Yaml(); };

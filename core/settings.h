@@ -47,6 +47,11 @@ using EnumNames = std::vector<std::pair<std::string_view, E>>;
 /// Marks file names: `relative-paths` and `interpolate-env-vars` apply to them.
 struct Path {};
 
+/// Text that must be one of these.
+struct Words {
+  std::vector<std::string> allowed;
+};
+
 /// The units a period may have, some of "ute".
 struct Units {
   const char* letters;
@@ -101,9 +106,9 @@ struct Setting {
   bool is_flag = false;
   bool is_list = false;
   bool is_path = false;
-  bool is_alias = false;                        ///< stands for other settings; no member, not dumped
-  bool is_transient = false;                    ///< asked of this run only (help, dump-config): not dumped
-  std::function<void(const GivenValue&)> set;   ///< Error "<where>: <name> is …, must be …"
+  bool is_alias = false;      ///< stands for other settings; no member, not dumped
+  bool is_transient = false;  ///< asked of this run only (help, dump-config): not dumped
+  std::function<void(const GivenValue&)> set;  ///< Error "<where>: <name> is …, must be …"
   std::function<Yaml()> get;
 };
 
@@ -115,7 +120,8 @@ class Settings {
 
   template <class T>
   void operator()(T& value, Key key, const char* help) {
-    add(value, key, help, [](const auto&) { return true; }, phrase_of(value));
+    add(
+        value, key, help, [](const auto&) { return true; }, phrase_of(value));
   }
   template <class T, class N>
   void operator()(T& value, Key key, const char* help, Range<N> range) {
@@ -137,6 +143,7 @@ class Settings {
     };
     add(value, key, help, allowed, units_phrase(letters));
   }
+  void operator()(std::string& value, Key key, const char* help, Words words);
   template <class E>
   void operator()(E& value, Key key, const char* help, const EnumNames<E>& names) {
     Setting& row = start(key, help, choices_phrase(names));
@@ -163,6 +170,23 @@ class Settings {
     };
   }
 
+  /// A list that a type of its own reads as a whole: parse_items and format_items are found by
+  /// argument-dependent lookup; `type` completes "must be …".
+  template <class T>
+  void items(T& value, Key key, const char* help, const char* type) {
+    Setting& row = start(key, help, type);
+    row.is_list = true;
+    row.set = [&value, name = row.name, phrase = row.type](const GivenValue& given) {
+      check(parse_items(given.items, value), "{}: {} is '{}', must be {}", given.where, name,
+            fmt::join(given.items, " "), phrase);
+    };
+    row.get = [&value] {
+      Yaml list = Yaml::list();
+      for (const std::string& item : format_items(value)) list.items.emplace_back(item);
+      return list;
+    };
+  }
+
   /// A row without a member: `task`, `fp16`, `no-shuffle`. What it stands for is the parser's.
   void alias(Key key, const char* help, bool is_list, std::vector<std::string> choices);
 
@@ -176,9 +200,13 @@ class Settings {
 
  private:
   template <class T>
-  static std::string phrase_of(const T& value) { return type_phrase(value); }
+  static std::string phrase_of(const T& value) {
+    return type_phrase(value);
+  }
   template <class T>
-  static std::string phrase_of(const std::vector<T>&) { return type_phrase(T{}); }
+  static std::string phrase_of(const std::vector<T>&) {
+    return type_phrase(T{});
+  }
 
   template <class N>
   static std::string range_phrase(const Range<N>& range) {
@@ -192,7 +220,8 @@ class Settings {
   template <class E>
   static std::string choices_phrase(const EnumNames<E>& names) {
     std::string all = "one of:";
-    for (const auto& [name, e] : names) all += fmt::format("{} {}", all.back() == ':' ? "" : ",", name);
+    for (const auto& [name, e] : names)
+      if (!name.empty()) all += fmt::format("{} {}", all.back() == ':' ? "" : ",", name);
     return all;
   }
   template <class E>
@@ -213,10 +242,11 @@ class Settings {
   Setting& start(const Key& key, const char* help, std::string type);
 
   template <class T, class Ok>
-  static T parse_item(const Setting& row, const std::string& text, const std::string& where, Ok ok) {
+  static T parse_item(const Setting& row, const std::string& text, const std::string& where,
+                      Ok ok) {
     T parsed{};
-    check(parse_value(text, parsed) && ok(parsed), "{}: {} is '{}', must be {}", where, row.name, text,
-          row.type);
+    check(parse_value(text, parsed) && ok(parsed), "{}: {} is '{}', must be {}", where, row.name,
+          text, row.type);
     return parsed;
   }
   template <class T, class Ok>
@@ -235,7 +265,8 @@ class Settings {
     row.is_list = true;
     row.set = [&value, ok, row](const GivenValue& given) {
       std::vector<T> parsed;
-      for (const auto& item : given.items) parsed.push_back(parse_item<T>(row, item, given.where, ok));
+      for (const auto& item : given.items)
+        parsed.push_back(parse_item<T>(row, item, given.where, ok));
       value = parsed;
     };
     row.get = [&value] {

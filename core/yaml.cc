@@ -28,8 +28,8 @@ Yaml convert(const YAML::Node& node, const std::string& source) {
       const int line = entry.first.Mark().line + 1;
       check(entry.first.IsScalar(), "{} line {}: a key must be plain text", source, line);
       const std::string key = entry.first.Scalar();
-      check(seen.insert(key).second, "{} line {}: '{}' is given twice, must be given once. Remove one",
-            source, line, key);
+      check(seen.insert(key).second,
+            "{} line {}: '{}' is given twice, must be given once. Remove one", source, line, key);
       out.entries.emplace_back(key, convert(entry.second, source));
       out.entries.back().second.line = line;
     }
@@ -39,8 +39,12 @@ Yaml convert(const YAML::Node& node, const std::string& source) {
 
 void emit(YAML::Emitter& out, const Yaml& value) {
   switch (value.kind) {
-    case Yaml::Kind::null: out << YAML::Null; break;
-    case Yaml::Kind::scalar: out << value.text; break;
+    case Yaml::Kind::null:
+      out << YAML::Null;
+      break;
+    case Yaml::Kind::scalar:
+      out << value.text;
+      break;
     case Yaml::Kind::list:
       if (value.items.empty()) out << YAML::Flow;
       out << YAML::BeginSeq;
@@ -103,7 +107,9 @@ const Yaml* Yaml::find(std::string_view key) const {
   return nullptr;
 }
 
-std::string Yaml::get_string(std::string_view key) const { return get<std::string>(*this, key, "text"); }
+std::string Yaml::get_string(std::string_view key) const {
+  return get<std::string>(*this, key, "text");
+}
 int64_t Yaml::get_int(std::string_view key) const {
   return get<int64_t>(*this, key, "a whole number");
 }
@@ -129,7 +135,8 @@ Yaml read_yaml_file(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
   std::stringstream text;
   text << in.rdbuf();
-  check(in.good() && !text.fail(), "{}: this file cannot be read. Check its name and permissions", path);
+  check(in.good() && !text.fail(), "{}: this file cannot be read. Check its name and permissions",
+        path);
   return parse_yaml(text.str(), path);
 }
 

@@ -45,7 +45,8 @@ void CorpusOptions::settings(Settings& v) {
 
 void CorpusOptions::vocabulary_settings(Settings& v) {
   v(dim_vocabs, "dim-vocabs",
-    "use this many entries of each vocabulary, 0 = all; also the size of SentencePiece vocabularies "
+    "use this many entries of each vocabulary, 0 = all; also the size of SentencePiece "
+    "vocabularies "
     "trained because their file is missing (0 = 32000)",
     Range<int>{0, 1 << 30});
   v(sentencepiece_options, "sentencepiece-options",
@@ -58,9 +59,12 @@ void CorpusOptions::vocabulary_settings(Settings& v) {
 }
 
 void CorpusOptions::validate() const {
-  const bool reads_stdin = train_sets.size() == 1 && (train_sets[0] == "stdin" || train_sets[0] == "-");
-  check(!reads_stdin || tsv, "train-sets is stdin, must come with tsv: both sides arrive as fields of a line");
-  check(!tsv || train_sets.size() == 1, "train-sets has {} files, must have 1 with tsv", train_sets.size());
+  const bool reads_stdin =
+      train_sets.size() == 1 && (train_sets[0] == "stdin" || train_sets[0] == "-");
+  check(!reads_stdin || tsv,
+        "train-sets is stdin, must come with tsv: both sides arrive as fields of a line");
+  check(!tsv || train_sets.size() == 1, "train-sets has {} files, must have 1 with tsv",
+        train_sets.size());
 }
 
 void BatchOptions::settings(Settings& v) {
@@ -73,7 +77,8 @@ void BatchOptions::settings(Settings& v) {
     Range<int>{0});
   v(maxi_batch, "maxi-batch", "sort within this many batches", Range<int>{1, 1 << 24});
   v(maxi_batch_sort, "maxi-batch-sort",
-    "sort by length before cutting batches: none, src or trg. Packed batches need no sorting to train",
+    "sort by length before cutting batches: none, src or trg. Packed batches need no sorting to "
+    "train",
     sort_names);
 }
 
@@ -81,8 +86,8 @@ void BatchOptions::training_settings(Settings& v) {
   v(mini_batch_fit, "mini-batch-fit",
     "take the largest token budget whose activations fit into the workspace, instead of mini-batch "
     "sentences");
-  v(mini_batch_warmup, "mini-batch-warmup", "the batch grows linearly to full size over this period",
-    updates_or_labels);
+  v(mini_batch_warmup, "mini-batch-warmup",
+    "the batch grows linearly to full size over this period", updates_or_labels);
 }
 
 }  // namespace bough

@@ -23,8 +23,8 @@ struct VocabularyOptions {
 struct CorpusOptions {
   std::vector<std::string> train_sets;
   bool tsv = false;
-  int tsv_fields = 0;              ///< 0 = as many as there are vocabularies
-  int max_length = 50;             ///< tokens, end of sentence included
+  int tsv_fields = 0;   ///< 0 = as many as there are vocabularies
+  int max_length = 50;  ///< tokens, end of sentence included
   bool max_length_crop = false;
   ShuffleKind shuffle = ShuffleKind::data;
   bool shuffle_in_ram = false;
@@ -43,14 +43,14 @@ struct CorpusOptions {
 
 /// How sentences are put together into batches.
 struct BatchOptions {
-  int mini_batch = 64;             ///< sentences of an update
-  int mini_batch_words = 0;        ///< N: at most N tokens on each side per update; 0 = off
-  bool mini_batch_fit = false;     ///< the largest token budget that fits into memory
+  int mini_batch = 64;          ///< sentences of an update
+  int mini_batch_words = 0;     ///< N: at most N tokens on each side per update; 0 = off
+  bool mini_batch_fit = false;  ///< the largest token budget that fits into memory
   SchedulePeriod mini_batch_warmup;
   int maxi_batch = 100;
   SortKind maxi_batch_sort = SortKind::none;
 
-  void settings(Settings& v);           ///< mini-batch, mini-batch-words, maxi-batch(-sort): all programs
+  void settings(Settings& v);  ///< mini-batch, mini-batch-words, maxi-batch(-sort): all programs
   void training_settings(Settings& v);  ///< the rest
 };
 

@@ -9,6 +9,12 @@ const EnumNames<ResidualKind> residual_names = {{"post-ln", ResidualKind::post_l
                                                 {"deepnorm", ResidualKind::deepnorm},
                                                 {"branchnorm", ResidualKind::branchnorm}};
 
+std::string name_of(ResidualKind kind) {
+  for (const auto& [name, k] : residual_names)
+    if (k == kind) return std::string(name);
+  return "";
+}
+
 namespace {
 
 const EnumNames<BranchSchedule> schedule_names = {{"linear", BranchSchedule::linear},
@@ -17,9 +23,8 @@ const EnumNames<BranchSchedule> schedule_names = {{"linear", BranchSchedule::lin
                                                   {"cosine", BranchSchedule::cosine}};
 const EnumNames<BranchInit> init_names = {{"xavier", BranchInit::xavier},
                                           {"deepnorm", BranchInit::deepnorm}};
-const EnumNames<Activation> activation_names = {{"swish", Activation::swish},
-                                                {"relu", Activation::relu},
-                                                {"gelu", Activation::gelu}};
+const EnumNames<Activation> activation_names = {
+    {"swish", Activation::swish}, {"relu", Activation::relu}, {"gelu", Activation::gelu}};
 
 /// The op strings that describe a residual kind in Marian's terms. The deep kinds are Post-LN
 /// networks with scales, so they save what post-ln saves.
@@ -37,12 +42,6 @@ bool matches(const ModelOptions& m, ResidualKind kind) {
   const OpStrings s = strings_of(kind);
   return m.preprocess == s.preprocess && m.postprocess == s.postprocess &&
          m.postprocess_top == s.postprocess_top;
-}
-
-std::string_view name_of(ResidualKind kind) {
-  for (const auto& [name, k] : residual_names)
-    if (k == kind) return name;
-  return "";
 }
 
 void refuse_unknown_ops(const std::string& key, const std::string& ops) {
@@ -94,7 +93,8 @@ void ModelOptions::family_settings(Settings& v) {
 void ModelOptions::residual_settings(Settings& v) {
   v.group("Residual connections");
   v(residual, "transformer-residual",
-    "how a sublayer F joins its input x. post-ln: LN(x + F(x)), fine up to some 20 layers. pre-ln: x "
+    "how a sublayer F joins its input x. post-ln: LN(x + F(x)), fine up to some 20 layers. pre-ln: "
+    "x "
     "+ F(LN(x)), stable when deep, ends a little lower. deepnorm: LN(a x + F(x)) with a and "
     "the initialisation from the depth. branchnorm: LN(x + alpha F(x)), alpha grows from 0 to 1: "
     "stable at 1000 layers, and a plain post-ln model once alpha is 1",
@@ -108,13 +108,15 @@ void ModelOptions::residual_settings(Settings& v) {
     "min(t/(T l), 1) in layer l: lower layers first",
     schedule_names);
   v(branchnorm_init, "branchnorm-init",
-    "initial weights under branchnorm: xavier, or deepnorm's smaller value, output and FFN matrices",
+    "initial weights under branchnorm: xavier, or deepnorm's smaller value, output and FFN "
+    "matrices",
     init_names);
   v(depth_scaling, "transformer-depth-scaling",
     "initial weights of layer l times l^(-1/2); not with deepnorm initialisation");
   v(preprocess, "transformer-preprocess",
     "Marian's spelling of the residual kind: ops before a sublayer, '' (post-ln) or 'n' (pre-ln)");
-  v(postprocess, "transformer-postprocess", "ops after a sublayer: 'dan' (post-ln) or 'da' (pre-ln)");
+  v(postprocess, "transformer-postprocess",
+    "ops after a sublayer: 'dan' (post-ln) or 'da' (pre-ln)");
   v(postprocess_emb, "transformer-postprocess-emb",
     "ops on embeddings: 'd' = transformer-dropout applies to them, '' = it does not");
   v(postprocess_top, "transformer-postprocess-top",
@@ -132,7 +134,8 @@ void ModelOptions::resolve(bool residual_given, bool strings_given) {
     }
     check(matches(*this, residual),
           "transformer-residual is {}, which is transformer-preprocess '{}', -postprocess '{}', "
-          "-postprocess-top '{}', but these are '{}', '{}', '{}'. Give transformer-residual alone, or "
+          "-postprocess-top '{}', but these are '{}', '{}', '{}'. Give transformer-residual alone, "
+          "or "
           "strings of post-ln ('', 'dan', '') or pre-ln ('n', 'da', 'n')",
           name_of(residual), strings_of(residual).preprocess, strings_of(residual).postprocess,
           strings_of(residual).postprocess_top, preprocess, postprocess, postprocess_top);
@@ -152,20 +155,23 @@ void ModelOptions::validate() const {
   check(model_dim % 2 == 0 || learned_positions,
         "dim-emb is {}, must be even for sinusoidal positions", model_dim);
   check(postprocess_emb.empty() || postprocess_emb == "d",
-        "transformer-postprocess-emb is '{}', must be 'd' or '': bough has no layer norm on embeddings",
+        "transformer-postprocess-emb is '{}', must be 'd' or '': bough has no layer norm on "
+        "embeddings",
         postprocess_emb);
   const bool deepnorm_init =
       residual == ResidualKind::deepnorm ||
       (residual == ResidualKind::branchnorm && branchnorm_init == BranchInit::deepnorm);
   check(!(depth_scaling && deepnorm_init),
-        "transformer-depth-scaling is on, but deepnorm scales its initial weights itself. Turn it off");
+        "transformer-depth-scaling is on, but deepnorm scales its initial weights itself. Turn it "
+        "off");
 }
 
 void DropoutOptions::settings(Settings& v) {
   v.group("Regularisation");
   v(dropout, "transformer-dropout", "probability of zeroing an element of a sublayer's output",
     probability);
-  v(attention_dropout, "transformer-dropout-attention", "the same for attention weights", probability);
+  v(attention_dropout, "transformer-dropout-attention", "the same for attention weights",
+    probability);
   v(activation_dropout, "transformer-dropout-ffn", "the same after the feed-forward activation",
     probability);
   v(source_word_dropout, "dropout-src", "probability of zeroing a whole source word vector",

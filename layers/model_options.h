@@ -13,6 +13,8 @@ enum class BranchSchedule { linear, by_layer, sqrt, cosine };
 enum class BranchInit { xavier, deepnorm };
 
 extern const EnumNames<ResidualKind> residual_names;
+/// "branchnorm", ...
+std::string name_of(ResidualKind kind);
 
 /// What a Transformer is: everything that must be known to load its parameters and compute with
 /// them. Saved in the model file as special:model.yml.
@@ -77,9 +79,9 @@ struct ModelOptions {
 
 /// What only training does to the model's activations and to the loss.
 struct DropoutOptions {
-  double dropout = 0;            ///< probability of zeroing, for every sublayer's output
-  double attention_dropout = 0;  ///< attention weights
-  double activation_dropout = 0; ///< after the FFN activation
+  double dropout = 0;             ///< probability of zeroing, for every sublayer's output
+  double attention_dropout = 0;   ///< attention weights
+  double activation_dropout = 0;  ///< after the FFN activation
   double source_word_dropout = 0;
   double target_word_dropout = 0;
   double label_smoothing = 0;

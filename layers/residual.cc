@@ -1,6 +1,8 @@
 #include "layers/residual.h"
 
+#include <algorithm>
 #include <cmath>
+#include <numbers>
 
 namespace bough {
 namespace {
@@ -25,6 +27,23 @@ ResidualScales encoder_scales(const ModelOptions& o) {
 ResidualScales decoder_scales(const ModelOptions& o) {
   const double m = o.decoder_layers;
   return scales(o, std::pow(3 * m, 0.25), std::pow(12 * m, -0.25));
+}
+
+std::vector<double> branch_scales(const ModelOptions& o, const std::vector<int>& site_layers,
+                                  int64_t progress) {
+  std::vector<double> scales(site_layers.size(), 1.0);
+  const double period = double(o.branchnorm_max_step.count);
+  if (o.residual != ResidualKind::branchnorm || period <= 0) return scales;
+  const double t = double(progress), r = std::min(t / period, 1.0);
+  for (size_t i = 0; i < scales.size(); ++i) {
+    switch (o.branchnorm_schedule) {
+      case BranchSchedule::linear: scales[i] = r; break;
+      case BranchSchedule::sqrt: scales[i] = std::sqrt(r); break;
+      case BranchSchedule::cosine: scales[i] = (1 - std::cos(std::numbers::pi * r)) / 2; break;
+      case BranchSchedule::by_layer: scales[i] = std::min(t / (period * site_layers[i]), 1.0); break;
+    }
+  }
+  return scales;
 }
 
 std::vector<Var> ResidualStream::vars() const {

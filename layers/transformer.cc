@@ -174,7 +174,7 @@ Var Transformer::matrix_only(const Linear& linear, const Var& x) const {
 }
 
 Dropout Transformer::dropout(double probability, uint32_t site, const Tensor& first_row) const {
-  if (probability <= 0) return {};
+  if (!is_training_ || probability <= 0) return {};
   return {probability, site, step_state_, first_row};
 }
 

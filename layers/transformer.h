@@ -53,6 +53,8 @@ class Transformer {
 
   /// StepState words on the backend; read by every forward pass (alpha_t in decoding too).
   void set_step_state(Tensor words) { step_state_ = std::move(words); }
+  /// Dropout on (as constructed) or off.
+  void set_training(bool on) { is_training_ = on; }
   /// Keep layer inputs only and run layers again in the backward pass.
   void set_recompute(bool on) { recompute_ = on; }
 
@@ -104,7 +106,7 @@ class Transformer {
 
   const ModelOptions options_;
   const DropoutOptions dropout_;
-  bool recompute_ = false;
+  bool recompute_ = false, is_training_ = false;
   Tensor step_state_;
   Parameter *source_embedding_ = nullptr, *target_embedding_ = nullptr, *output_ = nullptr,
             *output_bias_ = nullptr, *learned_positions_ = nullptr;

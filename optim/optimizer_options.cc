@@ -5,8 +5,9 @@
 namespace bough {
 namespace {
 
-const EnumNames<OptimizerKind> optimizer_names = {
-    {"adam", OptimizerKind::adam}, {"sgd", OptimizerKind::sgd}, {"adagrad", OptimizerKind::adagrad}};
+const EnumNames<OptimizerKind> optimizer_names = {{"adam", OptimizerKind::adam},
+                                                  {"sgd", OptimizerKind::sgd},
+                                                  {"adagrad", OptimizerKind::adagrad}};
 const EnumNames<DecayStrategy> strategy_names = {{"epoch", DecayStrategy::epoch},
                                                  {"batches", DecayStrategy::batches},
                                                  {"stalled", DecayStrategy::stalled},
@@ -22,7 +23,8 @@ void OptimizerOptions::settings(Settings& v) {
   v(kind, {"optimizer", 'o'}, "update rule. Weight decay makes adam AdamW", optimizer_names);
   v(params, "optimizer-params",
     "adam: beta1 beta2 epsilon weight-decay, of which the last ones may be missing (0.9 0.999 1e-8 "
-    "0; epsilon 1e-9 for deepnorm and branchnorm). adagrad: epsilon. Gradients are per target token, so epsilon "
+    "0; epsilon 1e-9 for deepnorm and branchnorm). adagrad: epsilon. Gradients are per target "
+    "token, so epsilon "
     "weighs more than in Marian",
     Range<double>{0});
   v(delay, "optimizer-delay",
@@ -33,7 +35,8 @@ void OptimizerOptions::settings(Settings& v) {
     "scale the gradient (global norm, per target token) down to this norm; 0 = never",
     Range<double>{0});
   v(ema_decay, {"exponential-smoothing", 0, "1e-4"},
-    "validate and save a running average of the parameters that takes in this share of each update; 0 = off",
+    "validate and save a running average of the parameters that takes in this share of each "
+    "update; 0 = off",
     Range<double>{0, 1});
   schedule_settings(v);
 }
@@ -47,11 +50,14 @@ void OptimizerOptions::schedule_settings(Settings& v) {
     updates_or_labels);
   v(warmup_start_rate, "lr-warmup-start-rate", "rate at the start of the warmup", Range<double>{0});
   v(inverse_sqrt, "lr-decay-inv-sqrt",
-    "N [S]: after S (default N) the rate falls with sqrt(N / progress); 0 = off", updates_or_labels);
-  v(decay, "lr-decay", "factor of the rate at each decay that lr-decay-strategy asks for; 0 = never",
+    "N [S]: after S (default N) the rate falls with sqrt(N / progress); 0 = off",
+    updates_or_labels);
+  v(decay, "lr-decay",
+    "factor of the rate at each decay that lr-decay-strategy asks for; 0 = never",
     Range<double>{0, 1});
   v(decay_strategy, "lr-decay-strategy",
-    "decay at the end of epochs, every lr-decay-freq updates, when validation has stalled, or a pair",
+    "decay at the end of epochs, every lr-decay-freq updates, when validation has stalled, or a "
+    "pair",
     strategy_names);
   v(decay_start, "lr-decay-start", "first epoch, and number of updates or stalls, that decays",
     Range<int64_t>{0});
@@ -70,10 +76,11 @@ void OptimizerOptions::resolve(bool is_deep_kind) {
 
 void OptimizerOptions::validate() const {
   const size_t most = kind == OptimizerKind::adam ? 4 : kind == OptimizerKind::adagrad ? 1 : 0;
-  check(params.size() <= most, "optimizer-params has {} values, must have at most {} for this optimizer",
-        params.size(), most);
-  check(beta1 < 1 && beta2 < 1, "optimizer-params: beta1 is {} and beta2 is {}, must be below 1", beta1,
-        beta2);
+  check(params.size() <= most,
+        "optimizer-params has {} values, must have at most {} for this optimizer", params.size(),
+        most);
+  check(beta1 < 1 && beta2 < 1, "optimizer-params: beta1 is {} and beta2 is {}, must be below 1",
+        beta1, beta2);
   check(inverse_sqrt.size() == 1 || inverse_sqrt.size() == 2,
         "lr-decay-inv-sqrt has {} values, must have 1 or 2: N [S]", inverse_sqrt.size());
   check(inverse_sqrt.size() == 1 || inverse_sqrt[0].unit == inverse_sqrt[1].unit,

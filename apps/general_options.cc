@@ -1,0 +1,126 @@
+// Options of every program: log, configuration, device.
+#include <algorithm>
+
+#include "apps/options.h"
+
+namespace bough {
+namespace {
+
+const EnumNames<log::Level> level_names = {
+    {"debug", log::Level::debug}, {"trace", log::Level::debug}, {"info", log::Level::info},
+    {"warn", log::Level::warn},   {"error", log::Level::error}, {"critical", log::Level::critical},
+    {"off", log::Level::off}};
+const EnumNames<ComputeType> compute_names = {{"float32", ComputeType::float32},
+                                              {"bfloat16", ComputeType::bfloat16}};
+
+}  // namespace
+
+void GeneralOptions::settings(Settings& v) {
+  v.group("General");
+  v(config, {"config", 'c'},
+    "YAML file with options; of several the later one wins, and the command line over all");
+  v.transient();
+  v(log_file, "log", "append the log to this file, too", Path{});
+  v(log_level, "log-level", "least important kind of line that is logged; trace is debug",
+    level_names);
+  v(log_time_zone, "log-time-zone",
+    "time zone of the log's time stamps, e.g. UTC; none = the machine's");
+  v(quiet, "quiet", "no log on stderr; the log file still gets it");
+  v(seed, "seed",
+    "seed of every random decision: with the same seed, options and machine a run gives the same "
+    "bits. 0 = from the clock");
+  v(relative_paths, "relative-paths",
+    "file names in a configuration file are relative to its folder");
+  v.transient();
+  v(interpolate_env_vars, "interpolate-env-vars",
+    "replace ${VAR} in file names by the environment variable");
+  v.transient();
+  exit_settings(v);
+}
+
+void GeneralOptions::exit_settings(Settings& v) {
+  v(dump_config, {"dump-config", 0, "full"},
+    "print the configuration and exit: full = every option as it takes effect, minimal = what was "
+    "given, expand = that, with presets written out",
+    Words{{"full", "minimal", "expand"}});
+  v.transient();
+  v(version, "version", "print the version and exit");
+  v.transient();
+  v(build_info, {"build-info", 0, "basic"}, "print how bough was built and exit", Words{{"basic"}});
+  v.transient();
+  v(help, {"help", 'h'}, "print this and exit");
+  v.transient();
+}
+
+log::Options GeneralOptions::log_options() const {
+  return {log_file, log_level, quiet, log_time_zone};
+}
+
+bool parse_items(const std::vector<std::string>& items, DeviceList& value) {
+  DeviceList parsed;
+  for (const std::string& item : items) {
+    for (size_t at = 0; at < item.size();) {  // scripts write --devices "0 1", too
+      const size_t end = std::min(item.find(' ', at), item.size());
+      const std::string word = item.substr(at, end - at);
+      at = end + 1;
+      int id = 0;
+      if (word.empty()) continue;
+      if (word == "all")
+        parsed.all = true;
+      else if (parse_value(word, id) && id >= 0)
+        parsed.ids.push_back(id);
+      else
+        return false;
+    }
+  }
+  if (parsed.all && !parsed.ids.empty()) return false;
+  value = parsed;
+  return true;
+}
+
+std::vector<std::string> format_items(const DeviceList& value) {
+  if (value.all) return {"all"};
+  std::vector<std::string> items;
+  for (int id : value.ids) items.push_back(format_value(id));
+  return items;
+}
+
+void MachineOptions::settings(Settings& v) {
+  v.group("Machine");
+  v.items(
+      devices, {"devices", 'd'},
+      "GPU to compute on, by number. Without it: the first GPU where build and machine have one, "
+      "else the CPU",
+      "GPU numbers such as 0 1, or all");
+  v(cpu_threads, {"cpu-threads", 0, "1"},
+    "compute on the CPU with this many threads; 0 = on a GPU if there is one, else on all CPU "
+    "cores",
+    Range<int>{0, 4096});
+  v(workspace, {"workspace", 'w'},
+    "MiB of memory for activations; negative: all of the device's memory but that much",
+    Range<int>{-(1 << 30), 1 << 30});
+  v(precision, "precision",
+    "type of the computation and of the optimizer: float32 float32 or, on GPUs, bfloat16 float32",
+    compute_names);
+  v.alias(
+      "fp16",
+      "as precision bfloat16 float32, which takes the place of float16: as fast, and without cost "
+      "scaling",
+      false, {});
+  v(debug_sync, "debug-sync",
+    "wait after every kernel, so that an error names the kernel that failed; slow");
+}
+
+void MachineOptions::validate() const {
+  check(precision.size() == 1 || precision.size() == 2,
+        "precision has {} values, must have 1 or 2: computation, optimizer", precision.size());
+  check(
+      precision.size() == 1 || precision[1] == ComputeType::float32,
+      "precision: the optimizer's type is bfloat16, must be float32. Small updates would be lost");
+  check(devices.ids.size() <= 1 && !devices.all,
+        "devices asks for several GPUs, must be one number: using several is not supported yet");
+  check(!(devices.given() && cpu_threads > 0),
+        "devices and cpu-threads are both given, must be one of them: cpu-threads selects the CPU");
+}
+
+}  // namespace bough

@@ -1,0 +1,31 @@
+#pragma once
+#include <string>
+
+#include "apps/options.h"
+
+namespace bough {
+
+/// What a run needs, learnt from a dry run on the null backend: no memory is touched.
+struct MemoryPlan {
+  int64_t source_rows = 0, target_rows = 0;  ///< tokens of a micro-batch
+  int64_t parameters = 0;
+  size_t state_bytes = 0;       ///< parameters, gradients, moments, average
+  size_t activation_bytes = 0;  ///< peak of the arena over forward and backward
+  double flops = 0;             ///< of one micro-batch, recomputation included
+  bool recompute = false;
+};
+
+/// One micro-batch of `source_rows` + `target_rows` tokens, in sentences of about 30.
+MemoryPlan plan_memory(const TrainOptions& options, int64_t source_rows, int64_t target_rows);
+
+/// mini-batch-fit: the largest target budget (source budget: times length_ratio) whose activations fit into
+/// `workspace`. Error when not even a sentence of max-length fits.
+MemoryPlan fit_memory(const TrainOptions& options, double length_ratio);
+
+/// The plan as lines for the log.
+std::string format_plan(const MemoryPlan& plan);
+
+/// --describe: every parameter with its shape, the totals, and the plan for the batch size in force.
+std::string describe_model(const TrainOptions& options, double length_ratio);
+
+}  // namespace bough

@@ -1,0 +1,169 @@
+// From argv to a filled-in, checked options struct: the same steps for every program.
+#include <filesystem>
+
+#include "apps/option_tables.h"
+#include "apps/options.h"
+#include "core/version.h"
+
+namespace bough {
+namespace {
+
+template <class Options>
+constexpr const char* program_of = "";
+template <>
+constexpr const char* program_of<TrainOptions> = "bough-train";
+template <>
+constexpr const char* program_of<TranslateOptions> = "bough-translate";
+template <>
+constexpr const char* program_of<ModelScorerOptions> = "bough-score";
+
+template <class Options>
+std::vector<std::string> option_names() {
+  Options options;
+  Settings rows;
+  options.settings(rows);
+  std::vector<std::string> names;
+  for (const Setting& row : rows.rows()) names.push_back(row.name);
+  return names;
+}
+
+/// The tables for one program; an option that it has itself is not refused.
+ReaderTables tables_for(const std::string& program, const Settings& rows) {
+  ReaderTables tables;
+  tables.program = program;
+  for (AliasExpansion& alias : option_aliases())
+    if (rows.find(alias.name)) tables.aliases.push_back(std::move(alias));
+  tables.refused = refused_options();
+  tables.ignored = ignored_options();
+  for (auto& other :
+       {std::pair{program_of<TrainOptions>, option_names<TrainOptions>()},
+        std::pair{program_of<TranslateOptions>, option_names<TranslateOptions>()},
+        std::pair{program_of<ModelScorerOptions>, option_names<ModelScorerOptions>()}})
+    if (other.first != program) tables.others.emplace_back(other.first, other.second);
+  return tables;
+}
+
+/// The files of -c; training without -c goes on with <model>.yml where that exists.
+std::vector<std::string> configuration_files(const SettingsReader& reader,
+                                             const TrainOptions& options) {
+  if (const GivenValue* config = reader.find("config")) return config->items;
+  const GivenValue* model = reader.find("model");
+  const std::string saved = (model ? model->items.back() : options.run.model) + ".yml";
+  if (reader.is_true("no-reload") || !std::filesystem::exists(saved)) return {};
+  return {saved};
+}
+
+template <class Options>
+std::vector<std::string> configuration_files(const SettingsReader& reader, const Options&) {
+  const GivenValue* config = reader.find("config");
+  return config ? config->items : std::vector<std::string>();
+}
+
+void print(const std::string& text) {
+  std::fputs(text.c_str(), stdout);
+  std::fflush(stdout);
+}
+
+/// --help, --version, --build-info: true when the program has nothing else to do.
+bool print_information(const SettingsReader& reader, const Settings& rows,
+                       const std::string& program) {
+  if (reader.is_true("help")) {
+    print(
+        fmt::format("Usage: {} [-c config.yml] [--option value ...]\n\n"
+                    "Every option can stand in the YAML file, too (option: value).\n\n{}",
+                    program, format_help(rows)));
+  } else if (reader.is_true("version")) {
+    print(fmt::format("{}\n", version()));
+  } else if (reader.find("build-info")) {
+    print(build_info() + "\n");
+  } else {
+    return false;
+  }
+  return true;
+}
+
+/// The steps between reading and checking; true when --dump-config was answered.
+template <class Options>
+bool finish(SettingsReader& reader, Settings& rows, Options& options) {
+  reader.apply();
+  if (options.general.interpolate_env_vars) interpolate_environment(rows);
+  const std::string& form = options.general.dump_config;
+  if (form == "minimal" || form == "expand") {
+    print(format_yaml(form == "minimal" ? reader.minimal() : reader.expanded()));
+    return true;
+  }
+  options.resolve(reader.given());
+  if (form == "full") print(format_yaml(dump_settings(rows)));
+  return form == "full";
+}
+
+template <class Options>
+std::optional<Options> parse(int argc, const char* const* argv) {
+  Options options;
+  Settings rows;
+  options.settings(rows);
+  const std::string program = program_of<Options>;
+  SettingsReader reader(rows, tables_for(program, rows));
+  reader.read_command_line(std::vector<std::string>(argv + 1, argv + argc));
+  if (print_information(reader, rows, program)) return std::nullopt;
+  const bool relative = reader.is_true("relative-paths");
+  for (const std::string& path : configuration_files(reader, options))
+    reader.read_yaml(read_yaml_file(path), path, relative);
+  if (finish(reader, rows, options)) return std::nullopt;
+  options.validate();
+  log::configure(options.general.log_options());
+  if (reader.is_true("fp16"))
+    log::warn(
+        "[config] fp16 means bfloat16 here: precision is bfloat16 float32, without cost scaling");
+  return options;
+}
+
+template <class Options>
+Yaml dump_copy(Options options) {
+  Settings rows;
+  options.settings(rows);
+  return dump_settings(rows);
+}
+
+template <class Options>
+std::string markdown_of() {
+  Options options;
+  Settings rows;
+  options.settings(rows);
+  return fmt::format("\n## {}\n{}", program_of<Options>, format_markdown(rows));
+}
+
+}  // namespace
+
+std::optional<TrainOptions> parse_train_options(int argc, const char* const* argv) {
+  return parse<TrainOptions>(argc, argv);
+}
+std::optional<TranslateOptions> parse_translate_options(int argc, const char* const* argv) {
+  return parse<TranslateOptions>(argc, argv);
+}
+std::optional<ModelScorerOptions> parse_model_scorer_options(int argc, const char* const* argv) {
+  return parse<ModelScorerOptions>(argc, argv);
+}
+
+Yaml dump(const TrainOptions& options) { return dump_copy(options); }
+Yaml dump(const TranslateOptions& options) { return dump_copy(options); }
+Yaml dump(const ModelScorerOptions& options) { return dump_copy(options); }
+
+std::string options_markdown() {
+  return "# Options\n\n"
+         "Every option can be given on the command line (`--beam-size 6`, `--beam-size=6`, `-b 6`) "
+         "and "
+         "in YAML files (`beam-size: 6`, given with `-c`). The command line wins over files, later "
+         "files "
+         "over earlier ones, and both over presets (`task`) that stand at the same place or lower. "
+         "Lists are written `a b c` on the command line and `[a, b, c]` in YAML. Periods count "
+         "updates "
+         "(`4000u`, `2ku`), target tokens (`2Gt`) or epochs (`10e`). \"bare\" is the value of an "
+         "option "
+         "given without one.\n\n"
+         "This file is generated from the settings tables by `test/generate_docs.sh`.\n" +
+         markdown_of<TrainOptions>() + markdown_of<TranslateOptions>() +
+         markdown_of<ModelScorerOptions>();
+}
+
+}  // namespace bough

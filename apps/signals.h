@@ -1,0 +1,11 @@
+#pragma once
+
+namespace bough {
+
+/// From now on SIGTERM and SIGINT only set the flag below, a second one kills the process;
+/// with `exit_at_once` they end it with 128 + the signal.
+void catch_signals(bool exit_at_once);
+/// The signal that arrived, or 0.
+int caught_signal();
+
+}  // namespace bough

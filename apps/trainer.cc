@@ -1,0 +1,252 @@
+#include "apps/trainer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+
+#include "apps/device.h"
+#include "apps/memory_plan.h"
+#include "apps/signals.h"
+#include "core/log.h"
+#include "optim/schedule.h"
+
+namespace bough {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr int64_t most_skipped_in_a_row = 10;
+
+bool reads_stdin(const CorpusOptions& corpus) {
+  return std::any_of(corpus.train_sets.begin(), corpus.train_sets.end(),
+                     [](const auto& path) { return path == "stdin" || path == "-"; });
+}
+
+/// A token cache of standard input is needed to resume and lies beside the model; others can be remade.
+std::string cache_folder(const TrainOptions& options) {
+  if (!reads_stdin(options.corpus)) return options.corpus.tempdir;
+  const auto folder = std::filesystem::path(options.run.model).parent_path();
+  return folder.empty() ? "." : folder.string();
+}
+
+}  // namespace
+
+Trainer::Trainer(TrainOptions options) : options_(std::move(options)) {
+  backend_ = make_backend(options_.machine);
+  open_vocabularies();
+  open_data();
+  model_ = std::make_unique<TrainingModel>(*backend_, options_.model, options_.dropout,
+                                           options_.optimizer, options_.general.seed);
+  model_->set_recompute(options_.run.gradient_checkpointing);
+  log::info("[model] {} parameters, residual {}, {}+{} layers",
+            with_commas(model_->parameters().trained_elements()),
+            name_of(options_.model.residual), options_.model.encoder_layers,
+            options_.model.decoder_layers);
+  checkpoint_ = std::make_unique<Checkpoint>(options_, *model_);
+  if (!options_.validation.valid_sets.empty())
+    validation_ = std::make_unique<Validation>(options_, vocabularies_, *model_);
+  start_or_resume();
+}
+
+Trainer::~Trainer() = default;
+
+void Trainer::open_vocabularies() {
+  vocabularies_ = load_or_create_vocabularies(options_.vocabulary, options_.corpus);
+  options_.model.vocab_sizes.clear();
+  for (const auto& vocabulary : vocabularies_) {
+    options_.model.vocab_sizes.push_back(vocabulary->size());
+    log::info("[data] vocabulary {}: {} entries", vocabulary->path(),
+              with_commas(vocabulary->size()));
+  }
+  options_.model.max_positions = options_.corpus.max_length;
+  check(!options_.model.ties_source_and_target() ||
+            options_.model.vocab_sizes.front() == options_.model.vocab_sizes.back(),
+        "tied-embeddings: the vocabularies have {} and {} entries, but shared embeddings need one "
+        "vocabulary for both sides; give the same file twice or leave tied-embeddings-all out",
+        options_.model.vocab_sizes.front(), options_.model.vocab_sizes.back());
+}
+
+void Trainer::open_data() {
+  UpdatePlan plan;
+  plan.micro_batches = std::max(1, int(std::lround(options_.optimizer.delay)));
+  const auto open = [&] {
+    return std::make_unique<TrainingData>(options_.corpus, options_.batch, plan, vocabularies_,
+                                          options_.general.seed, cache_folder(options_));
+  };
+  data_ = open();
+  const double ratio = data_->statistics().length_ratio();
+  if (options_.batch.mini_batch_fit) {
+    const MemoryPlan fitted = fit_memory(options_, ratio);
+    plan.source_budget = int32_t(fitted.source_rows);
+    plan.target_budget = int32_t(fitted.target_rows);
+    data_ = open();
+  }
+  const MemoryPlan memory =
+      plan_memory(options_, data_->most_source_rows(), data_->most_target_rows());
+  log::info("[memory] {}", format_plan(memory));
+}
+
+void Trainer::start_or_resume() {
+  if (auto resumed = checkpoint_->resume()) {
+    state_ = *resumed;
+    if (options_.run.no_restore_corpus) {
+      state_.loader = {};
+      state_.clock.epochs = 1;
+      state_.sentences = 0;
+    } else {
+      data_->restore(state_.loader);
+    }
+    if (options_.validation.reset_all) state_.metrics.clear();
+    if (options_.validation.reset_stalled)
+      for (auto& [name, metric] : state_.metrics) metric.stalled = 0;
+    log::info("[train] resumed {} at update {}, {} labels", options_.run.model, state_.clock.updates,
+              with_commas(state_.clock.labels));
+  } else {
+    state_.seed = options_.general.seed;
+  }
+  log_ = std::make_unique<TrainingLog>(options_, state_.clock.updates);
+}
+
+bool Trainer::is_finished() const {
+  const StopCriteria stop = options_.run.stop_criteria();
+  return (stop.updates && state_.clock.updates >= stop.updates) ||
+         (stop.labels && state_.clock.labels >= stop.labels) ||
+         (stop.epochs && state_.clock.epochs > stop.epochs);
+}
+
+int Trainer::run() {
+  catch_signals(options_.run.sigterm == SigtermAction::exit_immediately);
+  log::info("Training started");
+  int64_t saved = -1;
+  while (!is_finished() && !should_stop_early() && caught_signal() == 0) {
+    const UpdateBatches batches = data_->next();
+    if (batches.micro.empty()) break;
+    const TrainingClock before = state_.clock;
+    train_on(batches);
+    log_->after_update(state_, before, model_->branch_scale());
+    if (batches.ends_epoch) finish_epoch();
+    if (validation_ && is_due(options_.validation.valid_freq, before, state_.clock)) validate();
+    if (is_due(options_.run.save_freq, before, state_.clock)) {
+      save();
+      saved = state_.clock.updates;
+    }
+  }
+  log_->after_update(state_, state_.clock, model_->branch_scale(), true);
+  log::info("Training finished");
+  if (caught_signal() == 0 && validation_ && state_.last_validation != state_.clock.updates) {
+    validate();
+    saved = -1;
+  }
+  if (saved != state_.clock.updates) save();
+  return caught_signal() == 0 ? 0 : 128 + caught_signal();
+}
+
+void Trainer::train_on(const UpdateBatches& batches) {
+  UpdateSettings settings;
+  settings.done = state_.clock;
+  settings.learning_rate =
+      learning_rate(options_.optimizer, state_.clock, state_.learning_rate_factor);
+  settings.average_rate = average_rate(options_.optimizer.ema_decay, state_.clock.updates);
+  const UpdateResult result = model_->update(batches, settings);
+
+  state_.clock.finish_update(result.target_tokens);
+  state_.loader = data_->state();
+  state_.learning_rate = settings.learning_rate;
+  state_.sentences += batches.sentences;
+  state_.sentences_total += batches.sentences;
+  DisplayState& d = state_.display;
+  d.updates += 1;
+  d.labels += result.target_tokens;
+  d.sentences += batches.sentences;
+  d.source_fill += batches.source_fill;
+  d.target_fill += batches.target_fill;
+  if (std::isfinite(result.loss)) d.loss += result.loss;
+  count_skipped(result);
+  if (decays_at_update(options_.optimizer, {0, state_.clock.updates, 0}))
+    state_.learning_rate_factor *= options_.optimizer.decay;
+}
+
+void Trainer::count_skipped(const UpdateResult& result) {
+  if (!result.statistics.is_finite) {
+    ++state_.skipped_updates;
+    if (++state_.skipped_in_a_row >= most_skipped_in_a_row) fail_diverged();
+    log::warn("[train] update {}: the gradient is not finite; the update was skipped ({} so far)",
+              state_.clock.updates, state_.skipped_updates);
+    return;
+  }
+  state_.skipped_in_a_row = 0;
+  const double window = double(options_.run.gradient_norm_average_window);
+  const double rate = 2.0 / (std::min(window, double(++state_.norm_count)) + 1);
+  state_.gradient_norm += rate * (result.statistics.gradient_norm - state_.gradient_norm);
+}
+
+void Trainer::fail_diverged() {
+  const auto gradients = model_->parameters().download(model_->parameters().gradients());
+  std::string where = "the loss";
+  for (const auto& part : model_->parameters().parts()) {
+    const auto first = gradients.begin() + part.first;
+    if (!std::all_of(first, first + part.size(), [](float g) { return std::isfinite(g); })) {
+      where = part.name;
+      break;
+    }
+  }
+  throw Diverged(
+      fmt::format("train: the gradient was not finite in {} updates in a row (at update {}: {}); lower "
+                  "learn-rate, raise lr-warmup, or use transformer-residual: branchnorm",
+                  most_skipped_in_a_row, state_.clock.updates, where),
+      std::source_location::current());
+}
+
+void Trainer::finish_epoch() {
+  log::info("Seen {} samples", with_commas(state_.sentences));
+  if (decays_at_epoch_end(options_.optimizer, {state_.clock.epochs, state_.clock.updates, 0}))
+    state_.learning_rate_factor *= options_.optimizer.decay;
+  ++state_.clock.epochs;
+  state_.sentences = 0;
+  if (!is_finished()) log::info("Starting epoch {}", state_.clock.epochs);
+}
+
+void Trainer::validate() {
+  const auto start = Clock::now();
+  const int64_t stalled_before = state_.most_stalled();
+  {
+    const TrainingModel::BestParameters best(*model_);
+    model_->set_step_state(state_.clock, state_.learning_rate, 0, 1);
+    for (const MetricValue& m : validation_->run(state_)) {
+      const MetricState& metric = state_.metrics[m.name];
+      log_->validation(state_, m.name, m.value,
+                       m.is_better ? "new best"
+                                   : fmt::format("stalled {} times (last best: {})", metric.stalled,
+                                                 float(metric.best)));
+      if (m.is_better && options_.validation.keep_best) checkpoint_->save_best(state_, m.name);
+    }
+  }
+  state_.last_validation = state_.clock.updates;
+  const int64_t stalled = state_.most_stalled();
+  if (stalled > stalled_before &&
+      decays_at_stall(options_.optimizer, {state_.clock.epochs, state_.clock.updates, stalled}))
+    state_.learning_rate_factor *= options_.optimizer.decay;
+  log_->exclude(Clock::now() - start);
+}
+
+bool Trainer::should_stop_early() const {
+  const int64_t limit = options_.validation.early_stopping;
+  if (!validation_ || limit == 0 || state_.metrics.empty()) return false;
+  int64_t least = state_.most_stalled();
+  for (const auto& [name, metric] : state_.metrics) least = std::min(least, metric.stalled);
+  switch (options_.validation.early_stopping_on) {
+    case StopOn::any: return state_.most_stalled() >= limit;
+    case StopOn::all: return least >= limit;
+    case StopOn::first: break;
+  }
+  const auto first = state_.metrics.find(name_of(options_.validation.metrics.front()));
+  return first != state_.metrics.end() && first->second.stalled >= limit;
+}
+
+void Trainer::save() {
+  const auto start = Clock::now();
+  checkpoint_->save(state_);
+  log_->exclude(Clock::now() - start);
+}
+
+}  // namespace bough

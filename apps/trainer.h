@@ -1,0 +1,58 @@
+#pragma once
+#include <memory>
+#include <vector>
+
+#include "apps/checkpoint.h"
+#include "apps/options.h"
+#include "apps/training_log.h"
+#include "apps/training_model.h"
+#include "apps/training_state.h"
+#include "apps/validation.h"
+#include "data/training_data.h"
+
+namespace bough {
+
+/// The run has diverged: exit code 3.
+struct Diverged : Error {
+  using Error::Error;
+};
+
+/// A training run from options to saved model: data -> update -> log, validation, checkpoint.
+class Trainer {
+ public:
+  /// Reads or makes vocabularies, opens the corpus, builds the model and resumes an earlier run.
+  explicit Trainer(TrainOptions options);
+  ~Trainer();
+
+  /// Trains until a stop criterion, early stopping, the end of the input or a signal; saves.
+  /// Returns the exit code: 0, or 128 + the signal.
+  int run();
+
+  const TrainingState& state() const { return state_; }
+  TrainingModel& model() { return *model_; }
+
+ private:
+  void open_vocabularies();
+  void open_data();
+  void start_or_resume();
+  bool is_finished() const;
+  void train_on(const UpdateBatches& batches);
+  void count_skipped(const UpdateResult& result);
+  void finish_epoch();
+  void validate();
+  bool should_stop_early() const;
+  void save();
+  [[noreturn]] void fail_diverged();
+
+  TrainOptions options_;
+  std::unique_ptr<Backend> backend_;
+  std::vector<std::shared_ptr<Vocabulary>> vocabularies_;
+  std::unique_ptr<TrainingModel> model_;
+  std::unique_ptr<TrainingData> data_;
+  std::unique_ptr<Checkpoint> checkpoint_;
+  std::unique_ptr<Validation> validation_;
+  std::unique_ptr<TrainingLog> log_;
+  TrainingState state_;
+};
+
+}  // namespace bough

@@ -1,0 +1,102 @@
+#include "apps/training_model.h"
+
+#include "apps/model_batch.h"
+
+namespace bough {
+
+TrainingModel::TrainingModel(Backend& backend, const ModelOptions& model,
+                             const DropoutOptions& dropout, const OptimizerOptions& optimizer,
+                             uint64_t seed)
+    : backend_(backend),
+      seed_(seed),
+      label_smoothing_(dropout.label_smoothing),
+      clip_norm_(optimizer.clip_norm),
+      parameters_(backend),
+      transformer_(model, &dropout, parameters_),
+      optimizer_(optimizer, parameters_.allocate()) {
+  step_.branch_scales.resize(transformer_.residual_site_layers().size(), 1.0);
+  step_words_ = backend.allocate_persistent({step_.words()}, DType::i32);
+  loss_sum_ = backend.allocate_persistent({1}, DType::f64);
+  transformer_.set_step_state(step_words_);
+}
+
+void TrainingModel::initialize() {
+  parameters_.initialize(seed_);
+  optimizer_.reset();
+}
+
+void TrainingModel::set_step_state(const TrainingClock& clock, double learning_rate,
+                                   double average_rate, int64_t target_tokens) {
+  const ModelOptions& o = transformer_.options();
+  step_.seed = seed_;
+  step_.update = clock.updates;
+  step_.lr = learning_rate;
+  step_.tokens = double(target_tokens);
+  step_.clip = clip_norm_;
+  step_.average = average_rate;
+  step_.branch_scales = branch_scales(o, transformer_.residual_site_layers(),
+                                      clock.in(o.branchnorm_max_step.unit));
+  backend_.upload(step_words_, step_.pack().data());
+}
+
+UpdateResult TrainingModel::update(const UpdateBatches& batches, const UpdateSettings& settings) {
+  TrainingClock clock = settings.done;
+  clock.finish_update(batches.target_tokens);
+  set_step_state(clock, settings.learning_rate, settings.average_rate, batches.target_tokens);
+  parameters_.begin_update();
+  bool is_first = true;
+  for (const Batch& batch : batches.micro) {
+    accumulate_gradients(batch, is_first);
+    is_first = false;
+  }
+  parameters_.finish_update();
+  optimizer_.update(step_words_);
+
+  UpdateResult result;
+  result.target_tokens = batches.target_tokens;
+  result.statistics = optimizer_.statistics();
+  backend_.download(&result.loss, loss_sum_);
+  return result;
+}
+
+void TrainingModel::accumulate_gradients(const Batch& host, bool is_first) {
+  transformer_.set_training(true);
+  Tape tape(backend_);
+  const ModelBatch batch = upload_batch(backend_, host);
+  const Var memory = transformer_.encode(tape, batch.source, batch.bins);
+  const Tensor loss = cross_entropy(transformer_.decode(memory, batch), batch.labels,
+                                    label_smoothing_, transformer_.target_vocabulary());
+  backend_.sum(is_first ? write_to(loss_sum_) : add_to(loss_sum_), loss);
+  tape.backward();
+}
+
+double TrainingModel::evaluate(const Batch& host) {
+  transformer_.set_training(false);
+  Tape tape(backend_, false);
+  const ModelBatch batch = upload_batch(backend_, host);
+  const Var memory = transformer_.encode(tape, batch.source, batch.bins);
+  const Tensor loss = cross_entropy(transformer_.decode(memory, batch), batch.labels, 0,
+                                    transformer_.target_vocabulary());
+  backend_.sum(write_to(loss_sum_), loss);
+  double total = 0;
+  backend_.download(&total, loss_sum_);
+  return total;
+}
+
+TrainingModel::BestParameters::BestParameters(TrainingModel& model) : model_(model) {
+  if (!model.optimizer_.has_average()) return;
+  Backend& b = model.backend_;
+  const Tensor& values = model.parameters_.values();
+  raw_ = b.allocate_persistent(values.shape(), values.dtype());
+  b.accumulate(write_to(raw_), values);
+  b.accumulate(write_to(values), model.optimizer_.best_parameters());
+  model.parameters_.values_changed();
+}
+
+TrainingModel::BestParameters::~BestParameters() {
+  if (!raw_) return;
+  model_.backend_.accumulate(write_to(model_.parameters_.values()), raw_);
+  model_.parameters_.values_changed();
+}
+
+}  // namespace bough

@@ -1,0 +1,81 @@
+#pragma once
+#include <memory>
+
+#include "core/backend.h"
+#include "data/training_data.h"
+#include "layers/transformer.h"
+#include "optim/clock.h"
+#include "optim/optimizer.h"
+
+namespace bough {
+
+/// What happens in an update besides the data.
+struct UpdateSettings {
+  TrainingClock done;         ///< before the update
+  double learning_rate = 0;
+  double average_rate = 0;    ///< weight of the new parameters in the exponential average
+};
+
+/// What an update did. Costs one wait for the backend.
+struct UpdateResult {
+  double loss = 0;  ///< label-smoothed cross-entropy, summed over target tokens, in nats
+  int64_t target_tokens = 0;
+  UpdateStatistics statistics;
+};
+
+/// A Transformer with its parameters and optimizer on one backend: everything between batches of
+/// numbers and new parameters.
+class TrainingModel {
+ public:
+  TrainingModel(Backend& backend, const ModelOptions& model, const DropoutOptions& dropout,
+                const OptimizerOptions& optimizer, uint64_t seed);
+
+  /// Parameters from their initial distributions; optimizer state cleared.
+  void initialize();
+
+  /// The gradient of the sum over all micro-batches, then one optimizer step. Micro-batches are summed
+  /// in order: one batch of their rows gives the same up to rounding, dropout included.
+  UpdateResult update(const UpdateBatches& batches, const UpdateSettings& settings);
+  /// Forward and backward of one micro-batch: gradients are written, or added after the first.
+  /// Returns nothing; the loss is added to loss_sum().
+  void accumulate_gradients(const Batch& batch, bool is_first);
+
+  /// alpha_t and dropout keys as in the update that `clock` counts last.
+  void set_step_state(const TrainingClock& clock, double learning_rate, double average_rate,
+                      int64_t target_tokens);
+  /// Cross-entropy of a batch in nats, summed over its target rows, without dropout and smoothing.
+  double evaluate(const Batch& batch);
+
+  void set_recompute(bool on) { transformer_.set_recompute(on); }
+  Transformer& transformer() { return transformer_; }
+  ParameterSet& parameters() { return parameters_; }
+  Optimizer& optimizer() { return optimizer_; }
+  Backend& backend() { return backend_; }
+  uint64_t seed() const { return seed_; }
+  /// alpha_t in force: of the last residual site (the slowest under by-layer).
+  double branch_scale() const { return step_.branch_scales.back(); }
+
+  /// For the time of the object, the parameters are those to validate with (the average).
+  class BestParameters {
+   public:
+    explicit BestParameters(TrainingModel& model);
+    ~BestParameters();
+    BestParameters(const BestParameters&) = delete;
+
+   private:
+    TrainingModel& model_;
+    Tensor raw_;
+  };
+
+ private:
+  Backend& backend_;
+  uint64_t seed_;
+  double label_smoothing_, clip_norm_;
+  ParameterSet parameters_;
+  Transformer transformer_;
+  Optimizer optimizer_;
+  StepState step_;
+  Tensor step_words_, loss_sum_;
+};
+
+}  // namespace bough

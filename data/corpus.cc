@@ -1,0 +1,159 @@
+#include "data/corpus.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <limits>
+
+#include "core/error.h"
+#include "core/files.h"
+#include "core/log.h"
+#include "data/hash.h"
+
+namespace bough {
+namespace {
+
+/// Held while a cache is being made: a second run on the same corpus waits instead of encoding too.
+class FileLock {
+ public:
+  explicit FileLock(const std::string& path)
+      : descriptor_(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666)) {
+    if (descriptor_ < 0) fail_writing(path, errno);
+    if (flock(descriptor_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return;
+    log::info("[data] waiting for another run that encodes the same corpus");
+    while (flock(descriptor_, LOCK_EX) != 0 && errno == EINTR) continue;
+  }
+  ~FileLock() { close(descriptor_); }
+  FileLock(const FileLock&) = delete;
+  FileLock& operator=(const FileLock&) = delete;
+
+ private:
+  int descriptor_;
+};
+
+/// What tells one version of a file from another without reading it; false if it is no regular
+/// file.
+bool identify(const std::string& path, uint64_t& hash) {
+  struct stat status {};
+  if (stat(path.c_str(), &status) != 0) fail_reading(path, errno);
+  std::error_code ignored;
+  hash = combine_hashes(hash, hash_bytes(std::filesystem::canonical(path, ignored).string()));
+  for (const int64_t value :
+       {int64_t{status.st_size}, int64_t{status.st_mtim.tv_sec}, int64_t{status.st_mtim.tv_nsec}})
+    hash = combine_hashes(hash, static_cast<uint64_t>(value));
+  return S_ISREG(status.st_mode);
+}
+
+}  // namespace
+
+Corpus::Corpus(EncodingRules rules)
+    : rules_(std::move(rules)),
+      is_stream_(rules_.corpus.tsv && !rules_.corpus.train_sets.empty() &&
+                 is_stdin(rules_.corpus.train_sets[0])) {
+  if (is_stream_) {
+    stream_ = std::make_unique<ParallelReader>(rules_.corpus);
+    if (read_stream_window()) statistics_ = cache_->statistics();
+  } else {
+    open_files();
+    statistics_ = cache_->statistics();
+  }
+  check_statistics();
+}
+
+void Corpus::open_files() {
+  check(!rules_.corpus.train_sets.empty(), "train-sets is missing, must name the training files.");
+  uint64_t key = rules_.hash();
+  bool has_pipes = false;
+  for (const auto& path : rules_.corpus.train_sets) has_pipes |= !identify(path, key);
+  if (has_pipes || rules_.corpus.shuffle_in_ram) return encode_files("", key);
+  const std::string path = fmt::format("{}/bough-{:016x}.tokens", rules_.corpus.tempdir, key);
+  cache_ = TokenCache::open(path, key);
+  if (cache_) return;
+  const FileLock lock(path + ".lock");
+  cache_ = TokenCache::open(path, key);
+  if (!cache_) encode_files(path, key);
+}
+
+void Corpus::encode_files(const std::string& path, uint64_t key) {
+  log::info("[data] encoding the training corpus{}",
+            path.empty() ? std::string(" in memory") : fmt::format(" into '{}'", path));
+  ParallelReader reader(rules_.corpus);
+  TokenCacheWriter writer(path, key);
+  encode(reader, rules_, std::numeric_limits<int64_t>::max(), writer);
+  cache_ = writer.finish();
+}
+
+bool Corpus::read_stream_window() {
+  TokenCacheWriter writer("", 0);
+  encode(*stream_, rules_, stream_window_lines, writer);
+  ++stream_window_;
+  const bool has_lines = writer.statistics().lines > 0;
+  cache_ = has_lines ? std::shared_ptr<const TokenCache>(writer.finish()) : nullptr;
+  return has_lines;
+}
+
+void Corpus::skip_stream_windows(int64_t windows) {
+  if (windows > 0)
+    log::info("[data] skipping {} lines that were used before", windows * stream_window_lines);
+  std::string source, target;
+  for (int64_t line = 0; line < windows * stream_window_lines; ++line)
+    if (!stream_->next(source, target)) break;
+  stream_window_ += windows;
+}
+
+void Corpus::check_statistics() const {
+  const auto& names = rules_.corpus.train_sets;
+  const auto& found = statistics_;
+  check(found.lines > 0, "train-sets: '{}' is empty, must hold sentences. Check the file.",
+        names[0]);
+  check(found.pairs > 0,
+        "train-sets: each of the {} sentence pairs has a side longer than max-length = {} tokens. "
+        "Raise max-length or set max-length-crop.",
+        found.lines, rules_.corpus.max_length);
+  log::info("[data] {}{} sentence pairs, {} source and {} target tokens",
+            is_stream_ ? "first window: " : "", found.pairs, found.source_tokens,
+            found.target_tokens);
+  if (found.dropped > 0)
+    log::info("[data] {} pairs dropped: a side is longer than max-length = {} tokens",
+              found.dropped, rules_.corpus.max_length);
+  if (found.cropped > 0)
+    log::info("[data] {} pairs cut to max-length = {} tokens", found.cropped,
+              rules_.corpus.max_length);
+}
+
+uint64_t Corpus::fingerprint() const { return cache_ ? cache_->fingerprint() : 0; }
+
+int64_t Corpus::longest_source() const {
+  return is_stream_ ? rules_.corpus.max_length : statistics_.longest_source;
+}
+int64_t Corpus::longest_target() const {
+  return is_stream_ ? rules_.corpus.max_length : statistics_.longest_target;
+}
+
+void Corpus::seek_stream(int64_t window) {
+  check(window >= stream_window_, "stdin: window {} was read already, a stream only goes forward.",
+        window);
+  if (!cache_ || stream_window_ == window) return;
+  skip_stream_windows(window - stream_window_ - 1);
+  read_stream_window();
+}
+
+CorpusWindow Corpus::window(const OrderRules& rules, int64_t epoch, int64_t window) {
+  if (!is_stream_) {
+    if (window >= window_count(*cache_, rules)) return {};
+    return {cache_, window_order(*cache_, rules, epoch, window)};
+  }
+  seek_stream(window);
+  if (!cache_ || epoch > 1) return {};
+  OrderRules whole = rules;  // a stream's window is one shuffle window, with numbers of its own
+  whole.seed = combine_hashes(rules.seed, static_cast<uint64_t>(window));
+  whole.window_blocks = std::max(cache_->blocks(), 1U);
+  if (cache_->blocks() == 0) return {cache_, {}};
+  return {cache_, window_order(*cache_, whole, epoch, 0)};
+}
+
+}  // namespace bough

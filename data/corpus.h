@@ -1,0 +1,58 @@
+#pragma once
+#include <memory>
+#include <vector>
+
+#include "data/encoder.h"
+#include "data/shuffle.h"
+#include "data/token_cache.h"
+
+namespace bough {
+
+/// Some pairs of a corpus in the order of an epoch.
+struct CorpusWindow {
+  std::shared_ptr<const TokenCache> cache;  ///< what the references point into
+  std::vector<PairRef> order;
+};
+
+/// The encoded training corpus. Files: encoded once into a token cache in tempdir (in memory with
+/// shuffle-in-ram, or if they are no regular files). Standard input: one window at a time in
+/// memory, one epoch.
+class Corpus {
+ public:
+  static constexpr int64_t stream_window_lines = 65536;
+
+  /// Opens or encodes the corpus (standard input: its first window) and logs what was found. Throws
+  /// Error if it cannot be read, is empty, or has no pair within max-length.
+  explicit Corpus(EncodingRules rules);
+
+  bool is_stream() const { return is_stream_; }
+  /// Of all pairs; of the first window for a stream.
+  const CorpusStatistics& statistics() const { return statistics_; }
+  /// Rows of the longest sentence of a side; for a stream, of the longest that max-length allows.
+  int64_t longest_source() const;
+  int64_t longest_target() const;
+  /// Files: identifies the corpus. Stream: identifies the window that was read last.
+  uint64_t fingerprint() const;
+
+  /// Reads a stream up to `window`, which is not encoded yet or is the current one.
+  void seek_stream(int64_t window);
+  /// A window in the order of `rules`; order is empty and cache null after the last one of the
+  /// epoch. Streams go forward only; windows in between are read and dropped.
+  CorpusWindow window(const OrderRules& rules, int64_t epoch, int64_t window);
+
+ private:
+  void open_files();
+  void encode_files(const std::string& path, uint64_t key);
+  bool read_stream_window();
+  void skip_stream_windows(int64_t windows);
+  void check_statistics() const;
+
+  EncodingRules rules_;
+  bool is_stream_;
+  CorpusStatistics statistics_;
+  std::shared_ptr<const TokenCache> cache_;  // stream: of window stream_window_; null at its end
+  std::unique_ptr<ParallelReader> stream_;
+  int64_t stream_window_ = -1;
+};
+
+}  // namespace bough

@@ -1,0 +1,163 @@
+#include "data/encoder.h"
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <future>
+#include <mutex>
+#include <thread>
+
+#include "core/error.h"
+#include "core/log.h"
+#include "core/progress.h"
+#include "data/hash.h"
+
+namespace bough {
+namespace {
+
+/// Lines of one block as read, to be encoded by whichever thread is free.
+struct RawBlock {
+  int64_t first_line = 0;
+  std::vector<std::string> sides[2];
+};
+
+TokenBlock encode_block(const RawBlock& raw, const EncodingRules& rules) {
+  TokenBlock block;
+  block.first_line = raw.first_line;
+  const auto most = static_cast<size_t>(rules.corpus.max_length - 1);  // the end of sentence counts
+  for (uint32_t line = 0; line < raw.sides[0].size(); ++line) {
+    std::vector<int32_t> ids[2];
+    bool is_long = false;
+    for (size_t side = 0; side < 2; ++side) {
+      const std::string& text = raw.sides[side][line];
+      check_text(text, file_of_side(rules.corpus, side), raw.first_line + line + 1);
+      const auto& vocabulary = *rules.vocabularies[side];
+      ids[side] = rules.in_pieces ? vocabulary.encode_pieces(text) : vocabulary.encode(text);
+      if (ids[side].size() <= most) continue;
+      is_long = true;
+      if (rules.corpus.max_length_crop) ids[side].resize(most);
+    }
+    ++block.found.lines;
+    if (is_long) ++(rules.corpus.max_length_crop ? block.found.cropped : block.found.dropped);
+    if (!is_long || rules.corpus.max_length_crop) block.add(line, ids[0], ids[1]);
+  }
+  return block;
+}
+
+/// Threads that run tasks in the order given. The destructor drops tasks that were not begun.
+class Workers {
+ public:
+  using Task = std::packaged_task<TokenBlock()>;
+
+  explicit Workers(int threads) {
+    for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { run(); });
+  }
+  ~Workers() {
+    {
+      std::lock_guard lock(mutex_);
+      stopping_ = true;
+    }
+    changed_.notify_all();
+    for (auto& thread : threads_) thread.join();
+  }
+  std::future<TokenBlock> start(Task task) {
+    auto result = task.get_future();
+    {
+      std::lock_guard lock(mutex_);
+      tasks_.push_back(std::move(task));
+    }
+    changed_.notify_one();
+    return result;
+  }
+
+ private:
+  void run() {
+    std::unique_lock lock(mutex_);
+    while (true) {
+      changed_.wait(lock, [this] { return stopping_ || !tasks_.empty(); });
+      if (stopping_) return;
+      Task task = std::move(tasks_.front());
+      tasks_.pop_front();
+      lock.unlock();
+      task();
+      lock.lock();
+    }
+  }
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<Task> tasks_;
+  bool stopping_ = false;
+  std::vector<std::thread> threads_;
+};
+
+/// Shows how far a long pass is: on the terminal, and in the log every ten seconds.
+class EncodingProgress {
+ public:
+  void report(int64_t lines) {
+    bar_.advance_to(lines);
+    const auto now = std::chrono::steady_clock::now();
+    if (now < next_) return;
+    next_ = now + interval;
+    log::info("[data] encoded {} sentence pairs so far", lines);
+  }
+
+ private:
+  static constexpr std::chrono::seconds interval{10};
+  Progress bar_{"encoding"};
+  std::chrono::steady_clock::time_point next_ = std::chrono::steady_clock::now() + interval;
+};
+
+/// Reads the lines of one block; fewer at the end of the input.
+RawBlock read_block(ParallelReader& reader, int64_t most_lines) {
+  RawBlock raw;
+  raw.first_line = reader.line_number();
+  std::string source, target;
+  const int64_t lines = std::min<int64_t>(most_lines, block_lines);
+  while (static_cast<int64_t>(raw.sides[0].size()) < lines && reader.next(source, target)) {
+    raw.sides[0].push_back(std::move(source));
+    raw.sides[1].push_back(std::move(target));
+  }
+  return raw;
+}
+
+}  // namespace
+
+uint64_t EncodingRules::hash() const {
+  uint64_t hash = 1;
+  for (const auto& vocabulary : vocabularies) hash = combine_hashes(hash, vocabulary->hash());
+  for (const int value : {int(in_pieces), corpus.max_length, int(corpus.max_length_crop),
+                          int(corpus.tsv), corpus.tsv_fields})
+    hash = combine_hashes(hash, static_cast<uint64_t>(value));
+  return hash;
+}
+
+bool encode(ParallelReader& reader, const EncodingRules& rules, int64_t most_lines,
+            TokenCacheWriter& writer) {
+  // Blocks are fixed by line numbers and written in order: the file does not depend on threads.
+  const auto in_flight_most = static_cast<size_t>(4 * std::max(rules.threads, 1));
+  std::deque<std::future<TokenBlock>> in_flight;
+  Workers workers(std::max(rules.threads, 1));
+  EncodingProgress progress;
+  const auto write_oldest = [&] {
+    writer.add(in_flight.front().get());
+    in_flight.pop_front();
+    progress.report(writer.statistics().lines);
+  };
+  bool ended = false;
+  while (!ended && most_lines > 0) {
+    auto raw = std::make_shared<RawBlock>(read_block(reader, most_lines));
+    const auto lines = static_cast<int64_t>(raw->sides[0].size());
+    ended = lines < std::min<int64_t>(most_lines, block_lines);
+    most_lines -= lines;
+    if (lines == 0) break;
+    in_flight.push_back(
+        workers.start(Workers::Task([raw, &rules] { return encode_block(*raw, rules); })));
+    if (in_flight.size() >= in_flight_most) write_oldest();
+  }
+  while (!in_flight.empty()) write_oldest();
+  return !ended;
+}
+
+}  // namespace bough

@@ -1,0 +1,233 @@
+// Putting sentence pairs into a batch: bins, rows, sorted ids.
+#include <algorithm>
+#include <limits>
+#include <numeric>
+
+#include "core/error.h"
+#include "data/batch.h"
+#include "data/vocabulary.h"
+
+namespace bough {
+namespace {
+
+struct Rows {
+  int32_t source = 0, target = 0;
+};
+
+Rows rows_of(const SentencePair& pair) {
+  // Source: pieces and end_id. Target: start_id and pieces in, pieces and end_id out.
+  return {static_cast<int32_t>(pair.source.size()) + 1,
+          static_cast<int32_t>(pair.target.size()) + 1};
+}
+
+struct OpenBin {
+  Rows used;
+  std::vector<size_t> members;
+};
+
+/// Best fit, longest first: each pair goes where the least room is left. O(S log S + S * 64).
+class BinPacker {
+ public:
+  void add(size_t pair, Rows rows) {
+    const int32_t most = std::max(rows.source, rows.target);
+    OpenBin* best = most < bin_tokens ? find(rows) : nullptr;
+    if (best == nullptr) {
+      bins_.push_back({rows, {pair}});
+      if (most < bin_tokens) offer(bins_.size() - 1);
+      return;
+    }
+    best->used.source += rows.source;
+    best->used.target += rows.target;
+    best->members.push_back(pair);
+    offer(static_cast<size_t>(best - bins_.data()));
+  }
+  const std::vector<OpenBin>& bins() const { return bins_; }
+
+ private:
+  static int32_t free_rows(const OpenBin& bin) {
+    return 2 * bin_tokens - bin.used.source - bin.used.target;
+  }
+  void offer(size_t bin) {
+    const int32_t room = free_rows(bins_[bin]);
+    if (room > 1) open_[static_cast<size_t>(room)].push_back(bin);
+  }
+  /// Takes the fullest bin that has room on both sides out of the open ones.
+  OpenBin* find(Rows rows) {
+    for (auto room = static_cast<size_t>(rows.source + rows.target); room < open_.size(); ++room) {
+      auto& candidates = open_[room];
+      for (size_t i = 0; i < std::min<size_t>(candidates.size(), 16); ++i) {
+        OpenBin& bin = bins_[candidates[i]];
+        if (bin.used.source + rows.source > bin_tokens ||
+            bin.used.target + rows.target > bin_tokens)
+          continue;
+        candidates.erase(candidates.begin() + static_cast<std::ptrdiff_t>(i));
+        return &bin;
+      }
+    }
+    return nullptr;
+  }
+
+  std::vector<OpenBin> bins_;
+  // Open bins by free rows of both sides together, oldest first.
+  std::vector<std::vector<size_t>> open_ = std::vector<std::vector<size_t>>(2 * bin_tokens + 1);
+};
+
+/// Pairs by falling length of the longer side, then in the given order.
+std::vector<size_t> longest_first(std::span<const SentencePair> pairs) {
+  std::vector<std::pair<int32_t, size_t>> keys(pairs.size());
+  for (size_t i = 0; i < pairs.size(); ++i) {
+    const Rows rows = rows_of(pairs[i]);
+    keys[i] = {-std::max(rows.source, rows.target), i};
+  }
+  std::sort(keys.begin(), keys.end());
+  std::vector<size_t> order(pairs.size());
+  for (size_t i = 0; i < keys.size(); ++i) order[i] = keys[i].second;
+  return order;
+}
+
+class SideBuilder {
+ public:
+  SideBuilder(PackedSide& side, size_t sentences, size_t rows) : side_(side) {
+    side_.offsets.reserve(sentences + 1);
+    side_.offsets.push_back(0);
+    for (auto* column : {&side_.ids, &side_.positions, &side_.segments}) column->reserve(rows);
+  }
+  void add(int32_t id) {
+    side_.ids.push_back(id);
+    side_.positions.push_back(position_++);
+    side_.segments.push_back(side_.sentences());
+  }
+  void end_sentence() {
+    side_.offsets.push_back(side_.rows());
+    position_ = 0;
+  }
+
+ private:
+  PackedSide& side_;
+  int32_t position_ = 0;
+};
+
+/// Counting sort: O(T + largest id), stable by construction.
+void sort_ids(PackedSide& side) {
+  side.order.resize(side.ids.size());
+  if (side.ids.empty()) return;
+  const auto [low, high] = std::minmax_element(side.ids.begin(), side.ids.end());
+  const int32_t base = *low;
+  std::vector<int32_t> place(static_cast<size_t>(*high - base) + 2, 0);
+  for (const int32_t id : side.ids) ++place[static_cast<size_t>(id - base) + 1];
+  std::partial_sum(place.begin(), place.end(), place.begin());
+  for (int32_t row = 0; row < side.rows(); ++row) {
+    const auto id = static_cast<size_t>(side.ids[static_cast<size_t>(row)] - base);
+    side.order[static_cast<size_t>(place[id]++)] = row;
+  }
+}
+
+void check_rows(int64_t rows) {
+  check(rows <= std::numeric_limits<int32_t>::max(),
+        "batch: {} rows on one side, must fit into 31 bits. Lower mini-batch-words.", rows);
+}
+
+Bin bin_between(const Batch& batch, int32_t first, int32_t end) {
+  const auto at = [](const PackedSide& side, int32_t sentence) {
+    return side.offsets.empty() ? 0 : side.offsets[static_cast<size_t>(sentence)];
+  };
+  const int32_t q0 = at(batch.target, first), k0 = at(batch.source, first);
+  return {first, end, q0, at(batch.target, end) - q0, k0, at(batch.source, end) - k0};
+}
+
+void append(std::vector<int32_t>& to, const std::vector<int32_t>& from, int32_t shift = 0) {
+  for (const int32_t value : from) to.push_back(value + shift);
+}
+
+void append(PackedSide& to, const PackedSide& from) {
+  const int32_t sentences = to.sentences(), rows = to.rows();
+  append(to.ids, from.ids);
+  append(to.positions, from.positions);
+  append(to.segments, from.segments, sentences);
+  if (!to.offsets.empty()) to.offsets.pop_back();
+  append(to.offsets, from.offsets, rows);
+}
+
+}  // namespace
+
+Batch pack(std::span<const SentencePair> pairs) {
+  BinPacker packer;
+  int64_t source_rows = 0, target_rows = 0;
+  for (const size_t i : longest_first(pairs)) {
+    const Rows rows = rows_of(pairs[i]);
+    packer.add(i, rows);
+    source_rows += rows.source;
+    target_rows += rows.target;
+  }
+  check_rows(std::max(source_rows, target_rows));
+  Batch batch;
+  SideBuilder source(batch.source, pairs.size(), static_cast<size_t>(source_rows));
+  SideBuilder target(batch.target, pairs.size(), static_cast<size_t>(target_rows));
+  batch.labels.reserve(static_cast<size_t>(target_rows));
+  for (const OpenBin& bin : packer.bins()) {
+    const int32_t first = batch.sentences();
+    for (const size_t i : bin.members) {
+      for (const int32_t id : pairs[i].source) source.add(id);
+      source.add(end_id);
+      source.end_sentence();
+      target.add(start_id);
+      for (const int32_t id : pairs[i].target) target.add(id);
+      target.end_sentence();
+      batch.labels.insert(batch.labels.end(), pairs[i].target.begin(), pairs[i].target.end());
+      batch.labels.push_back(end_id);
+      batch.sentence_ids.push_back(pairs[i].id);
+    }
+    batch.bins.push_back(bin_between(batch, first, batch.sentences()));
+  }
+  sort_ids(batch.source);
+  sort_ids(batch.target);
+  return batch;
+}
+
+Batch pack_source(std::span<const SentencePair> sentences) {
+  int64_t rows = 0;
+  for (const auto& sentence : sentences) rows += rows_of(sentence).source;
+  check_rows(rows);
+  Batch batch;
+  SideBuilder source(batch.source, sentences.size(), static_cast<size_t>(rows));
+  int32_t first = 0;
+  for (const auto& sentence : sentences) {
+    const int32_t begin = batch.source.offsets[static_cast<size_t>(first)];
+    if (batch.sentences() > first &&
+        batch.source.rows() - begin + rows_of(sentence).source > bin_tokens) {
+      batch.bins.push_back(bin_between(batch, first, batch.sentences()));
+      first = batch.sentences();
+    }
+    for (const int32_t id : sentence.source) source.add(id);
+    source.add(end_id);
+    source.end_sentence();
+    batch.sentence_ids.push_back(sentence.id);
+  }
+  if (batch.sentences() > first) batch.bins.push_back(bin_between(batch, first, batch.sentences()));
+  sort_ids(batch.source);
+  return batch;
+}
+
+Batch concatenate(std::span<const Batch> batches) {
+  Batch all;
+  for (const Batch& batch : batches) {
+    const int32_t sentences = all.sentences(), q = all.target.rows(), k = all.source.rows();
+    for (const Bin& bin : batch.bins)
+      all.bins.push_back({bin.first_sentence + sentences, bin.end_sentence + sentences, bin.q0 + q,
+                          bin.nq, bin.k0 + k, bin.nk});
+    append(all.source, batch.source);
+    append(all.target, batch.target);
+    append(all.labels, batch.labels);
+    all.sentence_ids.insert(all.sentence_ids.end(), batch.sentence_ids.begin(),
+                            batch.sentence_ids.end());
+  }
+  if (!batches.empty()) {
+    all.source.row_offset = batches.front().source.row_offset;
+    all.target.row_offset = batches.front().target.row_offset;
+  }
+  sort_ids(all.source);
+  sort_ids(all.target);
+  return all;
+}
+
+}  // namespace bough

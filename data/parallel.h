@@ -1,0 +1,49 @@
+#pragma once
+#include <algorithm>
+#include <atomic>
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace bough {
+
+/// The number of threads to use: `asked`, or one for each core if that is 0.
+inline int thread_count(int asked) {
+  return asked > 0 ? asked : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
+/// Runs work() on `threads` threads (this one included) until all return. The first exception is
+/// thrown again here.
+template <class Work>
+void run_on_threads(int threads, Work work) {
+  std::exception_ptr failure;
+  std::mutex failure_mutex;
+  const auto guarded = [&] {
+    try {
+      work();
+    } catch (...) {
+      const std::lock_guard lock(failure_mutex);
+      if (!failure) failure = std::current_exception();
+    }
+  };
+  std::vector<std::jthread> others;
+  for (int i = 1; i < threads; ++i) others.emplace_back(guarded);
+  guarded();
+  others.clear();  // joins
+  if (failure) std::rethrow_exception(failure);
+}
+
+/// Calls body(state, begin, end) for blocks that cover [0, count); make_state() once per thread.
+template <class MakeState, class Body>
+void parallel_blocks(size_t count, size_t block, int threads, MakeState make_state, Body body) {
+  const size_t blocks = (count + block - 1) / block;
+  const int used = static_cast<int>(std::min<size_t>(blocks, static_cast<size_t>(threads)));
+  std::atomic<size_t> next = 0;
+  run_on_threads(used, [&] {
+    auto state = make_state();
+    for (size_t i; (i = next++) < blocks;) body(state, i * block, std::min(count, (i + 1) * block));
+  });
+}
+
+}  // namespace bough

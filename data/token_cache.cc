@@ -1,0 +1,214 @@
+#include "data/token_cache.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <optional>
+
+#include "core/error.h"
+#include "core/files.h"
+#include "data/hash.h"
+
+namespace bough {
+namespace {
+
+constexpr uint64_t magic = 0x316B6F7468677562u;  // "bughtok1" on little-endian machines
+
+struct Header {
+  uint64_t magic = 0, key = 0, file_size = 0, fingerprint = 0, table = 0, blocks = 0;
+  CorpusStatistics statistics;
+};
+
+struct BlockHeader {
+  int64_t first_line = 0;
+  uint32_t pairs = 0, ids = 0;
+};
+
+struct TableEntry {
+  uint64_t offset = 0;
+  uint64_t pairs = 0;
+};
+
+/// Every part begins at a multiple of 8 bytes, so that it can be read in place.
+size_t aligned(size_t bytes) { return (bytes + 7) / 8 * 8; }
+
+template <class T>
+const T* at(const char* data, uint64_t offset) {
+  return reinterpret_cast<const T*>(data + offset);
+}
+
+}  // namespace
+
+void CorpusStatistics::add(const CorpusStatistics& other) {
+  lines += other.lines;
+  pairs += other.pairs;
+  source_tokens += other.source_tokens;
+  target_tokens += other.target_tokens;
+  dropped += other.dropped;
+  cropped += other.cropped;
+  longest_source = std::max(longest_source, other.longest_source);
+  longest_target = std::max(longest_target, other.longest_target);
+}
+
+void TokenBlock::add(uint32_t line, const std::vector<int32_t>& source,
+                     const std::vector<int32_t>& target) {
+  line_delta.push_back(line);
+  for (const auto* side : {&source, &target}) {
+    ids.insert(ids.end(), side->begin(), side->end());
+    check(ids.size() <= UINT32_MAX,
+          "corpus: {} lines from line {} hold more than 2^32 tokens. "
+          "Break up the longest.",
+          block_lines, first_line + 1);
+    offsets.push_back(static_cast<uint32_t>(ids.size()));
+  }
+  const auto source_rows = static_cast<int32_t>(source.size() + 1);
+  const auto target_rows = static_cast<int32_t>(target.size() + 1);
+  ++found.pairs;
+  found.source_tokens += source_rows;
+  found.target_tokens += target_rows;
+  found.longest_source = std::max(found.longest_source, source_rows);
+  found.longest_target = std::max(found.longest_target, target_rows);
+}
+
+TokenCache::~TokenCache() {
+  if (owned_.empty() && data_ != nullptr) munmap(const_cast<char*>(data_), size_);
+}
+
+std::unique_ptr<TokenCache> TokenCache::open(const std::string& path, uint64_t key) {
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) return nullptr;
+  struct stat status {};
+  std::unique_ptr<TokenCache> cache(new TokenCache);
+  if (fstat(descriptor, &status) == 0 && status.st_size >= static_cast<off_t>(sizeof(Header))) {
+    cache->size_ = static_cast<size_t>(status.st_size);
+    void* mapped = mmap(nullptr, cache->size_, PROT_READ, MAP_SHARED, descriptor, 0);
+    if (mapped != MAP_FAILED) cache->data_ = static_cast<const char*>(mapped);
+  }
+  close(descriptor);
+  return cache->is_whole(key) ? std::move(cache) : nullptr;
+}
+
+std::unique_ptr<TokenCache> TokenCache::adopt(std::vector<char> bytes, uint64_t key) {
+  std::unique_ptr<TokenCache> cache(new TokenCache);
+  cache->owned_ = std::move(bytes);
+  cache->data_ = cache->owned_.data();
+  cache->size_ = cache->owned_.size();
+  return cache->is_whole(key) ? std::move(cache) : nullptr;
+}
+
+bool TokenCache::is_whole(uint64_t key) const {
+  if (data_ == nullptr || size_ < sizeof(Header)) return false;
+  const auto& header = *at<Header>(data_, 0);
+  return header.magic == magic && header.key == key && header.file_size == size_ &&
+         header.table + header.blocks * sizeof(TableEntry) == size_;
+}
+
+const CorpusStatistics& TokenCache::statistics() const { return at<Header>(data_, 0)->statistics; }
+uint64_t TokenCache::fingerprint() const { return at<Header>(data_, 0)->fingerprint; }
+uint32_t TokenCache::blocks() const { return static_cast<uint32_t>(at<Header>(data_, 0)->blocks); }
+uint32_t TokenCache::pairs_in(uint32_t block) const {
+  return static_cast<uint32_t>(at<TableEntry>(data_, at<Header>(data_, 0)->table)[block].pairs);
+}
+
+SentencePair TokenCache::pair(PairRef ref) const {
+  const uint64_t block = at<TableEntry>(data_, at<Header>(data_, 0)->table)[ref >> 16].offset;
+  const auto& header = *at<BlockHeader>(data_, block);
+  const auto* line_delta = at<uint32_t>(data_, block + sizeof(BlockHeader));
+  const auto* offsets = line_delta + header.pairs;
+  const auto* ids = reinterpret_cast<const int32_t*>(offsets + 2 * header.pairs + 1);
+  const uint64_t number = ref & 0xFFFF;
+  const uint32_t* bounds = offsets + 2 * number;
+  return {{ids + bounds[0], ids + bounds[1]},
+          {ids + bounds[1], ids + bounds[2]},
+          header.first_line + line_delta[number]};
+}
+
+void TokenCache::will_need(uint32_t block) const {
+  if (!owned_.empty()) return;
+  const auto& header = *at<Header>(data_, 0);
+  const auto* table = at<TableEntry>(data_, header.table);
+  const uint64_t begin = table[block].offset / 4096 * 4096;
+  const uint64_t end = block + 1 < header.blocks ? table[block + 1].offset : header.table;
+  madvise(const_cast<char*>(data_) + begin, end - begin, MADV_WILLNEED);  // only a hint
+}
+
+struct TokenCacheWriter::Impl {
+  std::string path;
+  std::optional<AtomicFile> file;
+  std::vector<char> memory;
+  std::vector<TableEntry> table;
+  Header header;
+  uint64_t position = 0;
+
+  void write(const void* data, size_t bytes) {
+    constexpr char zeros[8] = {};
+    put(static_cast<const char*>(data), bytes);
+    put(zeros, aligned(bytes) - bytes);
+    position += aligned(bytes);
+  }
+  void put(const char* data, size_t bytes) {
+    if (file)
+      file->write(data, bytes);
+    else
+      memory.insert(memory.end(), data, data + bytes);
+  }
+};
+
+TokenCacheWriter::TokenCacheWriter(const std::string& path, uint64_t key)
+    : impl_(std::make_unique<Impl>()) {
+  impl_->path = path;
+  if (!path.empty()) impl_->file.emplace(path);
+  impl_->header.key = key;
+  impl_->write(&impl_->header, sizeof(Header));  // invalid until finish() writes the true one
+}
+TokenCacheWriter::~TokenCacheWriter() = default;
+
+const CorpusStatistics& TokenCacheWriter::statistics() const { return impl_->header.statistics; }
+
+void TokenCacheWriter::add(const TokenBlock& block) {
+  auto& header = impl_->header;
+  header.statistics.add(block.found);
+  const auto pairs = static_cast<uint32_t>(block.line_delta.size());
+  if (pairs == 0) return;
+  impl_->table.push_back({impl_->position, pairs});
+  const BlockHeader block_header{block.first_line, pairs, static_cast<uint32_t>(block.ids.size())};
+  std::vector<uint32_t> words(block.line_delta);
+  words.insert(words.end(), block.offsets.begin(), block.offsets.end());
+  const size_t ids_at = words.size();
+  words.resize(ids_at + block.ids.size());
+  if (!block.ids.empty())
+    std::memcpy(words.data() + ids_at, block.ids.data(), block.ids.size() * sizeof(uint32_t));
+  const size_t bytes = words.size() * sizeof(uint32_t);
+  header.fingerprint = combine_hashes(
+      header.fingerprint, hash_bytes({reinterpret_cast<const char*>(words.data()), bytes}));
+  impl_->write(&block_header, sizeof(block_header));
+  impl_->write(words.data(), bytes);
+}
+
+std::unique_ptr<TokenCache> TokenCacheWriter::finish() {
+  auto& header = impl_->header;
+  header.magic = magic;
+  header.table = impl_->position;
+  header.blocks = impl_->table.size();
+  impl_->write(impl_->table.data(), impl_->table.size() * sizeof(TableEntry));
+  header.file_size = impl_->position;
+  if (!impl_->file) {
+    std::memcpy(impl_->memory.data(), &header, sizeof(Header));
+    return TokenCache::adopt(std::move(impl_->memory), header.key);
+  }
+  impl_->file->seek(0);
+  impl_->file->write(&header, sizeof(Header));
+  impl_->file->commit();
+  auto cache = TokenCache::open(impl_->path, header.key);
+  check(cache != nullptr,
+        "token cache '{}': vanished after it was written. Set tempdir to a folder of "
+        "your own.",
+        impl_->path);
+  return cache;
+}
+
+}  // namespace bough

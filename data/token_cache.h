@@ -1,0 +1,88 @@
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "data/batch.h"
+
+namespace bough {
+
+/// What the first pass over a corpus found.
+struct CorpusStatistics {
+  int64_t lines = 0;                             ///< pairs read
+  int64_t pairs = 0;                             ///< pairs kept
+  int64_t source_tokens = 0, target_tokens = 0;  ///< of the kept ones, incl. end of sentence
+  int64_t dropped = 0, cropped = 0;              ///< pairs with a side longer than max-length
+  int32_t longest_source = 0, longest_target = 0;
+
+  double length_ratio() const {
+    return target_tokens > 0 ? double(source_tokens) / double(target_tokens) : 1.0;
+  }
+  void add(const CorpusStatistics& other);
+};
+
+/// Consecutive corpus lines as token ids, without end_id.
+struct TokenBlock {
+  int64_t first_line = 0;            ///< from 0
+  std::vector<uint32_t> line_delta;  ///< (n) line of a pair minus first_line
+  std::vector<uint32_t> offsets{0};  ///< (2n+1) into ids: source 0, target 0, source 1, ...
+  std::vector<int32_t> ids;
+  CorpusStatistics found;
+
+  void add(uint32_t line, const std::vector<int32_t>& source, const std::vector<int32_t>& target);
+};
+
+/// A pair's place in a cache: block * 2^16 + number in the block.
+using PairRef = uint64_t;
+inline constexpr uint32_t block_lines =
+    256;  ///< lines of one block; fixes how a corpus is shuffled
+
+/// An encoded corpus: written once, then mapped into memory and read at random.
+///   header | blocks | table of block offsets                          (docs/file_formats.md)
+/// Const members may be called from several threads.
+class TokenCache {
+ public:
+  ~TokenCache();
+  TokenCache(const TokenCache&) = delete;
+  TokenCache& operator=(const TokenCache&) = delete;
+
+  /// Maps a file made by TokenCacheWriter; null if it is missing, cut short, or made for another
+  /// key.
+  static std::unique_ptr<TokenCache> open(const std::string& path, uint64_t key);
+  /// The same on the bytes of such a file.
+  static std::unique_ptr<TokenCache> adopt(std::vector<char> bytes, uint64_t key);
+
+  const CorpusStatistics& statistics() const;
+  uint64_t fingerprint() const;  ///< hash of all ids
+  uint32_t blocks() const;
+  uint32_t pairs_in(uint32_t block) const;
+  SentencePair pair(PairRef ref) const;  ///< points into the mapping
+  void will_need(uint32_t block) const;  ///< starts reading it from the disk
+
+ private:
+  TokenCache() = default;
+  bool is_whole(uint64_t key) const;
+
+  const char* data_ = nullptr;
+  size_t size_ = 0;
+  std::vector<char> owned_;  // adopt
+};
+
+/// Writes an encoded corpus block by block, to a file or (path "") into memory.
+class TokenCacheWriter {
+ public:
+  TokenCacheWriter(const std::string& path, uint64_t key);
+  ~TokenCacheWriter();
+
+  void add(const TokenBlock& block);
+  const CorpusStatistics& statistics() const;
+  /// The file appears under its name; returns it opened.
+  std::unique_ptr<TokenCache> finish();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace bough

@@ -1,0 +1,219 @@
+#include "data/training_data.h"
+
+#include <algorithm>
+#include <cmath>
+#include <condition_variable>
+#include <deque>
+#include <exception>
+#include <functional>
+#include <mutex>
+#include <thread>
+
+#include "core/error.h"
+
+namespace bough {
+namespace {
+
+/// An update and the position behind it.
+struct Ready {
+  UpdateBatches update;
+  LoaderState after;
+};
+
+/// Makes updates on a thread of its own: two ahead, more while they are small.
+class Prefetcher {
+ public:
+  Prefetcher(UpdateBuilder builder, const LoaderState& from)
+      : builder_(std::move(builder)), state_(from), thread_([this] { run(); }) {}
+  ~Prefetcher() {
+    {
+      std::lock_guard lock(mutex_);
+      stopping_ = true;
+    }
+    changed_.notify_all();
+    thread_.join();
+  }
+
+  Ready next() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return !ready_.empty() || failure_ != nullptr; });
+    if (ready_.empty()) std::rethrow_exception(failure_);
+    Ready first = std::move(ready_.front());
+    // The end of a stream stays there to be asked for again.
+    if (!first.update.micro.empty()) ready_.pop_front();
+    lock.unlock();
+    changed_.notify_all();
+    return first;
+  }
+
+ private:
+  static constexpr size_t most_batches_ahead = 8;
+
+  void run() {
+    try {
+      while (wait_for_room()) {
+        Ready made{builder_.next(state_), state_};
+        made.after = state_;
+        const bool ended = made.update.micro.empty();
+        {
+          std::lock_guard lock(mutex_);
+          ready_.push_back(std::move(made));
+        }
+        changed_.notify_all();
+        if (ended) return;
+      }
+    } catch (...) {
+      std::lock_guard lock(mutex_);
+      failure_ = std::current_exception();
+      changed_.notify_all();
+    }
+  }
+  bool has_room() const {
+    size_t batches = 0;
+    for (const Ready& ready : ready_) batches += ready.update.micro.size();
+    return ready_.size() < 2 || batches < most_batches_ahead;
+  }
+  bool wait_for_room() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return stopping_ || has_room(); });
+    return !stopping_;
+  }
+
+  UpdateBuilder builder_;
+  LoaderState state_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<Ready> ready_;
+  std::exception_ptr failure_;
+  bool stopping_ = false;
+  std::thread thread_;  // last: it uses the members above
+};
+
+EncodingRules encoding_rules(const TrainingDataOptions& options,
+                             std::vector<std::shared_ptr<Vocabulary>> vocabularies) {
+  check(vocabularies.size() == 2, "training data: {} vocabularies, must be 2: source, target.",
+        vocabularies.size());
+  const auto& alphas = options.corpus.sentencepiece_alphas;
+  check(std::all_of(alphas.begin(), alphas.end(), [](double alpha) { return alpha == 0; }),
+        "sentencepiece-alphas: sampling of segmentations is not available yet. Leave the option "
+        "out.");
+  return {std::move(vocabularies), options.vocabulary.no_spm_encode, options.corpus,
+          options.vocabulary.data_threads};
+}
+
+int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+}  // namespace
+
+struct TrainingData::Impl {
+  Impl(const TrainingDataOptions& given, std::vector<std::shared_ptr<Vocabulary>> vocabularies)
+      : options(given), corpus(encoding_rules(given, std::move(vocabularies))) {
+    state.length_ratio = corpus.statistics().length_ratio();
+    state.corpus = corpus.fingerprint();
+    limits.micro_batches = options.shape.devices * options.shape.delay;
+    limits.sentences = divide_up(options.batch.mini_batch, options.shape.devices);
+    limits.warmup = options.batch.mini_batch_warmup;
+    if (options.batch.mini_batch_words > 0 && !options.batch.mini_batch_fit) set_word_budget();
+  }
+
+  void set_word_budget() {
+    const int64_t target = divide_up(options.batch.mini_batch_words, options.shape.devices);
+    set_budgets(source_budget_for(target), target, "mini-batch-words");
+  }
+  int64_t source_budget_for(int64_t target) const {
+    // Rounded up, and never so low that a sentence of the corpus could not be used at all.
+    const auto scaled = static_cast<int64_t>(std::ceil(double(target) * state.length_ratio));
+    return std::max(scaled, corpus.longest_source());
+  }
+  void set_budgets(int64_t source, int64_t target, const char* option) {
+    const auto require = [&](int64_t budget, int64_t longest, const char* side) {
+      check(budget >= longest,
+            "{}: {} {} tokens a batch are fewer than the longest sentence has ({}). Raise it or "
+            "lower "
+            "max-length.",
+            option, budget, side, longest);
+    };
+    require(source, corpus.longest_source(), "source");
+    require(target, corpus.longest_target(), "target");
+    limits.source_tokens = source;
+    limits.target_tokens = target;
+  }
+
+  OrderRules order_rules() const {
+    const auto& batch = options.batch;
+    const auto& found = corpus.statistics();
+    const double target_length = double(found.target_tokens) / double(found.pairs);
+    const int64_t run =
+        limits.counts_tokens()
+            ? std::max<int64_t>(1, std::llround(double(limits.target_tokens) / target_length))
+            : limits.sentences;
+    return {options.corpus.shuffle, batch.maxi_batch_sort, run, run * batch.maxi_batch,
+            options.seed};
+  }
+  Prefetcher& started() {
+    if (!prefetcher)
+      prefetcher =
+          std::make_unique<Prefetcher>(UpdateBuilder(corpus, order_rules(), limits), state);
+    return *prefetcher;
+  }
+
+  TrainingDataOptions options;
+  Corpus corpus;
+  BatchLimits limits;
+  LoaderState state;
+  int64_t epoch = 1;
+  std::unique_ptr<Prefetcher> prefetcher;  // last: its thread uses the members above
+};
+
+TrainingData::TrainingData(const TrainingDataOptions& options,
+                           std::vector<std::shared_ptr<Vocabulary>> vocabularies)
+    : impl_(std::make_unique<Impl>(options, std::move(vocabularies))) {}
+TrainingData::~TrainingData() = default;
+
+UpdateBatches TrainingData::next() {
+  Ready ready = impl_->started().next();
+  impl_->state = ready.after;
+  impl_->epoch = ready.update.epoch;
+  return std::move(ready.update);
+}
+
+LoaderState TrainingData::state() const { return impl_->state; }
+int64_t TrainingData::epoch() const { return impl_->epoch; }
+const CorpusStatistics& TrainingData::statistics() const { return impl_->corpus.statistics(); }
+const BatchLimits& TrainingData::limits() const { return impl_->limits; }
+
+void TrainingData::restore(const LoaderState& state) {
+  auto& corpus = impl_->corpus;
+  check(!corpus.is_stream() || !impl_->prefetcher,
+        "stdin: a stream cannot go back after reading began, a defect of bough; please report");
+  impl_->prefetcher.reset();
+  if (corpus.is_stream() && state.window > 0) corpus.seek_stream(state.window);
+  check(state.corpus == corpus.fingerprint(),
+        "train-sets: not the text that this model was trained on so far, or other vocabularies or "
+        "max-length. Restore them, or set no-restore-corpus to start the corpus anew.");
+  impl_->state = state;
+  impl_->epoch = state.epoch;
+  if (impl_->limits.counts_tokens() && !impl_->options.batch.mini_batch_fit)
+    impl_->set_word_budget();
+}
+
+void TrainingData::set_budgets(int64_t source_tokens, int64_t target_tokens) {
+  check(!impl_->prefetcher, "training data: budgets are fixed once batches are made");
+  impl_->set_budgets(source_tokens, target_tokens, "mini-batch-fit");
+}
+int64_t TrainingData::source_budget_for(int64_t target_tokens) const {
+  return impl_->source_budget_for(target_tokens);
+}
+
+int64_t TrainingData::most_source_rows() const {
+  const auto& limits = impl_->limits;
+  return limits.counts_tokens() ? limits.source_tokens
+                                : limits.sentences * impl_->corpus.longest_source();
+}
+int64_t TrainingData::most_target_rows() const {
+  const auto& limits = impl_->limits;
+  return limits.counts_tokens() ? limits.target_tokens
+                                : limits.sentences * impl_->corpus.longest_target();
+}
+
+}  // namespace bough

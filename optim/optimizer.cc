@@ -1,0 +1,60 @@
+#include "optim/optimizer.h"
+
+#include <array>
+#include <cmath>
+
+namespace bough {
+
+Optimizer::Optimizer(const OptimizerOptions& o, ParameterSet& parameters)
+    : constants_{o.kind, o.beta1, o.beta2, o.epsilon, o.weight_decay}, parameters_(parameters) {
+  Backend& b = parameters.backend();
+  const auto arena = [&] {
+    return b.allocate_persistent({parameters.elements()}, parameters.values().dtype());
+  };
+  arenas_.parameters = parameters.values();
+  if (o.kind == OptimizerKind::adam) arenas_.first_moment = arena();
+  if (o.kind != OptimizerKind::sgd) arenas_.second_moment = arena();
+  if (o.ema_decay > 0) arenas_.average = arena();
+  arenas_.denominators = b.allocate_persistent({2}, DType::f64);
+  arenas_.compute_copy = parameters.compute_copy();
+  statistics_ = b.allocate_persistent({gradient_stat::count}, DType::f64);
+  reset();
+}
+
+void Optimizer::reset() {
+  Backend& b = parameters_.backend();
+  for (const Tensor* t : {&arenas_.first_moment, &arenas_.second_moment, &arenas_.denominators})
+    if (*t) b.fill(*t, 0.0);
+  if (arenas_.average) b.accumulate(write_to(arenas_.average), arenas_.parameters);
+}
+
+void Optimizer::update(In step_state) {
+  Backend& b = parameters_.backend();
+  b.gradient_statistics(statistics_, parameters_.gradients(), step_state);
+  b.optimizer_update(arenas_, parameters_.gradients(), statistics_, step_state, constants_);
+}
+
+UpdateStatistics Optimizer::statistics() const {
+  std::array<double, gradient_stat::count> s{};
+  parameters_.backend().download(s.data(), statistics_);
+  return {s[gradient_stat::norm], s[gradient_stat::is_finite] != 0};
+}
+
+const Tensor& Optimizer::best_parameters() const {
+  return arenas_.average ? arenas_.average : arenas_.parameters;
+}
+
+double Optimizer::small_moment_share() const {
+  if (constants_.kind != OptimizerKind::adam) return 0;
+  std::array<double, 2> d{};
+  parameters_.backend().download(d.data(), arenas_.denominators);
+  if (d[1] == 0) return 0;
+  int64_t small = 0;
+  const auto v = parameters_.download(arenas_.second_moment);
+  for (const auto& part : parameters_.parts())
+    for (int64_t i = part.first; i < part.first + part.size(); ++i)
+      small += std::sqrt(double(v[size_t(i)]) / d[1]) < constants_.epsilon;
+  return double(small) / double(parameters_.trained_elements());
+}
+
+}  // namespace bough

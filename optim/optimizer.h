@@ -1,0 +1,43 @@
+#pragma once
+#include "core/parameters.h"
+#include "optim/optimizer_options.h"
+
+namespace bough {
+
+/// What one update did, on the host.
+struct UpdateStatistics {
+  double gradient_norm = 0;  ///< of the gradient per target token, before clipping
+  bool is_finite = true;     ///< false: the update was skipped
+};
+
+/// Adam, Adagrad or SGD over the flat arenas of a ParameterSet, with clipping and the exponential
+/// average of parameters. Reads learning rate, token count, clip norm and average rate from StepState.
+class Optimizer {
+ public:
+  Optimizer(const OptimizerOptions& options, ParameterSet& parameters);
+
+  /// Moments 0, average = parameters. After parameters were initialised or loaded.
+  void reset();
+
+  /// Applies the gradient sums in parameters.gradients(); skips when one is not finite.
+  void update(In step_state);
+  /// Of the last update. Waits for the backend.
+  UpdateStatistics statistics() const;
+
+  bool has_average() const { return bool(arenas_.average); }
+  /// The parameters to validate with and to save: the average where there is one.
+  const Tensor& best_parameters() const;
+
+  /// Arrays of Marian's optimizer file, by name; empty tensors for kinds that lack them.
+  const OptimizerArenas& arenas() const { return arenas_; }
+  /// Share of Adam's sqrt(v) that is below epsilon, where epsilon rules the step.
+  double small_moment_share() const;
+
+ private:
+  OptimizerConstants constants_;
+  ParameterSet& parameters_;
+  OptimizerArenas arenas_;
+  Tensor statistics_;
+};
+
+}  // namespace bough
