@@ -17,6 +17,9 @@ std::string format_bytes(size_t bytes);
 /// the device has no more ("<purpose> need ..., but ... are free. <advice>").
 std::shared_ptr<std::byte> allocate_device(size_t bytes, const char* purpose, const char* advice);
 
+/// Fills memory with uniform values in [-1, 1): what products are timed on.
+void fill_random(const Stream& stream, std::byte* memory, size_t bytes, DType dtype);
+
 /// The memory behind an Allocator's offsets. It grows by blocks of device memory; a range of offsets
 /// lies in one block. Ranges that live at the same time never share memory: within a block offsets
 /// differ, and blocks are different memory. Blocks stay, so that captured graphs stay valid.
