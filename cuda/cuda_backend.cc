@@ -37,7 +37,8 @@ constexpr const char* memory_advice = "Free the device of other programs, or use
 
 }  // namespace
 
-CudaBackend::CudaBackend(const CudaOptions& options) : options_(options) {
+CudaBackend::CudaBackend(const CudaOptions& options)
+    : options_(options), graphs_(size_t(options.graph_limit)) {
   check(options.compute_dtype == DType::f32 || options.compute_dtype == DType::bf16,
         "cuda: the compute type is {}, must be float32 or bfloat16", name_of(options.compute_dtype));
   const int count = count_devices();
@@ -50,8 +51,13 @@ CudaBackend::CudaBackend(const CudaOptions& options) : options_(options) {
   multiprocessors_ = properties.multiProcessorCount;
   check_cuda(cudaSetDevice(options.device), "selecting the device");
 
-  stream_.debug_sync = options.debug_sync;
-  check_cuda(cudaStreamCreateWithFlags(&stream_.handle, cudaStreamNonBlocking), "creating a stream");
+  for (cuda::Stream* stream : {&stream_, &beside_}) {
+    stream->debug_sync = options.debug_sync;
+    check_cuda(cudaStreamCreateWithFlags(&stream->handle, cudaStreamNonBlocking), "creating a stream");
+  }
+  for (cudaEvent_t* event : {&forked_, &joined_})
+    check_cuda(cudaEventCreateWithFlags(event, cudaEventDisableTiming), "creating an event");
+  gemms_ = std::make_unique<cuda::Gemms>(stream_, properties.name, options.allow_tf32, options.autotune);
   staging_ = std::make_unique<cuda::Staging>(stream_);
   counter_memory_ = cuda::allocate_device(counter_count * sizeof(uint32_t), "counters", memory_advice);
   check_cuda(cudaMemsetAsync(counter_memory_.get(), 0, counter_count * sizeof(uint32_t), stream_.handle),
@@ -61,12 +67,16 @@ CudaBackend::CudaBackend(const CudaOptions& options) : options_(options) {
 }
 
 CudaBackend::~CudaBackend() {
-  cudaStreamSynchronize(stream_.handle);  // an error here has nowhere to go
+  cudaStreamSynchronize(beside_.handle);  // an error here has nowhere to go
+  cudaStreamSynchronize(stream_.handle);
+  graphs_.clear();
+  gemms_.reset();
   staging_.reset();
-  cudaStreamDestroy(stream_.handle);
+  for (cudaEvent_t event : {forked_, joined_}) cudaEventDestroy(event);
+  for (const cuda::Stream& stream : {stream_, beside_}) cudaStreamDestroy(stream.handle);
 }
 
-Tensor CudaBackend::allocate_persistent(Shape shape, DType dtype) {
+Tensor CudaBackend::allocate_outside(Shape shape, DType dtype) {
   const size_t bytes = std::max<size_t>(size_t(shape.elements()) * size_of(dtype), 1);
   auto memory = cuda::allocate_device(bytes, "parameters and optimizer state", memory_advice);
   std::byte* const data = memory.get();
@@ -83,15 +93,49 @@ std::byte* CudaBackend::scratch_bytes(size_t bytes) {
   return scratch_.back().get();
 }
 
+const cuda::Stream& CudaBackend::fork() {
+  check_cuda(cudaEventRecord(forked_, stream().handle), "recording an event");
+  check_cuda(cudaStreamWaitEvent(beside_.handle, forked_, 0), "forking a stream");
+  beside_is_busy_ = true;
+  return beside_;
+}
+
+void CudaBackend::join() {
+  check_cuda(cudaEventRecord(joined_, beside_.handle), "recording an event");
+  check_cuda(cudaStreamWaitEvent(stream_.handle, joined_, 0), "joining a stream");
+  beside_is_busy_ = false;
+}
+
+void CudaBackend::gemm_impl(const Grad& c, In a, In b, const Gemm& gemm) {
+  const bool is_weight_gradient = gemm.transpose_a && !gemm.transpose_b;
+  // Reading the same gradient of the output tells that this is the other half of one derivative.
+  const bool may_run_beside = beside_is_busy_ && !gemm.transpose_a && a.data<void>() == beside_reads_;
+  if (is_weight_gradient) {
+    gemms_->multiply(c, a, b, gemm, fork());
+    beside_reads_ = a.data<void>();
+  } else {
+    gemms_->multiply(c, a, b, gemm, may_run_beside ? stream_ : stream());
+  }
+}
+
+void CudaBackend::repeat(const std::string& key, const std::function<void()>& work) {
+  graphs_.run(stream(), key, [&] {
+    work();
+    stream();  // a forked stream must join before the record ends
+  }, flops);
+}
+
 void CudaBackend::upload(Out destination, const void* source) {
+  stream();
   staging_->upload(destination.data<std::byte>(), source, destination.bytes());
 }
 
 void CudaBackend::download(void* destination, In source) {
+  stream();
   staging_->download(destination, source.data<std::byte>(), source.bytes());
 }
 
-void CudaBackend::synchronize() { check_cuda(cudaStreamSynchronize(stream_.handle), "waiting for the device"); }
+void CudaBackend::synchronize() { check_cuda(cudaStreamSynchronize(stream().handle), "waiting for the device"); }
 
 std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options) {
   return std::make_unique<CudaBackend>(options);

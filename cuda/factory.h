@@ -14,6 +14,10 @@ struct CudaOptions {
   /// Bytes of the activation arena when they are known (the planned peak): one block, so that graphs can be
   /// captured. 0: grown in segments as needed, for tests and inference.
   size_t arena_bytes = 0;
+  /// Time cuBLASLt's proposals for every product and take the fastest, rather than the first. Plans that
+  /// set_plans brings are not timed again.
+  bool autotune = false;
+  int graph_limit = 16;     ///< graphs kept by repeat()
   bool debug_sync = false;  ///< wait after every kernel, so that an error names the one that failed
 };
 

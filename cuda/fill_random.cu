@@ -15,7 +15,7 @@ __global__ void fill_random_kernel(T* x, int64_t n) {
 }  // namespace
 
 void fill_random(const Stream& stream, std::byte* memory, size_t bytes, DType dtype) {
-  dispatch(dtype, [&]<class T>() {
+  dispatch_float(dtype, [&]<class T>() {
     const int64_t n = int64_t(bytes / sizeof(T));
     launch(stream, "fill_random", fill_random_kernel<T>, {blocks_for(n, threads), threads},
            reinterpret_cast<T*>(memory), n);

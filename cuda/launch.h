@@ -44,7 +44,7 @@ void launch(const Stream& stream, const char* name, void (*kernel)(P...), const 
 
 /// Calls f.template operator()<T>() with T = float or bf16.
 template <class F>
-decltype(auto) dispatch(DType dtype, F&& f) {
+decltype(auto) dispatch_float(DType dtype, F&& f) {
   if (dtype == DType::bf16) return f.template operator()<bf16>();
   check(dtype == DType::f32, "no CUDA kernel for {}", name_of(dtype));
   return f.template operator()<float>();
