@@ -19,7 +19,7 @@ void GeneralOptions::settings(Settings& v) {
   v.group("General");
   v(config, {"config", 'c'},
     "YAML file with options; of several the later one wins, and the command line over all");
-  v.transient();
+  v.command_line();
   v(log_file, "log", "append the log to this file, too", Path{});
   v(log_level, "log-level", "least important kind of line that is logged; trace is debug",
     level_names);
@@ -45,11 +45,11 @@ void GeneralOptions::exit_settings(Settings& v) {
     Words{{"full", "minimal", "expand"}});
   v.transient();
   v(version, "version", "print the version and exit");
-  v.transient();
+  v.command_line();
   v(build_info, {"build-info", 0, "basic"}, "print how bough was built and exit", Words{{"basic"}});
-  v.transient();
+  v.command_line();
   v(help, {"help", 'h'}, "print this and exit");
-  v.transient();
+  v.command_line();
 }
 
 log::Options GeneralOptions::log_options() const {
@@ -95,10 +95,9 @@ void MachineOptions::settings(Settings& v) {
   v(cpu_threads, {"cpu-threads", 0, "1"},
     "compute on the CPU with this many threads; 0 = on a GPU if there is one, else on all CPU "
     "cores",
-    Range<int>{0, 4096});
+    Range<int>{0});
   v(workspace, {"workspace", 'w'},
-    "MiB of memory for activations; negative: all of the device's memory but that much",
-    Range<int>{-(1 << 30), 1 << 30});
+    "MiB of memory for activations; negative: all of the device's memory but that much");
   v(precision, "precision",
     "type of the computation and of the optimizer: float32 float32 or, on GPUs, bfloat16 float32",
     compute_names);

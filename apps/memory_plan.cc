@@ -1,6 +1,7 @@
 #include "apps/memory_plan.h"
 
 #include <algorithm>
+#include <filesystem>
 
 #include "apps/model_batch.h"
 #include "apps/training_model.h"
@@ -17,6 +18,19 @@ DType planned_type(const MachineOptions& machine) {
 std::string gibibytes(size_t bytes) {
   const double mib = double(bytes) / (1 << 20);
   return mib < 1024 ? fmt::format("{:.0f} MiB", mib) : fmt::format("{:.1f} GiB", mib / 1024);
+}
+
+void set_vocabulary_sizes(TrainOptions& options) {
+  constexpr int usual_size = 32000;
+  const auto& paths = options.vocabulary.paths;
+  for (size_t i = 0; i < 2; ++i) {
+    const int wanted = i < options.corpus.dim_vocabs.size() ? options.corpus.dim_vocabs[i] : 0;
+    const bool exists = i < paths.size() && std::filesystem::exists(paths[i]);
+    options.model.vocab_sizes.push_back(exists   ? load_vocabulary(paths[i], wanted)->size()
+                                        : wanted ? wanted
+                                                 : usual_size);
+  }
+  options.model.max_positions = options.corpus.max_length;
 }
 
 }  // namespace
@@ -71,7 +85,8 @@ std::string format_plan(const MemoryPlan& p) {
       p.recompute ? " (layers recomputed)" : "", p.flops * 1e-12);
 }
 
-std::string describe_model(const TrainOptions& options, double length_ratio) {
+std::string describe_model(TrainOptions options) {
+  set_vocabulary_sizes(options);
   const auto backend = make_null_backend(planned_type(options.machine));
   TrainingModel model(*backend, options.model, options.dropout, options.optimizer, 1);
   std::string text;
@@ -83,15 +98,14 @@ std::string describe_model(const TrainOptions& options, double length_ratio) {
   const int64_t budget = options.batch.mini_batch_words > 0
                              ? options.batch.mini_batch_words
                              : options.batch.mini_batch * sentence_rows;
-  TrainOptions other = options;
   for (const bool recompute : {false, true}) {
-    other.run.gradient_checkpointing = recompute;
-    const auto plan = plan_memory(other, int64_t(double(budget) * length_ratio), budget);
-    text += fmt::format("gradient-checkpointing {:<5}: {}\n", recompute, format_plan(plan));
+    options.run.gradient_checkpointing = recompute;
+    text += fmt::format("gradient-checkpointing {:<5}: {}\n", recompute,
+                        format_plan(plan_memory(options, budget, budget)));
+    if (options.batch.mini_batch_fit)
+      text += fmt::format("  mini-batch-fit in {} MiB: {}\n", options.machine.workspace,
+                          format_plan(fit_memory(options, 1)));
   }
-  if (options.batch.mini_batch_fit)
-    text += fmt::format("mini-batch-fit, workspace {} MiB: {}\n", options.machine.workspace,
-                        format_plan(fit_memory(options, length_ratio)));
   return text;
 }
 

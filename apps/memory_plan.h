@@ -25,7 +25,8 @@ MemoryPlan fit_memory(const TrainOptions& options, double length_ratio);
 /// The plan as lines for the log.
 std::string format_plan(const MemoryPlan& plan);
 
-/// --describe: every parameter with its shape, the totals, and the plan for the batch size in force.
-std::string describe_model(const TrainOptions& options, double length_ratio);
+/// --describe: every parameter with its shape, the totals, and the plan for the batch size in force, with
+/// sides of equal length. Where vocabularies do not exist yet their size is dim-vocabs, or 32000.
+std::string describe_model(TrainOptions options);
 
 }  // namespace bough

@@ -2,42 +2,22 @@
 
 #include <algorithm>
 
+#include "apps/integer_block.h"
 #include "data/vocabulary.h"
 
 namespace bough {
 namespace {
 
-/// Collects integer arrays into one host block, then hands out views of its copy on the backend.
-class Block {
- public:
-  size_t add(std::span<const int32_t> values) {
-    constexpr size_t alignment = 64;
-    const size_t first = host_.size();
-    host_.insert(host_.end(), values.begin(), values.end());
-    host_.resize((host_.size() + alignment - 1) / alignment * alignment);
-    return first;
-  }
-  void upload(Backend& backend) {
-    device_ = backend.allocate({int64_t(host_.size())}, DType::i32);
-    backend.upload(device_, host_.data());
-  }
-  Tensor view(size_t first, Shape shape) const { return device_.view(int64_t(first), shape); }
-
- private:
-  std::vector<int32_t> host_;
-  Tensor device_;
-};
-
 struct SidePlaces {
   size_t ids, positions, segments, offsets, order, first_row;
 };
 
-SidePlaces add_side(Block& block, const PackedSide& side) {
+SidePlaces add_side(IntegerBlock& block, const PackedSide& side) {
   return {block.add(side.ids),     block.add(side.positions), block.add(side.segments),
           block.add(side.offsets), block.add(side.order),     block.add({&side.row_offset, 1})};
 }
 
-SideRows view_side(const Block& block, const SidePlaces& at, const PackedSide& side) {
+SideRows view_side(const IntegerBlock& block, const SidePlaces& at, const PackedSide& side) {
   const int64_t rows = side.rows(), sentences = side.sentences();
   SideRows result;
   result.tokens = {block.view(at.ids, {rows}), block.view(at.order, {int64_t(side.order.size())})};
@@ -61,7 +41,7 @@ SideRows view_side(const Block& block, const SidePlaces& at, const PackedSide& s
 ModelBatch upload_batch(Backend& backend, const Batch& batch) {
   std::vector<int32_t> bins;
   for (const Bin& b : batch.bins) bins.insert(bins.end(), {b.q0, b.nq, b.k0, b.nk});
-  Block block;
+  IntegerBlock block;
   const SidePlaces source = add_side(block, batch.source), target = add_side(block, batch.target);
   const size_t labels = block.add(batch.labels), bins_at = block.add(bins);
   block.upload(backend);

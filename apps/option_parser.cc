@@ -43,20 +43,23 @@ ReaderTables tables_for(const std::string& program, const Settings& rows) {
   return tables;
 }
 
-/// The files of -c; training without -c goes on with <model>.yml where that exists.
-std::vector<std::string> configuration_files(const SettingsReader& reader,
-                                             const TrainOptions& options) {
-  if (const GivenValue* config = reader.find("config")) return config->items;
-  const GivenValue* model = reader.find("model");
-  const std::string saved = (model ? model->items.back() : options.run.model) + ".yml";
-  if (reader.is_true("no-reload") || !std::filesystem::exists(saved)) return {};
-  return {saved};
-}
-
 template <class Options>
-std::vector<std::string> configuration_files(const SettingsReader& reader, const Options&) {
-  const GivenValue* config = reader.find("config");
-  return config ? config->items : std::vector<std::string>();
+constexpr bool goes_on_with_saved = std::is_same_v<Options, TrainOptions>;
+
+/// The files of -c; training without -c goes on with the <model>.yml of an earlier run.
+template <class Options>
+std::vector<std::string> configuration_files(const SettingsReader& reader) {
+  std::vector<std::string> files;
+  if (const GivenValue* config = reader.find("config")) {
+    files = config->items;
+  } else if (goes_on_with_saved<Options> && !reader.is_true("no-reload")) {
+    const GivenValue* model = reader.find("model");
+    files = {(model ? model->items.back() : RunOptions().model) + ".yml"};
+  }
+  if (reader.is_true("interpolate-env-vars"))
+    for (std::string& file : files) file = interpolate_environment("config", file);
+  if (!reader.find("config") && !files.empty() && !std::filesystem::exists(files[0])) return {};
+  return files;
 }
 
 void print(const std::string& text) {
@@ -68,10 +71,12 @@ void print(const std::string& text) {
 bool print_information(const SettingsReader& reader, const Settings& rows,
                        const std::string& program) {
   if (reader.is_true("help")) {
-    print(
-        fmt::format("Usage: {} [-c config.yml] [--option value ...]\n\n"
-                    "Every option can stand in the YAML file, too (option: value).\n\n{}",
-                    program, format_help(rows)));
+    print(fmt::format(
+        "Usage: {} [-c config.yml] [--option value ...]\n\n"
+        "Every option can stand in the YAML file, too (option: value). N is a number, PERIOD a "
+        "number of\nupdates (4000u, 2ku), target tokens (2Gt) or epochs (10e), [X] may be "
+        "left out, ... is a list.\n\n{}",
+        program, format_help(rows)));
   } else if (reader.is_true("version")) {
     print(fmt::format("{}\n", version()));
   } else if (reader.find("build-info")) {
@@ -107,12 +112,12 @@ std::optional<Options> parse(int argc, const char* const* argv) {
   reader.read_command_line(std::vector<std::string>(argv + 1, argv + argc));
   if (print_information(reader, rows, program)) return std::nullopt;
   const bool relative = reader.is_true("relative-paths");
-  for (const std::string& path : configuration_files(reader, options))
+  for (const std::string& path : configuration_files<Options>(reader))
     reader.read_yaml(read_yaml_file(path), path, relative);
   if (finish(reader, rows, options)) return std::nullopt;
   options.validate();
   log::configure(options.general.log_options());
-  if (reader.is_true("fp16"))
+  if (reader.is_true("fp16") && options.machine.compute_type() == ComputeType::bfloat16)
     log::warn(
         "[config] fp16 means bfloat16 here: precision is bfloat16 float32, without cost scaling");
   return options;

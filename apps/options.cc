@@ -61,6 +61,7 @@ void TrainOptions::resolve(const GivenNames& given) {
   if (model.learned_positions)
     model.max_positions = std::max(corpus.max_length, validation.max_length);
   optimizer.resolve(model.is_deep_kind());
+  if (batch.mini_batch_words > 0) batch.mini_batch_fit = false;
 }
 
 void TrainOptions::validate() const {
@@ -78,6 +79,13 @@ void TrainOptions::validate() const {
   check_sides("vocabs", vocabulary.paths.size(), "A missing .spm file is trained");
   if (!validation.valid_sets.empty() && !corpus.tsv)
     check_sides("valid-sets", validation.valid_sets.size(), "Use --valid-sets valid.en valid.de");
+  check(corpus.dim_vocabs.size() == vocabulary.paths.size(),
+        "dim-vocabs has {} sizes, must have {}: one for each of vocabs", corpus.dim_vocabs.size(),
+        vocabulary.paths.size());
+  check(corpus.sentencepiece_alphas.empty() ||
+            corpus.sentencepiece_alphas.size() == vocabulary.paths.size(),
+        "sentencepiece-alphas has {} values, must have {}: one for each of vocabs",
+        corpus.sentencepiece_alphas.size(), vocabulary.paths.size());
   check(validation.valid_sets.size() <= 1 || !corpus.tsv,
         "valid-sets has {} files, must have 1 with tsv", validation.valid_sets.size());
 }

@@ -15,7 +15,7 @@ namespace bough {
 enum class ComputeType { float32, bfloat16 };
 enum class SigtermAction { save_and_exit, exit_immediately };
 enum class CostType { ce_sum, ce_mean, ce_mean_words, perplexity };
-enum class Metric {
+enum class ValidationMetric {
   cross_entropy,
   ce_mean,
   ce_mean_words,
@@ -31,7 +31,7 @@ enum class Metric {
 enum class StopOn { first, all, any };
 
 extern const EnumNames<CostType> cost_type_names;
-extern const EnumNames<Metric> metric_names;
+extern const EnumNames<ValidationMetric> metric_names;
 
 /// Log, seed, and options about options. Every program has them.
 struct GeneralOptions {
@@ -130,7 +130,7 @@ struct DecodingOptions {
 struct ValidationOptions {
   std::vector<std::string> valid_sets;
   SchedulePeriod valid_freq{10000};
-  std::vector<Metric> metrics = {Metric::cross_entropy};
+  std::vector<ValidationMetric> metrics = {ValidationMetric::cross_entropy};
   int mini_batch = 32;
   int max_length = 1000;
   int early_stopping = 10;

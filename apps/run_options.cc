@@ -9,17 +9,17 @@ const EnumNames<CostType> cost_type_names = {{"ce-sum", CostType::ce_sum},
                                              {"ce-mean", CostType::ce_mean},
                                              {"ce-mean-words", CostType::ce_mean_words},
                                              {"perplexity", CostType::perplexity}};
-const EnumNames<Metric> metric_names = {{"cross-entropy", Metric::cross_entropy},
-                                        {"ce-mean", Metric::ce_mean},
-                                        {"ce-mean-words", Metric::ce_mean_words},
-                                        {"ce-sum", Metric::ce_sum},
-                                        {"perplexity", Metric::perplexity},
-                                        {"bleu", Metric::bleu},
-                                        {"bleu-detok", Metric::bleu_detok},
-                                        {"bleu-segmented", Metric::bleu_segmented},
-                                        {"chrf", Metric::chrf},
-                                        {"translation", Metric::translation},
-                                        {"valid-script", Metric::valid_script}};
+const EnumNames<ValidationMetric> metric_names = {{"cross-entropy", ValidationMetric::cross_entropy},
+                                        {"ce-mean", ValidationMetric::ce_mean},
+                                        {"ce-mean-words", ValidationMetric::ce_mean_words},
+                                        {"ce-sum", ValidationMetric::ce_sum},
+                                        {"perplexity", ValidationMetric::perplexity},
+                                        {"bleu", ValidationMetric::bleu},
+                                        {"bleu-detok", ValidationMetric::bleu_detok},
+                                        {"bleu-segmented", ValidationMetric::bleu_segmented},
+                                        {"chrf", ValidationMetric::chrf},
+                                        {"translation", ValidationMetric::translation},
+                                        {"valid-script", ValidationMetric::valid_script}};
 
 namespace {
 
@@ -49,7 +49,8 @@ void RunOptions::settings(Settings& v) {
     Range<int64_t>{0});
   v(after_batches, "after-batches", "older spelling of after Nu; 0 = never", Range<int64_t>{0});
   v(gradient_checkpointing, "gradient-checkpointing",
-    "recompute all activations in the backward pass: a third more work, far less memory, the same "
+    "recompute activations in the backward pass instead of keeping them: more work, less memory, "
+    "the same "
     "bits");
   v(describe, "describe",
     "print parameters, FLOPs and the memory plan, and exit; dim-vocabs gives the sizes of "
@@ -76,7 +77,7 @@ void RunOptions::display_settings(Settings& v) {
   v(disp_label_counts, "disp-label-counts",
     "show ce-sum as 'loss per token * tokens' instead of one sum");
   v(gradient_norm_average_window, "gradient-norm-average-window",
-    "updates over which the gradient norm shown is averaged", Range<int>{1, 1 << 30});
+    "updates over which the gradient norm shown is averaged", Range<int>{1});
   v(metrics, "metrics",
     "file that gets the numbers of every log line as JSON; none = <model>.metrics.jsonl", Path{});
 }
@@ -117,8 +118,8 @@ void ValidationOptions::settings(Settings& v) {
     "what to measure; one decode of the set serves all that need translations. bleu = bleu-detok "
     "(13a), translation = the number that valid-script-path prints",
     metric_names);
-  v(mini_batch, "valid-mini-batch", "sentences of a validation batch", Range<int>{1, 1 << 24});
-  v(max_length, "valid-max-length", "cut sentences to this many tokens", Range<int>{1, 1 << 24});
+  v(mini_batch, "valid-mini-batch", "sentences of a validation batch", Range<int>{1});
+  v(max_length, "valid-max-length", "cut sentences to this many tokens", Range<int>{1});
   output_settings(v);
   stopping_settings(v);
 }
@@ -140,8 +141,7 @@ void ValidationOptions::output_settings(Settings& v) {
 void ValidationOptions::stopping_settings(Settings& v) {
   v.group("Early stopping");
   v(early_stopping, "early-stopping",
-    "stop after this many validations in a row without improvement; 0 = never",
-    Range<int>{0, 1 << 30});
+    "stop after this many validations in a row without improvement; 0 = never", Range<int>{0});
   v(early_stopping_on, "early-stopping-on",
     "which metrics must have stalled: the first one, all, or any", stop_on_names);
   v(early_stopping_epsilon, "early-stopping-epsilon",
@@ -156,15 +156,15 @@ void ValidationOptions::validate() const {
   check(early_stopping_epsilon.size() == 1 || early_stopping_epsilon.size() == metrics.size(),
         "early-stopping-epsilon has {} values, must have 1, or {}: one for each of valid-metrics",
         early_stopping_epsilon.size(), metrics.size());
-  for (Metric metric : metrics)
-    check((metric != Metric::translation && metric != Metric::valid_script) || !script_path.empty(),
+  for (ValidationMetric metric : metrics)
+    check((metric != ValidationMetric::translation && metric != ValidationMetric::valid_script) || !script_path.empty(),
           "valid-metrics has {}, which needs valid-script-path",
-          metric == Metric::translation ? "translation" : "valid-script");
+          metric == ValidationMetric::translation ? "translation" : "valid-script");
 }
 
 void DecodingOptions::settings(Settings& v) {
   v.group("Search");
-  v(beam_size, {"beam-size", 'b'}, "hypotheses kept per sentence", Range<int>{1, 1024});
+  v(beam_size, {"beam-size", 'b'}, "hypotheses kept per sentence", Range<int>{1});
   v(normalize, {"normalize", 'n', "1"},
     "rank hypotheses by score / length^N; 0 = by score alone, which favours short ones");
   v(word_penalty, "word-penalty", "subtract this from the score for each target token");

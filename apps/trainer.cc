@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 
 #include "apps/device.h"
 #include "apps/memory_plan.h"
@@ -16,18 +15,6 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr int64_t most_skipped_in_a_row = 10;
-
-bool reads_stdin(const CorpusOptions& corpus) {
-  return std::any_of(corpus.train_sets.begin(), corpus.train_sets.end(),
-                     [](const auto& path) { return path == "stdin" || path == "-"; });
-}
-
-/// A token cache of standard input is needed to resume and lies beside the model; others can be remade.
-std::string cache_folder(const TrainOptions& options) {
-  if (!reads_stdin(options.corpus)) return options.corpus.tempdir;
-  const auto folder = std::filesystem::path(options.run.model).parent_path();
-  return folder.empty() ? "." : folder.string();
-}
 
 }  // namespace
 
@@ -67,23 +54,17 @@ void Trainer::open_vocabularies() {
 }
 
 void Trainer::open_data() {
-  UpdatePlan plan;
-  plan.micro_batches = std::max(1, int(std::lround(options_.optimizer.delay)));
-  const auto open = [&] {
-    return std::make_unique<TrainingData>(options_.corpus, options_.batch, plan, vocabularies_,
-                                          options_.general.seed, cache_folder(options_));
-  };
-  data_ = open();
-  const double ratio = data_->statistics().length_ratio();
+  const int delay = std::max(1, int(std::lround(options_.optimizer.delay)));
+  data_ = std::make_unique<TrainingData>(
+      TrainingDataOptions{options_.vocabulary, options_.corpus, options_.batch,
+                          UpdateShape{.devices = 1, .delay = delay}, options_.general.seed},
+      vocabularies_);
   if (options_.batch.mini_batch_fit) {
-    const MemoryPlan fitted = fit_memory(options_, ratio);
-    plan.source_budget = int32_t(fitted.source_rows);
-    plan.target_budget = int32_t(fitted.target_rows);
-    data_ = open();
+    const MemoryPlan fitted = fit_memory(options_, data_->statistics().length_ratio());
+    data_->set_budgets(fitted.source_rows, fitted.target_rows);
   }
-  const MemoryPlan memory =
-      plan_memory(options_, data_->most_source_rows(), data_->most_target_rows());
-  log::info("[memory] {}", format_plan(memory));
+  log::info("[memory] {}", format_plan(plan_memory(options_, data_->most_source_rows(),
+                                                   data_->most_target_rows())));
 }
 
 void Trainer::start_or_resume() {

@@ -53,7 +53,7 @@ void state_rows(V& v, State& s) {
 template <class V, class State>
 void loader_rows(V& v, State& s) {
   v("epoch", s.epoch);
-  v("group", s.group);
+  v("window", s.window);
   v("position", s.position);
   v("used-ahead", s.used_ahead);
   v("updates", s.updates);

@@ -12,47 +12,51 @@ namespace bough {
 
 /// One metric's value after a validation.
 struct MetricValue {
-  Metric metric;
   std::string name;
   double value;
   bool is_better;  ///< than the best before, by more than early-stopping-epsilon
 };
 
-/// Validates the parameters in use on valid-sets: teacher-forced costs and, from one decoding that serves
-/// all of them, text metrics.
+/// Validates the parameters in use on valid-sets: teacher-forced costs without dropout and label smoothing
+/// and, from one decoding that serves all of them, text metrics.
 class Validation {
  public:
+  /// Reads valid-sets; sentences over valid-max-length are cut. Throws Error naming the file.
   Validation(const TrainOptions& options, std::vector<std::shared_ptr<Vocabulary>> vocabularies,
              TrainingModel& model);
-  ~Validation();
 
   /// Every metric in the order of valid-metrics; `state` gets new bests and stalls.
   std::vector<MetricValue> run(TrainingState& state);
 
  private:
+  using Tokens = std::vector<int32_t>;
   struct Costs {
-    double sum = 0;
+    double sum = 0;  ///< nats
     int64_t labels = 0, sentences = 0;
   };
-  Costs costs();
-  const std::vector<std::string>& translations(const TrainingState& state);
-  double value_of(Metric metric, const TrainingState& state);
-  double script_value(const TrainingState& state);
+  struct Decoded {
+    std::vector<Tokens> tokens;
+    std::vector<std::string> texts;
+  };
+  void read_files();
+  Costs costs() const;
+  Decoded decode() const;
+  double value_of(ValidationMetric metric, const TrainingState& state, const Costs& costs,
+                  const Decoded& decoded) const;
+  double bleu_of_pieces(const Decoded& decoded) const;
+  double run_script(const std::string& argument) const;
+  double translation_script(const TrainingState& state, const Decoded& decoded) const;
+  double model_script(const TrainingState& state) const;
+  bool note(MetricState& metric, ValidationMetric kind, double value, size_t index) const;
 
   const TrainOptions& options_;
   std::vector<std::shared_ptr<Vocabulary>> vocabularies_;
   TrainingModel& model_;
+  std::vector<Tokens> sources_, targets_;
   std::vector<std::string> references_;
-  std::vector<std::vector<int32_t>> sources_, targets_;
-  std::vector<std::string> hypotheses_;  // of the validation in progress
-  bool is_decoded_ = false;
-  Costs costs_;
-  bool has_costs_ = false;
 };
 
 /// "ce-mean-words", ...: the metric's name in options, logs and file names.
-std::string name_of(Metric metric);
-/// Whether smaller values are better.
-bool smaller_is_better(Metric metric);
+std::string name_of(ValidationMetric metric);
 
 }  // namespace bough

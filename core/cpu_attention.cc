@@ -3,16 +3,19 @@
 #include <vector>
 
 #include "core/cpu_backend.h"
-#include "core/math.h"
+#include "core/cpu_dropout.h"
+#include "core/cpu_softmax.h"
 #include "core/small_product.h"
 
 // Per sentence and head, with q, k, v of that sentence's rows:
 //   s_ij = q_i k_j / sqrt(D),  p_ij = exp(s_ij - lse_i),  o_i = sum_j m_ij p_ij v_j,
-// m_ij = 0 or 1/(1-p), dropout's factor. Backwards, with delta_i = sum_j m_ij p_ij (do_i v_j) = do_i o_i:
+// m_ij = 0 or 1/(1-p), dropout's factor. Backwards, with delta_i = sum_j m_ij p_ij (do_i v_j) =
+// do_i o_i:
 //   dv_j = sum_i m_ij p_ij do_i,   ds_ij = p_ij (m_ij (do_i v_j) - delta_i) / sqrt(D),
 //   dq_i = sum_j ds_ij k_j,        dk_j = sum_i ds_ij q_i.
-// One part of the work owns a (sentence, head), so every sum has one owner and a fixed order. The matrices
-// of a head are copied into dense ones, padded to whole vectors with zeros; queries go by in blocks.
+// One part of the work owns a (sentence, head), so every sum has one owner and a fixed order. The
+// matrices of a head are copied into dense ones, padded to whole vectors with zeros; queries go by
+// in blocks.
 
 namespace bough {
 namespace {
@@ -29,7 +32,8 @@ struct Rows {
 template <class T, class Columns>
 Rows<T> rows_of(const Columns& c, int64_t begin, int64_t end, int64_t head, int64_t head_dim) {
   const int64_t stride = c.tensor.cols();
-  return {c.tensor.template data<T>() + begin * stride + c.first + head * head_dim, stride, end - begin};
+  return {c.tensor.template data<T>() + begin * stride + c.first + head * head_dim, stride,
+          end - begin};
 }
 
 /// What is the same for all heads and sentences.
@@ -40,32 +44,8 @@ struct HeadShape {
   bool is_causal;
 
   /// The number of keys that query `i` sees.
-  int64_t visible(int64_t i, int64_t keys) const { return is_causal ? std::min(i + 1, keys) : keys; }
-};
-
-/// Dropout's factors of a block of queries; none without dropout.
-struct AttentionDropout {
-  uint32_t key0 = 0, key1 = 0, site = 0, first_row = 0, threshold = 0;
-  explicit AttentionDropout(const Dropout& d) {
-    if (!d) return;
-    const int32_t* words = d.state.data<int32_t>();
-    key0 = uint32_t(words[StepState::dropout_key_low]);
-    key1 = uint32_t(words[StepState::dropout_key_high]);
-    site = d.site;
-    first_row = uint32_t(*d.first_row.data<int32_t>());
-    threshold = dropout_threshold(d.probability);
-  }
-  explicit operator bool() const { return threshold > 0; }
-
-  /// factors[j] of one query row for keys 0 .. keys-1, written in whole groups of 8.
-  template <class T>
-  void fill(T* factors, uint32_t head, int64_t row, int64_t keys) const {
-    const T kept = T(dropout_scale(threshold));
-    for (int64_t block = 0; block * 8 < keys; ++block) {
-      const Philox4 bits = dropout_bits(key0, key1, site, head, first_row + uint32_t(row), uint32_t(block));
-      for (int j = 0; j < 8; ++j)
-        factors[block * 8 + j] = dropout_draw(bits, j) >= threshold ? kept : T(0);
-    }
+  int64_t visible(int64_t i, int64_t keys) const {
+    return is_causal ? std::min(i + 1, keys) : keys;
   }
 };
 
@@ -101,10 +81,11 @@ void pack(T* to, int64_t padded, const Rows<const T>& from, int64_t dim) {
 /// The same, transposed: to (dim, padded), keys along the rows.
 template <class T>
 void pack_transposed(T* to, int64_t padded, const Rows<const T>& from, int64_t dim) {
-  for (int64_t d = 0; d < dim; ++d) {
-    for (int64_t i = 0; i < from.rows; ++i) to[d * padded + i] = from.data[i * from.stride + d];
+  // Row by row: reading down a column would put every line of it into the same few cache sets.
+  for (int64_t i = 0; i < from.rows; ++i)
+    for (int64_t d = 0; d < dim; ++d) to[d * padded + i] = from.data[i * from.stride + d];
+  for (int64_t d = 0; d < dim; ++d)
     std::fill(to + d * padded + from.rows, to + (d + 1) * padded, T(0));
-  }
 }
 
 template <class T>
@@ -115,29 +96,26 @@ void unpack(const Rows<T>& to, const T* from, int64_t padded, int64_t dim, bool 
   }
 }
 
-/// Turns scores into exp(score - lse) over the visible keys and 0 elsewhere; returns lse.
+/// Turns scores into exp(score - lse) over the visible keys and 0 beyond, up to `padded`; returns
+/// lse.
 template <class T>
 T softmax_row(T* s, int64_t visible, int64_t padded, T scale) {
-  T maximum = -std::numeric_limits<T>::infinity(), sum = 0;
-#pragma omp simd reduction(max : maximum)
-  for (int64_t j = 0; j < visible; ++j) maximum = std::max(maximum, s[j]);
-#pragma omp simd reduction(+ : sum)
-  for (int64_t j = 0; j < visible; ++j) sum += s[j] = math::exp((s[j] - maximum) * scale);
-  const T inverse = T(1) / sum;
-  for (int64_t j = 0; j < visible; ++j) s[j] *= inverse;
-  std::fill(s + visible, s + padded, T(0));
+  std::fill(s + visible, s + padded, -std::numeric_limits<T>::infinity());
+  const T maximum = largest(s, padded), sum = exponentiate(s, padded, maximum, scale),
+          inverse = T(1) / sum;
+  for (int64_t j = 0; j < padded; ++j) s[j] *= inverse;
   return maximum * scale + std::log(sum);
 }
 
 template <class T>
 struct ForwardHead {
   Rows<const T> q, k, v;
-  Rows<T> o, log_sum_exp;  // log_sum_exp: one column
+  Rows<T> o, log_sum_exp;     // log_sum_exp: one column
   int64_t head, first_query;  // first_query: row within the batch
 };
 
 template <class T>
-void attend(const ForwardHead<T>& h, const HeadShape<T>& shape, const AttentionDropout& dropout) {
+void attend(const ForwardHead<T>& h, const HeadShape<T>& shape, const DropoutFactors<T>& dropout) {
   thread_local Scratch<T> scratch;
   const int64_t keys = h.k.rows, padded = round_up_to_vector<T>(keys), width = shape.padded_dim;
   scratch.reset(padded * (shape.dim + width + query_block + 1) + query_block * width);
@@ -152,14 +130,15 @@ void attend(const ForwardHead<T>& h, const HeadShape<T>& shape, const AttentionD
   for (int64_t begin = 0; begin < h.q.rows; begin += query_block) {
     const int64_t count = std::min(query_block, h.q.rows - begin);
     const int64_t seen = shape.visible(begin + count - 1, keys);  // by the block's last query
+    const int64_t columns = round_up_to_vector<T>(seen);
     small_product(p, padded, h.q.data + begin * h.q.stride, h.q.stride, 1, key, padded, count,
-                  round_up_to_vector<T>(seen), shape.dim, false);
+                  columns, shape.dim, false);
     for (int64_t i = 0; i < count; ++i) {
       T* const row = p + i * padded;
       h.log_sum_exp.data[(begin + i) * h.log_sum_exp.stride] =
-          softmax_row(row, shape.visible(begin + i, keys), padded, shape.scale);
+          softmax_row(row, shape.visible(begin + i, keys), columns, shape.scale);
       if (!dropout) continue;
-      dropout.fill(factors, uint32_t(h.head), h.first_query + begin + i, seen);
+      dropout.fill(factors, h.first_query + begin + i, 0, seen, h.head);
       for (int64_t j = 0; j < seen; ++j) row[j] *= factors[j];
     }
     small_product(o, width, p, padded, 1, value, width, count, width, seen, false);
@@ -175,24 +154,23 @@ struct BackwardHead {
   int64_t head, first_query;
 };
 
-/// From scores (in p) and do v (in dp): m p in p, and ds in dp.
+/// From scores (in p) and do v (in dp): m p in p, and ds in dp; both 0 from `visible` to `padded`.
 template <class T>
-void score_gradient_row(T* p, T* dp, const T* factors, int64_t visible, int64_t padded, T scale, T log_sum_exp,
-                        T delta) {
+void score_gradient_row(T* p, T* dp, const T* factors, int64_t visible, int64_t padded, T scale,
+                        T log_sum_exp, T delta) {
+  std::fill(p + visible, p + padded, -std::numeric_limits<T>::infinity());
   if (factors) {
-    for (int64_t j = 0; j < visible; ++j) {
+    for (int64_t j = 0; j < padded; ++j) {
       const T weight = math::exp(p[j] * scale - log_sum_exp);
       dp[j] = weight * (factors[j] * dp[j] - delta) * scale;
       p[j] = weight * factors[j];
     }
   } else {
-    for (int64_t j = 0; j < visible; ++j) {
+    for (int64_t j = 0; j < padded; ++j) {
       p[j] = math::exp(p[j] * scale - log_sum_exp);
       dp[j] = p[j] * (dp[j] - delta) * scale;
     }
   }
-  std::fill(p + visible, p + padded, T(0));
-  std::fill(dp + visible, dp + padded, T(0));
 }
 
 /// The dense matrices of one head in the backward pass; (D) is the padded head width.
@@ -221,26 +199,31 @@ Rows<const T> slice(const Rows<const T>& r, int64_t begin, int64_t count) {
 
 /// p and dp of queries begin .. begin+count: see score_gradient_row.
 template <class T>
-void score_gradients(const BackwardMatrices<T>& m, const BackwardHead<T>& h, const HeadShape<T>& shape,
-                     const AttentionDropout& dropout, int64_t begin, int64_t count, int64_t seen) {
+void score_gradients(const BackwardMatrices<T>& m, const BackwardHead<T>& h,
+                     const HeadShape<T>& shape, const DropoutFactors<T>& dropout, int64_t begin,
+                     int64_t count, int64_t seen) {
   const int64_t keys = h.k.rows, padded = round_up_to_vector<T>(keys), width = shape.padded_dim;
   const int64_t columns = round_up_to_vector<T>(seen);
-  small_product(m.p, padded, m.q, width, 1, m.key_transposed, padded, count, columns, shape.dim, false);
-  small_product(m.dp, padded, m.d_o, width, 1, m.value_transposed, padded, count, columns, shape.dim, false);
+  small_product(m.p, padded, m.q, width, 1, m.key_transposed, padded, count, columns, shape.dim,
+                false);
+  small_product(m.dp, padded, m.d_o, width, 1, m.value_transposed, padded, count, columns,
+                shape.dim, false);
   for (int64_t i = 0; i < count; ++i) {
     const int64_t visible = shape.visible(begin + i, keys);
     const T* const o = h.o.data + (begin + i) * h.o.stride;
     T delta = 0;
 #pragma omp simd reduction(+ : delta)
     for (int64_t d = 0; d < shape.dim; ++d) delta += m.d_o[i * width + d] * o[d];
-    if (dropout) dropout.fill(m.factors, uint32_t(h.head), h.first_query + begin + i, visible);
-    score_gradient_row(m.p + i * padded, m.dp + i * padded, dropout ? m.factors : nullptr, visible, columns,
-                       shape.scale, h.log_sum_exp.data[(begin + i) * h.log_sum_exp.stride], delta);
+    if (dropout) dropout.fill(m.factors, h.first_query + begin + i, 0, visible, h.head);
+    score_gradient_row(m.p + i * padded, m.dp + i * padded, dropout ? m.factors : nullptr, visible,
+                       columns, shape.scale, h.log_sum_exp.data[(begin + i) * h.log_sum_exp.stride],
+                       delta);
   }
 }
 
 template <class T>
-void attend_backward(const BackwardHead<T>& h, const HeadShape<T>& shape, const AttentionDropout& dropout) {
+void attend_backward(const BackwardHead<T>& h, const HeadShape<T>& shape,
+                     const DropoutFactors<T>& dropout) {
   thread_local Scratch<T> scratch;
   const int64_t keys = h.k.rows, padded = round_up_to_vector<T>(keys), width = shape.padded_dim;
   const BackwardMatrices<T> m(scratch, shape, keys);
@@ -270,9 +253,10 @@ void attend_backward(const BackwardHead<T>& h, const HeadShape<T>& shape, const 
 /// f(sentence, head) for all of them: a whole sentence per part where there are many.
 template <class F>
 void for_each_head(ThreadPool& pool, int64_t sentences, int64_t heads, const F& f) {
-  pool.parallel_for(sentences * heads, sentences >= 16 ? heads : 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) f(i / heads, i % heads);
-  });
+  pool.parallel_for(sentences * heads, sentences >= 16 ? heads : 1,
+                    [&](int64_t begin, int64_t end) {
+                      for (int64_t i = begin; i < end; ++i) f(i / heads, i % heads);
+                    });
 }
 
 /// Zeros columns [first, first + count) of the rows from `begin` on: rows of no sentence.
@@ -290,18 +274,21 @@ HeadShape<T> head_shape(const Columns& q, const Attention& p) {
 
 }  // namespace
 
-void CpuBackend::attention_impl(Out o, Out log_sum_exp, const Columns& q, const Columns& k, const Columns& v,
-                                const Attention& p) {
+void CpuBackend::attention_impl(Out o, Out log_sum_exp, const Columns& q, const Columns& k,
+                                const Columns& v, const Attention& p) {
   dispatch(o.dtype(), [&]<class T>() {
     const HeadShape<T> shape = head_shape<T>(q, p);
-    const AttentionDropout dropout(p.dropout);
-    const int32_t *queries = p.queries.offsets.data<int32_t>(), *keys = p.keys.offsets.data<int32_t>();
+    const DropoutFactors<T> dropout(p.dropout);
+    const int32_t *queries = p.queries.offsets.data<int32_t>(),
+                  *keys = p.keys.offsets.data<int32_t>();
     const Columns outputs = all_columns(o), sums{log_sum_exp, 0, p.heads};
     for_each_head(pool_, p.queries.sentences, p.heads, [&](int64_t s, int64_t head) {
       const int64_t q0 = queries[s], q1 = queries[s + 1], k0 = keys[s], k1 = keys[s + 1];
-      attend<T>({rows_of<const T>(q, q0, q1, head, shape.dim), rows_of<const T>(k, k0, k1, head, shape.dim),
-                 rows_of<const T>(v, k0, k1, head, shape.dim), rows_of<T>(outputs, q0, q1, head, shape.dim),
-                 rows_of<T>(sums, q0, q1, head, 1), head, q0},
+      attend<T>({rows_of<const T>(q, q0, q1, head, shape.dim),
+                 rows_of<const T>(k, k0, k1, head, shape.dim),
+                 rows_of<const T>(v, k0, k1, head, shape.dim),
+                 rows_of<T>(outputs, q0, q1, head, shape.dim), rows_of<T>(sums, q0, q1, head, 1),
+                 head, q0},
                 shape, dropout);
     });
     clear_tail<T>(o, 0, o.cols(), queries[p.queries.sentences]);
@@ -309,14 +296,17 @@ void CpuBackend::attention_impl(Out o, Out log_sum_exp, const Columns& q, const 
   });
 }
 
-void CpuBackend::attention_backward_impl(const GradColumns& dq, const GradColumns& dk, const GradColumns& dv,
-                                         In d_o, In o, In log_sum_exp, const Columns& q, const Columns& k,
-                                         const Columns& v, const Attention& p) {
+void CpuBackend::attention_backward_impl(const GradColumns& dq, const GradColumns& dk,
+                                         const GradColumns& dv, In d_o, In o, In log_sum_exp,
+                                         const Columns& q, const Columns& k, const Columns& v,
+                                         const Attention& p) {
   dispatch(o.dtype(), [&]<class T>() {
     const HeadShape<T> shape = head_shape<T>(q, p);
-    const AttentionDropout dropout(p.dropout);
-    const int32_t *queries = p.queries.offsets.data<int32_t>(), *keys = p.keys.offsets.data<int32_t>();
-    const Columns upstream = all_columns(d_o), outputs = all_columns(o), sums{log_sum_exp, 0, p.heads};
+    const DropoutFactors<T> dropout(p.dropout);
+    const int32_t *queries = p.queries.offsets.data<int32_t>(),
+                  *keys = p.keys.offsets.data<int32_t>();
+    const Columns upstream = all_columns(d_o), outputs = all_columns(o),
+                  sums{log_sum_exp, 0, p.heads};
     for_each_head(pool_, p.queries.sentences, p.heads, [&](int64_t s, int64_t head) {
       const auto of_query = [&]<class E>(const auto& c, int64_t dim) {
         return rows_of<E>(c, queries[s], queries[s + 1], head, dim);
@@ -324,18 +314,21 @@ void CpuBackend::attention_backward_impl(const GradColumns& dq, const GradColumn
       const auto of_key = [&]<class E>(const auto& c) {
         return rows_of<E>(c, keys[s], keys[s + 1], head, shape.dim);
       };
-      attend_backward<T>({of_query.template operator()<const T>(q, shape.dim),
-                          of_key.template operator()<const T>(k), of_key.template operator()<const T>(v),
-                          of_query.template operator()<const T>(upstream, shape.dim),
-                          of_query.template operator()<const T>(outputs, shape.dim),
-                          of_query.template operator()<const T>(sums, 1),
-                          of_query.template operator()<T>(dq, shape.dim), of_key.template operator()<T>(dk),
-                          of_key.template operator()<T>(dv), dq.mode, dk.mode, dv.mode, head, queries[s]},
-                         shape, dropout);
+      attend_backward<T>(
+          {of_query.template operator()<const T>(q, shape.dim),
+           of_key.template operator()<const T>(k), of_key.template operator()<const T>(v),
+           of_query.template operator()<const T>(upstream, shape.dim),
+           of_query.template operator()<const T>(outputs, shape.dim),
+           of_query.template operator()<const T>(sums, 1),
+           of_query.template operator()<T>(dq, shape.dim), of_key.template operator()<T>(dk),
+           of_key.template operator()<T>(dv), dq.mode, dk.mode, dv.mode, head, queries[s]},
+          shape, dropout);
     });
-    if (dq.mode == GradMode::write) clear_tail<T>(dq.tensor, dq.first, dq.count, queries[p.queries.sentences]);
+    if (dq.mode == GradMode::write)
+      clear_tail<T>(dq.tensor, dq.first, dq.count, queries[p.queries.sentences]);
     for (const GradColumns* d : {&dk, &dv})
-      if (d->mode == GradMode::write) clear_tail<T>(d->tensor, d->first, d->count, keys[p.keys.sentences]);
+      if (d->mode == GradMode::write)
+        clear_tail<T>(d->tensor, d->first, d->count, keys[p.keys.sentences]);
   });
 }
 

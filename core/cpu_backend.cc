@@ -12,9 +12,7 @@ namespace {
 
 constexpr size_t huge_page = size_t(2) << 20;
 
-size_t physical_memory() {
-  return size_t(sysconf(_SC_PHYS_PAGES)) * size_t(sysconf(_SC_PAGESIZE));
-}
+size_t physical_memory() { return size_t(sysconf(_SC_PHYS_PAGES)) * size_t(sysconf(_SC_PAGESIZE)); }
 
 }  // namespace
 
@@ -35,7 +33,8 @@ std::byte* CpuBackend::arena_memory(size_t offset, size_t bytes) {
                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     check(memory != MAP_FAILED, "memory: the system refuses to reserve {} MiB of address space",
           capacity >> 20);
-    madvise(memory, capacity, MADV_HUGEPAGE);  // fewer TLB misses in GEMM; a refusal costs only speed
+    madvise(memory, capacity,
+            MADV_HUGEPAGE);  // fewer TLB misses in GEMM; a refusal costs only speed
     arena_ = static_cast<std::byte*>(memory);
     arena_capacity_ = capacity;
   }
@@ -50,7 +49,8 @@ Tensor CpuBackend::allocate_outside(Shape shape, DType dtype) {
   const size_t alignment = bytes >= 2 * huge_page ? huge_page : Allocator::alignment;
   const size_t rounded = std::max<size_t>(1, (bytes + alignment - 1) / alignment) * alignment;
   void* const memory = std::aligned_alloc(alignment, rounded);
-  check(memory != nullptr, "memory: no {} MiB left for a tensor of {}", bytes >> 20, to_string(shape));
+  check(memory != nullptr, "memory: no {} MiB left for a tensor of {}", bytes >> 20,
+        to_string(shape));
   if (alignment == huge_page) madvise(memory, rounded, MADV_HUGEPAGE);
   return {std::shared_ptr<void>(memory, &std::free), static_cast<std::byte*>(memory), shape, dtype};
 }

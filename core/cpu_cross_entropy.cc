@@ -1,7 +1,7 @@
 #include <algorithm>
 
 #include "core/cpu_backend.h"
-#include "core/math.h"
+#include "core/cpu_softmax.h"
 
 // loss = -(1-e) log p(y) - e/V sum_v log p(v) = log sum_v exp(x_v) - (1-e) x_y - e/V sum_v x_v,
 // d loss / d x_v = p(v) - (1-e) [v = y] - e/V.  A row stays in the cache between its three passes.
@@ -10,57 +10,46 @@ namespace bough {
 namespace {
 
 template <class T>
-struct RowSums {
-  T maximum, logits, exponentials;  ///< max x, sum x, sum exp(x - max)
-};
-
-/// Replaces x by exp(x - max) where the gradient is wanted.
-template <class T>
-RowSums<T> sum_row(T* x, int64_t n, bool keeps_exponentials) {
-  T maximum = x[0], logits = 0, exponentials = 0;
-#pragma omp simd reduction(max : maximum) reduction(+ : logits)
-  for (int64_t i = 0; i < n; ++i) {
-    maximum = std::max(maximum, x[i]);
-    logits += x[i];
-  }
-  if (keeps_exponentials) {
-#pragma omp simd reduction(+ : exponentials)
-    for (int64_t i = 0; i < n; ++i) exponentials += x[i] = math::exp(x[i] - maximum);
-  } else {
-#pragma omp simd reduction(+ : exponentials)
-    for (int64_t i = 0; i < n; ++i) exponentials += math::exp(x[i] - maximum);
-  }
-  return {maximum, logits, exponentials};
+T sum_of(const T* x, int64_t n) {
+  T sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < n; ++i) sum += x[i];
+  return sum;
 }
 
 template <class T>
-T row_loss(T* x, int64_t columns, int32_t label, T smoothing, int64_t vocabulary, bool with_gradient) {
+T row_loss(T* x, int64_t columns, int32_t label, T smoothing, int64_t vocabulary,
+           bool with_gradient) {
   if (label < 0) {
     if (with_gradient) std::fill_n(x, columns, T(0));
     return 0;
   }
   const T label_logit = x[label], uniform = smoothing / T(vocabulary);
-  const RowSums<T> s = sum_row(x, vocabulary, with_gradient);
+  const T maximum = largest(x, vocabulary), logits = sum_of(x, vocabulary);
+  T sum;
   if (with_gradient) {
-    const T inverse = T(1) / s.exponentials;
+    sum = exponentiate(x, vocabulary, maximum);
+    const T inverse = T(1) / sum;
     for (int64_t i = 0; i < vocabulary; ++i) x[i] = x[i] * inverse - uniform;
     x[label] -= T(1) - smoothing;
     std::fill(x + vocabulary, x + columns, T(0));
+  } else {
+    sum = sum_of_exponentials(x, vocabulary, maximum);
   }
-  return s.maximum + std::log(s.exponentials) - (T(1) - smoothing) * label_logit - uniform * s.logits;
+  return maximum + std::log(sum) - (T(1) - smoothing) * label_logit - uniform * logits;
 }
 
 }  // namespace
 
-void CpuBackend::cross_entropy_impl(Out loss, Out logits, In labels, double smoothing, int64_t vocabulary,
-                                    bool with_gradient) {
+void CpuBackend::cross_entropy_impl(Out loss, Out logits, In labels, double smoothing,
+                                    int64_t vocabulary, bool with_gradient) {
   dispatch(logits.dtype(), [&]<class T>() {
     const int64_t columns = logits.cols();
     const int32_t* label = labels.data<int32_t>();
     pool_.parallel_for(logits.rows(), 8, [&](int64_t begin, int64_t end) {
       for (int64_t t = begin; t < end; ++t)
-        loss.data<T>()[t] = row_loss(logits.data<T>() + t * columns, columns, label[t], T(smoothing),
-                                     vocabulary, with_gradient);
+        loss.data<T>()[t] = row_loss(logits.data<T>() + t * columns, columns, label[t],
+                                     T(smoothing), vocabulary, with_gradient);
     });
   });
 }

@@ -1,12 +1,11 @@
 #include <algorithm>
-#include <limits>
 #include <vector>
 
 #include "core/cpu_backend.h"
-#include "core/math.h"
+#include "core/cpu_softmax.h"
 
-// One decoding step: attention of single queries over cached keys and values, and the choice of the best
-// words. A row's result depends on its own data only, never on the rows beside it.
+// One decoding step: attention of single queries over cached keys and values, and the choice of the
+// best words. A row's result depends on its own data only, never on the rows beside it.
 
 namespace bough {
 namespace {
@@ -19,8 +18,8 @@ T dot(const T* x, const T* y, int64_t n) {
   return sum;
 }
 
-/// o = softmax(q k^T / sqrt(D)) v for all heads of one query. Key t of head h starts at key(t) + h D, and
-/// value(t) likewise.
+/// o = softmax(q k^T / sqrt(D)) v for all heads of one query. Key t of head h starts at key(t) + h
+/// D, and value(t) likewise.
 template <class T, class Key, class Value>
 void attend_row(T* o, const T* q, int64_t keys, int64_t heads, int64_t dim, Key key, Value value) {
   thread_local std::vector<T> weights;
@@ -29,13 +28,8 @@ void attend_row(T* o, const T* q, int64_t keys, int64_t heads, int64_t dim, Key 
   const T scale = T(1.0 / std::sqrt(double(dim)));
   for (int64_t h = 0; h < heads; ++h) {
     const int64_t column = h * dim;
-    T maximum = -std::numeric_limits<T>::infinity(), sum = 0;
-    for (int64_t t = 0; t < keys; ++t) {
-      p[t] = scale * dot(q + column, key(t) + column, dim);
-      maximum = std::max(maximum, p[t]);
-    }
-#pragma omp simd reduction(+ : sum)
-    for (int64_t t = 0; t < keys; ++t) sum += p[t] = math::exp(p[t] - maximum);
+    for (int64_t t = 0; t < keys; ++t) p[t] = dot(q + column, key(t) + column, dim);
+    const T sum = exponentiate(p, keys, largest(p, keys), scale);
     T* const out = o + column;
     std::fill_n(out, dim, T(0));
     for (int64_t t = 0; t < keys; ++t) {
@@ -54,7 +48,8 @@ struct Candidate {
 
 /// The k largest of x[0 .. n), largest first, equal values by smaller id; `banned` is passed over.
 template <class T>
-void select_best(std::vector<Candidate<T>>& best, const T* x, int64_t n, int64_t k, int64_t banned) {
+void select_best(std::vector<Candidate<T>>& best, const T* x, int64_t n, int64_t k,
+                 int64_t banned) {
   constexpr int64_t group = 64;  // compared with the k-th best at once: almost none reach it
   best.clear();
   const auto offer = [&](int64_t id) {
@@ -66,22 +61,10 @@ void select_best(std::vector<Candidate<T>>& best, const T* x, int64_t n, int64_t
   };
   for (int64_t begin = 0; begin < n; begin += group) {
     const int64_t end = std::min(n, begin + group);
-    T maximum = x[begin];
-#pragma omp simd reduction(max : maximum)
-    for (int64_t i = begin; i < end; ++i) maximum = std::max(maximum, x[i]);
-    if (int64_t(best.size()) == k && !(maximum > best.back().value)) continue;
+    if (int64_t(best.size()) == k && !(largest(x + begin, end - begin) > best.back().value))
+      continue;
     for (int64_t i = begin; i < end; ++i) offer(i);
   }
-}
-
-template <class T>
-T log_sum_exp(const T* x, int64_t n) {
-  T maximum = x[0], sum = 0;
-#pragma omp simd reduction(max : maximum)
-  for (int64_t i = 0; i < n; ++i) maximum = std::max(maximum, x[i]);
-#pragma omp simd reduction(+ : sum)
-  for (int64_t i = 0; i < n; ++i) sum += math::exp(x[i] - maximum);
-  return maximum + std::log(sum);
 }
 
 }  // namespace
@@ -99,32 +82,34 @@ void CpuBackend::self_attention_step_impl(Out o, Out cache, In qkv, In ancestry,
     pool_.parallel_for(rows, 4, [&](int64_t begin, int64_t end) {
       for (int64_t r = begin; r < end; ++r) {
         const int32_t* const ancestors = ancestry.data<int32_t>() + r * ancestry.cols();
-        attend_row(o.data<T>() + r * width, qkv.data<T>() + r * 3 * width, step[r] + 1, heads, width / heads,
-                   [&](int64_t t) { return entry(ancestors[t], t); },
-                   [&](int64_t t) { return entry(ancestors[t], t) + width; });
+        attend_row(
+            o.data<T>() + r * width, qkv.data<T>() + r * 3 * width, step[r] + 1, heads,
+            width / heads, [&](int64_t t) { return entry(ancestors[t], t); },
+            [&](int64_t t) { return entry(ancestors[t], t) + width; });
       }
     });
   });
 }
 
-void CpuBackend::cross_attention_step_impl(Out o, In q, const Columns& k, const Columns& v, In offsets,
-                                           In sentences, int64_t heads) {
+void CpuBackend::cross_attention_step_impl(Out o, In q, const Columns& k, const Columns& v,
+                                           In offsets, In sentences, int64_t heads) {
   dispatch(o.dtype(), [&]<class T>() {
     const int64_t width = q.cols();
     const int32_t *first = offsets.data<int32_t>(), *sentence = sentences.data<int32_t>();
     pool_.parallel_for(q.rows(), 4, [&](int64_t begin, int64_t end) {
       for (int64_t r = begin; r < end; ++r) {
         const int64_t key0 = first[sentence[r]], keys = first[sentence[r] + 1] - key0;
-        attend_row(o.data<T>() + r * width, q.data<T>() + r * width, keys, heads, width / heads,
-                   [&](int64_t t) { return k.tensor.data<T>() + (key0 + t) * k.tensor.cols() + k.first; },
-                   [&](int64_t t) { return v.tensor.data<T>() + (key0 + t) * v.tensor.cols() + v.first; });
+        attend_row(
+            o.data<T>() + r * width, q.data<T>() + r * width, keys, heads, width / heads,
+            [&](int64_t t) { return k.tensor.data<T>() + (key0 + t) * k.tensor.cols() + k.first; },
+            [&](int64_t t) { return v.tensor.data<T>() + (key0 + t) * v.tensor.cols() + v.first; });
       }
     });
   });
 }
 
-void CpuBackend::log_softmax_top_k_impl(Out scores, Out ids, In logits, int64_t vocabulary, int64_t k,
-                                        int64_t banned_id) {
+void CpuBackend::log_softmax_top_k_impl(Out scores, Out ids, In logits, int64_t vocabulary,
+                                        int64_t k, int64_t banned_id) {
   check(k >= 1 && k + (banned_id >= 0 && banned_id < vocabulary) <= vocabulary,
         "log_softmax_top_k: the {} best of {} words", k, vocabulary);
   dispatch(logits.dtype(), [&]<class T>() {
@@ -132,7 +117,8 @@ void CpuBackend::log_softmax_top_k_impl(Out scores, Out ids, In logits, int64_t 
       std::vector<Candidate<T>> best;
       for (int64_t r = begin; r < end; ++r) {
         const T* const x = logits.data<T>() + r * logits.cols();
-        const T normalizer = log_sum_exp(x, vocabulary);
+        const T maximum = largest(x, vocabulary);
+        const T normalizer = maximum + std::log(sum_of_exponentials(x, vocabulary, maximum));
         select_best(best, x, vocabulary, k, banned_id);
         for (int64_t i = 0; i < k; ++i) {
           scores.data<T>()[r * k + i] = best[size_t(i)].value - normalizer;

@@ -107,6 +107,8 @@ void CpuBackend::embedding_impl(Out y, In table, In position_table, In ids, In p
 void CpuBackend::embedding_backward_impl(const Grad& dtable, const Grad& dposition_table, In dy,
                                          In ids, In positions, In order, double scale,
                                          const Dropout& word, const Dropout& dropout) {
+  check(!dtable || (order && order.size() == ids.size()),
+        "embedding: the gradient of the table needs the rows sorted by id");
   dispatch(dy.dtype(), [&]<class T>() {
     const DropoutFactors<T> words(word), elements(dropout);
     if (dtable) table_backward<T>(pool_, dtable, dy, ids, order, scale, words, elements);

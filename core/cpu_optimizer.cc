@@ -17,14 +17,18 @@ double state_word(In state, StepState::Word word) {
 }
 
 template <class T>
+double square_sum(const T* g, int64_t n) {
+  double sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < n; ++i) sum += double(g[i]) * double(g[i]);
+  return sum;
+}
+
+template <class T>
 double square_sum(ThreadPool& pool, In gradient) {
-  const T* g = gradient.data<T>();
   std::vector<double> partial(size_t((gradient.size() + norm_block - 1) / norm_block));
   pool.parallel_for(gradient.size(), norm_block, [&](int64_t begin, int64_t end) {
-    double sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (int64_t i = begin; i < end; ++i) sum += double(g[i]) * double(g[i]);
-    partial[size_t(begin / norm_block)] = sum;
+    partial[size_t(begin / norm_block)] = square_sum(gradient.data<T>() + begin, end - begin);
   });
   double total = 0;
   for (const double sum : partial) total += sum;

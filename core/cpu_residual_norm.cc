@@ -151,14 +151,14 @@ struct Backward {
       T total = 0, product = 0;
 #pragma omp simd reduction(+ : total, product)
       for (int64_t c = 0; c < C; ++c) {
-        const T g = gy[c] * gamma[c];
-        total += g;
-        product += g * xhat[c];
+        ds[c] = gy[c] * gamma[c];
+        total += ds[c];
+        product += ds[c] * xhat[c];
         dgamma[c] += gy[c] * xhat[c];
         dbeta[c] += gy[c];
       }
       const T rstd = out.rstd.data<T>()[row], mean = total / T(C), slope = product / T(C);
-      for (int64_t c = 0; c < C; ++c) ds[c] = rstd * (gy[c] * gamma[c] - mean - xhat[c] * slope);
+      for (int64_t c = 0; c < C; ++c) ds[c] = rstd * (ds[c] - mean - xhat[c] * slope);
     }
     if (dsum) {
       const T* more = dsum.data<T>() + row * C;
@@ -208,9 +208,9 @@ void finish_scale(ThreadPool& pool, const ColumnSums<T>& sums, const Grad& gradi
     sums.finish(pool, gradient, q, T(scale.constant));
     return;
   }
-  T total = 0;
-  for (int64_t c = 0; c < columns; ++c) total += sums.total(q, c);
-  deposit<T>(gradient, 0, 1, [&](int64_t) { return T(scale.constant) * total; });
+  double total = 0;
+  for (int64_t c = 0; c < columns; ++c) total += double(sums.total(q, c));
+  deposit<T>(gradient, 0, 1, [&](int64_t) { return T(scale.constant * total); });
 }
 
 }  // namespace

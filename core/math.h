@@ -5,8 +5,9 @@
 
 #include "core/random.h"
 
-// Scalar functions of the kernels, for host and device. The float forms have no branches and no calls, so
-// that loops over them vectorise; the double forms, which only tests use, are the standard library's.
+// Scalar functions of the kernels, for host and device. The float forms have no branches and no
+// calls, so that loops over them vectorise; the double forms, which only tests use, are the
+// standard library's.
 
 namespace bough::math {
 
@@ -21,10 +22,11 @@ BOUGH_HOST_DEVICE inline float float_of(uint32_t bits) {
   return x;
 }
 
-/// e^x within 1.2 ulp where the result is a normal number; exp(-inf) = 0, exp(inf) = inf, exp(NaN) = NaN.
-/// x = n ln 2 + r, |r| <= ln 2 / 2: 2^n is made of exponent bits, e^r is a polynomial (Chebyshev fit).
+/// e^x within 1.2 ulp where the result is a normal number; exp(-inf) = 0, exp(inf) = inf, exp(NaN)
+/// = NaN. x = n ln 2 + r, |r| <= ln 2 / 2: 2^n is made of exponent bits, e^r is a polynomial
+/// (Chebyshev fit).
 BOUGH_HOST_DEVICE inline float exp(float x) {
-  x = x > 89.0f ? 89.0f : x;     // e^89 = inf
+  x = x > 89.0f ? 89.0f : x;      // e^89 = inf
   x = x < -104.0f ? -104.0f : x;  // e^-104 = 0
   // Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits of the mantissa.
   const float shift = 12582912.0f;
@@ -44,50 +46,21 @@ BOUGH_HOST_DEVICE inline float exp(float x) {
 }
 BOUGH_HOST_DEVICE inline double exp(double x) { return std::exp(x); }
 
-/// The error function, absolute error below 1.5e-7: x P(x^2) up to 1, 1 - e^(-x Q(x)) beyond.
-BOUGH_HOST_DEVICE inline float erf(float x) {
-  const float a = std::fabs(x), s = x * x;
-  float p = 7.87587506e-5f;
-  p = p * s - 8.01686429e-4f;
-  p = p * s + 5.18908742e-3f;
-  p = p * s - 2.6854212e-2f;
-  p = p * s + 1.12835947e-1f;
-  p = p * s - 3.76126267e-1f;
-  p = p * s + 1.12837917f;
-  const float t = a > 4.0f ? 4.0f : a;  // erf(4) rounds to 1
-  float q = -1.1660325e-6f;
-  q = q * t + 3.65930118e-5f;
-  q = q * t - 5.15745564e-4f;
-  q = q * t + 4.37392262e-3f;
-  q = q * t - 2.53086012e-2f;
-  q = q * t + 1.08091913e-1f;
-  q = q * t + 6.33971448e-1f;
-  q = q * t + 1.12895724f;
-  const float tail = std::copysign(1.0f - exp(-t * q), x);
-  return a > 1.0f ? tail : x * p;
-}
-BOUGH_HOST_DEVICE inline double erf(double x) { return std::erf(x); }
-
 template <class T>
 BOUGH_HOST_DEVICE inline T sigmoid(T x) {
   return T(1) / (T(1) + exp(-x));
 }
 
-/// P(Z <= x) of a standard normal Z.
-template <class T>
-BOUGH_HOST_DEVICE inline T normal_cdf(T x) {
-  return T(0.5) * (T(1) + erf(x * T(0.70710678118654752440)));
-}
-
-/// x P(Z <= x), the exact form (Hendrycks & Gimpel 2016), and its derivative.
+/// x sigmoid(1.702 x), close to x P(Z <= x) (Hendrycks & Gimpel 2016): the form of Marian, whose
+/// models must keep their meaning, and its derivative.
 template <class T>
 BOUGH_HOST_DEVICE inline T gelu(T x) {
-  return x * normal_cdf(x);
+  return x * sigmoid(T(1.702) * x);
 }
 template <class T>
 BOUGH_HOST_DEVICE inline T gelu_derivative(T x) {
-  const T density = T(0.39894228040143267794) * exp(T(-0.5) * x * x);
-  return normal_cdf(x) + x * density;
+  const T s = sigmoid(T(1.702) * x);
+  return s + T(1.702) * x * s * (T(1) - s);
 }
 
 /// x sigmoid(x) (Ramachandran et al. 2017), and its derivative.

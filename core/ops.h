@@ -33,6 +33,7 @@ struct ResidualResult {
 ResidualResult residual_norm(const ResidualArguments& arguments, const ResidualNorm& p);
 
 /// dropout(activation(x + bias)).  x: (T, F); bias: (F). Returns (T, F).
+/// The result may take the place of x: x must be the result of an op and have no other use.
 Var bias_activation(const Var& x, const Var& bias, Activation activation, const Dropout& dropout);
 
 /// Where queries, keys and values stand inside fused projections.

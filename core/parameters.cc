@@ -55,21 +55,23 @@ Parameter& ParameterSet::add(std::vector<ParameterPart> parts, Shape shape) {
   return declared_.back().parameter;
 }
 
-ParameterSet& ParameterSet::allocate() {
+ParameterSet& ParameterSet::allocate(bool with_gradients) {
   for (auto d = declared_.rbegin(); d != declared_.rend(); ++d) {
     d->first = elements_;
     elements_ += round_up(d->shape.elements(), alignment);
   }
   const DType type = backend_.compute_dtype() == DType::f64 ? DType::f64 : DType::f32;
   values_ = backend_.allocate_persistent({elements_}, type);
-  gradients_ = backend_.allocate_persistent({elements_}, type);
-  backend_.fill(gradients_, 0.0);  // the gaps between parameters stay zero for ever
+  if (with_gradients) {
+    gradients_ = backend_.allocate_persistent({elements_}, type);
+    backend_.fill(gradients_, 0.0);  // the gaps between parameters stay zero for ever
+  }
   if (backend_.compute_dtype() == DType::bf16)
     compute_ = backend_.allocate_persistent({elements_}, DType::bf16);
 
   for (Declared& d : declared_) {
     d.parameter.value = (compute_ ? compute_ : values_).view(d.first, d.shape);
-    d.parameter.slot->tensor = gradients_.view(d.first, d.shape);
+    if (with_gradients) d.parameter.slot->tensor = gradients_.view(d.first, d.shape);
     d.parameter.slot->shape = d.shape;
     d.parameter.slot->dtype = type;
     int64_t first = d.first;

@@ -54,8 +54,8 @@ class ParameterSet {
   Parameter& declare_vector(std::vector<ParameterPart> parts, int64_t multiple = 1);
 
   /// Lays out the arenas; once, after all are declared. Content: parameters undefined until
-  /// initialize() or load, gradients zero. Returns *this.
-  ParameterSet& allocate();
+  /// initialize() or load, gradients zero; for inference there need be none. Returns *this.
+  ParameterSet& allocate(bool with_gradients = true);
   /// Every part from its Init, by a stream of its own keyed by (seed, name): independent of order.
   void initialize(uint64_t seed);
 

@@ -51,7 +51,7 @@ const char* type_phrase(const int64_t&) { return "a whole number"; }
 const char* type_phrase(const uint64_t&) { return "a whole number"; }
 const char* type_phrase(const double&) { return "a number"; }
 const char* type_phrase(const std::string&) { return "text"; }
-const char* type_phrase(const SchedulePeriod&) { return "a period such as 4000u, 2Gt or 10e"; }
+const char* type_phrase(const SchedulePeriod&) { return "a period such as 4000u or 2Gt"; }
 const char* type_phrase(const StopCriteria&) { return "periods such as 10e,300Ku,20Gt"; }
 
 const Setting* Settings::find(std::string_view name) const {
@@ -67,16 +67,21 @@ const Setting* Settings::find_letter(char letter) const {
 }
 
 std::string Settings::units_phrase(const std::string& letters) {
-  if (letters == "ut") return "a period in updates or target tokens such as 4000u or 2Gt";
-  if (letters == "u") return "a number of updates such as 4000u";
-  return type_phrase(SchedulePeriod{});
+  if (letters == "ut") return "in u or t";
+  if (letters == "u") return "in u";
+  return "";
 }
 
 void Settings::operator()(std::string& value, Key key, const char* help, Words words) {
-  auto known = [words](const std::string& v) {
-    return std::find(words.allowed.begin(), words.allowed.end(), v) != words.allowed.end();
+  const std::string type = fmt::format("one of: {}", fmt::join(words.allowed, ", "));
+  Setting& row = start(key, help, type, "NAME", type);
+  row.set = [&value, words, row](const GivenValue& given) {
+    require_scalar(row.name, given);
+    value = parse_item<std::string>(row, given.items[0], given.where, [&](const std::string& v) {
+      return std::find(words.allowed.begin(), words.allowed.end(), v) != words.allowed.end();
+    });
   };
-  add(value, key, help, known, fmt::format("one of: {}", fmt::join(words.allowed, ", ")));
+  row.get = [&value] { return Yaml(value); };
 }
 
 void Settings::require_scalar(const std::string& name, const GivenValue& given) {
@@ -84,7 +89,8 @@ void Settings::require_scalar(const std::string& name, const GivenValue& given) 
         given.where, name, given.items.size());
 }
 
-Setting& Settings::start(const Key& key, const char* help, std::string type) {
+Setting& Settings::start(const Key& key, const char* help, std::string type, const char* word,
+                         std::string limits) {
   Setting row;
   row.name = key.name;
   row.letter = key.letter;
@@ -93,14 +99,16 @@ Setting& Settings::start(const Key& key, const char* help, std::string type) {
   row.help = help;
   row.group = group_;
   row.type = std::move(type);
+  row.word = word;
+  row.limits = std::move(limits);
   rows_.push_back(std::move(row));
   return rows_.back();
 }
 
 void Settings::alias(Key key, const char* help, bool is_list, std::vector<std::string> choices) {
-  Setting& row = start(
-      key, help,
-      choices.empty() ? type_phrase(bool{}) : fmt::format("one of: {}", fmt::join(choices, ", ")));
+  const std::string type =
+      choices.empty() ? type_phrase(bool{}) : fmt::format("one of: {}", fmt::join(choices, ", "));
+  Setting& row = start(key, help, type, choices.empty() ? "" : "NAME", choices.empty() ? "" : type);
   row.is_alias = true;
   row.is_list = is_list;
   row.is_flag = choices.empty();

@@ -84,6 +84,13 @@ const char* type_phrase(const std::string&);
 const char* type_phrase(const SchedulePeriod&);
 const char* type_phrase(const StopCriteria&);
 
+/// "N": stands for a value in --help.
+template <class T>
+const char* type_word(const T&) {
+  if (std::is_same_v<T, bool>) return "";
+  return std::is_arithmetic_v<T> ? "N" : std::is_same_v<T, std::string> ? "TEXT" : "PERIOD";
+}
+
 /// A value on its way into a member, and where it stood ("config.yml line 3", "command line").
 struct GivenValue {
   std::vector<std::string> items;  ///< one for a scalar
@@ -102,12 +109,15 @@ struct Setting {
   bool has_bare = false;
   std::string help;
   std::string group;
-  std::string type;  ///< "whole number >= 1", "one of: a, b"
+  std::string type;    ///< completes "must be …": "a whole number, at least 1", "one of: a, b"
+  std::string word;    ///< stands for a value in --help: N, PERIOD, NAME, PATH, TEXT
+  std::string limits;  ///< what `word` leaves open: "at least 1", "one of: a, b"
   bool is_flag = false;
   bool is_list = false;
   bool is_path = false;
-  bool is_alias = false;      ///< stands for other settings; no member, not dumped
-  bool is_transient = false;  ///< asked of this run only (help, dump-config): not dumped
+  bool is_alias = false;                       ///< stands for other settings; no member, not dumped
+  bool is_transient = false;                   ///< asked of this run only (dump-config): not dumped
+  bool is_command_line = false;                ///< transient, and without meaning in a file (help)
   std::function<void(const GivenValue&)> set;  ///< Error "<where>: <name> is …, must be …"
   std::function<Yaml()> get;
 };
@@ -121,7 +131,7 @@ class Settings {
   template <class T>
   void operator()(T& value, Key key, const char* help) {
     add(
-        value, key, help, [](const auto&) { return true; }, phrase_of(value));
+        value, key, help, [](const auto&) { return true; }, "");
   }
   template <class T, class N>
   void operator()(T& value, Key key, const char* help, Range<N> range) {
@@ -134,6 +144,7 @@ class Settings {
   void operator()(T& value, Key key, const char* help, Path) {
     (*this)(value, key, help);
     rows_.back().is_path = true;
+    rows_.back().word = "PATH";
   }
   template <class T>
   void operator()(T& value, Key key, const char* help, Units units) {
@@ -146,7 +157,7 @@ class Settings {
   void operator()(std::string& value, Key key, const char* help, Words words);
   template <class E>
   void operator()(E& value, Key key, const char* help, const EnumNames<E>& names) {
-    Setting& row = start(key, help, choices_phrase(names));
+    Setting& row = start(key, help, choices_phrase(names), "NAME", choices_phrase(names));
     row.set = [&value, name = row.name, phrase = row.type, names](const GivenValue& given) {
       require_scalar(name, given);
       value = choose(name, phrase, given.items[0], given.where, names);
@@ -155,7 +166,7 @@ class Settings {
   }
   template <class E>
   void operator()(std::vector<E>& value, Key key, const char* help, const EnumNames<E>& names) {
-    Setting& row = start(key, help, choices_phrase(names));
+    Setting& row = start(key, help, choices_phrase(names), "NAME", choices_phrase(names));
     row.is_list = true;
     row.set = [&value, name = row.name, phrase = row.type, names](const GivenValue& given) {
       std::vector<E> parsed;
@@ -174,7 +185,7 @@ class Settings {
   /// argument-dependent lookup; `type` completes "must be …".
   template <class T>
   void items(T& value, Key key, const char* help, const char* type) {
-    Setting& row = start(key, help, type);
+    Setting& row = start(key, help, type, "N", type);
     row.is_list = true;
     row.set = [&value, name = row.name, phrase = row.type](const GivenValue& given) {
       check(parse_items(given.items, value), "{}: {} is '{}', must be {}", given.where, name,
@@ -193,27 +204,23 @@ class Settings {
   /// Marks the row added last as asked of this run only.
   void transient() { rows_.back().is_transient = true; }
 
+  /// The same, and that it can stand on the command line only.
+  void command_line() {
+    transient();
+    rows_.back().is_command_line = true;
+  }
+
   const std::vector<Setting>& rows() const { return rows_; }
-  std::vector<Setting>& rows() { return rows_; }
   const Setting* find(std::string_view name) const;
   const Setting* find_letter(char letter) const;
 
  private:
-  template <class T>
-  static std::string phrase_of(const T& value) {
-    return type_phrase(value);
-  }
-  template <class T>
-  static std::string phrase_of(const std::vector<T>&) {
-    return type_phrase(T{});
-  }
-
   template <class N>
   static std::string range_phrase(const Range<N>& range) {
     if (range.high == std::numeric_limits<N>::max())
-      return fmt::format("{}, at least {}", type_phrase(N{}), format_value(range.low));
-    return fmt::format("{} in [{}, {}{}", type_phrase(N{}), format_value(range.low),
-                       format_value(range.high), range.half_open ? ')' : ']');
+      return fmt::format("at least {}", format_value(range.low));
+    return fmt::format("in [{}, {}{}", format_value(range.low), format_value(range.high),
+                       range.half_open ? ')' : ']');
   }
   static std::string units_phrase(const std::string& letters);
 
@@ -239,7 +246,16 @@ class Settings {
   }
 
   static void require_scalar(const std::string& name, const GivenValue& given);
-  Setting& start(const Key& key, const char* help, std::string type);
+  Setting& start(const Key& key, const char* help, std::string type, const char* word,
+                 std::string limits);
+  /// "a whole number" + "at least 1".
+  template <class T>
+  Setting& start(const Key& key, const char* help, const std::string& limits) {
+    const std::string type = type_phrase(T{});
+    const bool joined = limits.starts_with("in ");
+    return start(key, help, limits.empty() ? type : type + (joined ? " " : ", ") + limits,
+                 type_word(T{}), limits);
+  }
 
   template <class T, class Ok>
   static T parse_item(const Setting& row, const std::string& text, const std::string& where,
@@ -250,8 +266,8 @@ class Settings {
     return parsed;
   }
   template <class T, class Ok>
-  void add(T& value, const Key& key, const char* help, Ok ok, std::string type) {
-    Setting& row = start(key, help, std::move(type));
+  void add(T& value, const Key& key, const char* help, Ok ok, const std::string& limits) {
+    Setting& row = start<T>(key, help, limits);
     row.is_flag = std::is_same_v<T, bool>;
     row.set = [&value, ok, row](const GivenValue& given) {
       require_scalar(row.name, given);
@@ -260,8 +276,9 @@ class Settings {
     row.get = [&value] { return Yaml(format_value(value)); };
   }
   template <class T, class Ok>
-  void add(std::vector<T>& value, const Key& key, const char* help, Ok ok, std::string type) {
-    Setting& row = start(key, help, std::move(type));
+  void add(std::vector<T>& value, const Key& key, const char* help, Ok ok,
+           const std::string& limits) {
+    Setting& row = start<T>(key, help, limits);
     row.is_list = true;
     row.set = [&value, ok, row](const GivenValue& given) {
       std::vector<T> parsed;

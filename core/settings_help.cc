@@ -15,30 +15,15 @@ std::string one_line(const Yaml& value) {
   return text;
 }
 
-/// "N", "TEXT…": what stands for the value behind the option's name.
 std::string placeholder(const Setting& row) {
-  if (row.is_flag) return "";
-  std::string word = "TEXT";
-  if (row.is_path)
-    word = "PATH";
-  else if (row.type.starts_with("a whole number") || row.type.starts_with("a number"))
-    word = "N";
-  else if (row.type.starts_with("a period") || row.type.starts_with("periods"))
-    word = "PERIOD";
-  else if (row.type.starts_with("one of"))
-    word = "NAME";
-  if (row.is_list) word += " ...";
+  const std::string word = row.word + (row.is_list ? " ..." : "");
   return row.has_bare ? "[" + word + "]" : word;
 }
 
-/// "whole number in [0, 1); default 0; bare 1e-4": what the meaning leaves open.
+/// "in [0, 1); default 0; bare 1e-4": what the meaning leaves open.
 std::string fine_print(const Setting& row) {
-  std::string text;
+  std::string text = row.limits;
   auto append = [&text](const std::string& part) { text += (text.empty() ? "" : "; ") + part; };
-  if (!row.is_flag && row.type != "text") {
-    const size_t article = row.type.starts_with("a ") ? 2 : 0;
-    append(row.type.substr(article));
-  }
   if (row.is_alias || row.is_transient) return text;
   const std::string value = one_line(row.get());
   if (!row.is_flag) append("default " + (value.empty() ? "none" : value));

@@ -125,10 +125,11 @@ void SettingsReader::read_yaml(const Yaml& file, const std::string& source, bool
     relative_paths = relative_paths || (own->is_scalar() && own->text == "true");
   for (const auto& [name, node] : file.entries) {
     const std::string where = fmt::format("{} line {}", source, node.line);
+    if (is_ignored(name)) continue;
     GivenValue value = value_of(node, name, where);
     const Setting* row = rows_.find(name);
-    check(name != "config", "{}: config must be given on the command line (-c), not in a file",
-          where);
+    check(!row || !row->is_command_line, "{}: {} must be given on the command line, not in a file",
+          where, name);
     if (!row) {
       refuse_or_complain(name, value);
       continue;
@@ -138,6 +139,10 @@ void SettingsReader::read_yaml(const Yaml& file, const std::string& source, bool
     if (node.kind == Yaml::Kind::null && row->is_list) value.items.clear();
     store(name, std::move(value), Place::file, false);
   }
+}
+
+bool SettingsReader::is_ignored(const std::string& name) const {
+  return std::find(tables_.ignored.begin(), tables_.ignored.end(), name) != tables_.ignored.end();
 }
 
 void SettingsReader::store(const std::string& name, GivenValue value, Place place,
@@ -152,8 +157,6 @@ void SettingsReader::store(const std::string& name, GivenValue value, Place plac
 }
 
 void SettingsReader::refuse_or_complain(const std::string& name, const GivenValue& value) {
-  for (std::string_view ignored : tables_.ignored)
-    if (ignored == name) return;
   for (const RefusedOption& refused : tables_.refused) {
     if (refused.name != name) continue;
     if (join(value.items) != refused.resting)
@@ -201,7 +204,8 @@ void SettingsReader::expand_aliases() {
     const auto it = given_.find(alias.name);
     if (it == given_.end()) continue;
     const auto& items = it->second.value.items;
-    if (std::find(items.begin(), items.end(), alias.value) != items.end())
+    if (std::find(items.begin(), items.end(), alias.value) != items.end() ||
+        (alias.value == "true" && is_true(alias.name)))
       expand(alias, it->second.place, it->second.value.where);
   }
 }
@@ -267,28 +271,29 @@ size_t edit_distance(std::string_view a, std::string_view b) {
   return row[b.size()];
 }
 
+std::string interpolate_environment(const std::string& name, std::string text) {
+  for (size_t at = 0; (at = text.find("${", at)) != std::string::npos;) {
+    const size_t end = text.find('}', at);
+    check(end != std::string::npos, "{} is '{}', must have a '}}' after '${{'", name, text);
+    const std::string variable = text.substr(at + 2, end - at - 2);
+    const char* content = std::getenv(variable.c_str());
+    check(content != nullptr,
+          "{} is '{}', but the environment has no {}. Set it, or turn interpolate-env-vars off",
+          name, text, variable);
+    text.replace(at, end + 1 - at, content);
+    at += std::string_view(content).size();
+  }
+  return text;
+}
+
 void interpolate_environment(Settings& rows) {
   for (const Setting& row : rows.rows()) {
     if (!row.is_path) continue;
     const Yaml before = row.get();
     GivenValue value{{}, before.is_list(), row.name};
-    for (const Yaml& item : before.is_list() ? before.items : std::vector<Yaml>{before}) {
-      std::string text = item.text;
-      for (size_t at = 0; (at = text.find("${", at)) != std::string::npos;) {
-        const size_t end = text.find('}', at);
-        check(end != std::string::npos, "{} is '{}', must have a '}}' after '${{'", row.name,
-              item.text);
-        const std::string variable = text.substr(at + 2, end - at - 2);
-        const char* content = std::getenv(variable.c_str());
-        check(content != nullptr,
-              "{} is '{}', but the environment has no {}. Set it, or turn "
-              "interpolate-env-vars off",
-              row.name, item.text, variable);
-        text.replace(at, end + 1 - at, content);
-        at += std::string_view(content).size();
-      }
-      value.items.push_back(text);
-    }
+    if (before.is_scalar()) value.items.push_back(interpolate_environment(row.name, before.text));
+    for (const Yaml& item : before.items)
+      value.items.push_back(interpolate_environment(row.name, item.text));
     row.set(value);
   }
 }

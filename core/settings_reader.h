@@ -29,7 +29,7 @@ struct ReaderTables {
   std::string program;
   std::vector<AliasExpansion> aliases;  ///< a later one wins over an earlier one
   std::vector<RefusedOption> refused;
-  std::vector<std::string_view> ignored;  ///< keys Marian itself ignores
+  std::vector<std::string_view> ignored;  ///< keys in files that Marian ignores, too
   /// Names of the options of each other program, for "belongs to".
   std::vector<std::pair<std::string, std::vector<std::string>>> others;
 };
@@ -76,7 +76,7 @@ class SettingsReader {
   size_t take_values(const Setting* row, const std::vector<std::string>& arguments, size_t at,
                      GivenValue& value) const;
   bool is_known_option(const std::string& token) const;
-  const Setting* find_row(const std::string& name, const std::string& where);
+  bool is_ignored(const std::string& name) const;
   void expand_aliases();
   void expand(const AliasExpansion& alias, Place place, const std::string& where);
   void refuse_or_complain(const std::string& name, const GivenValue& value);
@@ -99,7 +99,9 @@ std::string format_markdown(const Settings& rows);
 /// Every row's value, except aliases and what is asked of one run only.
 Yaml dump_settings(const Settings& rows);
 
-/// Replaces ${VAR} in every file name. Error for a variable that is not set.
+/// Replaces ${VAR} in text, or in every file name of the rows. Error, naming the setting, for a
+/// variable that is not set.
+std::string interpolate_environment(const std::string& name, std::string text);
 void interpolate_environment(Settings& rows);
 
 }  // namespace bough

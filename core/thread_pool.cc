@@ -13,7 +13,8 @@
 namespace bough {
 namespace {
 
-/// About 20 microseconds: longer than the serial code between two kernels, short beside a time slice.
+/// About 20 microseconds: longer than the serial code between two kernels, short beside a time
+/// slice.
 constexpr int spins = 600;
 
 inline void pause() {
@@ -33,9 +34,9 @@ void wait_for_change(const std::atomic<int32_t>& word, int32_t old, int spin) {
 
 }  // namespace
 
-/// One job at a time. A part is claimed by lowering `unclaimed`; the body is read after a claim only, and
-/// it stays in place until every claimed part has lowered `unfinished`: a late worker finds either
-/// nothing to claim or a part of the present job.
+/// One job at a time. A part is claimed by lowering `unclaimed`; the body is read after a claim
+/// only, and it stays in place until every claimed part has lowered `unfinished`: a late worker
+/// finds either nothing to claim or a part of the present job.
 struct ThreadPool::Shared {
   std::atomic<int32_t> job{0};  ///< number of the present job; workers sleep on it
   std::atomic<int64_t> unclaimed{0};
@@ -105,9 +106,8 @@ void ThreadPool::run(int64_t parts, const std::function<void(int64_t part)>& bod
 
 void ThreadPool::parallel_for(int64_t n, int64_t grain,
                               const std::function<void(int64_t, int64_t)>& body) {
-  run((n + grain - 1) / grain, [&](int64_t part) {
-    body(part * grain, std::min(n, (part + 1) * grain));
-  });
+  run((n + grain - 1) / grain,
+      [&](int64_t part) { body(part * grain, std::min(n, (part + 1) * grain)); });
 }
 
 }  // namespace bough

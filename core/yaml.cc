@@ -2,9 +2,10 @@
 
 #include <yaml-cpp/yaml.h>
 
+#include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <set>
-#include <sstream>
 
 #include "core/error.h"
 #include "core/settings.h"
@@ -123,21 +124,23 @@ bool Yaml::operator==(const Yaml& other) const {
 
 Yaml parse_yaml(const std::string& text, const std::string& source) {
   try {
-    Yaml out = convert(YAML::Load(text), source);
-    if (out.kind == Yaml::Kind::null) out.kind = Yaml::Kind::map;
-    return out;
+    const std::vector<YAML::Node> documents = YAML::LoadAll(text);
+    if (documents.empty()) return Yaml::map();
+    check(documents.size() == 1, "{}: this is {} YAML documents, must be one", source,
+          documents.size());
+    const Yaml out = convert(documents[0], source);
+    return out.kind == Yaml::Kind::null ? Yaml::map() : out;
   } catch (const YAML::Exception& e) {
-    fail("{} line {}: this is not YAML: {}", source, e.mark.line + 1, e.msg);
+    fail("{} line {}: this is not YAML ({}), must be lines 'option: value'", source,
+         e.mark.line + 1, e.msg);
   }
 }
 
 Yaml read_yaml_file(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
-  std::stringstream text;
-  text << in.rdbuf();
-  check(in.good() && !text.fail(), "{}: this file cannot be read. Check its name and permissions",
-        path);
-  return parse_yaml(text.str(), path);
+  check(in.is_open() && !std::filesystem::is_directory(path),
+        "{}: this file cannot be read. Check its name and permissions", path);
+  return parse_yaml({std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()}, path);
 }
 
 std::string format_yaml(const Yaml& value) {

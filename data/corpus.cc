@@ -134,6 +134,13 @@ int64_t Corpus::longest_target() const {
   return is_stream_ ? rules_.corpus.max_length : statistics_.longest_target;
 }
 
+int64_t Corpus::most_source_rows(int64_t sentences) const {
+  return is_stream_ ? sentences * longest_source() : cache_->rows_of_longest(sentences, 0);
+}
+int64_t Corpus::most_target_rows(int64_t sentences) const {
+  return is_stream_ ? sentences * longest_target() : cache_->rows_of_longest(sentences, 1);
+}
+
 void Corpus::seek_stream(int64_t window) {
   check(window >= stream_window_, "stdin: window {} was read already, a stream only goes forward.",
         window);

@@ -31,6 +31,9 @@ class Corpus {
   /// Rows of the longest sentence of a side; for a stream, of the longest that max-length allows.
   int64_t longest_source() const;
   int64_t longest_target() const;
+  /// No batch of so many sentences has more rows.
+  int64_t most_source_rows(int64_t sentences) const;
+  int64_t most_target_rows(int64_t sentences) const;
   /// Files: identifies the corpus. Stream: identifies the window that was read last.
   uint64_t fingerprint() const;
 

@@ -18,14 +18,14 @@ void VocabularyOptions::settings(Settings& v) {
     "(token: id), or text with one token a line",
     Path{});
   v(no_spm_encode, "no-spm-encode", "the text is already in SentencePiece pieces");
-  v(data_threads, "data-threads", "threads that encode text", Range<int>{1, 1024});
+  v(data_threads, "data-threads", "threads that encode text", Range<int>{1});
 }
 
 void CorpusOptions::length_settings(Settings& v) {
   v(max_length, "max-length",
     "longest sentence in tokens, end of sentence included. Training drops longer pairs (and counts "
     "them in the log), translation and scoring cut them with a warning",
-    Range<int>{1, 1 << 24});
+    Range<int>{1});
   v(max_length_crop, "max-length-crop", "cut longer sentences, in training too");
 }
 
@@ -40,7 +40,8 @@ void CorpusOptions::settings(Settings& v) {
     "keep the encoded corpus in memory instead of in a file under tempdir");
   v(tempdir, {"tempdir", 'T'}, "where the encoded corpus is cached", Path{});
   v(tsv, "tsv", "the corpus is one file with tab-separated fields, source first");
-  v(tsv_fields, "tsv-fields", "number of fields; 0 = as many as vocabularies", Range<int>{0, 64});
+  v(tsv_fields, "tsv-fields", "fields each line of tsv must have; 0 = as many as vocabularies",
+    Range<int>{0});
 }
 
 void CorpusOptions::vocabulary_settings(Settings& v) {
@@ -48,7 +49,7 @@ void CorpusOptions::vocabulary_settings(Settings& v) {
     "use this many entries of each vocabulary, 0 = all; also the size of SentencePiece "
     "vocabularies "
     "trained because their file is missing (0 = 32000)",
-    Range<int>{0, 1 << 30});
+    Range<int>{0});
   v(sentencepiece_options, "sentencepiece-options",
     "passed to SentencePiece's trainer as they stand, e.g. '--character_coverage=1.0'");
   v(sentencepiece_alphas, "sentencepiece-alphas",
@@ -69,13 +70,13 @@ void CorpusOptions::validate() const {
 
 void BatchOptions::settings(Settings& v) {
   v(mini_batch, "mini-batch",
-    "sentences of a batch; in training, of an update. Without effect on it beside mini-batch-words "
-    "or mini-batch-fit",
-    Range<int>{1, 1 << 24});
+    "sentences of a batch; in training, of an update. mini-batch-words and mini-batch-fit replace "
+    "it",
+    Range<int>{1});
   v(mini_batch_words, "mini-batch-words",
     "tokens of a batch: at most this many on each side; nothing is padded. 0 = count sentences",
     Range<int>{0});
-  v(maxi_batch, "maxi-batch", "sort within this many batches", Range<int>{1, 1 << 24});
+  v(maxi_batch, "maxi-batch", "sort within this many batches", Range<int>{1});
   v(maxi_batch_sort, "maxi-batch-sort",
     "sort by length before cutting batches: none, src or trg. Packed batches need no sorting to "
     "train",
@@ -84,8 +85,8 @@ void BatchOptions::settings(Settings& v) {
 
 void BatchOptions::training_settings(Settings& v) {
   v(mini_batch_fit, "mini-batch-fit",
-    "take the largest token budget whose activations fit into the workspace, instead of mini-batch "
-    "sentences");
+    "take the largest token budget whose activations fit into the workspace; mini-batch-words wins "
+    "over it");
   v(mini_batch_warmup, "mini-batch-warmup",
     "the batch grows linearly to full size over this period", updates_or_labels);
 }

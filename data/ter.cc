@@ -12,7 +12,8 @@ void TerCounter::set_references(std::span<const std::string_view> references) {
   if (references_.size() < reference_count_) references_.resize(reference_count_);
   for (size_t i = 0; i < reference_count_; ++i) {
     references_[i].clear();
-    for (const auto word : splitter_.split(options_, references[i]))
+    splitter_.split(options_, references[i]);
+    for (const auto word : splitter_.split_again(options_))
       references_[i].push_back(ids_.add(word));
   }
 }

@@ -16,7 +16,7 @@
 namespace bough {
 namespace {
 
-constexpr uint64_t magic = 0x316B6F7468677562u;  // "bughtok1" on little-endian machines
+constexpr uint64_t magic = 0x326B6F7468677562u;  // "bughtok2" on little-endian machines
 
 struct Header {
   uint64_t magic = 0, key = 0, file_size = 0, fingerprint = 0, table = 0, blocks = 0;
@@ -35,6 +35,18 @@ struct TableEntry {
 
 /// Every part begins at a multiple of 8 bytes, so that it can be read in place.
 size_t aligned(size_t bytes) { return (bytes + 7) / 8 * 8; }
+
+int64_t longest(const CorpusStatistics& found, int side) {
+  return side == 0 ? found.longest_source : found.longest_target;
+}
+
+/// Where the counts of lengths of a side begin; side 2: where the file ends.
+uint64_t lengths_at(const Header& header, int side) {
+  uint64_t offset = header.table + header.blocks * sizeof(TableEntry);
+  for (int before = 0; before < side; ++before)
+    offset += (static_cast<uint64_t>(longest(header.statistics, before)) + 1) * sizeof(int64_t);
+  return offset;
+}
 
 template <class T>
 const T* at(const char* data, uint64_t offset) {
@@ -104,7 +116,19 @@ bool TokenCache::is_whole(uint64_t key) const {
   if (data_ == nullptr || size_ < sizeof(Header)) return false;
   const auto& header = *at<Header>(data_, 0);
   return header.magic == magic && header.key == key && header.file_size == size_ &&
-         header.table + header.blocks * sizeof(TableEntry) == size_;
+         lengths_at(header, 2) == size_;
+}
+
+int64_t TokenCache::rows_of_longest(int64_t sentences, int side) const {
+  const auto& header = *at<Header>(data_, 0);
+  const auto* counts = at<int64_t>(data_, lengths_at(header, side));
+  int64_t rows = 0;
+  for (int64_t length = longest(header.statistics, side); length > 0 && sentences > 0; --length) {
+    const int64_t taken = std::min(counts[length], sentences);
+    rows += taken * length;
+    sentences -= taken;
+  }
+  return rows;
 }
 
 const CorpusStatistics& TokenCache::statistics() const { return at<Header>(data_, 0)->statistics; }
@@ -141,6 +165,7 @@ struct TokenCacheWriter::Impl {
   std::optional<AtomicFile> file;
   std::vector<char> memory;
   std::vector<TableEntry> table;
+  std::vector<int64_t> lengths[2];  // sentences by number of rows
   Header header;
   uint64_t position = 0;
 
@@ -149,6 +174,14 @@ struct TokenCacheWriter::Impl {
     put(static_cast<const char*>(data), bytes);
     put(zeros, aligned(bytes) - bytes);
     position += aligned(bytes);
+  }
+  void count(const TokenBlock& block) {
+    for (size_t i = 0; i + 1 < block.offsets.size(); ++i) {
+      const size_t rows = block.offsets[i + 1] - block.offsets[i] + 1;
+      auto& counts = lengths[i % 2];
+      if (counts.size() <= rows) counts.resize(rows + 1);
+      ++counts[rows];
+    }
   }
   void put(const char* data, size_t bytes) {
     if (file)
@@ -174,6 +207,7 @@ void TokenCacheWriter::add(const TokenBlock& block) {
   header.statistics.add(block.found);
   const auto pairs = static_cast<uint32_t>(block.line_delta.size());
   if (pairs == 0) return;
+  impl_->count(block);
   impl_->table.push_back({impl_->position, pairs});
   const BlockHeader block_header{block.first_line, pairs, static_cast<uint32_t>(block.ids.size())};
   std::vector<uint32_t> words(block.line_delta);
@@ -195,6 +229,10 @@ std::unique_ptr<TokenCache> TokenCacheWriter::finish() {
   header.table = impl_->position;
   header.blocks = impl_->table.size();
   impl_->write(impl_->table.data(), impl_->table.size() * sizeof(TableEntry));
+  for (auto& counts : impl_->lengths) {
+    counts.resize(std::max<size_t>(counts.size(), 1));
+    impl_->write(counts.data(), counts.size() * sizeof(int64_t));
+  }
   header.file_size = impl_->position;
   if (!impl_->file) {
     std::memcpy(impl_->memory.data(), &header, sizeof(Header));

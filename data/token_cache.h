@@ -39,8 +39,10 @@ inline constexpr uint32_t block_lines =
     256;  ///< lines of one block; fixes how a corpus is shuffled
 
 /// An encoded corpus: written once, then mapped into memory and read at random.
-///   header | blocks | table of block offsets                          (docs/file_formats.md)
-/// Const members may be called from several threads.
+///   header | blocks | table of blocks | how many sentences have 0, 1, 2, ... rows, source then
+///   target
+/// in the byte order of the machine; a block: header, line numbers, offsets, ids. Parts are
+/// 8-aligned. Const members may be called from several threads.
 class TokenCache {
  public:
   ~TokenCache();
@@ -55,6 +57,8 @@ class TokenCache {
 
   const CorpusStatistics& statistics() const;
   uint64_t fingerprint() const;  ///< hash of all ids
+  /// Rows of the `sentences` longest sentences of a side (0 source, 1 target) together.
+  int64_t rows_of_longest(int64_t sentences, int side) const;
   uint32_t blocks() const;
   uint32_t pairs_in(uint32_t block) const;
   SentencePair pair(PairRef ref) const;  ///< points into the mapping

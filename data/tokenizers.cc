@@ -194,11 +194,11 @@ void WordSplitter::tokenize_char() {
 }
 
 void WordSplitter::normalize_tercom() {
-  text_.insert(text_.begin(), U' ');
-  text_ += U' ';
   pass(replace(U"\n-", U""));
   pass(replace(U"\n", U" "));
   replace_entities();
+  text_.insert(text_.begin(), U' ');
+  text_ += U' ';
   surround_ascii_punctuation();
   pass(replace(U"'s ", U" 's "));
   split_periods_and_commas();
@@ -225,7 +225,24 @@ const WordSplitter::Words& WordSplitter::split(const TercomTokenization& options
   unicode::decode_utf8(line, text_);
   text_.resize(unicode::rstrip(text_).size());
   if (!options.case_sensitive) unicode::lower(text_);
-  if (options.normalized) {
+  tokenize_tercom(options);
+  return words_;
+}
+
+const WordSplitter::Words& WordSplitter::split_again(const TercomTokenization& options) {
+  if (!options.normalized) return words_;  // the other steps change nothing the second time
+  std::u32string joined;
+  for (const auto word : words_) {
+    joined += word;
+    joined += U' ';
+  }
+  text_.assign(unicode::rstrip(joined));
+  tokenize_tercom(options);
+  return words_;
+}
+
+void WordSplitter::tokenize_tercom(const TercomTokenization& options) {
+  if (options.normalized && !text_.empty()) {
     normalize_tercom();
     if (options.asian_support)
       pass(surround([](char32_t c) {
@@ -238,7 +255,6 @@ const WordSplitter::Words& WordSplitter::split(const TercomTokenization& options
              (asian && within(asian_punctuation, c));
     }));
   unicode::split(text_, words_);
-  return words_;
 }
 
 }  // namespace bough

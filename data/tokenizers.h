@@ -35,6 +35,9 @@ class WordSplitter {
   /// The words of `line` (UTF-8); they are valid until the next call.
   const Words& split(Tokenizer tokenizer, std::string_view line, bool lowercase = false);
   const Words& split(const TercomTokenization& options, std::string_view line);
+  /// Tokenizes the words of the last call once more, as sacreBLEU does with references: "it's."
+  /// becomes "it's ." and then "it 's .".
+  const Words& split_again(const TercomTokenization& options);
 
  private:
   void surround_ascii_punctuation();
@@ -47,6 +50,7 @@ class WordSplitter {
   void tokenize_zh();
   void tokenize_char();
   void normalize_tercom();
+  void tokenize_tercom(const TercomTokenization& options);
 
   std::u32string text_, scratch_;
   Words words_;

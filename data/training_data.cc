@@ -208,12 +208,12 @@ int64_t TrainingData::source_budget_for(int64_t target_tokens) const {
 int64_t TrainingData::most_source_rows() const {
   const auto& limits = impl_->limits;
   return limits.counts_tokens() ? limits.source_tokens
-                                : limits.sentences * impl_->corpus.longest_source();
+                                : impl_->corpus.most_source_rows(limits.sentences);
 }
 int64_t TrainingData::most_target_rows() const {
   const auto& limits = impl_->limits;
   return limits.counts_tokens() ? limits.target_tokens
-                                : limits.sentences * impl_->corpus.longest_target();
+                                : impl_->corpus.most_target_rows(limits.sentences);
 }
 
 }  // namespace bough

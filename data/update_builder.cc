@@ -13,7 +13,8 @@ constexpr int64_t look_ahead = 64;  // bits of LoaderState::used_ahead
 
 bool is_used(const LoaderState& state, int64_t position) {
   const int64_t ahead = position - state.position - 1;
-  return ahead >= 0 && (state.used_ahead >> ahead & 1) != 0;
+  if (ahead < 0) return position < state.position;
+  return (state.used_ahead >> ahead & 1) != 0;
 }
 
 void use(LoaderState& state, int64_t position) {

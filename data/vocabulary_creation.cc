@@ -173,7 +173,6 @@ std::vector<std::shared_ptr<Vocabulary>> load_or_create_vocabularies(
   for (const auto& [path, request] : requests) {
     if (access(path.c_str(), F_OK) != 0) create(request, corpus);
     loaded[path] = load_vocabulary(path, static_cast<int32_t>(request.max_size));
-    log::info("[data] vocabulary '{}': {} entries", path, loaded[path]->size());
   }
   std::vector<std::shared_ptr<Vocabulary>> vocabularies;
   for (const auto& path : paths) vocabularies.push_back(loaded[path]);

@@ -67,14 +67,13 @@ void ModelOptions::family_settings(Settings& v) {
   v(type, "type",
     "model family. bough has one, the Transformer encoder-decoder (Marian's default is amun, an "
     "RNN)");
-  v(model_dim, "dim-emb", "width of embeddings and of all layers (d)", Range<int>{1, 1 << 16});
-  v(encoder_layers, "enc-depth", "encoder layers; the presets use 6", Range<int>{1, 100000});
-  v(decoder_layers, "dec-depth", "decoder layers; the presets use 6", Range<int>{1, 100000});
-  v(heads, "transformer-heads", "attention heads; must divide dim-emb", Range<int>{1, 1 << 12});
-  v(ffn_dim, "transformer-dim-ffn", "inner width of the feed-forward sublayers",
-    Range<int>{1, 1 << 20});
+  v(model_dim, "dim-emb", "width of embeddings and of all layers (d)", Range<int>{1});
+  v(encoder_layers, "enc-depth", "encoder layers; the presets use 6", Range<int>{1});
+  v(decoder_layers, "dec-depth", "decoder layers; the presets use 6", Range<int>{1});
+  v(heads, "transformer-heads", "attention heads; must divide dim-emb", Range<int>{1});
+  v(ffn_dim, "transformer-dim-ffn", "inner width of the feed-forward sublayers", Range<int>{1});
   v(decoder_ffn_dim, "transformer-decoder-dim-ffn",
-    "the same for the decoder; 0 = as transformer-dim-ffn", Range<int>{0, 1 << 20});
+    "the same for the decoder; 0 = as transformer-dim-ffn", Range<int>{0});
   v(activation, "transformer-ffn-activation", "non-linearity of the feed-forward sublayers",
     activation_names);
   v(tied_embeddings, "tied-embeddings", "target embedding and output matrix are one");
@@ -133,10 +132,10 @@ void ModelOptions::resolve(bool residual_given, bool strings_given) {
         if (matches(*this, kind)) residual = kind;
     }
     check(matches(*this, residual),
-          "transformer-residual is {}, which is transformer-preprocess '{}', -postprocess '{}', "
-          "-postprocess-top '{}', but these are '{}', '{}', '{}'. Give transformer-residual alone, "
-          "or "
-          "strings of post-ln ('', 'dan', '') or pre-ln ('n', 'da', 'n')",
+          "transformer-residual is {}, which in Marian's terms is transformer-preprocess '{}', "
+          "-postprocess '{}', -postprocess-top '{}', but these are '{}', '{}', '{}'. Leave one of "
+          "the "
+          "two ways out, or give them as post-ln or pre-ln ('n', 'da', 'n') alike",
           name_of(residual), strings_of(residual).preprocess, strings_of(residual).postprocess,
           strings_of(residual).postprocess_top, preprocess, postprocess, postprocess_top);
   }

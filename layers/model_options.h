@@ -38,6 +38,7 @@ struct ModelOptions {
 
   ResidualKind residual = ResidualKind::post_ln;
   SchedulePeriod branchnorm_max_step;  ///< T; 0 until TrainOptions::resolve fills it in
+  int64_t branchnorm_progress = 0;     ///< t of saved parameters, in the unit of T; not an option
   BranchSchedule branchnorm_schedule = BranchSchedule::linear;
   BranchInit branchnorm_init = BranchInit::xavier;
   bool depth_scaling = false;
@@ -67,13 +68,20 @@ struct ModelOptions {
   void resolve(bool residual_given, bool strings_given);
   void validate() const;
 
-  /// special:model.yml. from_yaml also reads Marian's: its keys of other model families are
-  /// ignored at their resting values and refused otherwise ("source" names the file in errors).
+  /// False when the parameters alone, read as a plain Post-LN or Pre-LN Transformer, do not give
+  /// this model: deepnorm always has scales, branchnorm while alpha is below 1 somewhere.
+  bool is_plain() const;
+
+  /// special:model.yml, with every key that Marian, CTranslate2 and Hugging Face look for. A model
+  /// that is not plain has a transformer-postprocess that they refuse.
   Yaml to_yaml() const;
+  /// Reads it back, bough's or Marian's. Error, beginning with source (the model file), for a
+  /// missing key, a model family bough has not, or a Transformer variant it cannot compute.
   static ModelOptions from_yaml(const Yaml& saved, const std::string& source);
 
  private:
   void family_settings(Settings& v);
+  void saved_settings(Settings& v);
   void residual_settings(Settings& v);
 };
 

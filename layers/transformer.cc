@@ -179,6 +179,7 @@ Dropout Transformer::dropout(double probability, uint32_t site, const Tensor& fi
 }
 
 Tensor Transformer::position_rows(Backend& backend, int64_t longest) {
+  const std::lock_guard lock(sinusoids_mutex_);
   if (!sinusoids_ || sinusoids_.rows() < longest) {
     const int64_t length = std::max<int64_t>(longest, sinusoids_ ? 2 * sinusoids_.rows() : 256);
     sinusoids_ = backend.allocate_persistent({length, options_.model_dim}, backend.compute_dtype());

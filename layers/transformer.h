@@ -1,5 +1,6 @@
 #pragma once
 #include <memory>
+#include <mutex>
 #include <vector>
 
 #include "core/ops.h"
@@ -118,7 +119,8 @@ class Transformer {
   std::vector<int> site_layers_;
   uint32_t next_site_ = 0;
   uint32_t source_word_site_, source_site_, target_word_site_, target_site_;
-  Tensor sinusoids_;  // (L, d), grown when a longer sentence comes
+  std::mutex sinusoids_mutex_;  // several threads may decode at once, each on a backend of its own
+  Tensor sinusoids_;            // (L, d), grown when a longer sentence comes
 };
 
 /// PE[p, j] = sin(p w_j) for j < d/2, cos(p w_(j - d/2)) after, w_j = 10000^(-j / (d/2 - 1)): Marian's

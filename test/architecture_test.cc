@@ -40,6 +40,7 @@ struct Include {
 std::vector<Include> includes_of(const std::string& folder) {
   static const std::regex directive(R"(\s*#include\s*["<]([^">]+)[">].*)");
   std::vector<Include> found;
+  if (!fs::exists(fs::path(BOUGH_SOURCE_DIR) / folder)) return found;  // git keeps no empty folder
   for (const auto& entry : fs::recursive_directory_iterator(fs::path(BOUGH_SOURCE_DIR) / folder)) {
     if (!entry.is_regular_file()) continue;
     std::ifstream in(entry.path());

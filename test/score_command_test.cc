@@ -1,11 +1,13 @@
 // bough-score's command line against sacreBLEU's: test/scoring_cases/cli, b60, b61.
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <sstream>
 
 #include "apps/score_command.h"
 #include "apps/score_options.h"
+#include "apps/word_diff.h"
 #include "test/catch.h"
 #include "test/scoring_files.h"
 
@@ -19,18 +21,22 @@ struct Outcome {
 };
 
 std::string quoted(const std::string& argument) {
-  std::string text = "'";
-  for (const char c : argument) text += c == '\'' ? "'\\''" : std::string(1, c);
-  return text + "'";
+  std::string text(1, '\'');
+  for (const char c : argument) {
+    if (c == '\'') text += "'\\'";
+    text += c;
+  }
+  text += '\'';
+  return text;
 }
 
 /// Runs the program in a folder, as a user does; messages are dropped.
 Outcome run_program(const fs::path& folder, const std::vector<std::string>& arguments,
                     const std::string& input = "/dev/null") {
-  std::string command = "cd " + quoted(folder.string()) + " && " +
-                        quoted(std::string(BOUGH_BINARY_DIR) + "/bough-score");
-  for (const std::string& argument : arguments) command += " " + quoted(argument);
-  command += " < " + quoted(input) + " 2>/dev/null";
+  const std::string program = std::string(BOUGH_BINARY_DIR) + "/bough-score";
+  std::string command = fmt::format("cd {} && {}", quoted(folder.string()), quoted(program));
+  for (const std::string& argument : arguments) command += fmt::format(" {}", quoted(argument));
+  command += fmt::format(" < {} 2>/dev/null", quoted(input));
   Outcome outcome{};
   std::FILE* pipe = popen(command.c_str(), "r");
   REQUIRE(pipe != nullptr);
@@ -114,7 +120,9 @@ TEST_CASE("every case by its command line", "[scoring]") {
     std::vector<std::string> arguments;
     for (const char* name : {"ref.txt", "ref1.txt", "ref2.txt", "ref3.txt"})
       if (fs::exists(folder / name)) arguments.push_back((folder / name).string());
-    arguments.insert(arguments.end(), {"-i", (folder / "hyp.txt").string(), "-w", "4"});
+    for (const std::string& more : {std::string("-i"), (folder / "hyp.txt").string(),
+                                    std::string("-w"), std::string("4")})
+      arguments.push_back(more);
     for (const std::string& word : split_words(read_file(folder / "args"))) arguments.push_back(word);
     const Outcome outcome = run_here(arguments);
     REQUIRE(outcome.exit_code == 0);
@@ -205,4 +213,29 @@ TEST_CASE("the mode follows from the arguments", "[scoring]") {
   CHECK(asks({"-c", "x.yml"}));
   CHECK(asks({"-m", "model.npz", "-t", "a", "b"}));
   CHECK(!asks({"r", "-i", "h", "-m", "bleu", "-cc", "4"}));
+}
+
+TEST_CASE("reports for people", "[scoring]") {
+  const std::string folder = (cases() / "b60-synth400-paired").string() + "/";
+  const fs::path html = fs::temp_directory_path() / ("bough-score-" + std::to_string(getpid()));
+  const Outcome outcome = run_here({folder + "ref.txt", "-i", folder + "sysA.txt", folder + "sysB.txt",
+                                    "-m", "bleu", "ter", "-f", "table", "--html", html.string()});
+  CHECK(outcome.exit_code == 0);
+  CHECK(outcome.out.find("▶ 64.1 ± 1.8") != std::string::npos);
+  CHECK(outcome.out.find("p = 0.0020  worse") != std::string::npos);
+  const std::string page = read_file(html);
+  fs::remove(html);
+  CHECK(page.find("<!doctype html>") == 0);
+  CHECK(page.find("64.1 ± 1.8") != std::string::npos);
+  CHECK(page.find("class='wrong'") != std::string::npos);
+  CHECK(page.find("</html>") != std::string::npos);
+  CHECK(page.find("http") == std::string::npos);  // self-contained
+}
+
+TEST_CASE("words in common", "[scoring]") {
+  const WordDiff diff = diff_words("the  cat sat 猫が here", "the dog sat 犬が now");
+  CHECK(diff.left == std::vector<std::string_view>{"the", "cat", "sat", "猫", "が", "here"});
+  CHECK(diff.left_shared == std::vector<bool>{true, false, true, false, true, false});
+  CHECK(diff.right_shared == std::vector<bool>{true, false, true, false, true, false});
+  CHECK(diff_words("", "a").right_shared == std::vector<bool>{false});
 }

@@ -1,0 +1,154 @@
+#include "apps/checkpoint.h"
+
+#include <filesystem>
+
+#include "apps/model_file.h"
+#include "core/files.h"
+#include "core/log.h"
+#include "core/npz.h"
+
+namespace bough {
+namespace {
+
+constexpr auto state_array = "special:state.yml";
+
+/// The arenas that go with the raw parameters, under Marian's names.
+std::vector<std::pair<const char*, Tensor>> named_arenas(const OptimizerArenas& a,
+                                                         OptimizerKind kind) {
+  std::vector<std::pair<const char*, Tensor>> arenas;
+  if (a.first_moment) arenas.emplace_back("adam_mt", a.first_moment);
+  if (a.second_moment)
+    arenas.emplace_back(kind == OptimizerKind::adam ? "adam_vt" : "adagrad_gt", a.second_moment);
+  if (a.average) arenas.emplace_back("exp_smoothing", a.average);
+  arenas.emplace_back("master_parameters", a.parameters);
+  return arenas;
+}
+
+std::string with_update(const std::string& model, int64_t update, const std::string& ending) {
+  std::string stem = model;
+  if (stem.ends_with(".npz")) stem.resize(stem.size() - 4);
+  return fmt::format("{}.iter{}{}", stem, update, ending);
+}
+
+}  // namespace
+
+void Checkpoint::save(const TrainingState& state) {
+  log::info("Saving model weights and runtime parameters to {}", options_.run.model);
+  save_optimizer(state, options_.run.model + ".optimizer.npz");
+  if (!options_.run.overwrite && !options_.run.overwrite_checkpoint)
+    save_optimizer(state, with_update(options_.run.model, state.clock.updates, ".optimizer.npz"));
+  save_derived(state);
+}
+
+void Checkpoint::save_derived(const TrainingState& state) {
+  const std::string& model = options_.run.model;
+  const Tensor& best = model_.optimizer().best_parameters();
+  if (!options_.run.overwrite)
+    save_parameters(state, with_update(model, state.clock.updates, ".npz"), best);
+  save_parameters(state, model, best);
+  write_file(model + ".yml", format_yaml(dump(options_)));
+  write_file(model + ".progress.yml", format_yaml(state.progress_yaml()));
+}
+
+void Checkpoint::save_best(const TrainingState& state, const std::string& metric) {
+  save_parameters(state, options_.run.model + ".best-" + metric + ".npz",
+                  model_.parameters().values());
+}
+
+void Checkpoint::save_parameters(const TrainingState& state, const std::string& path,
+                                 const Tensor& arena) {
+  ModelOptions model = options_.model;
+  model.branchnorm_progress = state.clock.in(model.branchnorm_max_step.unit);
+  save_model(path, model, model_.parameters(), arena);
+  write_file(path + ".decoder.yml", format_yaml(decoder_settings(path)));
+}
+
+Yaml Checkpoint::decoder_settings(const std::string& model_path) const {
+  const auto absolute = [&](const std::string& path) {
+    return options_.general.relative_paths
+               ? std::filesystem::proximate(path, std::filesystem::path(model_path).parent_path()).string()
+               : path;
+  };
+  std::vector<Yaml> vocabularies;
+  for (const auto& path : options_.vocabulary.paths) vocabularies.emplace_back(absolute(path));
+  return Yaml::map()
+      .set("relative-paths", options_.general.relative_paths)
+      .set("models", Yaml::list({Yaml(absolute(model_path))}))
+      .set("vocabs", Yaml::list(std::move(vocabularies)))
+      .set("beam-size", options_.decoding.beam_size)
+      .set("normalize", options_.decoding.normalize)
+      .set("word-penalty", options_.decoding.word_penalty)
+      .set("mini-batch", options_.validation.mini_batch)
+      .set("maxi-batch", 100)
+      .set("maxi-batch-sort", "src");
+}
+
+void Checkpoint::save_optimizer(const TrainingState& state, const std::string& path) {
+  const ParameterSet& parameters = model_.parameters();
+  const OptimizerArenas& arenas = model_.optimizer().arenas();
+  std::vector<std::vector<float>> storage;
+  std::vector<NpzArray> arrays;
+  for (const auto& [name, arena] : named_arenas(arenas, options_.optimizer.kind)) {
+    storage.push_back(parameters.to_file_order(arena));
+    arrays.push_back(npz_array<float>(name, storage.back(), {1, int64_t(storage.back().size())}));
+  }
+  double denominators[2];
+  model_.backend().download(denominators, arenas.denominators);
+  arrays.push_back(npz_array<double>("adam_denoms", denominators, {1, 2}));
+  const std::string text = format_yaml(state.to_yaml());
+  arrays.push_back(npz_array<char>(state_array, text));
+  write_npz(path, arrays);
+}
+
+std::optional<TrainingState> Checkpoint::resume() {
+  const std::string& model = options_.run.model;
+  const std::string optimizer = model + ".optimizer.npz";
+  model_.initialize();
+  if (!options_.run.no_reload) {
+    if (std::filesystem::exists(optimizer) && !options_.run.no_optimizer_reload) {
+      TrainingState state = load_optimizer(optimizer);
+      save_derived(state);
+      return state;
+    }
+    if (std::filesystem::exists(model)) {
+      load_parameters(model);
+      return std::nullopt;
+    }
+  }
+  if (!options_.run.pretrained_model.empty()) load_parameters(options_.run.pretrained_model);
+  return std::nullopt;
+}
+
+void Checkpoint::load_parameters(const std::string& path) {
+  log::info("[train] parameters of {}", path);
+  read_parameters(NpzReader(path), model_.parameters(), model_.parameters().values());
+  model_.parameters().values_changed();
+  model_.optimizer().reset();
+}
+
+TrainingState Checkpoint::load_optimizer(const std::string& path) {
+  const NpzReader file(path);
+  check(file.contains(state_array),
+        "{}: has no training state of bough; to go on from its model's parameters set "
+        "no-optimizer-reload, to start anew set no-reload",
+        path);
+  TrainingState state =
+      TrainingState::from_yaml(parse_yaml(file.read_text(state_array), path), path);
+  const OptimizerArenas& arenas = model_.optimizer().arenas();
+  for (const auto& [name, arena] : named_arenas(arenas, options_.optimizer.kind)) {
+    const bool is_average = std::string_view(name) == "exp_smoothing";
+    // A run may turn the average on later: it then starts from the parameters.
+    const char* const source = is_average && !file.contains(name) ? "master_parameters" : name;
+    check(file.contains(source), "{}: has no '{}', but this run's optimizer needs it; use the optimizer "
+          "that the file was written with, or no-optimizer-reload", path, source);
+    model_.parameters().from_file_order(file.read_f32(source), arena);
+  }
+  model_.parameters().values_changed();
+  const auto denominators = file.read_f64("adam_denoms");
+  check(denominators.size() == 2, "{}: adam_denoms has {} elements, must have 2", path,
+        denominators.size());
+  model_.backend().upload(arenas.denominators, denominators.data());
+  return state;
+}
+
+}  // namespace bough

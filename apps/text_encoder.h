@@ -1,0 +1,39 @@
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "apps/model_file.h"
+#include "data/vocabulary.h"
+
+namespace bough {
+
+/// Turns lines into token ids for inference, where no line may be lost and none is refused: bytes that are not
+/// UTF-8 become U+FFFD, NUL becomes a space, '\r' at the end goes, what is beyond `longest` tokens is cut.
+/// Each is warned about once, with the line. One thread at a time.
+class TextEncoder {
+ public:
+  /// what: names the text in warnings ("input", a file). longest: tokens, end of sentence included.
+  TextEncoder(std::string what, std::shared_ptr<const Vocabulary> vocabulary, int64_t longest,
+              bool is_in_pieces);
+
+  /// Token ids without end_id. number: of the line, from 1.
+  std::vector<int32_t> encode(std::string line, int64_t number);
+
+ private:
+  void repair(std::string& line, int64_t number);
+  std::string what_;
+  std::shared_ptr<const Vocabulary> vocabulary_;
+  int64_t longest_;
+  bool is_in_pieces_;
+  bool warned_utf8_ = false, warned_nul_ = false, warned_length_ = false;
+};
+
+/// The model's vocabularies, source and target, from the files given. Throws Error if one does not fit the
+/// model (its number of entries) or there are not two.
+std::vector<std::shared_ptr<Vocabulary>> load_model_vocabularies(const std::vector<std::string>& paths,
+                                                                 const ModelOptions& options,
+                                                                 const std::string& model_path);
+
+}  // namespace bough

@@ -1,0 +1,49 @@
+// bough-train: trains a translation model.
+#include <cstdio>
+#include <exception>
+
+#include "apps/memory_plan.h"
+#include "apps/trainer.h"
+#include "core/log.h"
+#include "core/version.h"
+
+namespace {
+
+void log_settings(const bough::TrainOptions& options) {
+  bough::log::info("[train] bough {}", bough::version());
+  const std::string text = bough::format_yaml(bough::dump(options));
+  for (size_t at = 0, end; (end = text.find('\n', at)) != std::string::npos; at = end + 1)
+    bough::log::info("[config] {}", std::string_view(text).substr(at, end - at));
+}
+
+int train(int argc, char** argv) {
+  const auto options = bough::parse_train_options(argc, argv);
+  if (!options) return 0;
+  bough::log::configure(options->general.log_options());
+  if (options->run.describe) {
+    std::fputs(bough::describe_model(*options).c_str(), stdout);
+    return 0;
+  }
+  if (!options->validation.log_file.empty())
+    bough::log::set_validation_file(options->validation.log_file);
+  log_settings(*options);
+  return bough::Trainer(*options).run();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  constexpr int user_error = 1, our_error = 2, diverged = 3;
+  try {
+    return train(argc, argv);
+  } catch (const bough::Diverged& error) {
+    bough::log::error("Error: {}", error.what());
+    return diverged;
+  } catch (const bough::Error& error) {
+    bough::log::error("Error: {}", error.what());
+    return user_error;
+  } catch (const std::exception& error) {
+    bough::log::error("Error: internal error, please report: {}", error.what());
+    return our_error;
+  }
+}

@@ -1,0 +1,30 @@
+#pragma once
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "core/backend.h"
+
+namespace bough {
+
+/// The backends that inference runs on side by side, all reading the parameters of one model.
+/// On the CPU: `threads` backends of one thread each, which beats one backend of many threads (no product is
+/// small enough to lose by it) and gives the same bits for any number. Elsewhere: the model's own backend.
+class WorkerBackends {
+ public:
+  WorkerBackends(Backend& backend, int threads);
+  size_t count() const { return workers_.size(); }
+
+  /// body(worker) for every backend at once, each on a thread of its own; returns when all are done.
+  /// The first exception is thrown here; the bodies of the others should end when has_failed().
+  void run(const std::function<void(Backend&)>& body);
+  bool has_failed() const;
+
+ private:
+  struct Failure;
+  std::vector<std::unique_ptr<Backend>> owned_;
+  std::vector<Backend*> workers_;
+  std::shared_ptr<Failure> failure_;
+};
+
+}  // namespace bough

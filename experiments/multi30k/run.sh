@@ -1,0 +1,130 @@
+#!/usr/bin/env bash
+# Trains and scores English-German on Multi30k: in the lower-cased, tokenised form of the published
+# systems (tok) and in the raw, cased form (cased). Writes result-tok.json and result-cased.json
+# beside this script. Interrupted, the same command goes on from the last checkpoint.
+#
+# Usage: run.sh [--data FOLDER] [--work FOLDER] [--only tok|cased] [-- bough-train options]
+#   --data FOLDER  files as README.md lists them; without it they are downloaded into the work folder
+#   --work FOLDER  checkpoints, logs, translations; default: ${XDG_CACHE_HOME:-~/.cache}/bough/multi30k
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+bough=$(cd "$here/../.." && pwd)
+source=https://raw.githubusercontent.com/multi30k/dataset/master/data/task1
+command="experiments/multi30k/run.sh"  # for the result: folders are nobody else's business
+averaged=10
+
+fail() {
+  echo "run.sh: $1" >&2
+  exit 1
+}
+
+data=""
+work="${XDG_CACHE_HOME:-$HOME/.cache}/bough/multi30k"
+forms="tok cased"
+while [ $# -gt 0 ]; do
+  case $1 in
+    --data | --work | --only)
+      [ $# -ge 2 ] || fail "$1 needs a value; see the first lines of this script"
+      case $1 in
+        --data) data=$2 command="$command $1 FOLDER" ;;
+        --work) work=$2 command="$command $1 FOLDER" ;;
+        --only) forms=$2 command="$command $1 $2" ;;
+      esac
+      shift 2
+      ;;
+    --)
+      shift
+      break
+      ;;
+    *) fail "'$1' is not an option of this script; bough-train's come after --" ;;
+  esac
+done
+[ $# -eq 0 ] || command="$command -- $(echo "$*" | sed 's/[\\"]/\\&/g')"
+for form in $forms; do
+  case $form in tok | cased) ;; *) fail "--only is '$form', must be tok or cased" ;; esac
+done
+
+# Downloads what the checksum list names and the folder does not hold yet.
+download() {
+  command -v curl >/dev/null || fail "curl is needed for the download; install it or give --data"
+  mkdir -p "$data/tok"
+  while read -r _ file; do
+    [ ! -s "$data/$file" ] || continue
+    echo "downloading $file" >&2
+    name=${file##*/}
+    case $file in
+      tok/*) curl -fsSL "$source/tok/${name%.*}.lc.norm.tok.${name##*.}" >"$data/$file.part" ;;
+      *) curl -fsSL "$source/raw/$name.gz" | gzip -dc >"$data/$file.part" ;;
+    esac || fail "$file cannot be downloaded from $source; try again later or give --data"
+    mv "$data/$file.part" "$data/$file"
+  done <"$here/checksums.sha256"
+}
+
+mkdir -p "$work"
+work=$(cd "$work" && pwd)
+if [ -z "$data" ]; then
+  data=$work/data
+  download
+fi
+[ -d "$data" ] || fail "--data is '$data', which is not a folder"
+data=$(cd "$data" && pwd)
+(cd "$data" && sha256sum --quiet -c "$here/checksums.sha256" >&2) ||
+  fail "the files in '$data' are not those of Multi30k task 1; remove the ones named above, or give another --data"
+
+cd "$bough"
+experiments/install.sh
+cmake --preset cpu >/dev/null
+cmake --build build >&2
+
+# train FORM TEXT [bough-train options]: TEXT is the folder of the files in that form.
+train() {
+  run=$work/$1
+  text=$2
+  shift 2
+  mkdir -p "$run"
+  build/bough-train -c "$here/config.yml" --model "$run/model.npz" --log "$run/train.log" \
+    --train-sets "$text/train.en" "$text/train.de" --valid-sets "$text/val.en" "$text/val.de" \
+    --vocabs "$run/vocab.spm" "$run/vocab.spm" "$@"
+  # By update number, so that iter10000 comes after iter9500.
+  find "$run" -name 'model.iter*.npz' | sed 's/^.*model\.iter\([0-9]*\)\.npz$/\1/' | grep -x '[0-9]*' |
+    sort -n | tail -n "$averaged" >"$run/averaged"
+  sed "s|.*|$run/model.iter&.npz|" "$run/averaged" | tr '\n' '\0' |
+    xargs -0 build/bough-average "$run/average.npz"
+}
+
+# score FORM TEXT TOKENIZER: translates both test sets with the averaged model and writes the result.
+score() {
+  run=$work/$1
+  scores=""
+  for test in test_2016_flickr test_2017_flickr; do
+    build/bough-translate -c "$run/model.npz.decoder.yml" -m "$run/average.npz" --quiet \
+      <"$2/$test.en" >"$run/$test.de"
+    json=$(build/bough-score "$2/$test.de" -i "$run/$test.de" -m bleu -tok "$3" -w 2 -f json)
+    scores="$scores${scores:+,
+}    \"$test\": $json"
+    echo "$1 $test: BLEU = $(build/bough-score "$2/$test.de" -i "$run/$test.de" -m bleu -tok "$3" -b -w 2)"
+  done
+  processor=$(sed -n 's/^model name[^:]*: *//p' /proc/cpuinfo | head -n 1)
+  cat >"$run/result.json" <<JSON
+{
+  "command": "$command",
+  "commit": "$(git rev-parse --short HEAD 2>/dev/null || echo unknown)",
+  "date": "$(date -u +%Y-%m-%d)",
+  "processor": "$processor, $(nproc) cores",
+  "averaged_updates": [$(paste -s -d, "$run/averaged" | sed 's/,/, /g')],
+  "scores": {
+$scores
+  }
+}
+JSON
+  cp "$run/result.json" "$here/result-$1.json"
+}
+
+for form in $forms; do
+  case $form in
+    tok) text=$data/tok tokenizer=none ;;
+    cased) text=$data tokenizer=13a ;;
+  esac
+  train "$form" "$text" "$@"
+  score "$form" "$text" "$tokenizer"
+done

@@ -1,0 +1,191 @@
+#include "apps/model_file.h"
+
+#include <fstream>
+
+#include "apps/model_average.h"
+#include "core/files.h"
+#include "test/catch.h"
+#include "test/scratch_folder.h"
+#include "test/small_model.h"
+#include "test/throws.h"
+
+using namespace bough;
+
+namespace {
+
+/// The arrays of a model file, to be changed and written again.
+struct Arrays {
+  struct Array {
+    std::string name;
+    std::vector<int64_t> shape;
+    std::vector<float> values;
+  };
+  std::vector<Array> arrays;
+  std::string yaml;
+
+  static Arrays of(const std::string& path) {
+    const NpzReader file(path);
+    Arrays all;
+    for (const std::string& name : file.names()) {
+      if (name == model_yaml_array)
+        all.yaml = file.read_text(name);
+      else
+        all.arrays.push_back({name, file.header(name).shape, file.read_f32(name)});
+    }
+    return all;
+  }
+  void write(const std::string& path) const {
+    std::vector<NpzArray> out;
+    for (const Array& a : arrays) out.push_back(npz_array<float>(a.name, a.values, a.shape));
+    if (!yaml.empty()) out.push_back(npz_array<char>(model_yaml_array, {yaml.data(), yaml.size()}));
+    write_npz(path, out);
+  }
+  Array& find(const std::string& name) {
+    for (Array& a : arrays)
+      if (a.name == name) return a;
+    fail("no {}", name);
+  }
+};
+
+Batch test_batch() {
+  static const auto sources = random_sentences(4, 9, 60, 3), targets = random_sentences(4, 9, 60, 4);
+  std::vector<SentencePair> pairs;
+  for (size_t i = 0; i < sources.size(); ++i) pairs.push_back({sources[i], targets[i], int64_t(i)});
+  return pack(pairs);
+}
+
+double largest_difference(const std::vector<double>& a, const std::vector<double>& b) {
+  REQUIRE(a.size() == b.size());
+  double largest = 0;
+  for (size_t i = 0; i < a.size(); ++i)
+    if (!(std::abs(a[i] - b[i]) <= largest)) largest = std::abs(a[i] - b[i]);
+  return largest;
+}
+
+}  // namespace
+
+TEST_CASE("a model comes back from its file as it was", "[model file]") {
+  const ScratchFolder folder;
+  const auto backend = make_cpu_backend(1);
+  for (ResidualKind kind : all_residual_kinds) {
+    ModelOptions options = small_options(kind);
+    options.tied_embeddings_all = kind == ResidualKind::branchnorm;
+    options.vocab_sizes = options.tied_embeddings_all ? std::vector<int>{60, 60} : std::vector<int>{61, 60};
+    const Model model = random_model(options, *backend);
+    const std::string path = folder / "model.npz";
+    save_model(path, options, *model.parameters, model.parameters->values());
+    const Model loaded = load_model(path, *backend);
+    CHECK(loaded.options.to_yaml() == options.to_yaml());
+    CHECK(loaded.parameters->download(loaded.parameters->values()) ==
+          model.parameters->download(model.parameters->values()));
+    // alpha_t is in force too.
+    CHECK(forward_logits(loaded, test_batch()) == forward_logits(model, test_batch()));
+  }
+}
+
+TEST_CASE("model files have Marian's names and shapes", "[model file]") {
+  const ScratchFolder folder;
+  const auto backend = make_cpu_backend(1);
+  ModelOptions options = small_options(ResidualKind::post_ln);
+  options.tied_embeddings_all = false;
+  const Model model = random_model(options, *backend);
+  save_model(folder / "model.npz", options, *model.parameters, model.parameters->values());
+  Arrays file = Arrays::of(folder / "model.npz");
+  CHECK(file.find("encoder_Wemb").shape == std::vector<int64_t>{60, 32});
+  CHECK(file.find("encoder_l2_ffn_W1").shape == std::vector<int64_t>{32, 48});
+  CHECK(file.find("decoder_l3_context_bq").shape == std::vector<int64_t>{1, 32});
+  CHECK(file.find("decoder_l1_self_Wo_ln_scale").shape == std::vector<int64_t>{1, 32});
+  CHECK(file.find("decoder_ff_logit_out_b").shape == std::vector<int64_t>{1, 60});
+
+  SECTION("old models hold the transpose of the output matrix") {
+    auto& output = file.find("decoder_ff_logit_out_Wt");
+    const auto rows = output.values;
+    for (size_t v = 0; v < 60; ++v)
+      for (size_t c = 0; c < 32; ++c) output.values[c * 60 + v] = rows[v * 32 + c];
+    output.name = "decoder_ff_logit_out_W";
+    output.shape = {32, 60};
+    file.write(folder / "old.npz");
+    const Model old = load_model(folder / "old.npz", *backend);
+    CHECK(forward_logits(old, test_batch()) == forward_logits(model, test_batch()));
+  }
+  SECTION("what is wrong with a file is said in a sentence") {
+    const auto message = [&](const Arrays& arrays) {
+      arrays.write(folder / "bad.npz");
+      return message_of([&] { load_model(folder / "bad.npz", *backend); });
+    };
+    using Catch::Matchers::Contains;
+    Arrays bad = file;
+    bad.find("encoder_l1_self_Wq").name = "something_else";
+    CHECK_THAT(message(bad), Contains("bad.npz': array encoder_l1_self_Wq is missing"));
+    bad = file;
+    bad.arrays.push_back({"encoder_emb_ln_scale_pre", {1, 32}, std::vector<float>(32)});
+    CHECK_THAT(message(bad), Contains("array encoder_emb_ln_scale_pre has no place"));
+    bad = file;
+    bad.find("encoder_l1_ffn_W1").shape = {48, 32};
+    CHECK_THAT(message(bad), Contains("array encoder_l1_ffn_W1 is (48, 32), must be (32, 48)"));
+    bad = file;
+    bad.yaml.clear();
+    CHECK_THAT(message(bad), Contains("no special:model.yml"));
+    bad = file;
+    bad.yaml.replace(bad.yaml.find("type: transformer"), 17, "type: s2s\n#      ");
+    CHECK_THAT(message(bad), Contains("s2s"));
+  }
+  SECTION("truncated, foreign and missing files") {
+    const std::string whole = read_whole_file(folder / "model.npz");
+    write_file(folder / "cut.npz", whole.substr(0, whole.size() / 2));
+    write_file(folder / "text.npz", "not a model\n");
+    for (const char* name : {"cut.npz", "text.npz", "absent.npz"}) {
+      const std::string message = message_of([&] { load_model(folder / name, *backend); });
+      INFO(message);
+      CHECK(message.find(name) != std::string::npos);
+      CHECK(message.find('\n') == std::string::npos);
+    }
+  }
+}
+
+TEST_CASE("export folds residual scales into a plain post-ln model", "[model file]") {
+  const ScratchFolder folder;
+  const auto backend = make_cpu_backend(1, DType::f64);
+  for (ResidualKind kind : all_residual_kinds) {
+    const ModelOptions options = small_options(kind);
+    const Model model = random_model(options, *backend);
+    save_model(folder / "model.npz", options, *model.parameters, model.parameters->values());
+    average_models(folder / "plain.npz", {folder / "model.npz"}, true);
+    const Model plain = load_model(folder / "plain.npz", *backend);
+    CHECK(plain.options.is_plain());
+    CHECK(plain.options.postprocess == (kind == ResidualKind::pre_ln ? "da" : "dan"));
+    CHECK(largest_difference(forward_logits(plain, test_batch()), forward_logits(model, test_batch())) <= 1e-5);
+  }
+}
+
+TEST_CASE("checkpoints are averaged element by element", "[model file]") {
+  const ScratchFolder folder;
+  const auto backend = make_cpu_backend(1);
+  const ModelOptions options = small_options(ResidualKind::branchnorm);
+  std::vector<Arrays> inputs;
+  std::vector<std::string> paths;
+  for (uint64_t seed : {1, 2, 3}) {
+    ModelOptions at = options;
+    at.branchnorm_progress = int64_t(seed) * 10;
+    const Model model = random_model(at, *backend, seed);
+    paths.push_back(folder / fmt::format("model{}.npz", seed));
+    save_model(paths.back(), at, *model.parameters, model.parameters->values());
+    inputs.push_back(Arrays::of(paths.back()));
+  }
+  average_models(folder / "mean.npz", paths, false);
+  const Arrays mean = Arrays::of(folder / "mean.npz");
+  REQUIRE(mean.arrays.size() == inputs[0].arrays.size());
+  for (size_t a = 0; a < mean.arrays.size(); ++a)
+    for (size_t i = 0; i < mean.arrays[a].values.size(); ++i)
+      REQUIRE(mean.arrays[a].values[i] ==
+              Approx((double(inputs[0].arrays[a].values[i]) + inputs[1].arrays[a].values[i] +
+                      inputs[2].arrays[a].values[i]) / 3).epsilon(1e-6).margin(1e-9));
+  CHECK(load_model(folder / "mean.npz", *backend).options.branchnorm_progress == 30);
+
+  ModelOptions other = options;
+  other.ffn_dim = 40;
+  const Model model = random_model(other, *backend);
+  save_model(folder / "other.npz", other, *model.parameters, model.parameters->values());
+  CHECK(message_of([&] { average_models(folder / "x.npz", {paths[0], folder / "other.npz"}, false); })
+            .find("must be (32, 48) as in") != std::string::npos);
+}

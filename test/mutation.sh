@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# Tests the tests: plants one small mistake after another in a copy of core/ and demands that the op table
+# notices each. Takes some minutes. Usage: test/mutation.sh [part of a file name]
+set -u
+cd "$(dirname "$0")/.."
+copy=$(mktemp -d)
+trap 'rm -rf "$copy"' EXIT
+mkdir "$copy/test"
+cp -r CMakeLists.txt core "$copy"
+cp test/{main.cc,catch.h,tolerance.h} test/op_*.h test/{ops,kernels,tape,allocator}_test.cc "$copy/test"
+
+sed -i 's/-Werror//' "$copy/CMakeLists.txt"  # a mutant may leave something unused
+
+build() { cmake --build "$copy/build" -j2 >"$copy/log" 2>&1; }
+cmake -S "$copy" -B "$copy/build" -G Ninja -DBOUGH_TESTS=ON -DCMAKE_BUILD_TYPE=None \
+  -DCMAKE_CXX_FLAGS="-O1 -w" >"$copy/log" 2>&1 && build || { tail -40 "$copy/log"; exit 2; }
+"$copy/build/bough-test" >"$copy/log" || { tail -40 "$copy/log"; echo "the tests fail without a mutant"; exit 2; }
+
+filter=${1:-}
+planted=0 survived=0
+# file, right text, wrong text
+mutant() {
+  local file=core/$1
+  [[ $file == *"$filter"* ]] || return 0
+  planted=$((planted + 1))
+  if ! grep -qF -- "$2" "$file"; then
+    echo "GONE      $1: $2"
+    survived=$((survived + 1))
+    return
+  fi
+  right=$2 wrong=$3 perl -0pe 's/\Q$ENV{right}\E/$ENV{wrong}/' "$file" >"$copy/$file"
+  if ! build; then
+    echo "NO BUILD  $1: $2 -> $3"
+    survived=$((survived + 1))
+  elif timeout 300 "$copy/build/bough-test" >"$copy/log" 2>&1; then
+    echo "SURVIVED  $1: $2 -> $3"
+    survived=$((survived + 1))
+  else
+    echo "killed    $1: $2 -> $3"
+  fi
+  cp "$file" "$copy/$file"
+}
+mutant cpu_rows.h 'out[i] += value(i)' 'out[i] = value(i)'
+mutant cpu_rows.h 'sum[size_t(c)] += part[c]' 'sum[size_t(c)] = part[c]'
+mutant cpu_dropout.h 'uint32_t(row) + first_row_, uint32_t((first' 'uint32_t(row), uint32_t((first'
+mutant cpu_residual_norm.cc 'ds[c] - mean - xhat' 'ds[c] - xhat'
+mutant cpu_residual_norm.cc 'return residual[c] * ds[c]' 'return T(1.001) * residual[c] * ds[c]'
+mutant cpu_residual_norm.cc 'ds[c] += more[c]' 'ds[c] = more[c]'
+mutant cpu_residual_norm.cc 'T(scale.constant * total)' 'T(total)'
+mutant cpu_residual_norm.cc 'sum[c] += scale[c] * factor[c];' 'sum[c] += factor[c];'
+mutant cpu_embedding.cc 'if (id < 0 && id != sentence_start) continue;' 'if (id < 0) continue;'
+mutant cpu_embedding.cc 'out[run * C + c] +=' 'out[run * C + c] ='
+mutant cpu_elementwise.cc 'out[c] > 0 ? scale : T(0)' 'out[c] > 0 ? T(1) : T(0)'
+mutant math.h 's + T(1.702) * x' 's + x'
+mutant cpu_optimizer.cc 'average[i] += average_rate' 'average[i] = average_rate'
+mutant cpu_optimizer.cc 'is_finite] == 0) return;' 'is_finite] < 0) return;'
+mutant cpu_attention.cc 'std::min(i + 1, keys)' 'std::min(i + 2, keys)'
+mutant cpu_attention.cc 'maximum * scale + std::log(sum)' 'maximum + std::log(sum)'
+mutant cpu_cross_entropy.cc 'x[label] -= T(1) - smoothing' 'x[label] -= T(1)'
+mutant cpu_decode.cc 'id == banned ||' 'false ||'
+mutant cpu_gemm.cc 'if (part.bias) part.bias += n0;' ''
+mutant ops.cc 'if (!a.branch_parameter.needs_gradient()) in.branch = {};' 'in.branch = in.x;'
+mutant tape.cc 'slot_->written ? GradMode::add : GradMode::write' 'GradMode::add'
+mutant allocator.cc 'if (rest) add_gap(offset + bytes, rest);' ''
+
+echo "$((planted - survived)) of $planted mutants killed"
+[[ $survived -eq 0 ]]

@@ -1,0 +1,322 @@
+#pragma once
+#include "test/op_cases_layers.h"
+
+// Rows of the op table: kernels called directly, because they have no derivative or are used
+// without it.
+
+namespace bough::test {
+
+using Type = Input::Type;
+
+// ---- gemm in all its forms: c (M, N) = op(a) op(b) (+ bias), or c += op(a) op(b)
+
+inline Case gemm_case(int64_t M, int64_t N, int64_t K, bool transpose_a, bool transpose_b,
+                      bool adds, bool has_bias) {
+  std::vector<Input> inputs{data(transpose_a ? Shape{K, M} : Shape{M, K}),
+                            data(transpose_b ? Shape{N, K} : Shape{K, N}), data({M, N}), data({N})};
+  return {inputs,
+          [=](Bench& b, auto& v) {
+            const Tensor c = adds ? v[2].value() : b.output({M, N});
+            b.backend().gemm(Grad{c, adds ? GradMode::add : GradMode::write}, v[0].value(),
+                             v[1].value(),
+                             Gemm{transpose_a, transpose_b, has_bias ? v[3].value() : Tensor()});
+            return constants(v[0], {c});
+          },
+          [=]<class R>(const Lists<R>& in) -> Lists<R> {
+            std::vector<R> c(size_t(M * N));
+            for (int64_t m = 0; m < M; ++m)
+              for (int64_t n = 0; n < N; ++n) {
+                R sum = 0;
+                for (int64_t k = 0; k < K; ++k)
+                  sum += in[0][size_t(transpose_a ? k * M + m : m * K + k)] *
+                         in[1][size_t(transpose_b ? n * K + k : k * N + n)];
+                c[size_t(m * N + n)] = sum + (adds       ? in[2][size_t(m * N + n)]
+                                              : has_bias ? in[3][size_t(n)]
+                                                         : R(0));
+              }
+            return {c};
+          },
+          {},
+          0,
+          false};
+}
+
+// ---- cross_entropy through its op: the loss, and the logits that became their gradient
+
+inline Case cross_entropy_case(int64_t T, int64_t V, int64_t padded, double smoothing,
+                               bool with_gradient) {
+  std::vector<int32_t> labels;
+  for (int64_t t = 0; t < T; ++t) labels.push_back(int32_t(t == 0 ? V - 1 : t * 5 % V));
+  labels.back() = -1;
+  return {{data({T, padded})},
+          [=](Bench& b, auto& v) {
+            Tape tape(b.backend());
+            const auto slot = std::make_shared<GradSlot>();
+            const Var logits =
+                with_gradient ? tape.parameter(v[0].value(), slot) : tape.constant(v[0].value());
+            const Tensor loss = cross_entropy(logits, b.ints(labels), smoothing, V);
+            return constants(v[0], {loss, with_gradient ? slot->tensor : v[0].value()});
+          },
+          [=]<class R>(const Lists<R>& in) -> Lists<R> {
+            std::vector<R> loss(size_t(T), R(0)), gradient = in[0];
+            for (int64_t t = 0; t < T; ++t) {
+              R* g = gradient.data() + t * padded;
+              const int32_t label = labels[size_t(t)];
+              R largest = g[0], total = 0;
+              for (int64_t c = 0; c < V; ++c) largest = std::max(largest, g[c]);
+              for (int64_t c = 0; c < V; ++c) total += std::exp(g[c] - largest);
+              for (int64_t c = 0; c < padded; ++c) {
+                const R share = (c == label ? R(1 - smoothing) : R(0)) + R(smoothing) / R(V);
+                const R log_p = g[c] - largest - std::log(total);
+                if (label >= 0 && c < V) loss[size_t(t)] -= share * log_p;
+                if (with_gradient) g[c] = label < 0 || c >= V ? R(0) : std::exp(log_p) - share;
+              }
+            }
+            return {loss, gradient};
+          },
+          {{0, {T + 1, padded}}, {0, {T, V - 1}}}};
+}
+
+// ---- sums, cast, fill, accumulate: write onto NaN, add onto the second input
+
+inline Case sum_case(int64_t T, bool adds) {
+  return {{data({T}, Type::statistics), data({1}, Type::f64)},
+          [=](Bench& b, auto& v) {
+            const Tensor total = adds ? v[1].value() : b.output({1}, DType::f64);
+            b.backend().sum(adds ? add_to(total) : write_to(total), v[0].value());
+            return constants(v[0], {total});
+          },
+          [=]<class R>(const Lists<R>& in) -> Lists<R> {
+            R total = adds ? in[1][0] : R(0);
+            for (const R x : in[0]) total += x;
+            return {{total}};
+          }};
+}
+
+inline Case column_sum_case(int64_t T, int64_t C, bool adds) {
+  return {{data({T, C}), data({C})},
+          [=](Bench& b, auto& v) {
+            const Tensor total = adds ? v[1].value() : b.output({C});
+            b.backend().column_sum(adds ? add_to(total) : write_to(total), v[0].value());
+            return constants(v[0], {total});
+          },
+          [=]<class R>(const Lists<R>& in) -> Lists<R> {
+            std::vector<R> total = adds ? in[1] : std::vector<R>(size_t(C), R(0));
+            for (size_t i = 0; i < in[0].size(); ++i) total[i % size_t(C)] += in[0][i];
+            return {total};
+          }};
+}
+
+inline Case cast_case(int64_t C, bool to_f32) {
+  return {
+      {{.shape = {C}, .differentiable = false, .type = to_f32 ? Type::compute : Type::statistics}},
+      [=](Bench& b, auto& v) {
+        const Tensor y = to_f32 ? b.output({C}, DType::f32) : b.output({C});
+        b.backend().cast(y, v[0].value());
+        return constants(v[0], {y});
+      },
+      [=]<class R>(const Lists<R>& in) -> Lists<R> {
+        std::vector<R> y = in[0];
+        for (R& value : y) value = to_f32 ? R(float(value)) : value;
+        return {y};
+      }};
+}
+
+inline Case fill_case(int64_t C) {
+  return {{data({1})},
+          [=](Bench& b, auto& v) {
+            const Tensor y = b.output({3, C});
+            b.backend().fill(y, 0.375);
+            return constants(v[0], {y});
+          },
+          [=]<class R>(const Lists<R>&) -> Lists<R> {
+            return {std::vector<R>(size_t(3 * C), R(0.375))};
+          }};
+}
+
+inline Case accumulate_case(int64_t C, bool adds) {
+  return {{data({2, C}), data({2, C})},
+          [=](Bench& b, auto& v) {
+            const Tensor y = adds ? v[1].value() : b.output({2, C});
+            b.backend().accumulate(adds ? add_to(y) : write_to(y), v[0].value());
+            return constants(v[0], {y});
+          },
+          [=]<class R>(const Lists<R>& in) -> Lists<R> {
+            std::vector<R> y = in[0];
+            for (size_t i = 0; i < y.size(); ++i) y[i] += adds ? in[1][i] : R(0);
+            return {y};
+          }};
+}
+
+// ---- the optimizer. tokens = 5, clip = 0.5, learning rate 0.01 and average rate 1/8: test_state()
+
+inline Case statistics_case(int64_t N, double size_of_gradient, bool is_finite) {
+  Values gradient;
+  RandomStream random(99);
+  for (int64_t i = 0; i < N; ++i)
+    gradient.push_back(float(size_of_gradient * (random.uniform() - 0.5)));
+  if (!is_finite) gradient[size_t(N / 2)] = INFINITY;
+  return {{given({N}, gradient, Type::statistics)},
+          [=](Bench& b, auto& v) {
+            const Tensor statistics = b.output({gradient_stat::count}, DType::f64);
+            b.backend().gradient_statistics(statistics, v[0].value(), b.state());
+            return constants(
+                v[0], is_finite ? std::vector{statistics} : std::vector{statistics.view(2, {1})});
+          },
+          [=]<class R>(const Lists<R>& in) -> Lists<R> {
+            if (!is_finite) return {{R(0)}};
+            double squares = 0;  // f64 on every backend
+            for (const R g : in[0]) squares += double(g) * double(g);
+            const double per_token = float(1.0 / test_state().tokens),
+                         norm = std::sqrt(squares) * per_token;
+            std::vector<R> statistics(size_t(gradient_stat::count), R(NAN));
+            statistics[gradient_stat::norm] = R(norm);
+            statistics[gradient_stat::multiplier] = R(std::min(1.0, 0.5 / norm) * per_token);
+            statistics[gradient_stat::is_finite] = 1;
+            return {statistics};
+          }};
+}
+
+struct OptimizerForm {
+  OptimizerConstants constants;
+  bool has_average = true, is_finite = true;
+};
+
+template <class R>
+Lists<R> optimizer_reference(const OptimizerForm& f, const Lists<R>& in) {
+  if (!f.is_finite) return {in[0], in[1], in[2], in[3], in[4]};
+  const OptimizerConstants& k = f.constants;
+  Lists<R> out{in[0], in[1], in[2], in[3], in[4]};
+  std::vector<R>&theta = out[0], &m = out[1], &v = out[2], &average = out[3], &d = out[4];
+  const R lr = R(0.01f), b1 = R(k.beta1), b2 = R(k.beta2);
+  const bool is_adam = k.kind == OptimizerKind::adam;
+  if (is_adam) d = {b1 * d[0] + (1 - b1), b2 * d[1] + (1 - b2)};
+  for (size_t i = 0; i < theta.size(); ++i) {
+    const R g = R(0.5) * in[5][i];
+    if (is_adam) {
+      m[i] = b1 * m[i] + (1 - b1) * g;
+      v[i] = b2 * v[i] + (1 - b2) * g * g;
+      theta[i] -= lr * ((m[i] / d[0]) / (std::sqrt(v[i] / d[1]) + R(k.epsilon)) +
+                        R(k.weight_decay) * theta[i]);
+    } else if (k.kind == OptimizerKind::adagrad) {
+      v[i] += g * g;
+      theta[i] -= lr * g / (std::sqrt(v[i]) + R(k.epsilon));
+    } else {
+      theta[i] -= lr * g;
+    }
+    if (f.has_average) average[i] += R(0.125) * (theta[i] - average[i]);
+  }
+  return out;
+}
+
+inline Case optimizer_case(int64_t N, const OptimizerForm& f) {
+  Input second = data({N}, Type::statistics);
+  second.range = Range::near_one;
+  const Values statistics{1, f.is_finite ? 0.5 : NAN, f.is_finite ? 1.0 : 0.0, 0, 0, 0, 0, 0};
+  return {{data({N}, Type::statistics), data({N}, Type::statistics), second,
+           data({N}, Type::statistics), given({2}, {0.25, 0.125}, Type::f64),
+           data({N}, Type::statistics), given({gradient_stat::count}, statistics, Type::f64)},
+          [=](Bench& b, auto& v) {
+            OptimizerArenas a{v[0].value(), v[1].value(), v[2].value(), v[3].value(), v[4].value()};
+            if (!f.has_average) a.average = {};
+            b.backend().optimizer_update(a, v[5].value(), v[6].value(), b.state(), f.constants);
+            return constants(
+                v[0], {v[0].value(), v[1].value(), v[2].value(), v[3].value(), v[4].value()});
+          },
+          [=]<class R>(const Lists<R>& in) { return optimizer_reference(f, in); }};
+}
+
+// ---- decoding
+
+/// Three rows in four slots, steps 2, 0 and 3; row 0 and row 2 share an ancestor.
+inline Case self_attention_step_case(int64_t heads, int64_t D) {
+  const int64_t W = heads * D, L = 5, rows = 3;
+  const std::vector<int32_t> slots{1, 3, 0}, steps{2, 0, 3};
+  const std::vector<int32_t> ancestry{2, 1, 1, -1, -1, 3, -1, -1, -1, -1, 2, 1, 0, 0, -1};
+  return {{data({rows, 3 * W}), data({4, L, 2 * W})},
+          [=](Bench& b, auto& v) {
+            const Tensor o = b.output({rows, W});
+            b.backend().self_attention_step(o, v[1].value(), v[0].value(),
+                                            b.ints({rows, L}, ancestry), b.ints(slots),
+                                            b.ints(steps), heads);
+            return constants(v[0], {o, v[1].value()});
+          },
+          [=]<class R>(const Lists<R>& in) -> Lists<R> {
+            std::vector<R> cache = in[1], o;
+            for (int64_t r = 0; r < rows; ++r)
+              std::copy_n(in[0].begin() + r * 3 * W + W, 2 * W,
+                          cache.begin() + (slots[size_t(r)] * L + steps[size_t(r)]) * 2 * W);
+            for (int64_t r = 0; r < rows; ++r) {
+              std::vector<R> seen;  // the history of this row, one step after another
+              for (int64_t t = 0; t <= steps[size_t(r)]; ++t) {
+                const auto entry = cache.begin() + (ancestry[size_t(r * L + t)] * L + t) * 2 * W;
+                seen.insert(seen.end(), entry, entry + 2 * W);
+              }
+              for (int64_t h = 0; h < heads; ++h) {
+                const R* key = seen.data() + h * D;
+                const auto part = attend<R>(in[0].data() + r * 3 * W + h * D, key, key + W, 2 * W,
+                                            steps[size_t(r)] + 1, D, [](int64_t) { return R(1); });
+                o.insert(o.end(), part.begin(), part.end());
+              }
+            }
+            return {o, cache};
+          }};
+}
+
+inline Case cross_attention_step_case(int64_t heads, int64_t D) {
+  const int64_t W = heads * D, rows = 5;
+  const Sentences keys({3, 1, 70}, 2);
+  const std::vector<int32_t> sentences{2, 0, 0, 1, 2};
+  return {{data({rows, W}), data({keys.tokens(), 2 * W})},
+          [=](Bench& b, auto& v) {
+            const Tensor o = b.output({rows, W});
+            b.backend().cross_attention_step(o, v[0].value(), Columns{v[1].value(), 0, W},
+                                             Columns{v[1].value(), W, W}, b.ints(keys.offsets),
+                                             b.ints(sentences), heads);
+            return constants(v[0], {o});
+          },
+          [=]<class R>(const Lists<R>& in) -> Lists<R> {
+            std::vector<R> o;
+            for (int64_t r = 0; r < rows; ++r) {
+              const size_t s = size_t(sentences[size_t(r)]);
+              for (int64_t h = 0; h < heads; ++h) {
+                const R* key = in[1].data() + keys.offsets[s] * 2 * W + h * D;
+                const auto part = attend<R>(in[0].data() + r * W + h * D, key, key + W, 2 * W,
+                                            keys.offsets[s + 1] - keys.offsets[s], D,
+                                            [](int64_t) { return R(1); });
+                o.insert(o.end(), part.begin(), part.end());
+              }
+            }
+            return {o};
+          }};
+}
+
+inline Case top_k_case(int64_t rows, int64_t V, int64_t padded, int64_t k, int64_t banned) {
+  return {{data({rows, padded})},
+          [=](Bench& b, auto& v) {
+            const Tensor scores = b.output({rows, k}, b.statistics_type()),
+                         ids = b.output({rows, k}, DType::i32);
+            b.backend().log_softmax_top_k(scores, ids, v[0].value(), V, k, banned);
+            return constants(v[0], {scores, ids});
+          },
+          [=]<class R>(const Lists<R>& in) -> Lists<R> {
+            Lists<R> out(2);
+            for (int64_t r = 0; r < rows; ++r) {
+              const R* x = in[0].data() + r * padded;
+              R total = 0;
+              for (int64_t c = 0; c < V; ++c) total += std::exp(x[c]);
+              std::vector<int64_t> order(static_cast<size_t>(V));
+              std::iota(order.begin(), order.end(), 0);
+              std::erase(order, banned);
+              std::stable_sort(order.begin(), order.end(),
+                               [x](int64_t i, int64_t j) { return x[i] > x[j]; });
+              for (size_t i = 0; i < size_t(k); ++i) {
+                out[0].push_back(x[order[i]] - std::log(total));
+                out[1].push_back(R(order[i]));
+              }
+            }
+            return out;
+          }};
+}
+
+}  // namespace bough::test

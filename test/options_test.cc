@@ -1,0 +1,568 @@
+// The settings tables seen from outside: what a user can write, and what becomes of it.
+#include "apps/options.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <map>
+
+#include "apps/option_tables.h"
+#include "core/settings_reader.h"
+#include "test/catch.h"
+
+using namespace bough;
+namespace fs = std::filesystem;
+using Strings = std::vector<std::string>;
+
+namespace {
+
+/// A folder of its own for each test, removed afterwards.
+struct Folder {
+  fs::path path = fs::temp_directory_path() / fmt::format("bough-options-{}", ::getpid());
+  Folder() { fs::create_directories(path); }
+  ~Folder() { fs::remove_all(path); }
+  std::string file(const std::string& name, const std::string& text) const {
+    std::ofstream(path / name) << text;
+    return (path / name).string();
+  }
+};
+
+template <class Parse>
+auto run(Parse parse, const Strings& arguments) {
+  std::vector<const char*> argv = {"bough"};
+  for (const auto& argument : arguments) argv.push_back(argument.c_str());
+  return parse(static_cast<int>(argv.size()), argv.data());
+}
+
+const Strings train_base = {"--train-sets", "c.en",   "c.de", "--vocabs",   "v.spm",
+                            "v.spm",        "--seed", "1",    "--no-reload"};
+const Strings translate_base = {"-m", "m.npz", "-v", "v.spm", "v.spm", "--seed", "1"};
+const Strings scorer_base = {"-t", "a", "b", "-v", "v.spm", "v.spm", "--seed", "1"};
+
+Strings join(Strings a, const Strings& b) {
+  a.insert(a.end(), b.begin(), b.end());
+  return a;
+}
+
+/// bough-train with these on top of what it must have.
+TrainOptions train(const Strings& arguments) {
+  return *run(parse_train_options, join(train_base, arguments));
+}
+TranslateOptions translate(const Strings& arguments) {
+  return *run(parse_translate_options, join(translate_base, arguments));
+}
+TrainOptions train_yaml(const std::string& text, const Strings& arguments = {}) {
+  const Folder folder;
+  return train(join({"-c", folder.file("config.yml", text)}, arguments));
+}
+
+template <class F>
+std::string error_of(F f) {
+  try {
+    f();
+  } catch (const Error& e) {
+    return e.what();
+  }
+  return "";
+}
+
+/// What f writes to stdout.
+template <class F>
+std::string output_of(F f) {
+  const Folder folder;
+  const std::string path = (folder.path / "stdout").string();
+  std::fflush(stdout);
+  const int saved = ::dup(1);
+  std::FILE* file = std::fopen(path.c_str(), "w");
+  ::dup2(::fileno(file), 1);
+  f();
+  std::fflush(stdout);
+  ::dup2(saved, 1);
+  ::close(saved);
+  std::fclose(file);
+  std::ifstream in(path);
+  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+}
+
+template <class Options>
+std::vector<Setting> rows_of(Options& options) {
+  Settings rows;
+  options.settings(rows);
+  return rows.rows();
+}
+
+/// Values to try for an option until one is neither its default nor an error.
+Strings candidates(const Setting& row) {
+  if (row.is_flag) return {"true", "false"};
+  if (row.word == "N") return {"2", "1", "0.5", "3"};
+  if (row.word == "PERIOD") return {"7u", "5t"};
+  if (row.word != "NAME") return {"other.npz"};
+  Strings names;
+  const std::string list = row.limits.substr(row.limits.find(": ") + 2);
+  for (size_t at = 0; at < list.size();) {
+    const size_t end = std::min(list.find(", ", at), list.size());
+    names.push_back(list.substr(at, end - at));
+    at = end + 2;
+  }
+  return names;
+}
+
+/// Sets each option alone and checks that the effective settings change there. `special` has the
+/// values that are worth more than the first candidate, and the errors of options that need others.
+template <class Options, class Parse>
+void check_every_option(Parse parse, const Strings& base,
+                        const std::map<std::string, std::pair<Strings, std::string>>& special) {
+  Options defaults;
+  const Options plain = *run(parse, base);
+  for (const Setting& row : rows_of(defaults)) {
+    if (row.is_alias || row.is_transient) continue;
+    INFO(row.name);
+    const auto it = special.find(row.name);
+    Strings tries = candidates(row);
+    if (it != special.end()) tries = {""};
+    bool changed = false;
+    for (const std::string& text : tries) {
+      Strings values = {text};
+      if (it != special.end()) values = it->second.first;
+      const Strings arguments = join(join(base, {"--" + row.name}), values);
+      const std::string error = error_of([&] {
+        const auto options = run(parse, arguments);
+        const Yaml before = *dump(plain).find(row.name), after = *dump(*options).find(row.name);
+        changed = changed || !(before == after);
+      });
+      if (it != special.end() && !it->second.second.empty()) {
+        CHECK(error.find(it->second.second) != std::string::npos);
+        changed = true;
+      } else if (it != special.end()) {
+        CHECK(error.empty());
+      }
+      if (changed) break;
+    }
+    CHECK(changed);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("every option of bough-train changes something", "[settings]") {
+  const Folder folder;
+  check_every_option<TrainOptions>(
+      parse_train_options, train_base,
+      {{"log", {{(folder.path / "a.log").string()}, ""}},
+       {"type", {{"s2s"}, "type is 's2s', must be transformer"}},
+       {"precision", {{"bfloat16", "float32"}, ""}},
+       {"dim-vocabs", {{"100", "200"}, ""}},
+       {"sentencepiece-alphas", {{"0.1", "0"}, ""}},
+       {"train-sets", {{"more"}, "train-sets has 3 files, must have 2"}},
+       {"vocabs", {{"more"}, "vocabs has 3 files, must have 2"}},
+       {"valid-sets", {{"v.en", "v.de"}, ""}},
+       {"valid-metrics", {{"bleu", "chrf"}, ""}},
+       {"dim-emb", {{"64"}, ""}},
+       {"tsv", {{"true"}, "train-sets has 2 files, must have 1 with tsv"}},
+       {"devices", {{"1"}, ""}},
+       {"transformer-preprocess", {{"n"}, "give them as post-ln or pre-ln"}},
+       {"transformer-postprocess", {{"da"}, "give them as post-ln or pre-ln"}},
+       {"transformer-postprocess-top", {{"n"}, "give them as post-ln or pre-ln"}},
+       {"transformer-postprocess-emb", {{""}, ""}}});
+}
+
+TEST_CASE("every option of bough-translate changes something", "[settings]") {
+  const Folder folder;
+  check_every_option<TranslateOptions>(
+      parse_translate_options, translate_base,
+      {{"log", {{(folder.path / "a.log").string()}, ""}},
+       {"models", {{"n.npz"}, "models has 2 files, must have 1: ensembles are not supported yet"}},
+       {"vocabs", {{"more"}, "vocabs has 3 files, must have 2"}},
+       {"devices", {{"1"}, ""}},
+       {"precision", {{"bfloat16"}, ""}}});
+}
+
+TEST_CASE("every option of model scoring changes something", "[settings]") {
+  const Folder folder;
+  check_every_option<ModelScorerOptions>(
+      parse_model_scorer_options, scorer_base,
+      {{"log", {{(folder.path / "a.log").string()}, ""}},
+       {"train-sets", {{"more"}, "train-sets has 3 files, must have 2"}},
+       {"vocabs", {{"more"}, "vocabs has 3 files, must have 2"}},
+       {"devices", {{"1"}, ""}},
+       {"precision", {{"bfloat16"}, ""}}});
+}
+
+TEST_CASE("the command line follows Marian's grammar", "[settings]") {
+  CHECK(train({"--beam-size", "6"}).decoding.beam_size == 6);
+  CHECK(train({"--beam-size=6"}).decoding.beam_size == 6);
+  CHECK(train({"-b", "6"}).decoding.beam_size == 6);
+  CHECK(train({"-b6"}).decoding.beam_size == 6);
+  CHECK(train({"-n0.6"}).decoding.normalize == 0.6);
+  CHECK(train({"-n", "-w", "6000"}).decoding.normalize == 1);
+  CHECK(train({"-w", "-4000"}).machine.workspace == -4000);
+  CHECK(train({"--exponential-smoothing", "--lr-report"}).optimizer.ema_decay == 1e-4);
+  CHECK(train({"--cpu-threads", "--quiet"}).machine.cpu_threads == 1);
+  CHECK(train({"--tied-embeddings-all"}).model.tied_embeddings_all);
+  CHECK_FALSE(train({"--disp-label-counts", "false"}).run.disp_label_counts);
+  CHECK_FALSE(train({"--disp-label-counts=false"}).run.disp_label_counts);
+  CHECK(train({"--quiet", "true"}).general.quiet);
+  CHECK(train({"--sentencepiece-options", "--character_coverage=1 --x=2"})
+            .corpus.sentencepiece_options == "--character_coverage=1 --x=2");
+  CHECK(train({"--optimizer-params", "0.9", "0.98", "1e-09"}).optimizer.params ==
+        std::vector<double>{0.9, 0.98, 1e-9});
+  CHECK(train({"--valid-sets", "a", "--valid-sets", "b"}).validation.valid_sets ==
+        Strings{"a", "b"});
+  CHECK(train({"--beam-size", "6", "--beam-size", "7"}).decoding.beam_size == 7);
+  CHECK(train({"--devices", "0"}).machine.devices.ids == std::vector<int>{0});
+  CHECK(train({"-d", "3 "}).machine.devices.ids == std::vector<int>{3});
+  CHECK(train({"--transformer-preprocess", "", "-b", "5"}).decoding.beam_size == 5);
+  CHECK(
+      *run(parse_train_options, {"--tsv", "-t", "-", "-v", "a", "b"})->corpus.train_sets.begin() ==
+      "-");
+}
+
+TEST_CASE("YAML: lists, scalars, and later files", "[settings]") {
+  const TrainOptions a = train_yaml(
+      "lr-decay-inv-sqrt: 16000\nvalid-metrics: bleu\noptimizer-params: [0.9, "
+      "0.98]\nvalid-script-path:\n");
+  CHECK(a.optimizer.inverse_sqrt == std::vector<SchedulePeriod>{SchedulePeriod{16000}});
+  CHECK(a.validation.metrics == std::vector<ValidationMetric>{ValidationMetric::bleu});
+  CHECK(a.optimizer.beta2 == 0.98);
+  CHECK(a.optimizer.epsilon == 1e-8);
+  CHECK(a.validation.script_path.empty());
+
+  const Folder folder;
+  const std::string first = folder.file("first.yml", "beam-size: 3\ndim-emb: 64\n");
+  const std::string second = folder.file("second.yml", "beam-size: 4\n");
+  const TrainOptions both = train({"-c", first, second});
+  CHECK(both.decoding.beam_size == 4);
+  CHECK(both.model.model_dim == 64);
+  CHECK(train({"-c", first, "-c", second, "-b", "5"}).decoding.beam_size == 5);
+  CHECK(train({"-c", folder.file("empty.yml", "")}).decoding.beam_size == 12);
+}
+
+TEST_CASE("a preset is Marian's", "[settings]") {
+  const TrainOptions base = train({"--task", "transformer-base"});
+  CHECK(base.model.encoder_layers == 6);
+  CHECK(base.model.heads == 8);
+  CHECK(base.model.activation == Activation::relu);
+  CHECK(base.model.residual == ResidualKind::post_ln);
+  CHECK(base.model.tied_embeddings_all);
+  CHECK(base.optimizer.learning_rate == 3e-4);
+  CHECK(base.optimizer.beta2 == 0.98);
+  CHECK(base.optimizer.epsilon == 1e-9);
+  CHECK(base.optimizer.ema_decay == 1e-4);
+  CHECK(base.optimizer.clip_norm == 0);
+  CHECK(base.optimizer.warmup == SchedulePeriod{16000});
+  CHECK(base.batch.mini_batch_fit);
+  CHECK(base.batch.mini_batch == 1000);
+  CHECK(base.machine.workspace == 9500);
+  CHECK(base.decoding.normalize == 1);
+  CHECK(base.validation.mini_batch == 16);
+  CHECK(base.run.cost_type == CostType::ce_mean_words);
+  const TrainOptions big = train({"--task", "transformer-big-prenorm"});
+  CHECK(big.model.residual == ResidualKind::pre_ln);
+  CHECK(big.model.model_dim == 1024);
+  CHECK(big.model.ffn_dim == 4096);
+  CHECK(big.optimizer.beta2 == 0.998);
+  CHECK(big.corpus.max_length == 100);
+  const TrainOptions deep = train(
+      {"--task", "transformer-base", "--transformer-residual", "branchnorm", "--enc-depth", "100"});
+  CHECK(deep.model.residual == ResidualKind::branchnorm);
+  CHECK(deep.model.encoder_layers == 100);
+  CHECK(deep.model.branchnorm_max_step == SchedulePeriod{16000});
+}
+
+TEST_CASE("an alias has the priority of its place", "[settings]") {
+  CHECK(train_yaml("dim-emb: 64\n", {"--task", "transformer-base"}).model.model_dim == 512);
+  CHECK(train_yaml("dim-emb: 64\ntask: transformer-base\n").model.model_dim == 64);
+  CHECK(train_yaml("task: transformer-base\n", {"--dim-emb", "64"}).model.model_dim == 64);
+  CHECK(train({"--dim-emb", "64", "--task", "transformer-base"}).model.model_dim == 64);
+  CHECK(train_yaml("task: [transformer-big, transformer-base]\n").model.model_dim == 1024);
+  CHECK(train_yaml("task: transformer-big\n", {"--task", "transformer-base"}).model.model_dim ==
+        512);
+  CHECK(train({"--no-shuffle"}).corpus.shuffle == ShuffleKind::none);
+  CHECK(train_yaml("no-shuffle: yes\n").corpus.shuffle == ShuffleKind::none);
+  CHECK(train_yaml("no-shuffle: false\n").corpus.shuffle == ShuffleKind::data);
+  CHECK(train({"--fp16", "--quiet"}).machine.compute_type() == ComputeType::bfloat16);
+  CHECK(train({"--fp16", "--precision", "float32"}).machine.compute_type() == ComputeType::float32);
+  CHECK(translate({"--fp16", "--quiet"}).machine.compute_type() == ComputeType::bfloat16);
+  CHECK_NOTHROW(train({"--sync-sgd", "--check-gradient-nan", "--normalize-gradient"}));
+}
+
+TEST_CASE("residual kinds and Marian's op strings", "[settings]") {
+  auto kind = [](const Strings& arguments) { return train(arguments).model.residual; };
+  CHECK(kind({}) == ResidualKind::post_ln);
+  CHECK(kind({"--transformer-postprocess", "dan"}) == ResidualKind::post_ln);
+  const Strings pre = {"--transformer-preprocess",      "n", "--transformer-postprocess", "da",
+                       "--transformer-postprocess-top", "n"};
+  CHECK(kind(pre) == ResidualKind::pre_ln);
+  CHECK(kind(join(pre, {"--transformer-residual", "pre-ln"})) == ResidualKind::pre_ln);
+  CHECK(kind({"--transformer-residual", "deepnorm", "--transformer-postprocess", "dan"}) ==
+        ResidualKind::deepnorm);
+  const TrainOptions bare = train({"--transformer-residual", "pre-ln"});
+  CHECK(bare.model.preprocess == "n");
+  CHECK(bare.model.postprocess == "da");
+  CHECK(bare.model.postprocess_top == "n");
+
+  CHECK(
+      error_of([&] {
+        kind(join(pre, {"--transformer-residual", "branchnorm"}));
+      }) ==
+      "transformer-residual is branchnorm, which in Marian's terms is transformer-preprocess '', "
+      "-postprocess 'dan', -postprocess-top '', but these are 'n', 'da', 'n'. Leave one of the two "
+      "ways out, or give them as post-ln or pre-ln ('n', 'da', 'n') alike");
+  CHECK(error_of([&] {
+          kind({"--transformer-postprocess", "dhan"});
+        }).find("transformer-postprocess is 'dhan': bough has no highway connections") == 0);
+  CHECK(error_of([&] {
+          kind({"--transformer-preprocess", "r"});
+        }).find("RMS norm") != std::string::npos);
+}
+
+TEST_CASE("branchnorm's T and Adam's epsilon follow from other settings", "[settings]") {
+  const Strings branch = {"--transformer-residual", "branchnorm"};
+  CHECK(train(branch).model.branchnorm_max_step == SchedulePeriod{4000});
+  CHECK(train(join(branch, {"--lr-warmup", "8ku"})).model.branchnorm_max_step ==
+        SchedulePeriod{8000});
+  CHECK(train(join(branch, {"--branchnorm-max-step", "2Gt"})).model.branchnorm_max_step ==
+        SchedulePeriod{2'000'000'000, ScheduleUnit::labels});
+  CHECK(train(branch).optimizer.epsilon == 1e-9);
+  CHECK(train(join(branch, {"--optimizer-params", "0.9", "0.98"})).optimizer.epsilon == 1e-9);
+  CHECK(train(join(branch, {"--optimizer-params", "0.9", "0.98", "1e-6"})).optimizer.epsilon ==
+        1e-6);
+  CHECK(train({}).optimizer.epsilon == 1e-8);
+  CHECK(
+      error_of([&] {
+        train(join(branch, {"--branchnorm-max-step", "3e"}));
+      }) ==
+      "command line: branchnorm-max-step is '3e', must be a period such as 4000u or 2Gt in u or t");
+  CHECK(train({"--after", "10e", "--after-epochs", "8", "--after-batches", "100"})
+            .run.stop_criteria() == StopCriteria{100, 0, 8});
+}
+
+TEST_CASE("the effective settings read back as the same", "[settings]") {
+  const Folder folder;
+  const TrainOptions first =
+      train({"--task", "transformer-base-prenorm", "--after", "10e,2Gt", "--valid-metrics", "bleu",
+             "chrf", "--learn-rate", "0.0001234567", "--sentencepiece-options", "a: b # 'c'"});
+  const std::string file = folder.file("model.npz.yml", format_yaml(dump(first)));
+  const TrainOptions again = *run(parse_train_options, {"-c", file});
+  CHECK(dump(again) == dump(first));
+  const TranslateOptions t = translate({"-b", "4", "-n"});
+  const std::string decoder = folder.file("decoder.yml", format_yaml(dump(t)));
+  CHECK(dump(*run(parse_translate_options, {"-c", decoder})) == dump(t));
+}
+
+TEST_CASE("training without -c goes on with the settings of <model>.yml", "[settings]") {
+  const Folder folder;
+  const std::string model = (folder.path / "m.npz").string();
+  folder.file("m.npz.yml", format_yaml(dump(train({"--beam-size", "3", "--model", model}))));
+  const auto resumed = run(parse_train_options, {"--model", model, "--after", "2e"});
+  CHECK(resumed->decoding.beam_size == 3);
+  CHECK(resumed->run.after.epochs == 2);
+  CHECK(error_of([&] {
+          run(parse_train_options, {"-m", model, "--no-reload"});
+        }).find("train-sets has 0 files") == 0);
+}
+
+TEST_CASE("paths relative to their file, and environment variables", "[settings]") {
+  const Folder folder;
+  const std::string file = folder.file(
+      "decoder.yml",
+      "relative-paths: true\nmodels: [m.npz]\nvocabs: [a.spm, /abs/b.spm]\ninput: stdin\n");
+  const auto t = run(parse_translate_options, {"-c", file, "--output", "out"});
+  CHECK(t->models[0] == (folder.path / "m.npz").string());
+  CHECK(t->vocabulary.paths == Strings{(folder.path / "a.spm").string(), "/abs/b.spm"});
+  CHECK(t->input[0] == "stdin");
+  CHECK(t->output == "out");
+  ::setenv("BOUGH_TEST_FOLDER", "somewhere", 1);
+  CHECK(train({"--interpolate-env-vars", "--tempdir", "${BOUGH_TEST_FOLDER}/x"}).corpus.tempdir ==
+        "somewhere/x");
+  CHECK(train({"--tempdir", "${BOUGH_TEST_FOLDER}/x"}).corpus.tempdir == "${BOUGH_TEST_FOLDER}/x");
+  CHECK(error_of([] {
+          train({"--interpolate-env-vars", "--tempdir", "${BOUGH_NOT_SET}"});
+        }) ==
+        "tempdir is '${BOUGH_NOT_SET}', but the environment has no BOUGH_NOT_SET. Set it, or turn "
+        "interpolate-env-vars off");
+}
+
+TEST_CASE("option errors are sentences that say where", "[settings]") {
+  const Folder folder;
+  auto yaml = [&](const std::string& text) {
+    return error_of([&] { train({"-c", folder.file("c.yml", text)}); });
+  };
+  auto line = [](const Strings& arguments) { return error_of([&] { train(arguments); }); };
+  const std::string c = (folder.path / "c.yml").string();
+  CHECK(yaml("beam-size: 3\nlabel-smothing: 0.1\n") ==
+        c + " line 2: unknown option 'label-smothing'; did you mean 'label-smoothing'?");
+  CHECK(yaml("beam-size: many\n") ==
+        c + " line 1: beam-size is 'many', must be a whole number, at least 1");
+  CHECK(yaml("\nlabel-smoothing: 1.5\n") ==
+        c + " line 2: label-smoothing is '1.5', must be a number in [0, 1)");
+  CHECK(yaml("beam-size: [3, 4]\n") == c + " line 1: beam-size is a list of 2, must be one value");
+  CHECK(yaml("beam-size: {a: 1}\n") ==
+        c + " line 1: beam-size is a map, must be a value or a list of values");
+  CHECK(yaml("transformer-residual: deep\n") ==
+        c + " line 1: transformer-residual is 'deep', must be one of: post-ln, pre-ln, deepnorm, "
+            "branchnorm");
+  CHECK(yaml("save-freq: 1e\n") ==
+        c + " line 1: save-freq is '1e', must be a period such as 4000u or 2Gt in u or t");
+  CHECK(yaml("- a\n") ==
+        c + ": this is not a map of options, must have a line 'option: value' for each");
+  CHECK(yaml("config: x\n") ==
+        c + " line 1: config must be given on the command line, not in a file");
+  CHECK(yaml("quiet: maybe\n") == c + " line 1: quiet is 'maybe', must be true or false");
+  CHECK(yaml("task: transformer-huge\n").find("task is 'transformer-huge', must be one of: ") !=
+        std::string::npos);
+  CHECK(line({"--beam-sizes", "3"}) ==
+        "command line: unknown option 'beam-sizes'; did you mean 'beam-size'?");
+  CHECK(line({"--zzzzzzzz"}) ==
+        "command line: unknown option 'zzzzzzzz'. bough-train --help lists them all");
+  CHECK(line({"stray"}) != "");
+  CHECK(line({"-b", "3", "stray"}) ==
+        "command line: 'stray' belongs to no option. Give values after an option's name");
+  CHECK(line({"--model"}) == "command line: model has no value, must have text");
+  CHECK(line({"-d", "--quiet"}).find("command line: devices has no value") == 0);
+  CHECK(line({"--learn-rate", "nan"}) ==
+        "command line: learn-rate is 'nan', must be a number, at least 0");
+  CHECK(line({"--no-spm-decode"}) ==
+        "command line: 'no-spm-decode' is an option of bough-translate, not of bough-train. Remove "
+        "it");
+  CHECK(line({"-c", "/nonexistent.yml"}).find("/nonexistent.yml: this file cannot be read") == 0);
+  CHECK(yaml("ulr: true\nwibble: 1\nweights: [1, 2]\n") ==
+        c +
+            " line 1: ulr belongs to universal language representations, which bough does not "
+            "have\n" +
+            c + " line 2: unknown option 'wibble'. bough-train --help lists them all\n" + c +
+            " line 3: weights is not supported yet: bough decodes with one model so far");
+}
+
+TEST_CASE("settings that contradict each other are errors", "[settings]") {
+  auto line = [](const Strings& arguments) { return error_of([&] { train(arguments); }); };
+  CHECK(line({"--dim-emb", "100"}) ==
+        "transformer-heads is 8, must divide dim-emb, which is 100. Change one of them");
+  CHECK(line({"--type", "amun"}).find("type is 'amun', must be transformer") == 0);
+  CHECK(line({"--model", "model.bin"}).find("model is 'model.bin', must end in .npz") == 0);
+  CHECK(line({"--devices", "0", "1"}).find("devices asks for several GPUs") == 0);
+  CHECK(line({"--devices", "all"}).find("devices asks for several GPUs") == 0);
+  CHECK(line({"--devices", "x"}) ==
+        "command line: devices is 'x', must be GPU numbers such as 0 1, or all");
+  CHECK(line({"--devices", "0", "--cpu-threads", "2"})
+            .find("devices and cpu-threads are both given") == 0);
+  CHECK(line({"--precision", "bfloat16", "bfloat16"})
+            .find("precision: the optimizer's type is bfloat16") == 0);
+  CHECK(
+      line({"--optimizer-params", "1", "2", "3", "4", "5"}).find("optimizer-params has 5 values") ==
+      0);
+  CHECK(line({"--optimizer-params", "1"}).find("optimizer-params: beta1 is 1") == 0);
+  CHECK(line({"--lr-decay-inv-sqrt", "10u", "2Gt"}) ==
+        "lr-decay-inv-sqrt: 10u and 2Gt must have the same unit");
+  CHECK(line({"--valid-metrics", "translation"}) ==
+        "valid-metrics has translation, which needs valid-script-path");
+  CHECK(line({"--dim-vocabs", "100"}) ==
+        "dim-vocabs has 1 sizes, must have 2: one for each of vocabs");
+  CHECK_FALSE(train({"--mini-batch-fit", "--mini-batch-words", "4096"}).batch.mini_batch_fit);
+  CHECK(line({"--early-stopping-epsilon", "0", "1"}).find("early-stopping-epsilon has 2 values") ==
+        0);
+  CHECK(line({"--transformer-residual", "deepnorm", "--transformer-depth-scaling"})
+            .find("transformer-depth-scaling is on") == 0);
+  CHECK(line({"--transformer-postprocess-emb", "nd"}).find("transformer-postprocess-emb is 'nd'") ==
+        0);
+  CHECK(error_of([] { run(parse_train_options, {"--no-reload"}); }) ==
+        "train-sets has 0 files, must have 2: source and target. Use --train-sets corpus.en "
+        "corpus.de");
+  CHECK(error_of([] {
+          run(parse_train_options, {"-t", "stdin", "-v", "a", "b", "--no-reload"});
+        }).find("train-sets is stdin, must come with tsv") == 0);
+  CHECK_NOTHROW(run(parse_train_options, {"--describe", "--no-reload"}));
+}
+
+TEST_CASE("every option bough refuses is accepted at rest and refused otherwise", "[settings]") {
+  const Folder folder;
+  TrainOptions defaults;
+  const auto rows = rows_of(defaults);
+  for (const RefusedOption& refused : refused_options()) {
+    INFO(refused.name);
+    CHECK(std::none_of(rows.begin(), rows.end(),
+                       [&](auto& row) { return row.name == refused.name; }));
+    Yaml at_rest = Yaml::list();
+    std::string rest(refused.resting);
+    for (size_t at = 0; at < rest.size(); at = std::min(rest.find(' ', at), rest.size() - 1) + 1)
+      at_rest.items.emplace_back(rest.substr(at, rest.find(' ', at) - at));
+    CHECK_NOTHROW(train_yaml(format_yaml(Yaml::map().set(refused.name, at_rest))));
+    CHECK_NOTHROW(train_yaml(format_yaml(Yaml::map().set(refused.name, rest))));
+    const std::string error = error_of([&] {
+      train({"--" + std::string(refused.name), "something"});
+    });
+    CHECK(error == fmt::format("command line: {} {}", refused.name, refused.reason));
+  }
+  CHECK_NOTHROW(train_yaml("version: v1.12.0\nspecial-vocab: [1]\nnum-devices: 4\n"));
+}
+
+TEST_CASE("--dump-config", "[settings]") {
+  const Strings given = {"--task", "transformer-base", "--dim-emb", "256", "--dump-config"};
+  const std::string minimal =
+      output_of([&] { CHECK_FALSE(run(parse_train_options, join(given, {"minimal"}))); });
+  CHECK(minimal == "task:\n  - transformer-base\ndim-emb: 256\n");
+  const Yaml expanded = parse_yaml(
+      output_of([&] { CHECK_FALSE(run(parse_train_options, join(given, {"expand"}))); }), "out");
+  CHECK(expanded.get_int("dim-emb") == 256);
+  CHECK(expanded.get_int("transformer-dim-ffn") == 2048);
+  CHECK(expanded.find("task") == nullptr);
+  CHECK(expanded.find("beam-size")->text == "8");
+  CHECK(expanded.find("overwrite") == nullptr);
+  const Yaml full =
+      parse_yaml(output_of([&] { CHECK_FALSE(run(parse_train_options, given)); }), "out");
+  CHECK(full.get_bool("overwrite") == false);
+  CHECK(full.get_string("transformer-residual") == "post-ln");
+  CHECK(full.find("dump-config") == nullptr);
+  CHECK(full.find("fp16") == nullptr);
+}
+
+TEST_CASE("--help has every option within 100 columns", "[settings]") {
+  const std::string help = output_of([] { CHECK_FALSE(run(parse_train_options, {"--help"})); });
+  TrainOptions defaults;
+  for (const Setting& row : rows_of(defaults)) {
+    INFO(row.name);
+    CHECK(help.find("--" + row.name) != std::string::npos);
+    CHECK_FALSE(row.help.empty());
+    CHECK_FALSE(row.group.empty());
+  }
+  for (size_t at = 0; at < help.size();) {
+    const size_t end = help.find('\n', at);
+    CHECK(end - at <= 100);
+    at = end + 1;
+  }
+  CHECK(output_of([] { run(parse_translate_options, {"--version"}); }).find("0.") !=
+        std::string::npos);
+  CHECK(output_of([] { run(parse_translate_options, {"--build-info"}); }).find("compiler: ") !=
+        std::string::npos);
+}
+
+TEST_CASE("no name or letter is given twice", "[settings]") {
+  auto check_names = [](const std::vector<Setting>& rows) {
+    std::map<std::string, int> seen;
+    for (const Setting& row : rows) {
+      INFO(row.name);
+      CHECK(++seen[row.name] == 1);
+      if (row.letter) CHECK(++seen[std::string(1, row.letter)] == 1);
+    }
+  };
+  TrainOptions train;
+  TranslateOptions translate;
+  ModelScorerOptions scorer;
+  check_names(rows_of(train));
+  check_names(rows_of(translate));
+  check_names(rows_of(scorer));
+}
+
+TEST_CASE("docs/options.md is what the tables say", "[settings]") {
+  std::ifstream in(fs::path(BOUGH_SOURCE_DIR) / "docs" / "options.md");
+  const std::string committed{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+  INFO("run test/generate_docs.sh");
+  CHECK((committed == options_markdown()));
+}
+
+TEST_CASE("write docs/options.md", "[.generate-docs]") {
+  std::ofstream(fs::path(BOUGH_SOURCE_DIR) / "docs" / "options.md") << options_markdown();
+}

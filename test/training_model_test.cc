@@ -1,0 +1,275 @@
+// TrainingModel: gradients, accumulation, recomputation and reproducibility of whole updates.
+#include "apps/training_model.h"
+
+#include <cmath>
+#include <vector>
+
+#include "core/random.h"
+#include "data/batch.h"
+#include "test/catch.h"
+
+using namespace bough;
+
+namespace {
+
+constexpr int vocabulary = 50;
+
+ModelOptions small_model(ResidualKind residual) {
+  ModelOptions o;
+  o.vocab_sizes = {vocabulary, vocabulary};
+  o.model_dim = 32;
+  o.heads = 4;
+  o.ffn_dim = 64;
+  o.encoder_layers = o.decoder_layers = 2;
+  o.activation = Activation::relu;
+  o.tied_embeddings_all = true;
+  o.residual = residual;
+  o.branchnorm_max_step = {100, ScheduleUnit::updates};
+  return o;
+}
+
+DropoutOptions all_dropouts(double p) {
+  DropoutOptions d;
+  d.dropout = d.attention_dropout = d.activation_dropout = p;
+  d.source_word_dropout = d.target_word_dropout = p / 2;
+  d.label_smoothing = 0.1;
+  return d;
+}
+
+OptimizerOptions adam(double rate) {
+  OptimizerOptions o;
+  o.learning_rate = rate;
+  o.beta2 = 0.98;
+  o.epsilon = 1e-9;
+  o.clip_norm = 1;
+  return o;
+}
+
+/// `count` random sentence pairs; the target repeats the source in reverse.
+struct Sentences {
+  std::vector<std::vector<int32_t>> sources, targets;
+  explicit Sentences(int count, uint64_t seed = 1) {
+    RandomStream random(seed);
+    for (int i = 0; i < count; ++i) {
+      std::vector<int32_t> s(3 + random.below(8));
+      for (auto& id : s) id = int32_t(2 + random.below(vocabulary - 2));
+      sources.push_back(s);
+      targets.emplace_back(s.rbegin(), s.rend());
+    }
+  }
+  Batch pack(size_t first, size_t end) const {
+    std::vector<SentencePair> pairs;
+    for (size_t i = first; i < end; ++i) pairs.push_back({sources[i], targets[i], int64_t(i)});
+    return bough::pack(pairs);
+  }
+  size_t size() const { return sources.size(); }
+};
+
+/// The corpus as an update of `parts` micro-batches of the same rows in the same order.
+UpdateBatches update_of(const Sentences& corpus, size_t parts) {
+  UpdateBatches update;
+  int32_t source_rows = 0, target_rows = 0;
+  for (size_t i = 0; i < parts; ++i) {
+    Batch batch = corpus.pack(i * corpus.size() / parts, (i + 1) * corpus.size() / parts);
+    batch.source.row_offset = source_rows;
+    batch.target.row_offset = target_rows;
+    source_rows += batch.source.rows();
+    target_rows += batch.target.rows();
+    update.sentences += batch.sentences();
+    update.micro.push_back(std::move(batch));
+  }
+  update.source_tokens = source_rows;
+  update.target_tokens = target_rows;
+  return update;
+}
+
+UpdateBatches as_one_batch(UpdateBatches update) {
+  update.micro = {concatenate(update.micro)};
+  return update;
+}
+
+struct Run {
+  std::unique_ptr<Backend> backend;
+  TrainingModel model;
+  TrainingClock clock;
+  std::vector<double> losses;
+
+  Run(const ModelOptions& options, const DropoutOptions& dropout, const OptimizerOptions& optimizer,
+      int threads = 2, DType type = DType::f32)
+      : backend(make_cpu_backend(threads, type)), model(*backend, options, dropout, optimizer, 7) {
+    model.initialize();
+  }
+  UpdateResult step(const UpdateBatches& update, double rate) {
+    const UpdateResult result = model.update(update, {clock, rate, 0.01});
+    clock.finish_update(update.target_tokens);
+    losses.push_back(result.loss / double(update.target_tokens));
+    return result;
+  }
+  std::vector<float> parameters() const {
+    auto& set = const_cast<TrainingModel&>(model).parameters();
+    return set.download(set.values());
+  }
+};
+
+const std::vector<ResidualKind> kinds = {ResidualKind::post_ln, ResidualKind::pre_ln,
+                                         ResidualKind::deepnorm, ResidualKind::branchnorm};
+
+}  // namespace
+
+TEST_CASE("twenty sentences are learnt by heart by every residual kind", "[training]") {
+  const Sentences corpus(20);
+  for (ResidualKind kind : kinds) {
+    DYNAMIC_SECTION(name_of(kind)) {
+      DropoutOptions dropout;  // none, and no smoothing: the loss can reach 0
+      ModelOptions options = small_model(kind);
+      options.branchnorm_max_step = {50, ScheduleUnit::updates};
+      Run run(options, dropout, adam(0));
+      const UpdateBatches update = update_of(corpus, 1);
+      for (int u = 0; u < 300; ++u) run.step(update, 3e-3 * std::min(1.0, (u + 1) / 50.0));
+      CHECK(run.losses.back() < 0.05);
+      CHECK(run.losses.front() > 3);
+    }
+  }
+}
+
+TEST_CASE("four micro-batches are one batch of four, dropout on", "[training]") {
+  const Sentences corpus(24);
+  for (ResidualKind kind : kinds) {
+    DYNAMIC_SECTION(name_of(kind)) {
+      const UpdateBatches parts = update_of(corpus, 4), whole = as_one_batch(parts);
+      const auto gradients = [&](const UpdateBatches& update) {
+        Run run(small_model(kind), all_dropouts(0.2), adam(0), 2, DType::f64);
+        run.step(update, 0);
+        run.step(update, 1e-3);
+        auto& set = run.model.parameters();
+        return std::pair(set.download(set.gradients()), run.losses.back());
+      };
+      const auto [a, loss_a] = gradients(parts);
+      const auto [b, loss_b] = gradients(whole);
+      CHECK(std::abs(loss_a - loss_b) <= 1e-5 * loss_a);
+      double difference = 0, size = 0;
+      for (size_t i = 0; i < a.size(); ++i) {
+        difference += std::pow(double(a[i]) - b[i], 2);
+        size += std::pow(double(a[i]), 2);
+      }
+      CHECK(size > 0);
+      CHECK(std::sqrt(difference) <= 1e-5 * std::sqrt(size));
+    }
+  }
+}
+
+TEST_CASE("two runs, and runs that recompute activations, give the same bits", "[training]") {
+  const Sentences corpus(24);
+  for (ResidualKind kind : kinds) {
+    DYNAMIC_SECTION(name_of(kind)) {
+      const UpdateBatches update = update_of(corpus, 2);
+      const auto train = [&](bool recompute) {
+        Run run(small_model(kind), all_dropouts(0.1), adam(0));
+        run.model.set_recompute(recompute);
+        for (int u = 0; u < 5; ++u) run.step(update, 1e-3);
+        return run.parameters();
+      };
+      const auto first = train(false);
+      CHECK(first == train(false));
+      CHECK(first == train(true));
+    }
+  }
+}
+
+TEST_CASE("recomputation needs less memory", "[training]") {
+  const Sentences corpus(200);
+  const UpdateBatches update = update_of(corpus, 1);
+  ModelOptions options = small_model(ResidualKind::branchnorm);
+  options.encoder_layers = options.decoder_layers = 8;
+  const auto peak = [&](bool recompute) {
+    const auto backend = make_null_backend();
+    TrainingModel model(*backend, options, all_dropouts(0.1), adam(0), 1);
+    model.set_recompute(recompute);
+    model.parameters().begin_update();
+    model.accumulate_gradients(update.micro.front(), true);
+    return backend->allocator().peak();
+  };
+  CHECK(peak(true) * 2 < peak(false));
+}
+
+TEST_CASE("the whole model's gradient is the derivative of its loss", "[training]") {
+  const Sentences corpus(6);
+  for (ResidualKind kind : kinds) {
+    DYNAMIC_SECTION(name_of(kind)) {
+      const UpdateBatches update = update_of(corpus, 1);
+      ModelOptions options = small_model(kind);
+      options.activation = Activation::gelu;  // no kinks
+      Run run(options, all_dropouts(0.1), adam(0), 2, DType::f64);
+      run.step(update, 0);
+      auto& set = run.model.parameters();
+      const Tensor& values = set.values();
+      const auto* const gradient = set.gradients().data<double>();
+      RandomStream random(3);
+      for (const auto& part : set.parts()) {
+        const int64_t i = part.first + int64_t(random.below(uint64_t(part.size())));
+        double& x = values.data<double>()[i];
+        const double x0 = x, h = 1e-5, analytic = gradient[i];
+        const auto loss_at = [&](double value) {
+          x = value;
+          run.clock.updates = 0;  // the same update: the same dropout masks
+          return run.model.update(update, {run.clock, 0, 0}).loss;
+        };
+        const double numeric = (loss_at(x0 + h) - loss_at(x0 - h)) / (2 * h);
+        x = x0;
+        INFO(part.name << " element " << i << " numeric " << numeric << " analytic " << analytic);
+        CHECK(std::abs(numeric - analytic) <= 1e-5 * (1 + std::abs(analytic)));
+      }
+    }
+  }
+}
+
+TEST_CASE("a gradient that is not finite skips the update", "[training]") {
+  const Sentences corpus(8);
+  const UpdateBatches update = update_of(corpus, 1);
+  Run run(small_model(ResidualKind::post_ln), all_dropouts(0), adam(0));
+  run.step(update, 1e-3);
+  auto& set = run.model.parameters();
+  auto broken = run.parameters();
+  broken[size_t(set.parts().front().first)] = INFINITY;
+  set.upload(set.values(), broken);
+  const UpdateResult result = run.step(update, 1e-3);
+  CHECK_FALSE(result.statistics.is_finite);
+  CHECK(run.parameters() == broken);
+}
+
+TEST_CASE("alpha_t: closed forms of every schedule", "[training]") {
+  ModelOptions o = small_model(ResidualKind::branchnorm);
+  o.branchnorm_max_step = {100, ScheduleUnit::updates};
+  const std::vector<int> layers = {1, 1, 2, 2};
+  const auto at = [&](BranchSchedule schedule, int64_t t) {
+    o.branchnorm_schedule = schedule;
+    return branch_scales(o, layers, t);
+  };
+  using Values = std::vector<double>;
+  CHECK(at(BranchSchedule::linear, 25) == Values{0.25, 0.25, 0.25, 0.25});
+  CHECK(at(BranchSchedule::linear, 1000) == Values{1, 1, 1, 1});
+  CHECK(at(BranchSchedule::sqrt, 25) == Values{0.5, 0.5, 0.5, 0.5});
+  CHECK(at(BranchSchedule::by_layer, 50) == Values{0.5, 0.5, 0.25, 0.25});
+  CHECK(at(BranchSchedule::by_layer, 150) == Values{1, 1, 0.75, 0.75});
+  CHECK(at(BranchSchedule::cosine, 50)[0] == Approx(0.5));
+  CHECK(at(BranchSchedule::cosine, 100)[0] == Approx(1));
+  o.residual = ResidualKind::post_ln;
+  CHECK(at(BranchSchedule::linear, 1) == Values{1, 1, 1, 1});
+}
+
+TEST_CASE("DeepNorm's constants are the paper's", "[training]") {
+  ModelOptions o;
+  o.residual = ResidualKind::deepnorm;
+  const auto check = [&](int n, int m, double ea, double eb, double da, double db) {
+    o.encoder_layers = n;
+    o.decoder_layers = m;
+    CHECK(encoder_scales(o).residual_scale == Approx(ea).epsilon(2e-4));
+    CHECK(encoder_scales(o).init_gain == Approx(eb).epsilon(3e-4));
+    CHECK(decoder_scales(o).residual_scale == Approx(da).epsilon(2e-4));
+    CHECK(decoder_scales(o).init_gain == Approx(db).epsilon(3e-4));
+  };
+  check(6, 6, 1.4179, 0.4970, 2.0598, 0.3433);
+  check(18, 18, 1.9987, 0.3526, 2.7108, 0.2608);
+  check(60, 12, 2.6331, 0.2676, 2.4495, 0.2887);
+  check(500, 500, 5.6482, 0.1248, 6.2233, 0.1136);
+}

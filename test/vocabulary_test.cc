@@ -1,0 +1,202 @@
+// Vocabularies: reading every kind, making missing ones, and what is said when that fails.
+#include "data/vocabulary.h"
+
+#include <filesystem>
+
+#include "core/files.h"
+#include "data/dictionary.h"
+#include "test/catch.h"
+#include "test/corpus_files.h"
+#include "test/scratch_folder.h"
+#include "test/throws.h"
+
+using namespace bough;
+
+namespace {
+
+using Ids = std::vector<int32_t>;
+
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+CorpusOptions corpus_in(const ScratchFolder& folder, int pairs) {
+  const auto text = make_parallel_text(pairs, 7, 60);
+  write_text(folder / "train.src", join_lines(text.source));
+  write_text(folder / "train.trg", join_lines(text.target));
+  CorpusOptions corpus;
+  corpus.train_sets = {folder / "train.src", folder / "train.trg"};
+  corpus.tempdir = folder / "";
+  return corpus;
+}
+
+VocabularyOptions vocabularies(const std::string& source, const std::string& target) {
+  VocabularyOptions options;
+  options.paths = {source, target};
+  return options;
+}
+
+}  // namespace
+
+TEST_CASE("a token list gives each line its number", "[vocabulary]") {
+  const ScratchFolder folder;
+  write_text(folder / "words", "</s>\n<unk>\nein\nhaus\r\n");
+  const auto vocabulary = load_vocabulary(folder / "words");
+  CHECK(vocabulary->size() == 4);
+  CHECK(vocabulary->encode("  ein\thaus am ein ") == Ids{2, 3, 1, 2});
+  CHECK(vocabulary->encode("").empty());
+  CHECK(vocabulary->encode("</s>") == Ids{unknown_id});
+  CHECK(vocabulary->decode(Ids{start_id, 2, 3, 1, 0, 2}) == "ein haus <unk>");
+  CHECK(vocabulary->piece(3) == "haus");
+  CHECK(contains(message_of([&] { vocabulary->piece(4); }), "id 4 is outside its 4 entries"));
+  CHECK(contains(message_of([&] { vocabulary->decode(Ids{9}); }), "id 9 is outside"));
+}
+
+TEST_CASE("max_size keeps the ids below it", "[vocabulary]") {
+  const ScratchFolder folder;
+  write_text(folder / "words", "</s>\n<unk>\nein\nhaus\n");
+  const auto vocabulary = load_vocabulary(folder / "words", 3);
+  CHECK(vocabulary->size() == 3);
+  CHECK(vocabulary->encode("ein haus") == Ids{2, 1});
+}
+
+TEST_CASE("dictionaries: plain, quoted and JSON spellings are the same vocabulary",
+          "[vocabulary]") {
+  const ScratchFolder folder;
+  write_text(folder / "a.yml",
+             "</s>: 0\n<unk>: 1\n# a comment\n\n\"\\\"\": 2\n'it''s': 3\nM\xC3\xA4"
+             "dchen: 4\n"
+             "a:b: 5\n\"\\u00e9\\x21\": 6\n\":\": 7\n");
+  write_text(folder / "b.json",
+             "{\n \"</s>\": 0, \"<unk>\": 1, \"\\\"\": 2, \"it's\": 3, \"M\\u00e4"
+             "dchen\": 4,\n"
+             " \"a:b\": 5, \"\xC3\xA9!\": 6, \":\": 7}\n");
+  const auto yaml = load_vocabulary(folder / "a.yml"), json = load_vocabulary(folder / "b.json");
+  CHECK(yaml->encode("\" it's M\xC3\xA4"
+                     "dchen a:b \xC3\xA9! :") == Ids{2, 3, 4, 5, 6, 7});
+  CHECK(json->hash() == yaml->hash());
+  write_text(folder / "c.yml", "</s>: 0\n<unk>: 1\nother: 2\n");
+  CHECK(load_vocabulary(folder / "c.yml")->hash() != yaml->hash());
+}
+
+TEST_CASE("a written dictionary reads back, whatever the tokens", "[vocabulary]") {
+  const ScratchFolder folder;
+  const std::vector<std::string> tokens = {"</s>",
+                                           "<unk>",
+                                           "'",
+                                           "\"",
+                                           "\\",
+                                           "#",
+                                           "- a",
+                                           "null",
+                                           "1e3",
+                                           "a: b",
+                                           "?",
+                                           ":",
+                                           "\xF0\x9F\x98\x80",
+                                           "\x7F"};
+  write_text(folder / "v.yml", format_dictionary(tokens));
+  CHECK(read_dictionary(folder / "v.yml") == tokens);
+}
+
+TEST_CASE("what is wrong with a vocabulary file is said in a sentence", "[vocabulary]") {
+  const ScratchFolder folder;
+  const auto message = [&](const std::string& name, const std::string& text) {
+    write_text(folder / name, text);
+    return message_of([&] { load_vocabulary(folder / name); });
+  };
+  CHECK(contains(message_of([&] { load_vocabulary(folder / "none.yml"); }), "does not exist"));
+  CHECK(contains(message("a.yml", "</s>: 0\n<unk>: 1\nbroken\n"), "line 3 must be 'token: id'"));
+  CHECK(
+      contains(message("b.yml", "</s>: 0\n<unk>: 1\na: 2\nb: 2\n"), "'a' and 'b' both have id 2"));
+  CHECK(contains(message("c.yml", "a: 0\nb: 1\n"), "must be '</s>' and '<unk>'"));
+  CHECK(contains(message("d.yml", ""), "is empty"));
+  CHECK(contains(message("e.json", "{\"a\": "), "must be one JSON object"));
+  CHECK(contains(message("f", "</s>\n\n"), "line 2 is empty"));
+  CHECK(contains(message("g.spm", "not a model"), "not a SentencePiece model"));
+  CHECK(contains(message("h.yml", "</s>: 0\n<unk>: 1\na: -4\n"), "'a' has id -4"));
+}
+
+TEST_CASE("a missing SentencePiece vocabulary is trained, the same each time", "[vocabulary]") {
+  const ScratchFolder folder;
+  auto corpus = corpus_in(folder, 400);
+  corpus.dim_vocabs = {60, 60};
+  const auto joint =
+      load_or_create_vocabularies(vocabularies(folder / "j.spm", folder / "j.spm"), corpus);
+  CHECK(joint[0] == joint[1]);
+  CHECK(joint[0]->size() == 60);
+  CHECK(joint[0]->piece(end_id) == "</s>");
+  CHECK(joint[0]->piece(unknown_id) == "<unk>");
+  const std::string first = read_whole_file(folder / "j.spm");
+  std::filesystem::remove(folder / "j.spm");
+  load_or_create_vocabularies(vocabularies(folder / "j.spm", folder / "j.spm"), corpus);
+  CHECK(read_whole_file(folder / "j.spm") == first);
+
+  const std::string line = make_parallel_text(1, 99, 60).target[0];
+  CHECK(joint[0]->decode(joint[0]->encode(line)) == line);
+  const std::string raw = "  t1   t2 ";
+  CHECK(joint[0]->decode(joint[0]->encode(raw)) == "t1 t2");
+  const auto ids = joint[0]->encode(line);
+  std::string pieces;
+  for (const int32_t id : ids) pieces += joint[0]->piece(id) + " ";
+  CHECK(joint[0]->encode_pieces(pieces) == ids);
+  CHECK(std::count(ids.begin(), ids.end(), end_id) == 0);
+
+  const std::string megabyte(1 << 20, 't');
+  CHECK(joint[0]->decode(joint[0]->encode(megabyte)) == megabyte);
+}
+
+TEST_CASE("one SentencePiece vocabulary a side, with options and a sample", "[vocabulary]") {
+  const ScratchFolder folder;
+  auto corpus = corpus_in(folder, 400);
+  corpus.dim_vocabs = {90, 100};
+  corpus.sentencepiece_options = "--model_type=bpe --character_coverage=1.0";
+  corpus.sentencepiece_max_lines = 200;
+  const auto made =
+      load_or_create_vocabularies(vocabularies(folder / "s.spm", folder / "t.spm"), corpus);
+  CHECK(made[0]->size() == 90);
+  CHECK(made[1]->size() == 100);
+}
+
+TEST_CASE("a vocabulary that cannot be trained names the option", "[vocabulary]") {
+  const ScratchFolder folder;
+  auto corpus = corpus_in(folder, 50);
+  const auto message = [&](int size, const std::string& options) {
+    corpus.dim_vocabs = {size, size};
+    corpus.sentencepiece_options = options;
+    return message_of([&] {
+      load_or_create_vocabularies(vocabularies(folder / "v.spm", folder / "v.spm"), corpus);
+    });
+  };
+  const std::string high = message(32000, "");
+  CHECK(contains(high, "too small for 32000 pieces, at most "));
+  CHECK(contains(high, "Lower dim-vocabs"));
+  CHECK(contains(message(4, ""), "Raise dim-vocabs"));
+  CHECK(contains(message(100, "model_type=bpe"), "must look like --name=value"));
+  CHECK(contains(message(100, "--no_such_thing=1"), "no_such_thing"));
+  CHECK_FALSE(std::filesystem::exists(folder / "v.spm"));
+  corpus.train_sets = {"stdin"};
+  corpus.tsv = true;
+  CHECK(contains(message(100, ""), "cannot be made from stdin"));
+}
+
+TEST_CASE("missing dictionaries hold the words by frequency", "[vocabulary]") {
+  const ScratchFolder folder;
+  write_text(folder / "a", "x y y\nz y x\n");
+  write_text(folder / "b", "p\nq p\n");
+  CorpusOptions corpus;
+  corpus.train_sets = {folder / "a", folder / "b"};
+  corpus.dim_vocabs = {4, 0};
+  const auto made = load_or_create_vocabularies(VocabularyOptions{}, corpus);
+  CHECK(read_whole_file(folder / "a.yml") == "</s>: 0\n<unk>: 1\n\"y\": 2\n\"x\": 3\n");
+  CHECK(made[1]->path() == folder / "b.yml");
+  CHECK(made[1]->encode("q p") == Ids{3, 2});
+  load_or_create_vocabularies(vocabularies(folder / "list", folder / "list"), corpus);
+  CHECK(read_whole_file(folder / "list") == "</s>\n<unk>\ny\np\n");
+  write_text(folder / "a", "\n \n");
+  CHECK(contains(message_of([&] {
+                   load_or_create_vocabularies(vocabularies(folder / "n.yml", folder / "n2.yml"),
+                                               corpus);
+                 }),
+                 "has no words"));
+}
