@@ -164,7 +164,7 @@ cudaError_t allocate(std::map<std::byte*, size_t>& areas, void** p, size_t bytes
   if (const auto refused = refuse_in_capture()) return *refused;
   if (bytes == 0) return cudaSuccess;
   if (posix_memalign(p, 256, bytes) != 0) return result(cudaErrorMemoryAllocation);
-  std::memset(*p, 0xff, bytes);  // NaN
+  if (&areas == &runtime().device_memory) std::memset(*p, 0xff, bytes);  // NaN
   areas[static_cast<std::byte*>(*p)] = bytes;
   return cudaSuccess;
 }
