@@ -384,6 +384,7 @@ std::vector<Metric> ScoreOptions::metrics() const {
     if (name == "chrf") all.push_back(chrf);
     if (name == "ter") all.push_back(ter);
   }
+  if (paired == PairedTest::none) std::ranges::sort(all, {}, &Metric::index);
   return all;
 }
 

@@ -56,7 +56,8 @@ struct ScoreOptions {
   bool wants_help = false, wants_version = false;
   std::string refused;  ///< an option of sacreBLEU that bough does not have, with the reason
 
-  /// The metrics in the order asked for, without repetitions.
+  /// The metrics without repetitions, as sacreBLEU orders them: by name, but as asked for in paired
+  /// tests.
   std::vector<Metric> metrics() const;
 };
 

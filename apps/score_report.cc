@@ -71,11 +71,9 @@ void align_at_equals(std::vector<std::string>& lines) {
 }
 
 std::string format_one_system(const SystemResult& system, const ScoreOptions& options) {
-  std::vector<MetricResult> results = system.metrics;
-  std::ranges::sort(results, {}, [](const MetricResult& r) { return r.metric.index(); });
   const bool is_json = options.format == ScoreFormat::json;
   std::vector<std::string> parts;
-  for (const MetricResult& result : results) {
+  for (const MetricResult& result : system.metrics) {
     if (options.is_score_only) {
       parts.push_back(score_text(result, options.width));
     } else if (is_json) {

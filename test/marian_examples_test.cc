@@ -1,16 +1,13 @@
 // Command lines and configurations of marian-examples that use Transformers, as their users have
 // them: bough must read them as they stand.
-#include <unistd.h>
-
-#include <filesystem>
 #include <fstream>
 #include <sstream>
 
 #include "apps/options.h"
 #include "test/catch.h"
+#include "test/scratch_folder.h"
 
 using namespace bough;
-namespace fs = std::filesystem;
 
 namespace {
 
@@ -51,14 +48,13 @@ std::string error_of(Parse parse, const std::string& line) {
   return "";
 }
 
-/// Files the examples name lie in a folder of the test's own.
+/// A scratch folder that writes files.
 struct Folder {
-  fs::path path = fs::temp_directory_path() / ("bough-examples-" + std::to_string(::getpid()));
-  Folder() { fs::create_directories(path); }
-  ~Folder() { fs::remove_all(path); }
+  ScratchFolder scratch;
+  std::string operator/(const std::string& name) const { return scratch / name; }
   std::string file(const std::string& name, const std::string& text) const {
-    std::ofstream(path / name) << text;
-    return (path / name).string();
+    std::ofstream(scratch / name) << text;
+    return scratch / name;
   }
 };
 
@@ -198,7 +194,7 @@ TEST_CASE("the examples' decoder command lines are read as they stand", "[settin
   CHECK(a.decoding.beam_size == 12);
   CHECK(a.decoding.normalize == 1);
   CHECK(a.batch.maxi_batch_sort == SortKind::source);
-  CHECK(a.vocabulary.paths[0] == (folder.path / "vocab.ende.yml").string());
+  CHECK(a.vocabulary.paths[0] == folder / "vocab.ende.yml");
 
   const TranslateOptions b =
       run(parse_translate_options, "-c " + config +

@@ -12,6 +12,7 @@
 #include "apps/option_tables.h"
 #include "core/settings_reader.h"
 #include "test/catch.h"
+#include "test/scratch_folder.h"
 
 using namespace bough;
 namespace fs = std::filesystem;
@@ -19,14 +20,13 @@ using Strings = std::vector<std::string>;
 
 namespace {
 
-/// A folder of its own for each test, removed afterwards.
+/// A scratch folder that writes files.
 struct Folder {
-  fs::path path = fs::temp_directory_path() / fmt::format("bough-options-{}", ::getpid());
-  Folder() { fs::create_directories(path); }
-  ~Folder() { fs::remove_all(path); }
+  ScratchFolder scratch;
+  std::string operator/(const std::string& name) const { return scratch / name; }
   std::string file(const std::string& name, const std::string& text) const {
-    std::ofstream(path / name) << text;
-    return (path / name).string();
+    std::ofstream(scratch / name) << text;
+    return scratch / name;
   }
 };
 
@@ -73,7 +73,7 @@ std::string error_of(F f) {
 template <class F>
 std::string output_of(F f) {
   const Folder folder;
-  const std::string path = (folder.path / "stdout").string();
+  const std::string path = folder / "stdout";
   std::fflush(stdout);
   const int saved = ::dup(1);
   std::FILE* file = std::fopen(path.c_str(), "w");
@@ -151,7 +151,7 @@ TEST_CASE("every option of bough-train changes something", "[settings]") {
   const Folder folder;
   check_every_option<TrainOptions>(
       parse_train_options, train_base,
-      {{"log", {{(folder.path / "a.log").string()}, ""}},
+      {{"log", {{folder / "a.log"}, ""}},
        {"type", {{"s2s"}, "type is 's2s', must be transformer"}},
        {"precision", {{"bfloat16", "float32"}, ""}},
        {"dim-vocabs", {{"100", "200"}, ""}},
@@ -173,7 +173,7 @@ TEST_CASE("every option of bough-translate changes something", "[settings]") {
   const Folder folder;
   check_every_option<TranslateOptions>(
       parse_translate_options, translate_base,
-      {{"log", {{(folder.path / "a.log").string()}, ""}},
+      {{"log", {{folder / "a.log"}, ""}},
        {"models", {{"n.npz"}, "models has 2 files, must have 1: ensembles are not supported yet"}},
        {"vocabs", {{"more"}, "vocabs has 3 files, must have 2"}},
        {"devices", {{"1"}, ""}},
@@ -184,7 +184,7 @@ TEST_CASE("every option of model scoring changes something", "[settings]") {
   const Folder folder;
   check_every_option<ModelScorerOptions>(
       parse_model_scorer_options, scorer_base,
-      {{"log", {{(folder.path / "a.log").string()}, ""}},
+      {{"log", {{folder / "a.log"}, ""}},
        {"train-sets", {{"more"}, "train-sets has 3 files, must have 2"}},
        {"vocabs", {{"more"}, "vocabs has 3 files, must have 2"}},
        {"devices", {{"1"}, ""}},
@@ -355,7 +355,7 @@ TEST_CASE("the effective settings read back as the same", "[settings]") {
 
 TEST_CASE("training without -c goes on with the settings of <model>.yml", "[settings]") {
   const Folder folder;
-  const std::string model = (folder.path / "m.npz").string();
+  const std::string model = folder / "m.npz";
   folder.file("m.npz.yml", format_yaml(dump(train({"--beam-size", "3", "--model", model}))));
   const auto resumed = run(parse_train_options, {"--model", model, "--after", "2e"});
   CHECK(resumed->decoding.beam_size == 3);
@@ -371,8 +371,8 @@ TEST_CASE("paths relative to their file, and environment variables", "[settings]
       "decoder.yml",
       "relative-paths: true\nmodels: [m.npz]\nvocabs: [a.spm, /abs/b.spm]\ninput: stdin\n");
   const auto t = run(parse_translate_options, {"-c", file, "--output", "out"});
-  CHECK(t->models[0] == (folder.path / "m.npz").string());
-  CHECK(t->vocabulary.paths == Strings{(folder.path / "a.spm").string(), "/abs/b.spm"});
+  CHECK(t->models[0] == folder / "m.npz");
+  CHECK(t->vocabulary.paths == Strings{folder / "a.spm", "/abs/b.spm"});
   CHECK(t->input[0] == "stdin");
   CHECK(t->output == "out");
   ::setenv("BOUGH_TEST_FOLDER", "somewhere", 1);
@@ -392,7 +392,7 @@ TEST_CASE("option errors are sentences that say where", "[settings]") {
     return error_of([&] { train({"-c", folder.file("c.yml", text)}); });
   };
   auto line = [](const Strings& arguments) { return error_of([&] { train(arguments); }); };
-  const std::string c = (folder.path / "c.yml").string();
+  const std::string c = folder / "c.yml";
   CHECK(yaml("beam-size: 3\nlabel-smothing: 0.1\n") ==
         c + " line 2: unknown option 'label-smothing'; did you mean 'label-smoothing'?");
   CHECK(yaml("beam-size: many\n") ==

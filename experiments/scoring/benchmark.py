@@ -56,7 +56,7 @@ def write(name, lines):
 
 
 def run(command):
-    """Seconds, standard output and peak memory in MiB of a command."""
+    """Seconds, CPU seconds, standard output and peak memory in MiB of a command."""
     begin = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     output = process.stdout.read()
@@ -64,7 +64,7 @@ def run(command):
     seconds = time.perf_counter() - begin
     if status != 0:
         sys.exit(f"benchmark: {command} failed with status {status}")
-    return seconds, output, usage.ru_maxrss / 1024
+    return seconds, usage.ru_utime + usage.ru_stime, output, usage.ru_maxrss / 1024
 
 
 def same(left, right):
@@ -83,14 +83,18 @@ def compare(name, arguments, wanted, repeats):
     ours = [run([program] + arguments) for _ in range(repeats)]
     theirs = run(sacrebleu + arguments)
     ours += [run([program] + arguments) for _ in range(repeats)]
-    best = min(seconds for seconds, _, _ in ours)
+    best = min(result[0] for result in ours)
+    cpu = min(result[1] for result in ours)
     row = {
         "task": name,
         "sacrebleu_seconds": round(theirs[0], 2),
         "bough_seconds": round(best, 4),
         "ratio": round(theirs[0] / best, 1),
         "wanted_ratio": wanted,
-        "same_results": same(json.loads(theirs[1]), json.loads(ours[0][1])),
+        "sacrebleu_cpu_seconds": round(theirs[1], 2),
+        "bough_cpu_seconds": round(cpu, 4),
+        "cpu_ratio": round(theirs[1] / cpu, 1),
+        "same_results": same(json.loads(theirs[2]), json.loads(ours[0][2])),
     }
     print(row, flush=True)
     return row
@@ -114,10 +118,11 @@ def stream(references, system):
     feeders = [threading.Thread(target=feed, args=pair, daemon=True) for pair in zip(paths, blocks)]
     for feeder in feeders:
         feeder.start()
-    seconds, output, mebibytes = run([program, paths[0], "-i", paths[1], "-w", "4"])
+    seconds, cpu, output, mebibytes = run([program, paths[0], "-i", paths[1], "-w", "4"])
     row = {
         "task": f"BLEU of {repeats * LINES} lines, streamed",
         "bough_seconds": round(seconds, 1),
+        "bough_cpu_seconds": round(cpu, 1),
         "lines_per_second": round(repeats * LINES / seconds),
         "peak_memory_mib": round(mebibytes, 1),
         "score": json.loads(output)["score"],

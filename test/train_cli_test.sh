@@ -1,0 +1,168 @@
+#!/usr/bin/env bash
+# bough-train as a user runs it: resume after kills, signals, and one clear sentence for bad input.
+# Usage: train_cli_test.sh BUILD_FOLDER
+set -u
+bin=$(cd "$1" && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work"
+passed=0 failed=0
+
+check() {  # check NAME CONDITION...
+  local name=$1
+  shift
+  if "$@"; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "FAILED: $name"; fi
+}
+same() { cmp -s "$1" "$2"; }
+says() { grep -qF -- "$1" "$2"; }
+
+"$bin/bough-example-corpus" corpus 600 60 60
+cat >config.yml <<'YML'
+type: transformer
+train-sets: [corpus/train.en, corpus/train.de]
+vocabs: [vocab.spm, vocab.spm]
+dim-vocabs: [300, 300]
+tempdir: .
+dim-emb: 32
+enc-depth: 2
+dec-depth: 2
+transformer-heads: 4
+transformer-dim-ffn: 64
+tied-embeddings-all: true
+transformer-residual: branchnorm
+branchnorm-max-step: 40
+transformer-dropout: 0.1
+transformer-dropout-attention: 0.1
+transformer-dropout-ffn: 0.1
+label-smoothing: 0.1
+learn-rate: 0.003
+lr-warmup: 20
+optimizer-params: [0.9, 0.98, 1e-9]
+exponential-smoothing: 1e-4
+mini-batch-words: 400
+optimizer-delay: 2
+max-length: 100
+cpu-threads: 2
+seed: 3
+quiet: true
+disp-freq: 10
+overwrite: true
+YML
+train() {  # train FOLDER OPTIONS...
+  local folder=$1
+  shift
+  mkdir -p "$folder"
+  "$bin/bough-train" -c config.yml --model "$folder/model.npz" "$@"
+}
+start() {  # the same in the background, as process $!
+  local folder=$1
+  shift
+  mkdir -p "$folder"
+  "$bin/bough-train" -c config.yml --model "$folder/model.npz" "$@" &
+}
+parameters() { unzip_array "$1/model.npz.optimizer.npz"; }
+unzip_array() {  # the arrays of a checkpoint, without the state text
+  python3 - "$1" <<'PY'
+import hashlib, sys, zipfile
+archive = zipfile.ZipFile(sys.argv[1])
+digest = hashlib.sha256()
+for name in sorted(archive.namelist()):
+    if not name.startswith("special"):
+        digest.update(name.encode() + archive.read(name))
+print(digest.hexdigest())
+PY
+}
+
+# 60 updates at once, or 30, a kill -9 somewhere behind them, and the rest: the same bits.
+train whole --after 60u --save-freq 100000
+check "an uninterrupted run ends well" test -s whole/model.npz
+start parts --after 100000u --save-freq 30; child=$!
+while [ ! -e parts/model.npz.optimizer.npz ]; do sleep 0.05; done
+kill -9 $child; wait $child 2>/dev/null
+train parts --after 60u --save-freq 100000
+check "resume after kill -9 gives the same bits" test "$(parameters whole)" = "$(parameters parts)"
+
+# Kills at random moments, inside saves too: the checkpoint is always whole and always goes on.
+for i in 1 2 3 4 5 6 7 8; do
+  start kills --after 60u --save-freq 1; child=$!
+  sleep "0.$((RANDOM % 6))$((RANDOM % 10))"
+  kill -9 $child 2>/dev/null; wait $child 2>/dev/null
+done
+train kills --after 60u --save-freq 100000
+check "random kills lose nothing" test "$(parameters whole)" = "$(parameters kills)"
+check "no temporary file stays" test -z "$(find kills -name '*.tmp')"
+
+# SIGTERM and SIGINT save and end with 128 + the signal.
+for signal in TERM:143 INT:130; do
+  start "sig${signal%:*}" --after 100000u --save-freq 100000; child=$!
+  sleep 2
+  kill "-${signal%:*}" $child; wait $child
+  check "SIG${signal%:*} ends with ${signal#*:}" test $? = "${signal#*:}"
+  check "SIG${signal%:*} saves" test -s "sig${signal%:*}/model.npz.optimizer.npz"
+done
+
+# Averages and export of any checkpoint translate.
+"$bin/bough-average" averaged.npz whole/model.npz parts/model.npz
+check "bough-average writes a model" test -s averaged.npz
+"$bin/bough-average" --export exported.npz whole/model.npz
+"$bin/bough-translate" -m exported.npz -v vocab.spm vocab.spm --quiet <corpus/test.en >exported.de
+check "an exported model translates every line" test "$(wc -l <exported.de)" = 60
+"$bin/bough-translate" -c whole/model.npz.decoder.yml --quiet <corpus/test.en >translated.de
+check "every input line gives a line" test "$(wc -l <translated.de)" = 60
+printf '\n\none\n' | "$bin/bough-translate" -c whole/model.npz.decoder.yml --quiet >empty.de
+check "empty lines stay empty lines" test "$(head -n 2 empty.de | tr -d '\n' | wc -c)" = 0
+
+# Bad input: exit code 1, one sentence that says what to do, nothing overwritten.
+refuses() {  # refuses NAME SENTENCE-PART OPTIONS...
+  local name=$1 part=$2
+  shift 2
+  rm -rf bad; mkdir bad
+  "$bin/bough-train" -c config.yml --model bad/model.npz --quiet false "$@" >out.txt 2>&1
+  check "$name: exit code 1 (was $?)" test $? = 1
+  check "$name: says '$part'" says "$part" out.txt
+  says "$part" out.txt || tail -n 2 out.txt
+  check "$name: no model" test ! -e bad/model.npz
+}
+refuses "unknown option" "did you mean" --label-smothing 0.1
+refuses "wrong type" "label-smoothing" --label-smoothing much
+refuses "wrong range" "label-smoothing" --label-smoothing 1.5
+refuses "wrong name" "transformer-residual" --transformer-residual deep
+refuses "refused option" "cost-scaling" --cost-scaling 8
+refuses "GPU where none is" "devices" --devices 0 --cpu-threads 0
+head -n 599 corpus/train.de >short.de
+refuses "line counts" "599" --train-sets corpus/train.en short.de
+refuses "missing corpus" "nowhere.en" --train-sets nowhere.en corpus/train.de
+: >empty.en
+refuses "empty corpus" "empty.en" --train-sets empty.en empty.en
+refuses "everything too long" "max-length" --max-length 1
+printf 'good\n\xff\xfe bad\n' >invalid.en; printf 'gut\nschlecht\n' >valid.de
+refuses "invalid UTF-8" "UTF-8" --train-sets invalid.en valid.de
+refuses "missing validation set" "nowhere.de" --valid-sets corpus/dev.en nowhere.de
+refuses "a folder as model" "model" --model corpus
+check "config with a typo names file and line" bash -c '
+  printf "dim-emb: 32\nlabel-smothing: 0.1\n" >typo.yml
+  ! '"$bin"'/bough-train -c typo.yml 2>typo.txt && grep -q "typo.yml" typo.txt && grep -q "2" typo.txt'
+
+head -c 10000 whole/model.npz.optimizer.npz >whole.cut
+mkdir -p cut && cp whole/model.npz cut/ && cp whole.cut cut/model.npz.optimizer.npz
+train cut --after 70u --quiet false >out.txt 2>&1
+check "a truncated checkpoint is refused" test $? = 1
+check "... with its name" says "model.npz.optimizer.npz" out.txt
+check "... and left alone" same whole.cut cut/model.npz.optimizer.npz
+echo "not a model" >foreign.npz
+"$bin/bough-translate" -m foreign.npz -v vocab.spm vocab.spm </dev/null >out.txt 2>&1
+check "a foreign file is refused" test $? = 1
+check "... with its name" says "foreign.npz" out.txt
+printf '%s\n' '</s>' '<unk>' a b c >tiny.txt
+"$bin/bough-translate" -m whole/model.npz -v tiny.txt tiny.txt </dev/null >out.txt 2>&1
+check "a vocabulary that does not fit is refused" test $? = 1
+check "... with its name" says "tiny.txt" out.txt
+
+# A full disk while saving: one sentence, and the earlier checkpoint stays as it was.
+cp -r whole full
+(ulimit -f 20; train full --after 70u --save-freq 5 --quiet false >out.txt 2>&1)
+check "a full disk ends with 1" test $? = 1
+check "... and keeps the checkpoint" test "$(parameters full)" = "$(parameters whole)"
+
+echo "$passed passed, $failed failed"
+test "$failed" = 0
