@@ -6,5 +6,7 @@ using CatchListener = Catch::EventListenerBase;
 using Catch::Approx;
 #else
 #include <catch2/catch.hpp>
+#if defined(CATCH_CONFIG_RUNNER)  // elsewhere v2 does not declare it
 using CatchListener = Catch::TestEventListenerBase;
+#endif
 #endif
