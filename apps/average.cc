@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "apps/model_average.h"
+#include "apps/signals.h"
 #include "core/error.h"
 #include "core/version.h"
 
@@ -42,6 +43,7 @@ int run(const std::vector<std::string>& arguments) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  bough::survive_file_limits();
   try {
     return run({argv + 1, argv + argc});
   } catch (const bough::Error& error) {

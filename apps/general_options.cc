@@ -106,8 +106,6 @@ void MachineOptions::settings(Settings& v) {
       "as precision bfloat16 float32, which takes the place of float16: as fast, and without cost "
       "scaling",
       false, {});
-  v(debug_sync, "debug-sync",
-    "wait after every kernel, so that an error names the kernel that failed; slow");
 }
 
 void MachineOptions::validate() const {

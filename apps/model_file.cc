@@ -113,10 +113,8 @@ Model load_model(const std::string& path, Backend& backend) {
 }
 
 std::string model_yaml_bytes(const ModelOptions& options) {
-  constexpr size_t multiple = 256;
-  std::string text = format_yaml(options.to_yaml());
-  text.resize((text.size() + multiple) / multiple * multiple, '\0');  // at least one
-  return text;
+  // One zero byte, as Marian writes: other programs' converters cut exactly one off.
+  return format_yaml(options.to_yaml()) + '\0';
 }
 
 void save_model(const std::string& path, const ModelOptions& options, const ParameterSet& parameters,

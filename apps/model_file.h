@@ -35,7 +35,7 @@ void save_model(const std::string& path, const ModelOptions& options, const Para
 /// StepState words with alpha_t of every residual, for inference at options.branchnorm_progress.
 Tensor inference_state(const ModelOptions& options, const Transformer& transformer, Backend& backend);
 
-/// The bytes of special:model.yml: the text, zero bytes up to a multiple of 256 (Marian's form).
+/// The bytes of special:model.yml: the text and one zero byte (Marian's form).
 std::string model_yaml_bytes(const ModelOptions& options);
 inline constexpr const char* model_yaml_array = "special:model.yml";
 

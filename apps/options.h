@@ -70,7 +70,6 @@ struct MachineOptions {
   int cpu_threads = 0;   ///< > 0 selects the CPU
   int workspace = 2048;  ///< MiB for activations; negative = all device memory but that
   std::vector<ComputeType> precision = {ComputeType::float32, ComputeType::float32};
-  bool debug_sync = false;
 
   ComputeType compute_type() const { return precision.front(); }
   void settings(Settings& v);

@@ -25,6 +25,8 @@ void catch_signals(bool exit_at_once) {
   sigaction(SIGINT, &action, nullptr);
 }
 
+void survive_file_limits() { std::signal(SIGXFSZ, SIG_IGN); }
+
 int caught_signal() { return caught; }
 
 }  // namespace bough

@@ -8,4 +8,7 @@ void catch_signals(bool exit_at_once);
 /// The signal that arrived, or 0.
 int caught_signal();
 
+/// A file over the size limit (ulimit -f) is an error of the write, not the end of the process.
+void survive_file_limits();
+
 }  // namespace bough

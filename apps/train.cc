@@ -3,6 +3,7 @@
 #include <exception>
 
 #include "apps/memory_plan.h"
+#include "apps/signals.h"
 #include "apps/trainer.h"
 #include "core/log.h"
 #include "core/version.h"
@@ -19,7 +20,6 @@ void log_settings(const bough::TrainOptions& options) {
 int train(int argc, char** argv) {
   const auto options = bough::parse_train_options(argc, argv);
   if (!options) return 0;
-  bough::log::configure(options->general.log_options());
   if (options->run.describe) {
     std::fputs(bough::describe_model(*options).c_str(), stdout);
     return 0;
@@ -34,6 +34,7 @@ int train(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   constexpr int user_error = 1, our_error = 2, diverged = 3;
+  bough::survive_file_limits();
   try {
     return train(argc, argv);
   } catch (const bough::Diverged& error) {

@@ -52,7 +52,7 @@ std::string format_cost(const RunOptions& o, const DisplayState& d, const Traini
 
 TrainingLog::TrainingLog(const TrainOptions& options, int64_t resumed_update)
     : options_(options), shown_(Clock::now()) {
-  const std::string& path = options.run.metrics;
+  const std::string path = options.run.metrics_path();
   if (path.empty()) return;
   if (std::filesystem::exists(path)) drop_later_lines(path, resumed_update);
   json_.open(path, std::ios::app);

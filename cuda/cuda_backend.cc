@@ -32,7 +32,7 @@ int count_devices() {
   return count;
 }
 
-constexpr size_t smallest_scratch = size_t{4} << 20;
+constexpr size_t smallest_scratch = size_t{1} << 20;
 constexpr const char* memory_advice = "Free the device of other programs, or use a smaller model.";
 
 }  // namespace
@@ -57,7 +57,9 @@ CudaBackend::CudaBackend(const CudaOptions& options)
   }
   for (cudaEvent_t* event : {&forked_, &joined_})
     check_cuda(cudaEventCreateWithFlags(event, cudaEventDisableTiming), "creating an event");
-  gemms_ = std::make_unique<cuda::Gemms>(stream_, properties.name, options.allow_tf32, options.autotune);
+  gemms_ = std::make_unique<cuda::Gemms>(
+      stream_, cuda::Gemms::Options{.device_name = properties.name, .allow_tf32 = options.allow_tf32,
+                                    .autotune = options.autotune, .workspace_bytes = options.workspace_bytes});
   staging_ = std::make_unique<cuda::Staging>(stream_);
   counter_memory_ = cuda::allocate_device(counter_count * sizeof(uint32_t), "counters", memory_advice);
   check_cuda(cudaMemsetAsync(counter_memory_.get(), 0, counter_count * sizeof(uint32_t), stream_.handle),

@@ -91,17 +91,16 @@ struct Gemms::Plan {
     layout(c, s.out, s.n, s.m);
   }
 
-  cublasStatus_t run(void* handle, const Operands& o, bool add, void* workspace, cudaStream_t stream,
-                     const cublasLtMatmulAlgo_t& with) {
+  cublasStatus_t run(void* handle, const Operands& o, bool add, void* workspace, size_t workspace_bytes,
+                     cudaStream_t stream) {
     const float alpha = 1, beta = add ? 1 : 0;
     if (o.bias) set(description, CUBLASLT_MATMUL_DESC_BIAS_POINTER, o.bias);
     return cublasLtMatmul(static_cast<cublasLtHandle_t>(handle), description, &alpha, o.b, a, o.a, b, &beta, o.c, c,
-                          o.c, c, &with, workspace, workspace_bytes, stream);
+                          o.c, c, &algorithm, workspace, workspace_bytes, stream);
   }
 };
 
-Gemms::Gemms(const Stream& stream, std::string device_name, bool allow_tf32, bool autotune)
-    : stream_(stream), device_name_(std::move(device_name)), allow_tf32_(allow_tf32), autotune_(autotune) {
+Gemms::Gemms(const Stream& stream, Options options) : stream_(stream), options_(std::move(options)) {
   cublasLtHandle_t handle = nullptr;
   check_blas(cublasLtCreate(&handle), "starting");
   handle_ = handle;
@@ -116,7 +115,7 @@ Gemms::~Gemms() {
 std::byte* Gemms::workspace_of(const Stream& stream) {
   std::shared_ptr<std::byte>& memory = workspaces_[stream.handle];
   if (!memory)
-    memory = allocate_device(workspace_bytes, "matrix products", "Free the device of other programs.");
+    memory = allocate_device(options_.workspace_bytes, "matrix products", "Free the device of other programs.");
   return memory.get();
 }
 
@@ -143,7 +142,7 @@ void Gemms::multiply(const Grad& c, In a, In b, const Gemm& gemm, const Stream& 
   const Operands operands{a.data<void>(), b.data<void>(), gemm.bias.data<void>(), c.tensor.data<void>()};
   Plan& plan = plan_for(shape, operands);
   const cublasStatus_t status = plan.run(handle_, operands, c.mode == GradMode::add, workspace_of(stream),
-                                         stream.handle, plan.algorithm);
+                                         options_.workspace_bytes, stream.handle);
   check(status == CUBLAS_STATUS_SUCCESS, "gemm: cuBLASLt failed on ({}, {}) x ({}, {}): {}", shape.m, shape.k,
         shape.k, shape.n, cublasLtGetStatusName(status));
   check_launch(cudaSuccess, "gemm", stream);
@@ -152,7 +151,7 @@ void Gemms::multiply(const Grad& c, In a, In b, const Gemm& gemm, const Stream& 
 Gemms::Plan& Gemms::plan_for(const GemmShape& shape, const Operands& operands) {
   std::unique_ptr<Plan>& plan = plans_[shape];
   if (!plan) {
-    auto fresh = std::make_unique<Plan>(shape, allow_tf32_);
+    auto fresh = std::make_unique<Plan>(shape, options_.allow_tf32);
     if (operands.bias) set(fresh->description, CUBLASLT_MATMUL_DESC_BIAS_POINTER, operands.bias);
     choose(*fresh, shape);
     plan = std::move(fresh);
@@ -166,7 +165,7 @@ void Gemms::choose(Plan& plan, const GemmShape& shape) {
     cublasLtMatmulHeuristicResult_t result{};
     const cublasStatus_t status = cublasLtMatmulAlgoCheck(handle, plan.description, plan.a, plan.b, plan.c, plan.c,
                                                           &known->second.algorithm, &result);
-    check(status == CUBLAS_STATUS_SUCCESS && result.workspaceSize <= workspace_bytes,
+    check(status == CUBLAS_STATUS_SUCCESS && result.workspaceSize <= options_.workspace_bytes,
           "gemm: the saved plan for ({}, {}) x ({}, {}) does not run here; it belongs to another device or cuBLASLt",
           shape.m, shape.k, shape.k, shape.n);
     plan.algorithm = known->second.algorithm;
@@ -174,7 +173,7 @@ void Gemms::choose(Plan& plan, const GemmShape& shape) {
   }
   Preference preference;
   check_blas(cublasLtMatmulPreferenceCreate(preference.out()), "describing a preference");
-  set(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, workspace_bytes);
+  set(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, uint64_t(options_.workspace_bytes));
   // Partial sums of a split inner dimension stay in f32; the other schemes round them to bf16.
   set(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
       uint32_t(CUBLASLT_REDUCTION_SCHEME_NONE | CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE));
@@ -185,14 +184,14 @@ void Gemms::choose(Plan& plan, const GemmShape& shape) {
   int count = 0;
   const cublasStatus_t status =
       cublasLtMatmulAlgoGetHeuristic(handle, plan.description, plan.a, plan.b, plan.c, plan.c, preference,
-                                     autotune_ ? most_candidates : 1, candidates.data(), &count);
+                                     options_.autotune ? most_candidates : 1, candidates.data(), &count);
   check(status == CUBLAS_STATUS_SUCCESS && count > 0,
         "gemm: cuBLASLt knows no way to multiply ({}, {}) by ({}, {}) in {}: {}", shape.m, shape.k, shape.k, shape.n,
         name_of(shape.in), cublasLtGetStatusName(status));
   plan.algorithm = candidates[0].algo;
   cudaStreamCaptureStatus capture = cudaStreamCaptureStatusNone;
   check_cuda(cudaStreamIsCapturing(stream_.handle, &capture), "asking for the state of a stream");
-  if (!autotune_ || capture != cudaStreamCaptureStatusNone) return;  // a capture cannot be timed
+  if (!options_.autotune || capture != cudaStreamCaptureStatusNone) return;  // a capture cannot be timed
   float best = 0;
   cublasLtMatmulAlgo_t fastest = plan.algorithm;
   for (int i = 0; i < count; ++i) {
@@ -229,8 +228,8 @@ float Gemms::measure(Plan& plan, const GemmShape& shape) {
   for (int i = 0; i < repeats && has_run; ++i) {
     std::byte* const base = memory.get() + size_t(i) % copies * one;
     const Operands operands{base, base + a, shape.has_bias ? base + a + b + c : nullptr, base + a + b};
-    has_run = plan.run(handle_, operands, false, workspace_of(stream_), stream_.handle, plan.algorithm) ==
-              CUBLAS_STATUS_SUCCESS;
+    has_run = plan.run(handle_, operands, false, workspace_of(stream_), options_.workspace_bytes,
+                       stream_.handle) == CUBLAS_STATUS_SUCCESS;
     check_cuda(cudaEventRecord(events[size_t(i) + 1], stream_.handle), "recording an event");
   }
   check_cuda(cudaStreamSynchronize(stream_.handle), "timing a product");
@@ -247,8 +246,8 @@ float Gemms::measure(Plan& plan, const GemmShape& shape) {
 }
 
 std::string Gemms::header() const {
-  return fmt::format("gemm-plans 1 | {} | cublasLt {} | {}", device_name_, cublasLtGetVersion(),
-                     allow_tf32_ ? "tf32" : "f32");
+  return fmt::format("gemm-plans 1 | {} | cublasLt {} | {}", options_.device_name, cublasLtGetVersion(),
+                     options_.allow_tf32 ? "tf32" : "f32");
 }
 
 std::string Gemms::export_plans() const {

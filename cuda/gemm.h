@@ -23,10 +23,12 @@ struct GemmShape {
 /// same plan gives the same bits.
 class Gemms {
  public:
-  static constexpr size_t workspace_bytes = size_t{64} << 20;
-
-  /// `device_name` marks exported plans: they mean something on the same kind of device only.
-  Gemms(const Stream& stream, std::string device_name, bool allow_tf32, bool autotune);
+  struct Options {
+    std::string device_name;  ///< marks exported plans: they mean something on the same kind of device only
+    bool allow_tf32 = false, autotune = false;
+    size_t workspace_bytes = size_t{64} << 20;
+  };
+  Gemms(const Stream& stream, Options options);
   ~Gemms();
   Gemms(const Gemms&) = delete;
 
@@ -40,7 +42,6 @@ class Gemms {
   /// Takes over plans written by export_plans; false when they are for another device or cuBLASLt version:
   /// they are then left aside. Throws Error when the text is damaged.
   bool import_plans(const std::string& text);
-  void set_autotune(bool autotune) { autotune_ = autotune; }
 
  private:
   struct Plan;
@@ -53,8 +54,7 @@ class Gemms {
   std::byte* workspace_of(const Stream& stream);
 
   Stream stream_;
-  std::string device_name_;
-  bool allow_tf32_, autotune_;
+  Options options_;
   void* handle_ = nullptr;
   std::map<GemmShape, std::unique_ptr<Plan>> plans_;
   std::map<GemmShape, Algorithm> imported_;

@@ -7,7 +7,7 @@ namespace bough::cuda {
 namespace {
 
 constexpr size_t half_bytes = size_t{8} << 20;
-constexpr size_t smallest_block = size_t{64} << 20;
+constexpr size_t smallest_block = size_t{16} << 20;
 constexpr size_t alignment = 256;
 
 }  // namespace

@@ -1,5 +1,8 @@
 // The real cuda/gemm.cc (on the emulated cuBLASLt, or on a GPU) against loops in f64.
+#include <algorithm>
+#include <array>
 #include <cmath>
+#include <cstring>
 #include <vector>
 
 #include "core/random.h"
@@ -94,7 +97,7 @@ double error_of(Backend& b, const Case& t) {
   if (!t.add) upload(b, c.tensor, std::vector<double>(c.values.size(), std::nan("")));
   const Matrix bias = t.has_bias ? random_matrix(b, {t.n}, t.out, 4, t.offset) : Matrix{};
   b.gemm(t.add ? add_to(c.tensor) : write_to(c.tensor), a.tensor, x.tensor,
-         {.transpose_a = t.transpose_a, .transpose_b = t.transpose_b, .bias = bias.tensor});
+         Gemm{.transpose_a = t.transpose_a, .transpose_b = t.transpose_b, .bias = bias.tensor});
   const std::vector<double> actual = download(b, c.tensor);
   double worst = 0;
   for (int64_t i = 0; i < t.m; ++i)
@@ -158,9 +161,9 @@ TEST_CASE("cuda gemm: wrong types are refused in a sentence", "[cuda][gemm]") {
   const auto b = make_cuda_backend({.compute_dtype = DType::bf16});
   const Tensor f = b->allocate_persistent({8, 8}, DType::f32), h = b->allocate_persistent({8, 8}, DType::bf16);
   const Tensor bias = b->allocate_persistent({8}, DType::bf16);
-  CHECK(message_of([&] { b->gemm(write_to(h), f, f, {}); }).starts_with("gemm: a is float32, b is float32 and c is"));
-  CHECK(message_of([&] { b->gemm(write_to(f), f, h, {}); }).starts_with("gemm: a is float32, b is bfloat16"));
-  CHECK(message_of([&] { b->gemm(write_to(f), h, h, {.bias = bias}); }).starts_with("gemm: a bias must be"));
+  CHECK(message_of([&] { b->gemm(write_to(h), f, f, Gemm{}); }).starts_with("gemm: a is float32, b is float32 and c is"));
+  CHECK(message_of([&] { b->gemm(write_to(f), f, h, Gemm{}); }).starts_with("gemm: a is float32, b is bfloat16"));
+  CHECK(message_of([&] { b->gemm(write_to(f), h, h, Gemm{.bias = bias}); }).starts_with("gemm: a bias must be"));
 }
 
 TEST_CASE("cuda gemm: TF32 is used when asked for", "[cuda][gemm]") {
@@ -178,7 +181,7 @@ TEST_CASE("cuda gemm: plans are text, and bring the same bits back", "[cuda][gem
   const auto product = [&](Backend& b) {
     const Matrix a = random_matrix(b, shape, DType::bf16, 1), x = random_matrix(b, shape, DType::bf16, 2);
     const Tensor c = b.allocate_persistent({64, 64}, DType::f32);
-    b.gemm(write_to(c), a.tensor, x.tensor, {.transpose_b = true});
+    b.gemm(write_to(c), a.tensor, x.tensor, Gemm{.transpose_b = true});
     return download(b, c);
   };
   const auto tuned = make_cuda_backend({.compute_dtype = DType::bf16, .autotune = true});
@@ -205,8 +208,8 @@ TEST_CASE("cuda gemm: a weight's gradient beside the input's", "[cuda][gemm]") {
   const Tensor dw = b->allocate_persistent({16, 24}, DType::f32), dx = b->allocate_persistent({40, 24}, DType::bf16);
   const auto once = [&] {
     upload(*b, dy.tensor, dy.values);
-    b->gemm(write_to(dw), dy.tensor, x.tensor, {.transpose_a = true});
-    b->gemm(write_to(dx), dy.tensor, w.tensor, {});
+    b->gemm(write_to(dw), dy.tensor, x.tensor, Gemm{.transpose_a = true});
+    b->gemm(write_to(dx), dy.tensor, w.tensor, Gemm{});
     upload(*b, dy.tensor, std::vector<double>(dy.values.size(), std::nan("")));
     return std::pair(download(*b, dw), download(*b, dx));
   };
@@ -226,9 +229,9 @@ TEST_CASE("cuda graphs: a replay gives the bits of the first run", "[cuda][graph
     b->repeat(add ? "add" : "write", [&] {
       ++runs;
       const Tensor inner = b->allocate({40, 16});
-      b->gemm(write_to(inner), x, w.tensor, {.transpose_b = true});
-      b->gemm(add ? add_to(dw) : write_to(dw), inner, x, {.transpose_a = true});
-      b->gemm(write_to(y), inner, w.tensor, {});
+      b->gemm(write_to(inner), x, w.tensor, Gemm{.transpose_b = true});
+      b->gemm(add ? add_to(dw) : write_to(dw), inner, x, Gemm{.transpose_a = true});
+      b->gemm(write_to(y), inner, w.tensor, Gemm{});
       b->flops += 7;
     });
   };

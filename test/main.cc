@@ -1,10 +1,20 @@
-// The test program: Catch2's own, with bough's log lines off.
+// The test program: Catch2's own, with bough's log lines off in every test case.
 #define CATCH_CONFIG_RUNNER
 #include "test/catch.h"
 
 #include "core/log.h"
 
-int main(int argc, char** argv) {
-  bough::log::configure({.quiet = true});
-  return Catch::Session().run(argc, argv);
-}
+namespace {
+
+// Tests that parse options set the log anew; each case starts silent again.
+struct Silence : CatchListener {
+  using CatchListener::CatchListener;
+  void testCaseStarting(const Catch::TestCaseInfo&) override {
+    bough::log::configure({.quiet = true});
+  }
+};
+CATCH_REGISTER_LISTENER(Silence)
+
+}  // namespace
+
+int main(int argc, char** argv) { return Catch::Session().run(argc, argv); }

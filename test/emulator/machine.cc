@@ -191,19 +191,17 @@ void Machine::run_block() {
 
 /// Nobody can run: either all threads of the block wait at one barrier, or they wait for ever.
 void Machine::release_barrier() {
-  unsigned first = 0;
-  for (unsigned i = 0; i < threads_; ++i) {
-    const Fiber &f = fibers_[i], &other = fibers_[first];
-    if (f.state == State::at_block_barrier && other.state == State::at_block_barrier &&
-        std::strcmp(f.reason, other.reason) == 0)
-      continue;
+  const Fiber& first = fibers_[0];
+  for (unsigned i = 1; i < threads_; ++i) {
+    const Fiber& f = fibers_[i];
+    if (f.state == first.state && (f.state == State::done || std::strcmp(f.reason, first.reason) == 0)) continue;
     const auto place = [](const Fiber& at) -> std::string {
       if (at.state == State::done) return "has left the kernel";
       return fmt::format("waits at {} \"{}\"",
                          at.state == State::in_warp ? "the warp's" : "the block's barrier", at.reason);
     };
-    fault_ = fmt::format("emulator: block ({}, {}, {}): divergent barrier: thread {} {}, thread {} {}",
-                         blockIdx.x, blockIdx.y, blockIdx.z, first, place(other), i, place(f));
+    fault_ = fmt::format("emulator: block ({}, {}, {}): divergent barrier: thread 0 {}, thread {} {}",
+                         blockIdx.x, blockIdx.y, blockIdx.z, place(first), i, place(f));
     return;
   }
   for (unsigned i = 0; i < threads_; ++i) fibers_[i].state = State::ready;

@@ -19,6 +19,8 @@ struct Settings {
   uint64_t stream_seed = 1;      ///< which stream goes on next, where several may
   int devices = 1;               ///< what cudaGetDeviceCount finds
   int driver_error = 0;          ///< cudaError_t that it returns
+  int driver_version = 12020;    ///< what the driver of driver_error supports
+  int capability = 9;            ///< major compute capability
   size_t memory = size_t{4} << 30;  ///< bytes of a device
 };
 Settings& settings();

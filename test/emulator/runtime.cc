@@ -164,7 +164,7 @@ cudaError_t allocate(std::map<std::byte*, size_t>& areas, void** p, size_t bytes
   if (const auto refused = refuse_in_capture()) return *refused;
   if (bytes == 0) return cudaSuccess;
   if (posix_memalign(p, 256, bytes) != 0) return result(cudaErrorMemoryAllocation);
-  std::memset(*p, 0xff, bytes);  // NaN
+  if (&areas == &runtime().device_memory) std::memset(*p, 0xff, bytes);  // NaN
   areas[static_cast<std::byte*>(*p)] = bytes;
   return cudaSuccess;
 }
@@ -231,7 +231,7 @@ cudaError_t cudaGetDeviceCount(int* count) {
 }
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   if (device < 0 || device >= settings().devices) return result(cudaErrorInvalidDevice);
-  *properties = {"emulated device", settings().memory, 227 * 1024, 9, 0, 4, 60 << 20};
+  *properties = {"emulated device", settings().memory, 227 * 1024, settings().capability, 0, 4, 60 << 20};
   return cudaSuccess;
 }
 cudaError_t cudaSetDevice(int device) {
@@ -242,7 +242,7 @@ cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
   *free = *total - std::min(*total, runtime().allocated);
   return cudaSuccess;
 }
-cudaError_t cudaDriverGetVersion(int* version) { return *version = 13000, cudaSuccess; }
+cudaError_t cudaDriverGetVersion(int* version) { return *version = settings().driver_error ? settings().driver_version : 13000, cudaSuccess; }
 cudaError_t cudaRuntimeGetVersion(int* version) { return *version = 13000, cudaSuccess; }
 
 cudaError_t cudaMalloc(void** p, size_t bytes) {
