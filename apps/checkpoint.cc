@@ -24,6 +24,14 @@ std::vector<std::pair<const char*, Tensor>> named_arenas(const OptimizerArenas& 
   return arenas;
 }
 
+TrainingState read_state(const NpzReader& file) {
+  check(file.contains(state_array),
+        "{}: has no training state of bough; to go on from its model's parameters set "
+        "no-optimizer-reload, to start anew set no-reload",
+        file.path());
+  return TrainingState::from_yaml(parse_yaml(file.read_text(state_array), file.path()), file.path());
+}
+
 std::string with_update(const std::string& model, int64_t update, const std::string& ending) {
   std::string stem = model;
   if (stem.ends_with(".npz")) stem.resize(stem.size() - 4);
@@ -105,18 +113,27 @@ std::optional<TrainingState> Checkpoint::resume() {
   const std::string optimizer = model + ".optimizer.npz";
   model_.initialize();
   if (!options_.run.no_reload) {
-    if (std::filesystem::exists(optimizer) && !options_.run.no_optimizer_reload) {
-      TrainingState state = load_optimizer(optimizer);
-      save_derived(state);
-      return state;
-    }
+    if (std::filesystem::exists(optimizer) && !options_.run.no_optimizer_reload)
+      return load_optimizer(optimizer);
     if (std::filesystem::exists(model)) {
       load_parameters(model);
       return std::nullopt;
     }
   }
-  if (!options_.run.pretrained_model.empty()) load_parameters(options_.run.pretrained_model);
+  if (const std::string& path = options_.run.pretrained_model; !path.empty()) {
+    const int64_t found = read_matching_parameters(NpzReader(path), model_.parameters(),
+                                                   model_.parameters().values());
+    log::info("[train] {} of {} arrays are those of {}", found, model_.parameters().parts().size(), path);
+    model_.parameters().values_changed();
+    model_.optimizer().reset();
+  }
   return std::nullopt;
+}
+
+uint64_t Checkpoint::saved_seed(const RunOptions& options) {
+  const std::string optimizer = options.model + ".optimizer.npz";
+  if (options.no_reload || options.no_optimizer_reload || !std::filesystem::exists(optimizer)) return 0;
+  return read_state(NpzReader(optimizer)).seed;
 }
 
 void Checkpoint::load_parameters(const std::string& path) {
@@ -128,12 +145,7 @@ void Checkpoint::load_parameters(const std::string& path) {
 
 TrainingState Checkpoint::load_optimizer(const std::string& path) {
   const NpzReader file(path);
-  check(file.contains(state_array),
-        "{}: has no training state of bough; to go on from its model's parameters set "
-        "no-optimizer-reload, to start anew set no-reload",
-        path);
-  TrainingState state =
-      TrainingState::from_yaml(parse_yaml(file.read_text(state_array), path), path);
+  TrainingState state = read_state(file);
   const OptimizerArenas& arenas = model_.optimizer().arenas();
   for (const auto& [name, arena] : named_arenas(arenas, options_.optimizer.kind)) {
     const bool is_average = std::string_view(name) == "exp_smoothing";
