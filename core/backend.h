@@ -1,6 +1,8 @@
 #pragma once
+#include <functional>
 #include <map>
 #include <memory>
+#include <string>
 #include <string_view>
 
 #include "core/allocator.h"
@@ -35,6 +37,20 @@ class Backend {
   virtual void download(void* destination, In source) = 0;
   /// Waits until everything started so far is done.
   virtual void synchronize() {}
+
+  /// Does `work`, whose kernel calls, their arguments and memory must be the same whenever `key` is. A
+  /// backend may record them: later calls then replay the record, and host code in `work` no longer runs. What
+  /// changes between calls lies in tensors (StepState, the batch). Replays overwrite arena memory:
+  /// no tensor of the arena may live across calls.
+  virtual void repeat(const std::string& key, const std::function<void()>& work) {
+    (void)key;
+    work();
+  }
+  /// How matrix products are computed, as text for the training state: a resumed run that takes it over has
+  /// the same bits. Empty where nothing is chosen at run time.
+  virtual std::string plans() const { return {}; }
+  /// Takes over what plans() gave; false when it was for another device or library and was left aside.
+  virtual bool set_plans(const std::string& text) { return text.empty(); }
 
   const Allocator& allocator() const { return *allocator_; }
   Allocator& allocator() { return *allocator_; }

@@ -44,8 +44,9 @@ Var linear(const Var& x, const Var& weight, const Var& bias) {
                     db = bias.gradient(), gy = y.gradient()] {
     const Tensor& dy = gy.value();
     if (dw) multiply(b, dw.claim(), dy, x, {.transpose_a = true});
-    if (db) b.column_sum(db.claim(), dy);
+    // The two products in a row: CUDA runs them side by side.
     if (dx) multiply(b, dx.claim(), dy, w, {});
+    if (db) b.column_sum(db.claim(), dy);
   });
   return y;
 }

@@ -4,7 +4,7 @@
 // One function decides every random element of training, on the CPU and on the GPU alike:
 // the masks of a run do not depend on the backend, the thread count, the accumulation or a restart.
 
-#if defined(__CUDACC__) || defined(BOUGH_EMULATOR)
+#if defined(__CUDACC__)
 #define BOUGH_HOST_DEVICE __host__ __device__
 #else
 #define BOUGH_HOST_DEVICE

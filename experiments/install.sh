@@ -4,7 +4,7 @@
 set -eu
 packages="g++ cmake ninja-build ccache libdnnl-dev libeigen3-dev libsentencepiece-dev libyaml-cpp-dev
   libcli11-dev libfmt-dev libspdlog-dev libzip-dev zlib1g-dev nlohmann-json3-dev libicu-dev"
-if [ "${1:-}" = --tests ]; then packages="$packages catch2 python3"; fi
+if [ "${1:-}" = --tests ]; then packages="$packages catch2 python3 libboost-context-dev"; fi
 missing=""
 for package in $packages; do
   dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing="$missing $package"

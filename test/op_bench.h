@@ -6,7 +6,11 @@
 
 #include "core/ops.h"
 #include "core/random.h"
+#include "cuda/factory.h"
 #include "test/tolerance.h"
+#if defined(BOUGH_EMULATOR)
+#include "test/emulator/machine.h"
+#endif
 
 // The backends under test, and tensors on them that notice when they are misused.
 
@@ -15,20 +19,35 @@ namespace bough::test {
 using Values = std::vector<double>;
 
 /// A backend of the op table. Adding a row here tests it with every case; bits must not depend on
-/// `threads`, GEMM aside.
+/// `threads`, GEMM aside. In the emulator an even number runs the threads of a block last to first.
 struct BackendRow {
   std::string name;
   Precision precision;
   std::function<std::unique_ptr<Backend>(int threads)> make;
 };
 
+inline std::unique_ptr<Backend> make_cuda_backend_for_test([[maybe_unused]] int threads, DType dtype) {
+#if defined(BOUGH_EMULATOR)
+  emulator::settings().reverse_threads = threads % 2 == 0;
+#endif
+  return make_cuda_backend({.compute_dtype = dtype});
+}
+
 inline std::vector<BackendRow>& backends() {
-  static std::vector<BackendRow> rows = {
-      {"cpu f64", Precision::f64,
-       [](int threads) { return make_cpu_backend(threads, DType::f64); }},
-      {"cpu f32", Precision::f32,
-       [](int threads) { return make_cpu_backend(threads, DType::f32); }},
-  };
+  static std::vector<BackendRow> rows = [] {
+    std::vector<BackendRow> list = {
+        {"cpu f64", Precision::f64,
+         [](int threads) { return make_cpu_backend(threads, DType::f64); }},
+        {"cpu f32", Precision::f32,
+         [](int threads) { return make_cpu_backend(threads, DType::f32); }},
+    };
+    if (cuda_device_count() == 0) return list;
+    list.push_back({"cuda f32", Precision::f32,
+                    [](int threads) { return make_cuda_backend_for_test(threads, DType::f32); }});
+    list.push_back({"cuda bf16", Precision::bf16,
+                    [](int threads) { return make_cuda_backend_for_test(threads, DType::bf16); }});
+    return list;
+  }();
   return rows;
 }
 

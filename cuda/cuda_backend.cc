@@ -1,0 +1,147 @@
+#include "cuda/cuda_backend.h"
+
+#include <algorithm>
+
+namespace bough {
+namespace {
+
+using cuda::check_cuda;
+
+/// "13.0" of 13000.
+std::string format_version(int version) {
+  return fmt::format("{}.{}", version / 1000, version % 1000 / 10);
+}
+
+/// The number of devices; throws when there is none, saying why.
+int count_devices() {
+  int count = 0, driver = 0, runtime = 0;
+  const cudaError_t status = cudaGetDeviceCount(&count);
+  cudaGetLastError();
+  if (status == cudaErrorInsufficientDriver) {
+    cudaDriverGetVersion(&driver);
+    cudaRuntimeGetVersion(&runtime);
+    check(driver > 0, "cuda: no NVIDIA driver is installed. Install one, or leave out `devices` to use the CPU.");
+    fail("cuda: the NVIDIA driver supports CUDA {}, must be {} or later. Update the driver, or leave out `devices` "
+         "to use the CPU.",
+         format_version(driver), format_version(runtime));
+  }
+  check(status != cudaErrorNoDevice && !(status == cudaSuccess && count == 0),
+        "cuda: the NVIDIA driver finds no GPU. Check `nvidia-smi` and CUDA_VISIBLE_DEVICES, or leave out "
+        "`devices` to use the CPU.");
+  check_cuda(status, "looking for devices");
+  return count;
+}
+
+constexpr size_t smallest_scratch = size_t{1} << 20;
+constexpr const char* memory_advice = "Free the device of other programs, or use a smaller model.";
+
+}  // namespace
+
+CudaBackend::CudaBackend(const CudaOptions& options)
+    : options_(options), graphs_(size_t(options.graph_limit)) {
+  check(options.compute_dtype == DType::f32 || options.compute_dtype == DType::bf16,
+        "cuda: the compute type is {}, must be float32 or bfloat16", name_of(options.compute_dtype));
+  const int count = count_devices();
+  check(options.device >= 0 && options.device < count,
+        "cuda: device {} does not exist, must be 0 to {}: this machine has {}", options.device, count - 1, count);
+  cudaDeviceProp properties;
+  check_cuda(cudaGetDeviceProperties(&properties, options.device), "reading the device's properties");
+  check(properties.major >= 8, "cuda: device {} ({}) has compute capability {}.{}, must be 8.0 or later",
+        options.device, properties.name, properties.major, properties.minor);
+  multiprocessors_ = properties.multiProcessorCount;
+  check_cuda(cudaSetDevice(options.device), "selecting the device");
+
+  owned_streams_ = {cuda::make_stream(), cuda::make_stream()};
+  stream_ = {owned_streams_[0].get(), options.debug_sync};
+  beside_ = {owned_streams_[1].get(), options.debug_sync};
+  forked_ = cuda::make_event();
+  joined_ = cuda::make_event();
+  gemms_ = std::make_unique<cuda::Gemms>(
+      stream_, cuda::Gemms::Options{.device_name = properties.name, .allow_tf32 = options.allow_tf32,
+                                    .autotune = options.autotune, .workspace_bytes = options.workspace_bytes});
+  staging_ = std::make_unique<cuda::Staging>(stream_);
+  counter_memory_ = cuda::allocate_device(counter_count * sizeof(uint32_t), "counters", memory_advice);
+  check_cuda(cudaMemsetAsync(counter_memory_.get(), 0, counter_count * sizeof(uint32_t), stream_.handle),
+             "clearing counters");
+  scratch_bytes(smallest_scratch);
+  if (options.arena_bytes > 0) arena_.reserve(options.arena_bytes);
+}
+
+CudaBackend::~CudaBackend() {
+  cudaStreamSynchronize(beside_.handle);  // an error here has nowhere to go
+  cudaStreamSynchronize(stream_.handle);
+}
+
+Tensor CudaBackend::allocate_outside(Shape shape, DType dtype) {
+  const size_t bytes = std::max<size_t>(size_t(shape.elements()) * size_of(dtype), 1);
+  auto memory = cuda::allocate_device(bytes, "parameters and optimizer state", memory_advice);
+  std::byte* const data = memory.get();
+  return {std::move(memory), data, shape, dtype};
+}
+
+std::byte* CudaBackend::arena_memory(size_t offset, size_t bytes) { return arena_.at(offset, bytes); }
+
+std::byte* CudaBackend::scratch_bytes(size_t bytes) {
+  if (scratch_.empty() || bytes > scratch_size_) {
+    scratch_size_ = std::max({bytes, 2 * scratch_size_, smallest_scratch});
+    scratch_.push_back(cuda::allocate_device(scratch_size_, "partial sums", memory_advice));
+  }
+  return scratch_.back().get();
+}
+
+const cuda::Stream& CudaBackend::fork() {
+  check_cuda(cudaEventRecord(forked_.get(), stream().handle), "recording an event");
+  check_cuda(cudaStreamWaitEvent(beside_.handle, forked_.get(), 0), "forking a stream");
+  beside_is_busy_ = true;
+  return beside_;
+}
+
+void CudaBackend::join() {
+  check_cuda(cudaEventRecord(joined_.get(), beside_.handle), "recording an event");
+  check_cuda(cudaStreamWaitEvent(stream_.handle, joined_.get(), 0), "joining a stream");
+  beside_is_busy_ = false;
+}
+
+void CudaBackend::gemm_impl(const Grad& c, In a, In b, const Gemm& gemm) {
+  const bool is_weight_gradient = gemm.transpose_a && !gemm.transpose_b;
+  // Reading the same gradient of the output tells that this is the other half of one derivative.
+  const bool may_run_beside = beside_is_busy_ && !gemm.transpose_a && a.data<void>() == beside_reads_;
+  if (is_weight_gradient) {
+    gemms_->multiply(c, a, b, gemm, fork());
+    beside_reads_ = a.data<void>();
+  } else {
+    gemms_->multiply(c, a, b, gemm, may_run_beside ? stream_ : stream());
+  }
+}
+
+void CudaBackend::repeat(const std::string& key, const std::function<void()>& work) {
+  graphs_.run(stream(), key, [&] {
+    work();
+    stream();  // a forked stream must join before the record ends
+  }, flops);
+}
+
+void CudaBackend::upload(Out destination, const void* source) {
+  stream();
+  staging_->upload(destination.data<std::byte>(), source, destination.bytes());
+}
+
+void CudaBackend::download(void* destination, In source) {
+  stream();
+  staging_->download(destination, source.data<std::byte>(), source.bytes());
+}
+
+void CudaBackend::synchronize() { check_cuda(cudaStreamSynchronize(stream().handle), "waiting for the device"); }
+
+std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options) {
+  return std::make_unique<CudaBackend>(options);
+}
+
+int cuda_device_count() {
+  int count = 0;
+  const cudaError_t status = cudaGetDeviceCount(&count);
+  cudaGetLastError();
+  return status == cudaSuccess ? count : 0;
+}
+
+}  // namespace bough

@@ -1,0 +1,254 @@
+// y = dropout(activation(x + bias)) and its derivative; sums, casts, fills. All are bound by memory: a thread moves
+// 16 bytes at a time where rows are whole chunks.
+#include "cuda/column_sums.h"
+#include "cuda/cuda_backend.h"
+
+namespace bough::cuda {
+namespace {
+
+constexpr unsigned flat_threads = 256, sum_threads = 1024;
+constexpr unsigned column_threads = 64;  // of a block that sums columns: 512 columns
+
+struct Relu {
+  __device__ static float value(float x) { return x > 0 ? x : 0.0f; }
+};
+struct Gelu {
+  __device__ static float value(float x) { return math::gelu(x); }
+  __device__ static float derivative(float x) { return math::gelu_derivative(x); }
+};
+struct Swish {
+  __device__ static float value(float x) { return math::swish(x); }
+  __device__ static float derivative(float x) { return math::swish_derivative(x); }
+};
+
+template <class F>
+void with_activation(Activation activation, F&& f) {
+  if (activation == Activation::relu) return f.template operator()<Relu>();
+  if (activation == Activation::gelu) return f.template operator()<Gelu>();
+  f.template operator()<Swish>();
+}
+
+/// x + bias, or x.
+template <class T>
+__device__ Chunk biased(const T* row, const T* bias, int64_t col, int64_t cols, bool is_vector) {
+  Chunk v = load_chunk(row, col, cols, is_vector);
+  if (!bias) return v;
+  const Chunk b = load_chunk(bias, col, cols, is_vector);
+#pragma unroll
+  for (int i = 0; i < chunk_cols; ++i) v[i] += b[i];
+  return v;
+}
+
+/// A block a row. y may be x: a thread writes only what it has read.
+template <class T, class F>
+__global__ void activation_kernel(T* y, const T* x, const T* bias, int64_t cols, bool is_vector, DropoutSite site) {
+  const int64_t row = blockIdx.x;
+  const DropoutFactors dropout(site);
+  for (int64_t col = int64_t(threadIdx.x) * chunk_cols; col < cols; col += int64_t(blockDim.x) * chunk_cols) {
+    Chunk v = biased(x + row * cols, bias, col, cols, is_vector);
+    const Chunk keep = dropout.of_chunk(row, col);
+#pragma unroll
+    for (int i = 0; i < chunk_cols; ++i) v[i] = keep[i] * F::value(v[i]);
+    store_chunk(y + row * cols, col, cols, is_vector, v);
+  }
+}
+
+/// d loss / d (x + bias) without what arrives from above: dropout factor times derivative.
+template <class T, class F>
+struct Slope {
+  const T *x, *y, *bias;
+  __device__ Chunk operator()(const DropoutFactors& dropout, int64_t row, int64_t col, int64_t cols,
+                              bool is_vector) const {
+    Chunk slope = dropout.of_chunk(row, col);
+    const Chunk v = biased(x + row * cols, bias, col, cols, is_vector);
+#pragma unroll
+    for (int i = 0; i < chunk_cols; ++i) slope[i] *= F::derivative(v[i]);
+    return slope;
+  }
+};
+template <class T>
+struct Slope<T, Relu> {
+  const T *x, *y, *bias;
+  __device__ Chunk operator()(const DropoutFactors& dropout, int64_t row, int64_t col, int64_t cols,
+                              bool is_vector) const {
+    Chunk slope = load_chunk(y + row * cols, col, cols, is_vector);
+#pragma unroll
+    // What was dropped is not above 0: y tells it all.
+    for (int i = 0; i < chunk_cols; ++i) slope[i] = slope[i] > 0 ? dropout.scale() : 0.0f;
+    return slope;
+  }
+};
+
+/// A thread owns 8 columns of a block of rows. partial: (row blocks, cols), or null.
+template <class T, class F>
+__global__ void activation_backward_kernel(Target dx, float* partial, const T* dy, Slope<T, F> slope, int64_t rows,
+                                           int64_t block_rows, int64_t cols, bool is_vector, DropoutSite site) {
+  const int64_t col = (int64_t(blockIdx.x) * blockDim.x + threadIdx.x) * chunk_cols;
+  if (col >= cols) return;
+  const DropoutFactors dropout(site);
+  const int64_t begin = blockIdx.y * block_rows, end = begin + block_rows < rows ? begin + block_rows : rows;
+  Chunk sum = filled(0.0f);
+  for (int64_t row = begin; row < end; ++row) {
+    Chunk g = slope(dropout, row, col, cols, is_vector);
+    const Chunk above = load_chunk(dy + row * cols, col, cols, is_vector);
+#pragma unroll
+    for (int i = 0; i < chunk_cols; ++i) {
+      g[i] *= above[i];
+      sum[i] += g[i];
+    }
+    deposit_chunk(dx, row * cols, col, cols, is_vector, g);
+  }
+  if (partial) store_chunk(partial + blockIdx.y * cols, col, cols, is_vector, sum);
+}
+
+template <class T>
+__global__ void column_sum_kernel(float* partial, const T* x, int64_t rows, int64_t block_rows, int64_t cols,
+                                  bool is_vector) {
+  const int64_t col = (int64_t(blockIdx.x) * blockDim.x + threadIdx.x) * chunk_cols;
+  if (col >= cols) return;
+  const int64_t begin = blockIdx.y * block_rows, end = begin + block_rows < rows ? begin + block_rows : rows;
+  Chunk sum = filled(0.0f);
+  for (int64_t row = begin; row < end; ++row) {
+    const Chunk v = load_chunk(x + row * cols, col, cols, is_vector);
+#pragma unroll
+    for (int i = 0; i < chunk_cols; ++i) sum[i] += v[i];
+  }
+  store_chunk(partial + blockIdx.y * cols, col, cols, is_vector, sum);
+}
+
+/// One block: n is a number of rows, and the order of summation must be fixed. f64: sums of many losses.
+template <class T>
+__global__ void sum_kernel(double* total, const T* x, int64_t n, bool adds) {
+  double sum = 0;
+  for (int64_t i = threadIdx.x; i < n; i += blockDim.x) sum += double(to_float(x[i]));
+  sum = block_sum(sum);
+  if (threadIdx.x == 0) *total = adds ? *total + sum : sum;
+}
+
+/// Chunks of one long row of n elements. f: chunk of x -> what is stored.
+template <class To, class From>
+__global__ void copy_kernel(To* y, const From* x, int64_t n, bool is_vector, bool adds) {
+  const int64_t i = (int64_t(blockIdx.x) * blockDim.x + threadIdx.x) * chunk_cols;
+  if (i < n) deposit_chunk_as(y, i, n, is_vector, load_chunk(x, i, n, is_vector), adds);
+}
+
+/// f64 is met in tables that the host makes: rare and small.
+template <class To, class From>
+__global__ void convert_kernel(To* y, const From* x, int64_t n) {
+  const int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (i >= n) return;
+  if constexpr (std::is_same_v<To, double>)
+    y[i] = double(to_float(x[i]));
+  else
+    y[i] = from_float<To>(float(x[i]));
+}
+
+template <class T>
+__global__ void fill_kernel(T* y, int64_t n, bool is_vector, float value) {
+  const int64_t i = (int64_t(blockIdx.x) * blockDim.x + threadIdx.x) * chunk_cols;
+  if (i < n) store_chunk(y, i, n, is_vector, filled(value));
+}
+
+__global__ void fill_f64_kernel(double* y, int64_t n, double value) {
+  const int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (i < n) y[i] = value;
+}
+
+LaunchShape flat_shape(int64_t n) { return {blocks_for(n, flat_threads), flat_threads}; }
+LaunchShape chunk_shape(int64_t n) { return {blocks_for(n, flat_threads * chunk_cols), flat_threads}; }
+LaunchShape column_shape(const RowBlocks& blocks, int64_t cols) {
+  return {dim3(blocks_for(cols, column_threads * chunk_cols), unsigned(blocks.count())), column_threads};
+}
+
+template <class To, class From>
+void copy(const Stream& stream, const char* name, Out y, In x, bool adds) {
+  launch(stream, name, copy_kernel<To, From>, chunk_shape(x.size()), y.data<To>(), x.data<From>(), x.size(),
+         rows_are_vectors(x.size(), y, x), adds);
+}
+
+}  // namespace
+}  // namespace bough::cuda
+
+namespace bough {
+
+using namespace cuda;
+
+void CudaBackend::bias_activation_dropout_impl(Out y, In x, In bias, Activation activation, const Dropout& dropout) {
+  dispatch_float(x.dtype(), [&]<class T>() {
+    with_activation(activation, [&]<class F>() {
+      launch(stream(), "bias_activation_dropout", activation_kernel<T, F>,
+             {unsigned(x.rows()), threads_for_row(x.cols())}, y.data<T>(), x.data<T>(), bias.data<T>(), x.cols(),
+             rows_are_vectors(x.cols(), y, x, bias), DropoutSite(dropout));
+    });
+  });
+}
+
+void CudaBackend::bias_activation_dropout_backward_impl(const Grad& dx, const Grad& dbias, In dy, In x, In y, In bias,
+                                                        Activation activation, const Dropout& dropout) {
+  const int64_t cols = dy.cols();
+  const RowBlocks blocks(dy.rows());
+  float* const partial = dbias ? scratch<float>(blocks.count() * cols) : nullptr;
+  dispatch_float(dy.dtype(), [&]<class T>() {
+    with_activation(activation, [&]<class F>() {
+      launch(stream(), "bias_activation_dropout_backward", activation_backward_kernel<T, F>, column_shape(blocks, cols),
+             target_of(dx), partial, dy.data<T>(), Slope<T, F>{x.data<T>(), y.data<T>(), bias.data<T>()}, blocks.rows,
+             blocks.block_rows, cols, rows_are_vectors(cols, dx.tensor, dy, x, y, bias), DropoutSite(dropout));
+    });
+  });
+  finish_column_sums(stream(), partial, blocks.count(), cols, {{target_of(dbias)}});
+}
+
+void CudaBackend::column_sum_impl(const Grad& total, In x) {
+  const RowBlocks blocks(x.rows());
+  float* const partial = scratch<float>(blocks.count() * x.cols());
+  dispatch_float(x.dtype(), [&]<class T>() {
+    launch(stream(), "column_sum", column_sum_kernel<T>, column_shape(blocks, x.cols()), partial, x.data<T>(),
+           blocks.rows, blocks.block_rows, x.cols(), rows_are_vectors(x.cols(), x));
+  });
+  finish_column_sums(stream(), partial, blocks.count(), x.cols(), {{target_of(total)}});
+}
+
+void CudaBackend::sum_impl(const Grad& total, In x) {
+  dispatch_float(x.dtype(), [&]<class T>() {
+    launch(stream(), "sum", sum_kernel<T>, {1, sum_threads}, total.tensor.data<double>(), x.data<T>(), x.size(),
+           total.mode == GradMode::add);
+  });
+}
+
+void CudaBackend::cast_impl(Out y, In x) {
+  if (y.dtype() == DType::f64) {
+    dispatch_float(x.dtype(), [&]<class T>() {
+      launch(stream(), "cast", convert_kernel<double, T>, flat_shape(x.size()), y.data<double>(), x.data<T>(), x.size());
+    });
+    return;
+  }
+  dispatch_float(y.dtype(), [&]<class To>() {
+    if (x.dtype() == DType::f64)
+      launch(stream(), "cast", convert_kernel<To, double>, flat_shape(x.size()), y.data<To>(), x.data<double>(),
+             x.size());
+    else
+      dispatch_float(x.dtype(), [&]<class From>() { copy<To, From>(stream(), "cast", y, x, false); });
+  });
+}
+
+void CudaBackend::fill_impl(Out y, double value) {
+  if (y.dtype() == DType::f64) {
+    launch(stream(), "fill", fill_f64_kernel, flat_shape(y.size()), y.data<double>(), y.size(), value);
+    return;
+  }
+  dispatch_float(y.dtype(), [&]<class T>() {
+    launch(stream(), "fill", fill_kernel<T>, chunk_shape(y.size()), y.data<T>(), y.size(), rows_are_vectors(y.size(), y),
+           float(value));
+  });
+}
+
+void CudaBackend::accumulate_impl(const Grad& y, In x) {
+  if (!y) return;
+  dispatch_float(y.tensor.dtype(), [&]<class To>() {
+    dispatch_float(x.dtype(), [&]<class From>() {
+      copy<To, From>(stream(), "accumulate", y.tensor, x, y.mode == GradMode::add);
+    });
+  });
+}
+
+}  // namespace bough

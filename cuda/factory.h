@@ -1,0 +1,32 @@
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "core/backend.h"
+
+namespace bough {
+
+struct CudaOptions {
+  int device = 0;
+  DType compute_dtype = DType::bf16;  ///< or f32
+  bool allow_tf32 = false;            ///< f32 products on tensor cores, with 10-bit mantissas
+  /// Bytes of the activation arena when they are known (the planned peak): one block, so that graphs can be
+  /// captured. 0: grown in segments as needed, for tests and inference.
+  size_t arena_bytes = 0;
+  /// Time cuBLASLt's proposals for every product and take the fastest, rather than the first. Plans that
+  /// set_plans brings are not timed again.
+  bool autotune = false;
+  size_t workspace_bytes = size_t{64} << 20;  ///< for products, twice: two may run side by side
+  int graph_limit = 16;     ///< graphs kept by repeat()
+  bool debug_sync = false;  ///< wait after every kernel, so that an error names the one that failed
+};
+
+/// A CUDA device. Throws Error in one sentence: no driver, no device, wrong id, too old, too little memory,
+/// or built without CUDA.
+std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options);
+
+/// Devices that make_cuda_backend accepts; 0 without CUDA, driver or device.
+int cuda_device_count();
+
+}  // namespace bough
