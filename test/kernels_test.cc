@@ -110,6 +110,31 @@ TEST_CASE("equal scores are ordered by id, and a banned id is passed over", "[ke
   }
 }
 
+TEST_CASE("a product that threads share is the whole product", "[kernels]") {
+  for (const BackendRow& row : backends())
+    for (const auto& [M, N] : {std::pair{40, 700}, {700, 40}})
+      for (int form = 0; form < 10; ++form) {  // as the rows of the op table
+        const bool ta = form & 1, tb = form >= 8 || form & 2, adds = form & 4, bias = form >= 8;
+        const Case op = gemm_case(M, N, 50, ta, tb, adds, bias);
+        Bench b(row, 3);
+        Tape tape(b.backend(), false);
+        std::vector<Var> vars;
+        Lists<double> inputs;
+        for (const Input& input : op.inputs) {
+          inputs.push_back(b.values(b.tensor(input.shape, random_list(input.shape.elements(), 8))));
+          vars.push_back(tape.constant(b.tensor(input.shape, inputs.back())));
+        }
+        const Values c = b.values(op.apply(b, vars)[0].value()),
+                     exact = op.reference.f64(inputs)[0];
+        double error = 0;
+        for (size_t i = 0; i < c.size(); ++i)
+          error = std::max(error, std::isfinite(c[i]) ? std::abs(c[i] - exact[i]) : 1e9);
+        INFO(row.name << " " << M << " x " << N << " form " << form << ": error " << error);
+        CHECK(is_close(error, 0, 100 * tolerance(row.precision).forward));
+        CHECK(b.guards_are_whole());
+      }
+}
+
 TEST_CASE("attention_backward adds to columns where it is asked to", "[kernels]") {
   for (const BackendRow& row : backends()) {
     const AttentionForm form{.queries = {4, 1, 7}, .is_causal = true, .dropout = 0.2};

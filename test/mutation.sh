@@ -7,7 +7,7 @@ copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
 mkdir "$copy/test"
 cp -r CMakeLists.txt core experiments "$copy"
-cp test/{main.cc,catch.h,tolerance.h} test/op_*.h test/{ops,kernels,tape,allocator}_test.cc "$copy/test"
+cp test/{main.cc,catch.h,tolerance.h} test/op_*.h test/{ops,kernels,tape,allocator,gemm}_test.cc "$copy/test"
 
 sed -i 's/-Werror//' "$copy/CMakeLists.txt"  # a mutant may leave something unused
 
