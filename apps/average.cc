@@ -44,6 +44,7 @@ int run(const std::vector<std::string>& arguments) {
 
 int main(int argc, char** argv) {
   bough::survive_file_limits();
+  bough::reopen_closed_streams();
   try {
     return run({argv + 1, argv + argc});
   } catch (const bough::Error& error) {

@@ -1,5 +1,6 @@
 #include "apps/checkpoint.h"
 
+#include <algorithm>
 #include <filesystem>
 
 #include "apps/model_file.h"
@@ -22,6 +23,35 @@ std::vector<std::pair<const char*, Tensor>> named_arenas(const OptimizerArenas& 
   if (a.average) arenas.emplace_back("exp_smoothing", a.average);
   arenas.emplace_back("master_parameters", a.parameters);
   return arenas;
+}
+
+TrainingState read_state(const NpzReader& file) {
+  check(file.contains(state_array),
+        "{}: has no training state of bough; to go on from its model's parameters set "
+        "no-optimizer-reload, to start anew set no-reload",
+        file.path());
+  return TrainingState::from_yaml(parse_yaml(file.read_text(state_array), file.path()), file.path());
+}
+
+std::string one_line(const Yaml& value) {
+  std::string text = format_yaml(value);
+  while (text.ends_with('\n')) text.pop_back();
+  std::replace(text.begin(), text.end(), '\n', ' ');
+  return text;
+}
+
+/// A checkpoint of another model may have as many parameters: what they mean must agree too. T and the
+/// schedule of alpha may change, they are the run's.
+void check_same_model(const NpzReader& file, const ModelOptions& options) {
+  const Yaml saved = parse_yaml(file.read_text(model_yaml_array), file.path());
+  for (const auto& [key, value] : options.to_yaml().entries) {
+    if (key.starts_with("branchnorm-")) continue;
+    const Yaml* const before = saved.find(key);
+    check(before != nullptr && *before == value,
+          "{}: was written with {}: {}, but it is {} now; use the options of that run, another model file, or "
+          "no-reload to start anew",
+          file.path(), key, before ? one_line(*before) : "nothing", one_line(value));
+  }
 }
 
 std::string with_update(const std::string& model, int64_t update, const std::string& ending) {
@@ -97,6 +127,8 @@ void Checkpoint::save_optimizer(const TrainingState& state, const std::string& p
   arrays.push_back(npz_array<double>("adam_denoms", denominators, {1, 2}));
   const std::string text = format_yaml(state.to_yaml());
   arrays.push_back(npz_array<char>(state_array, text));
+  const std::string model = model_yaml_bytes(options_.model);
+  arrays.push_back(npz_array<char>(model_yaml_array, model));
   write_npz(path, arrays);
 }
 
@@ -105,18 +137,27 @@ std::optional<TrainingState> Checkpoint::resume() {
   const std::string optimizer = model + ".optimizer.npz";
   model_.initialize();
   if (!options_.run.no_reload) {
-    if (std::filesystem::exists(optimizer) && !options_.run.no_optimizer_reload) {
-      TrainingState state = load_optimizer(optimizer);
-      save_derived(state);
-      return state;
-    }
+    if (std::filesystem::exists(optimizer) && !options_.run.no_optimizer_reload)
+      return load_optimizer(optimizer);
     if (std::filesystem::exists(model)) {
       load_parameters(model);
       return std::nullopt;
     }
   }
-  if (!options_.run.pretrained_model.empty()) load_parameters(options_.run.pretrained_model);
+  if (const std::string& path = options_.run.pretrained_model; !path.empty()) {
+    const int64_t found = read_matching_parameters(NpzReader(path), model_.parameters(),
+                                                   model_.parameters().values());
+    log::info("[train] {} of {} arrays are those of {}", found, model_.parameters().parts().size(), path);
+    model_.parameters().values_changed();
+    model_.optimizer().reset();
+  }
   return std::nullopt;
+}
+
+uint64_t Checkpoint::saved_seed(const RunOptions& options) {
+  const std::string optimizer = options.model + ".optimizer.npz";
+  if (options.no_reload || options.no_optimizer_reload || !std::filesystem::exists(optimizer)) return 0;
+  return read_state(NpzReader(optimizer)).seed;
 }
 
 void Checkpoint::load_parameters(const std::string& path) {
@@ -128,12 +169,8 @@ void Checkpoint::load_parameters(const std::string& path) {
 
 TrainingState Checkpoint::load_optimizer(const std::string& path) {
   const NpzReader file(path);
-  check(file.contains(state_array),
-        "{}: has no training state of bough; to go on from its model's parameters set "
-        "no-optimizer-reload, to start anew set no-reload",
-        path);
-  TrainingState state =
-      TrainingState::from_yaml(parse_yaml(file.read_text(state_array), path), path);
+  TrainingState state = read_state(file);
+  check_same_model(file, options_.model);
   const OptimizerArenas& arenas = model_.optimizer().arenas();
   for (const auto& [name, arena] : named_arenas(arenas, options_.optimizer.kind)) {
     const bool is_average = std::string_view(name) == "exp_smoothing";

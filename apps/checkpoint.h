@@ -24,8 +24,11 @@ class Checkpoint {
   void save_best(const TrainingState& state, const std::string& metric);
 
   /// The state of an earlier run of this model, if there is one and options allow; parameters and
-  /// optimizer are then as they were. Without, and with a model file: its parameters only.
+  /// optimizer are then as they were. Without, and with a model file: its parameters only. Writes nothing.
   std::optional<TrainingState> resume();
+
+  /// The seed of the run that resume() would go on with; 0 when it would start anew.
+  static uint64_t saved_seed(const RunOptions& options);
 
   /// Saves the parameters in force (not the average) with what decoding needs, as `path`.
   void save_parameters(const TrainingState& state, const std::string& path, const Tensor& arena);

@@ -1,6 +1,7 @@
 #include "apps/device.h"
 
 #include <sched.h>
+#include <unistd.h>
 
 #include <algorithm>
 
@@ -12,6 +13,15 @@ int cpu_thread_count(const MachineOptions& options) {
   if (options.cpu_threads > 0) return options.cpu_threads;
   cpu_set_t cores;
   return sched_getaffinity(0, sizeof cores, &cores) == 0 ? std::max(CPU_COUNT(&cores), 1) : 1;
+}
+
+size_t workspace_bytes(const MachineOptions& options) {
+  if (options.workspace >= 0) return size_t(options.workspace) << 20;
+  const int64_t memory = int64_t(sysconf(_SC_PHYS_PAGES)) * int64_t(sysconf(_SC_PAGESIZE));
+  const int64_t left = memory + int64_t(options.workspace) * (int64_t{1} << 20);
+  check(left > 0, "workspace: {} leaves nothing of the {} MiB of memory; take away less", options.workspace,
+        memory >> 20);
+  return size_t(left);
 }
 
 std::unique_ptr<Backend> make_backend(const MachineOptions& options) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "apps/device.h"
 #include "apps/model_batch.h"
 #include "apps/training_model.h"
 
@@ -30,7 +31,6 @@ void set_vocabulary_sizes(TrainOptions& options) {
                                         : wanted ? wanted
                                                  : usual_size);
   }
-  options.model.max_positions = options.corpus.max_length;
 }
 
 }  // namespace
@@ -57,7 +57,7 @@ MemoryPlan plan_memory(const TrainOptions& options, int64_t source_rows, int64_t
 }
 
 MemoryPlan fit_memory(const TrainOptions& options, double length_ratio) {
-  const size_t workspace = size_t(options.machine.workspace) << 20;
+  const size_t workspace = workspace_bytes(options.machine);
   const auto fits = [&](int64_t target_rows) {
     const MemoryPlan plan =
         plan_memory(options, int64_t(double(target_rows) * length_ratio), target_rows);
@@ -67,7 +67,7 @@ MemoryPlan fit_memory(const TrainOptions& options, double length_ratio) {
   check(fits(low),
         "workspace: {} MiB cannot hold one sentence of max-length {}; raise workspace, lower "
         "max-length or set gradient-checkpointing",
-        options.machine.workspace, options.corpus.max_length);
+        workspace >> 20, options.corpus.max_length);
   constexpr int64_t most_rows = 1 << 20;
   while (high < most_rows && fits(2 * high)) high *= 2;
   low = high;
@@ -103,7 +103,7 @@ std::string describe_model(TrainOptions options) {
     text += fmt::format("gradient-checkpointing {:<5}: {}\n", recompute,
                         format_plan(plan_memory(options, budget, budget)));
     if (options.batch.mini_batch_fit)
-      text += fmt::format("  mini-batch-fit in {} MiB: {}\n", options.machine.workspace,
+      text += fmt::format("  mini-batch-fit in {} MiB: {}\n", workspace_bytes(options.machine) >> 20,
                           format_plan(fit_memory(options, 1)));
   }
   return text;

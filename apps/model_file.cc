@@ -79,16 +79,38 @@ ModelOptions read_model_options(const NpzReader& file) {
   return ModelOptions::from_yaml(parse_yaml(file.read_text(model_yaml_array), source), source);
 }
 
+namespace {
+
+void read_part(const NpzReader& file, const ParameterSet& parameters, ParameterPart part,
+               std::vector<float>& host) {
+  const Place place = place_of(file, part);
+  if (place.is_transposed) part.is_transposed = !part.is_transposed;
+  parameters.insert(host, part, read_floats(file, place.name).data());
+}
+
+}  // namespace
+
 void read_parameters(const NpzReader& file, const ParameterSet& parameters, Out arena) {
   for (const ParameterPart& part : parameters.parts()) check_array(file, part);
   check_no_others(file, parameters);
   std::vector<float> host(size_t(parameters.elements()), 0.0f);
-  for (ParameterPart part : parameters.parts()) {
-    const Place place = place_of(file, part);
-    if (place.is_transposed) part.is_transposed = !part.is_transposed;
-    parameters.insert(host, part, read_floats(file, place.name).data());
-  }
+  for (const ParameterPart& part : parameters.parts()) read_part(file, parameters, part, host);
   parameters.upload(arena, host);
+}
+
+int64_t read_matching_parameters(const NpzReader& file, const ParameterSet& parameters, Out arena) {
+  std::vector<float> host = parameters.download(arena);
+  int64_t found = 0;
+  for (const ParameterPart& part : parameters.parts()) {
+    if (!file.contains(place_of(file, part).name)) continue;
+    check_array(file, part);
+    read_part(file, parameters, part, host);
+    ++found;
+  }
+  check(found > 0, "'{}': none of this model's parameters are in it, must be a model with some of the same names",
+        file.path());
+  parameters.upload(arena, host);
+  return found;
 }
 
 Tensor inference_state(const ModelOptions& options, const Transformer& transformer, Backend& backend) {

@@ -27,6 +27,10 @@ ModelOptions read_model_options(const NpzReader& file);
 /// Throws Error like load_model, before the arena changes.
 void read_parameters(const NpzReader& file, const ParameterSet& parameters, Out arena);
 
+/// The same for the parts that the file has under their name; the others stay as they are. Returns how many
+/// there were. Throws Error when one has another shape, or none is there.
+int64_t read_matching_parameters(const NpzReader& file, const ParameterSet& parameters, Out arena);
+
 /// Writes an arena (the parameters, or their average) as a model file, atomically. `options` with
 /// branchnorm_progress of these parameters. Throws Error if it cannot be written.
 void save_model(const std::string& path, const ModelOptions& options, const ParameterSet& parameters,

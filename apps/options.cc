@@ -16,6 +16,7 @@ const EnumNames<ScoreSummary> summary_names = {{"", ScoreSummary::none},
 
 void resolve_seed(GeneralOptions& general) {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
+  general.is_seed_from_clock = general.seed == 0;
   if (general.seed == 0) general.seed = static_cast<uint64_t>(now.count());
 }
 
@@ -58,8 +59,7 @@ void TrainOptions::resolve(const GivenNames& given) {
                                   "transformer-postprocess-top"}));
   if (!model.branchnorm_max_step)
     model.branchnorm_max_step = optimizer.warmup ? optimizer.warmup : SchedulePeriod{4000};
-  if (model.learned_positions)
-    model.max_positions = std::max(corpus.max_length, validation.max_length);
+  model.max_positions = corpus.max_length;
   optimizer.resolve(model.is_deep_kind());
   if (batch.mini_batch_words > 0) batch.mini_batch_fit = false;
 }

@@ -6,7 +6,10 @@
 #include <string>
 #include <vector>
 
+#include "apps/model_scorer.h"
 #include "apps/score_command.h"
+#include "apps/text_output.h"
+#include "core/error.h"
 
 int main(int argc, char** argv) {
   constexpr int user_error = 1, our_error = 2;
@@ -14,11 +17,16 @@ int main(int argc, char** argv) {
   const std::vector<std::string> arguments(argv + 1, argv + argc);
   try {
     if (bough::asks_for_model_scores(arguments)) {
-      std::cerr << "bough-score: --model given, must be references: this build cannot score by a "
-                   "model yet. Leave --model away, or use -m bleu, chrf or ter.\n";
-      return user_error;
+      if (const auto options = bough::parse_model_scorer_options(argc, argv))
+        bough::run_model_scorer(*options);
+      return 0;
     }
     return bough::run_score(arguments, std::cout, std::cerr, isatty(STDOUT_FILENO) == 1);
+  } catch (const bough::OutputClosed&) {
+    return user_error;
+  } catch (const bough::Error& error) {
+    std::cerr << "bough-score: " << error.what() << '\n';
+    return user_error;
   } catch (const std::exception& error) {
     std::cerr << "bough-score: internal error, please report: " << error.what() << '\n';
     return our_error;

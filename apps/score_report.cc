@@ -194,43 +194,48 @@ std::string format_systems_text(const ScoreReport& report, const ScoreOptions& o
   return text + list_signatures(report, options);
 }
 
+/// "▶ 64.1 ± 1.8  p = 0.2507  no clear difference"
+std::string people_cell(const ScoreReport& report, size_t system, size_t m, bool is_best,
+                        int width) {
+  const MetricResult& result = report.systems[system].metrics[m];
+  std::string cell = fmt::format("{} {}", is_best ? "▶" : " ", rounded(result.score, width));
+  if (result.confidence)
+    cell += fmt::format(" ± {}", rounded(result.confidence->half_width, width));
+  if (result.p_value) cell += fmt::format("  p = {:.4f}", *result.p_value);
+  const std::string word = verdict(report, system, m);
+  return word.empty() ? cell : cell + "  " + word;
+}
+
+/// Adds a column, in which the cells of `is_bold` stand out, to the lines.
+void append_column(std::vector<std::string>& lines, const std::vector<std::string>& cells,
+                   const std::vector<bool>& is_bold) {
+  constexpr size_t gap = 3;
+  size_t width = 0;
+  for (const std::string& cell : cells) width = std::max(width, display_width(cell));
+  for (size_t i = 0; i < lines.size(); ++i) {
+    const std::string padding(width + gap - display_width(cells[i]), ' ');
+    lines[i] += (is_bold[i] ? "\x1b[1m" + cells[i] + "\x1b[0m" : cells[i]) + padding;
+  }
+}
+
 /// bough's own table: one line a system, the best scores marked, a verdict against the first.
 std::string format_for_people(const ScoreReport& report, const ScoreOptions& options, bool color) {
   if (report.systems.empty()) return "";
-  const size_t metrics = report.systems[0].metrics.size();
-  std::vector<std::vector<std::string>> columns(metrics + 1);
-  columns[0] = {"system"};
-  for (const SystemResult& system : report.systems) columns[0].push_back(system.name);
-  std::vector<std::vector<bool>> best;
-  for (size_t m = 0; m < metrics; ++m) {
-    best.push_back(find_best(report, m));
+  std::vector<std::string> lines(report.systems.size() + 1), names = {"system"};
+  for (const SystemResult& system : report.systems) names.push_back(system.name);
+  append_column(lines, names, std::vector<bool>(lines.size(), false));
+  for (size_t m = 0; m < report.systems[0].metrics.size(); ++m) {
     const Metric& metric = report.systems[0].metrics[m].metric;
-    columns[m + 1] = {score_name(metric) + (is_lower_better(metric) ? " (lower is better)" : "")};
-    for (size_t s = 0; s < report.systems.size(); ++s) {
-      const MetricResult& result = report.systems[s].metrics[m];
-      std::string cell = fmt::format("{} {}", best[m][s] ? "▶" : " ",
-                                     rounded(result.score, options.width));
-      if (result.confidence)
-        cell += fmt::format(" ± {}", rounded(result.confidence->half_width, options.width));
-      if (result.p_value) cell += fmt::format("  p = {:.4f}", *result.p_value);
-      const std::string word = verdict(report, s, m);
-      columns[m + 1].push_back(cell + (word.empty() ? "" : "  " + word));
-    }
+    std::vector<bool> is_best = find_best(report, m);
+    std::vector<std::string> cells = {
+        score_name(metric) + (is_lower_better(metric) ? " (lower is better)" : "")};
+    for (size_t s = 0; s < report.systems.size(); ++s)
+      cells.push_back(people_cell(report, s, m, is_best[s], options.width));
+    is_best.insert(is_best.begin(), false);
+    append_column(lines, cells, color ? is_best : std::vector<bool>(lines.size(), false));
   }
   std::string text;
-  for (size_t row = 0; row <= report.systems.size(); ++row) {
-    std::string line;
-    for (size_t i = 0; i < columns.size(); ++i) {
-      size_t width = 0;
-      for (const std::string& cell : columns[i]) width = std::max(width, display_width(cell));
-      std::string cell = columns[i][row];
-      const bool is_bold = color && row > 0 && i > 0 && best[i - 1][row - 1];
-      const std::string padding = align_left(cell, width).substr(cell.size());
-      line += (is_bold ? "\x1b[1m" + cell + "\x1b[0m" : cell) + padding + "   ";
-    }
-    line.erase(line.find_last_not_of(' ') + 1);
-    text += line + "\n";
-  }
+  for (const std::string& line : lines) text += line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
   text += "▶ best score";
   if (report.paired != PairedTest::none)
     text += fmt::format("; better, worse: differs from {} with p < {} ({} samples)",

@@ -2,6 +2,7 @@
 
 #include <csignal>
 
+#include <fcntl.h>
 #include <unistd.h>
 
 namespace bough {
@@ -26,6 +27,14 @@ void catch_signals(bool exit_at_once) {
 }
 
 void survive_file_limits() { std::signal(SIGXFSZ, SIG_IGN); }
+
+void reopen_closed_streams() {
+  for (int stream = STDIN_FILENO; stream <= STDERR_FILENO; ++stream) {
+    // open() returns the lowest free number: the closed stream's. Read-only, stdout refuses writes.
+    if (fcntl(stream, F_GETFD) < 0 && open("/dev/null", stream == STDOUT_FILENO ? O_RDONLY : O_WRONLY) < 0)
+      _exit(1);
+  }
+}
 
 int caught_signal() { return caught; }
 

@@ -11,4 +11,9 @@ int caught_signal();
 /// A file over the size limit (ulimit -f) is an error of the write, not the end of the process.
 void survive_file_limits();
 
+/// Standard streams that the caller closed (2>&-) get their numbers back, so that no file opened later has
+/// one and log lines end up in it: stdin and stdout stay errors to use, stderr goes nowhere.
+/// Before any file is opened.
+void reopen_closed_streams();
+
 }  // namespace bough

@@ -91,11 +91,6 @@ std::string align_right(const std::string& text, size_t width) {
   return std::string(width > used ? width - used : 0, ' ') + text;
 }
 
-std::string align_left(const std::string& text, size_t width) {
-  const size_t used = display_width(text);
-  return text + std::string(width > used ? width - used : 0, ' ');
-}
-
 std::string center(const std::string& text, size_t width) {
   const size_t used = display_width(text), blanks = width > used ? width - used : 0;
   return std::string(blanks / 2, ' ') + text + std::string(blanks - blanks / 2, ' ');

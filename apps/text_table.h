@@ -20,7 +20,6 @@ std::string to_latex(const TextTable& table);
 /// `text` between blanks, `width` code points wide; an odd blank goes to the right.
 std::string center(const std::string& text, size_t width);
 std::string align_right(const std::string& text, size_t width);
-std::string align_left(const std::string& text, size_t width);
 size_t display_width(const std::string& text);
 
 }  // namespace bough

@@ -35,6 +35,7 @@ int train(int argc, char** argv) {
 int main(int argc, char** argv) {
   constexpr int user_error = 1, our_error = 2, diverged = 3;
   bough::survive_file_limits();
+  bough::reopen_closed_streams();
   try {
     return train(argc, argv);
   } catch (const bough::Diverged& error) {

@@ -2,11 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "apps/device.h"
 #include "apps/memory_plan.h"
 #include "apps/signals.h"
+#include "core/io.h"
 #include "core/log.h"
+#include "core/progress.h"
 #include "optim/schedule.h"
 
 namespace bough {
@@ -19,6 +22,7 @@ constexpr int64_t most_skipped_in_a_row = 10;
 }  // namespace
 
 Trainer::Trainer(TrainOptions options) : options_(std::move(options)) {
+  keep_seed();
   backend_ = make_backend(options_.machine);
   open_vocabularies();
   open_data();
@@ -37,6 +41,18 @@ Trainer::Trainer(TrainOptions options) : options_(std::move(options)) {
 
 Trainer::~Trainer() = default;
 
+/// A run whose seed came from the clock goes on with that seed: order of the corpus and dropout.
+void Trainer::keep_seed() {
+  const uint64_t saved = Checkpoint::saved_seed(options_.run);
+  if (saved == 0) return;
+  if (options_.general.is_seed_from_clock)
+    options_.general.seed = saved;
+  else if (options_.general.seed != saved)
+    log::warn("[train] seed is {}, but this model was trained with {} so far; going on with {}: the epoch in "
+              "progress may see some sentences twice and others not",
+              options_.general.seed, saved, options_.general.seed);
+}
+
 void Trainer::open_vocabularies() {
   vocabularies_ = load_or_create_vocabularies(options_.vocabulary, options_.corpus);
   options_.model.vocab_sizes.clear();
@@ -45,7 +61,6 @@ void Trainer::open_vocabularies() {
     log::info("[data] vocabulary {}: {} entries", vocabulary->path(),
               with_commas(vocabulary->size()));
   }
-  options_.model.max_positions = options_.corpus.max_length;
   check(!options_.model.ties_source_and_target() ||
             options_.model.vocab_sizes.front() == options_.model.vocab_sizes.back(),
         "tied-embeddings: the vocabularies have {} and {} entries, but shared embeddings need one "
@@ -57,7 +72,8 @@ void Trainer::open_data() {
   const int delay = std::max(1, int(std::lround(options_.optimizer.delay)));
   data_ = std::make_unique<TrainingData>(
       TrainingDataOptions{options_.vocabulary, options_.corpus, options_.batch,
-                          UpdateShape{.devices = 1, .delay = delay}, options_.general.seed},
+                          UpdateShape{.devices = 1, .delay = delay}, options_.general.seed,
+                          options_.model.right_left},
       vocabularies_);
   if (options_.batch.mini_batch_fit) {
     const MemoryPlan fitted = fit_memory(options_, data_->statistics().length_ratio());
@@ -71,21 +87,30 @@ void Trainer::start_or_resume() {
   if (auto resumed = checkpoint_->resume()) {
     state_ = *resumed;
     if (options_.run.no_restore_corpus) {
-      state_.loader = {};
+      state_.loader = data_->state();
       state_.clock.epochs = 1;
       state_.sentences = 0;
     } else {
       data_->restore(state_.loader);
     }
+    if (validation_) std::erase_if(state_.metrics, [&](const auto& m) { return !is_measured(m.first); });
     if (options_.validation.reset_all) state_.metrics.clear();
     if (options_.validation.reset_stalled)
       for (auto& [name, metric] : state_.metrics) metric.stalled = 0;
     log::info("[train] resumed {} at update {}, {} labels", options_.run.model, state_.clock.updates,
               with_commas(state_.clock.labels));
+    checkpoint_->save_derived(state_);
   } else {
-    state_.seed = options_.general.seed;
+    state_.loader = data_->state();
   }
+  state_.seed = options_.general.seed;
   log_ = std::make_unique<TrainingLog>(options_, state_.clock.updates);
+}
+
+bool Trainer::is_measured(const std::string& metric) const {
+  const auto& metrics = options_.validation.metrics;
+  return std::any_of(metrics.begin(), metrics.end(),
+                     [&](ValidationMetric m) { return name_of(m) == metric; });
 }
 
 bool Trainer::is_finished() const {
@@ -99,19 +124,27 @@ int Trainer::run() {
   catch_signals(options_.run.sigterm == SigtermAction::exit_immediately);
   log::info("Training started");
   int64_t saved = -1;
+  std::optional<Progress> bar;
+  const int64_t pairs = is_stdin(options_.corpus.train_sets.front()) ? 0 : data_->statistics().pairs;
   while (!is_finished() && !should_stop_early() && caught_signal() == 0) {
     const UpdateBatches batches = data_->next();
     if (batches.micro.empty()) break;
     const TrainingClock before = state_.clock;
     train_on(batches);
+    if (!bar) bar.emplace(fmt::format("epoch {}", state_.clock.epochs), pairs);
+    bar->advance_to(state_.sentences);
     log_->after_update(state_, before, model_->branch_scale());
-    if (batches.ends_epoch) finish_epoch();
+    if (batches.ends_epoch) {
+      bar.reset();
+      finish_epoch();
+    }
     if (validation_ && is_due(options_.validation.valid_freq, before, state_.clock)) validate();
     if (is_due(options_.run.save_freq, before, state_.clock)) {
       save();
       saved = state_.clock.updates;
     }
   }
+  bar.reset();
   log_->after_update(state_, state_.clock, model_->branch_scale(), true);
   log::info("Training finished");
   if (caught_signal() == 0 && validation_ && state_.last_validation != state_.clock.updates) {
@@ -188,6 +221,16 @@ void Trainer::finish_epoch() {
 }
 
 void Trainer::validate() {
+  try {
+    run_validation();
+  } catch (const Error&) {
+    // A script failed, or CTRL-C ended it together with us: what has been trained is kept.
+    save();
+    if (caught_signal() == 0) throw;
+  }
+}
+
+void Trainer::run_validation() {
   const auto start = Clock::now();
   const int64_t stalled_before = state_.most_stalled();
   {

@@ -32,14 +32,17 @@ class Trainer {
   TrainingModel& model() { return *model_; }
 
  private:
+  void keep_seed();
   void open_vocabularies();
   void open_data();
   void start_or_resume();
   bool is_finished() const;
+  bool is_measured(const std::string& metric) const;
   void train_on(const UpdateBatches& batches);
   void count_skipped(const UpdateResult& result);
   void finish_epoch();
   void validate();
+  void run_validation();
   bool should_stop_early() const;
   void save();
   [[noreturn]] void fail_diverged();

@@ -1,5 +1,6 @@
 #include "apps/training_log.h"
 
+#include <cerrno>
 #include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -54,7 +55,7 @@ TrainingLog::TrainingLog(const TrainOptions& options, int64_t resumed_update)
     : options_(options), shown_(Clock::now()) {
   const std::string path = options.run.metrics_path();
   if (path.empty()) return;
-  if (std::filesystem::exists(path)) drop_later_lines(path, resumed_update);
+  if (std::filesystem::is_regular_file(path)) drop_later_lines(path, resumed_update);
   json_.open(path, std::ios::app);
   check(json_.is_open(), "metrics: cannot open '{}' for appending; check the folder and its permissions",
         path);
@@ -67,6 +68,7 @@ bool TrainingLog::is_due(const TrainingState& s, const TrainingClock& before) co
 
 void TrainingLog::after_update(TrainingState& s, const TrainingClock& before, double branch_scale,
                                bool is_final) {
+  if (!is_final) last_labels_ = s.clock.labels - before.labels;
   if (s.display.updates == 0 || (!is_final && !is_due(s, before))) return;
   const auto now = Clock::now();
   const double seconds = std::chrono::duration<double>(now - shown_).count();
@@ -75,7 +77,7 @@ void TrainingLog::after_update(TrainingState& s, const TrainingClock& before, do
   std::string line = fmt::format(
       "Ep. {} : Up. {} : Sen. {} : Cost {} : Time {:.2f}s : {:.2f} words/s : gNorm {:.4f}",
       s.clock.epochs, s.clock.updates, with_commas(s.sentences),
-      format_cost(options_.run, s.display, s.clock, s.clock.labels - before.labels), seconds, speed,
+      format_cost(options_.run, s.display, s.clock, last_labels_), seconds, speed,
       s.gradient_norm);
   if (options_.optimizer.report_learning_rate) line += fmt::format(" : L.r. {:.4e}", s.learning_rate);
   if (options_.model.residual == ResidualKind::branchnorm)
@@ -115,7 +117,9 @@ void TrainingLog::validation(const TrainingState& s, const std::string& metric, 
 }
 
 void TrainingLog::write_json(const std::string& line) {
-  if (json_.is_open()) json_ << line << std::endl;
+  if (!json_.is_open()) return;
+  errno = 0;
+  if (!(json_ << line << std::endl)) fail_writing(options_.run.metrics_path(), errno);
 }
 
 }  // namespace bough

@@ -32,6 +32,7 @@ class TrainingLog {
 
   const TrainOptions& options_;
   std::chrono::steady_clock::time_point shown_;
+  int64_t last_labels_ = 0;  ///< target tokens of the last update
   std::ofstream json_;
 };
 

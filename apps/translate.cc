@@ -2,12 +2,15 @@
 #include <cstdio>
 #include <exception>
 
+#include "apps/signals.h"
 #include "apps/text_output.h"
 #include "apps/translate_command.h"
 #include "core/error.h"
 
 int main(int argc, char** argv) {
   constexpr int user_error = 1, our_error = 2;
+  bough::survive_file_limits();
+  bough::reopen_closed_streams();
   try {
     const auto options = bough::parse_translate_options(argc, argv);
     if (options) bough::run_translate(*options);

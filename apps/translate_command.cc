@@ -22,7 +22,7 @@ TranslatorSettings translator_settings(const TranslateOptions& options) {
   TranslatorSettings settings;
   settings.batch = options.batch;
   settings.workers = cpu_thread_count(options.machine);
-  settings.cache_bytes = int64_t(std::max(options.machine.workspace, 1)) << 20;
+  settings.cache_bytes = int64_t(workspace_bytes(options.machine));
   return settings;
 }
 

@@ -65,7 +65,9 @@ void Validation::read_files() {
   check(sets.size() == (is_tsv ? 1u : 2u), "valid-sets has {} files, must have {}", sets.size(),
         is_tsv ? "1 (tsv)" : "2: source and target");
   const auto encoder = [&](const std::string& path, const auto& vocabulary) {
-    return TextEncoder(path, vocabulary, options_.validation.max_length,
+    return TextEncoder(path, vocabulary,
+                       std::min<int64_t>(options_.validation.max_length,
+                                         Translator::longest_source(options_.model)),
                        options_.vocabulary.no_spm_encode);
   };
   TextEncoder source_encoder = encoder(sets.front(), vocabularies_.front());
@@ -86,6 +88,7 @@ void Validation::read_files() {
       check(target_lines->next(target), "valid-sets: '{}' has more lines than '{}', which ends after {}",
             sets.front(), sets.back(), number - 1);
     }
+    if (target.ends_with('\r')) target.pop_back();
     references_.push_back(target);
     sources_.push_back(source_encoder.encode(source, number));
     targets_.push_back(target_encoder.encode(target, number));
@@ -116,9 +119,10 @@ bool Validation::note(MetricState& m, ValidationMetric kind, double value, size_
   const auto& epsilons = options_.validation.early_stopping_epsilon;
   const double epsilon = epsilons[std::min(index, epsilons.size() - 1)];
   const double gain = is_cost(kind) ? m.best - value : value - m.best;
-  const bool is_better = !m.has_best || gain > epsilon;
+  const bool is_first = !m.has_best || std::isnan(m.best);  // nothing is worse than no number
+  const bool is_better = !std::isnan(value) && (is_first || gain > epsilon);
   // As in Marian, a gain below epsilon moves the best value but counts as a stall.
-  if (!m.has_best || gain > 0) m.best = value;
+  if (is_first || gain > 0) m.best = value;
   m.has_best = true;
   m.stalled = is_better ? 0 : m.stalled + 1;
   return is_better;

@@ -8,8 +8,9 @@
 namespace bough {
 
 /// The backends that inference runs on side by side, all reading the parameters of one model.
-/// On the CPU: `threads` backends of one thread each, which beats one backend of many threads (no product is
-/// small enough to lose by it) and gives the same bits for any number. Elsewhere: the model's own backend.
+/// On the CPU: `threads` backends of one thread each. They wait for nobody between products, which one backend
+/// of many threads does some 30 times a decoding step, and give the same bits for any number of threads.
+/// Elsewhere: the model's own backend.
 class WorkerBackends {
  public:
   WorkerBackends(Backend& backend, int threads);

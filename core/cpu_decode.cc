@@ -46,11 +46,22 @@ struct Candidate {
   int32_t id;
 };
 
-/// The k largest of x[0 .. n), largest first, equal values by smaller id; `banned` is passed over.
+constexpr int64_t group = 64;  // logits that are compared with the k-th best at once
+
+/// The largest of every group of x[0 .. n), into `groups`; returns the largest of all.
 template <class T>
-void select_best(std::vector<Candidate<T>>& best, const T* x, int64_t n, int64_t k,
-                 int64_t banned) {
-  constexpr int64_t group = 64;  // compared with the k-th best at once: almost none reach it
+T group_maxima(std::vector<T>& groups, const T* x, int64_t n) {
+  groups.clear();
+  for (int64_t begin = 0; begin < n; begin += group)
+    groups.push_back(largest(x + begin, std::min(group, n - begin)));
+  return *std::max_element(groups.begin(), groups.end());
+}
+
+/// The k largest of x[0 .. n), largest first, equal values by smaller id; `banned` is passed over.
+/// Almost no group reaches the k-th best, so almost none is looked at.
+template <class T>
+void select_best(std::vector<Candidate<T>>& best, const std::vector<T>& groups, const T* x, int64_t n,
+                 int64_t k, int64_t banned) {
   best.clear();
   const auto offer = [&](int64_t id) {
     if (id == banned || (int64_t(best.size()) == k && !(x[id] > best.back().value))) return;
@@ -59,11 +70,10 @@ void select_best(std::vector<Candidate<T>>& best, const T* x, int64_t n, int64_t
     while (place != best.begin() && (place - 1)->value < x[id]) --place;
     best.insert(place, {x[id], int32_t(id)});
   };
-  for (int64_t begin = 0; begin < n; begin += group) {
-    const int64_t end = std::min(n, begin + group);
-    if (int64_t(best.size()) == k && !(largest(x + begin, end - begin) > best.back().value))
-      continue;
-    for (int64_t i = begin; i < end; ++i) offer(i);
+  for (size_t g = 0; g < groups.size(); ++g) {
+    if (int64_t(best.size()) == k && !(groups[g] > best.back().value)) continue;
+    const int64_t begin = int64_t(g) * group;
+    for (int64_t i = begin; i < std::min(n, begin + group); ++i) offer(i);
   }
 }
 
@@ -115,11 +125,12 @@ void CpuBackend::log_softmax_top_k_impl(Out scores, Out ids, In logits, int64_t 
   dispatch(logits.dtype(), [&]<class T>() {
     pool_.parallel_for(logits.rows(), 2, [&](int64_t begin, int64_t end) {
       std::vector<Candidate<T>> best;
+      std::vector<T> groups;
       for (int64_t r = begin; r < end; ++r) {
         const T* const x = logits.data<T>() + r * logits.cols();
-        const T maximum = largest(x, vocabulary);
+        const T maximum = group_maxima(groups, x, vocabulary);
         const T normalizer = maximum + std::log(sum_of_exponentials(x, vocabulary, maximum));
-        select_best(best, x, vocabulary, k, banned_id);
+        select_best(best, groups, x, vocabulary, k, banned_id);
         for (int64_t i = 0; i < k; ++i) {
           scores.data<T>()[r * k + i] = best[size_t(i)].value - normalizer;
           ids.data<int32_t>()[r * k + i] = best[size_t(i)].id;

@@ -74,7 +74,8 @@ void BatchOptions::settings(Settings& v) {
     "it",
     Range<int>{1});
   v(mini_batch_words, "mini-batch-words",
-    "tokens of a batch: at most this many on each side; nothing is padded. 0 = count sentences",
+    "tokens of a batch: at most N on the target side, and N times the corpus's length ratio on the "
+    "source side; nothing is padded. 0 = count sentences",
     Range<int>{0});
   v(maxi_batch, "maxi-batch", "sort within this many batches", Range<int>{1});
   v(maxi_batch_sort, "maxi-batch-sort",

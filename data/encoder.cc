@@ -39,6 +39,7 @@ TokenBlock encode_block(const RawBlock& raw, const EncodingRules& rules) {
       if (rules.corpus.max_length_crop) ids[side].resize(most);
     }
     ++block.found.lines;
+    if (rules.right_left) std::reverse(ids[1].begin(), ids[1].end());
     if (is_long) ++(rules.corpus.max_length_crop ? block.found.cropped : block.found.dropped);
     if (!is_long || rules.corpus.max_length_crop) block.add(line, ids[0], ids[1]);
   }
@@ -127,7 +128,7 @@ RawBlock read_block(ParallelReader& reader, int64_t most_lines) {
 uint64_t EncodingRules::hash() const {
   uint64_t hash = 1;
   for (const auto& vocabulary : vocabularies) hash = combine_hashes(hash, vocabulary->hash());
-  for (const int value : {int(in_pieces), corpus.max_length, int(corpus.max_length_crop),
+  for (const int value : {int(in_pieces), int(right_left), corpus.max_length, int(corpus.max_length_crop),
                           int(corpus.tsv), corpus.tsv_fields})
     hash = combine_hashes(hash, static_cast<uint64_t>(value));
   return hash;

@@ -13,6 +13,7 @@ namespace bough {
 struct EncodingRules {
   std::vector<std::shared_ptr<Vocabulary>> vocabularies;  ///< source, target
   bool in_pieces = false;                                 ///< no-spm-encode
+  bool right_left = false;                                ///< targets are written from the last token on
   CorpusOptions corpus;                                   ///< files, max-length, max-length-crop
   int threads = 1;  ///< data-threads; without effect on the result
 

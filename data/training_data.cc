@@ -97,8 +97,8 @@ EncodingRules encoding_rules(const TrainingDataOptions& options,
   check(std::all_of(alphas.begin(), alphas.end(), [](double alpha) { return alpha == 0; }),
         "sentencepiece-alphas: sampling of segmentations is not available yet. Leave the option "
         "out.");
-  return {std::move(vocabularies), options.vocabulary.no_spm_encode, options.corpus,
-          options.vocabulary.data_threads};
+  return {std::move(vocabularies), options.vocabulary.no_spm_encode, options.right_left,
+          options.corpus, options.vocabulary.data_threads};
 }
 
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }

@@ -22,6 +22,7 @@ struct TrainingDataOptions {
   BatchOptions batch;
   UpdateShape shape;
   uint64_t seed = 1;
+  bool right_left = false;  ///< targets are reversed (the model's option)
 };
 
 /// The training corpus as an endless stream of updates, epoch after epoch, each pair once per

@@ -92,11 +92,9 @@ void ModelOptions::family_settings(Settings& v) {
 void ModelOptions::residual_settings(Settings& v) {
   v.group("Residual connections");
   v(residual, "transformer-residual",
-    "how a sublayer F joins its input x. post-ln: LN(x + F(x)), fine up to some 20 layers. pre-ln: "
-    "x "
-    "+ F(LN(x)), stable when deep, ends a little lower. deepnorm: LN(a x + F(x)) with a and "
-    "the initialisation from the depth. branchnorm: LN(x + alpha F(x)), alpha grows from 0 to 1: "
-    "stable at 1000 layers, and a plain post-ln model once alpha is 1",
+    "how a sublayer F joins its input x. post-ln: LN(x + F(x)). pre-ln: x + F(LN(x)). deepnorm: "
+    "LN(a x + F(x)) with a and the initialisation from the depth. branchnorm: LN(x + alpha F(x)), "
+    "alpha grows from 0 to 1, then it is a plain post-ln model. The last two are made for depth",
     residual_names);
   v(branchnorm_max_step, "branchnorm-max-step",
     "T, when branchnorm's alpha reaches 1, in updates (4000u) or target tokens (2Gt); 0 = as "

@@ -22,8 +22,8 @@ ResidualScales decoder_scales(const ModelOptions& options);
 /// alpha_t of every residual site, for StepState: 1 but for branchnorm, where r = min(t / T, 1) and
 ///   linear r;  sqrt r^(1/2);  cosine (1 - cos(pi r)) / 2;  by-layer min(t / (T l), 1) in layer l
 /// progress: t, in branchnorm-max-step's unit, the current update included (from 1: at alpha = 0 a branch
-/// has no gradient). site_layers: l of every site. The linear ramp: two independent sources (arXiv
-/// 2603.05369, footnote 3; a review of 2305.02790); by-layer: Progressive Residual, arXiv 2603.05369.
+/// has no gradient). site_layers: l of every site. The form has two independent sources, the linear ramp
+/// one (arXiv 2603.05369, footnote 3); by-layer: Progressive Residual, arXiv 2603.05369.
 std::vector<double> branch_scales(const ModelOptions& options, const std::vector<int>& site_layers,
                                   int64_t progress);
 

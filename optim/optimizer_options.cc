@@ -1,5 +1,7 @@
 #include "optim/optimizer_options.h"
 
+#include <cmath>
+
 #include "core/error.h"
 
 namespace bough {
@@ -28,8 +30,8 @@ void OptimizerOptions::settings(Settings& v) {
     "weighs more than in Marian",
     Range<double>{0});
   v(delay, "optimizer-delay",
-    "an update is the sum of this many batches of the given size: four times the batch in the same "
-    "memory",
+    "an update is the sum of this many batches of the given size: 4 = four times the batch in the same "
+    "memory. Whole numbers",
     Range<double>{1, 1e6});
   v(clip_norm, "clip-norm",
     "scale the gradient (global norm, per target token) down to this norm; 0 = never",
@@ -75,6 +77,8 @@ void OptimizerOptions::resolve(bool is_deep_kind) {
 }
 
 void OptimizerOptions::validate() const {
+  check(delay == std::floor(delay),
+        "optimizer-delay is {}, must be a whole number: an update is the sum of whole batches", delay);
   const size_t most = kind == OptimizerKind::adam ? 4 : kind == OptimizerKind::adagrad ? 1 : 0;
   check(params.size() <= most,
         "optimizer-params has {} values, must have at most {} for this optimizer", params.size(),

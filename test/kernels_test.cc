@@ -78,8 +78,8 @@ TEST_CASE("layer norm and cross-entropy give the numbers of PyTorch", "[kernels]
 TEST_CASE("the gradient of cross-entropy is the loss's central difference", "[kernels]") {
   const int64_t T = 3, V = 6, padded = 8;
   const Values logits = random_list(T * padded, 1);
+  Bench b(in_f64());
   const auto run = [&](const Values& values, bool with_gradient) {
-    Bench b(in_f64());
     const Tensor loss = b.output({T}), x = b.tensor({T, padded}, values);
     b.backend().cross_entropy(loss, x, b.ints({5, 0, -1}), 0.1, V, with_gradient);
     return std::pair{b.values(loss), b.values(x)};

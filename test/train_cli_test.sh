@@ -4,7 +4,7 @@
 set -u
 bin=$(cd "$1" && pwd)
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+trap 'kill -9 $(jobs -p) 2>/dev/null; rm -rf "$work"' EXIT
 cd "$work"
 passed=0 failed=0
 
@@ -101,6 +101,16 @@ for signal in TERM:143 INT:130; do
   check "SIG${signal%:*} saves" test -s "sig${signal%:*}/model.npz.optimizer.npz"
 done
 
+# A checkpoint goes on with the model it was made for only.
+cp -r whole other
+for change in "--transformer-heads 2" "--transformer-residual post-ln"; do
+  # shellcheck disable=SC2086  # an option and its value
+  train other --after 70u --quiet false $change >out.txt 2>&1
+  check "resuming with $change is refused" test $? = 1
+  check "... and says what was" says "was written with" out.txt
+done
+check "... and the checkpoint is left alone" test "$(parameters other)" = "$(parameters whole)"
+
 # Averages and export of any checkpoint translate.
 "$bin/bough-average" averaged.npz whole/model.npz parts/model.npz
 check "bough-average writes a model" test -s averaged.npz
@@ -111,6 +121,19 @@ check "an exported model translates every line" test "$(wc -l <exported.de)" = 6
 check "every input line gives a line" test "$(wc -l <translated.de)" = 60
 printf '\n\none\n' | "$bin/bough-translate" -c whole/model.npz.decoder.yml --quiet >empty.de
 check "empty lines stay empty lines" test "$(head -n 2 empty.de | tr -d '\n' | wc -c)" = 0
+
+# Score by the model, and start from another model's parameters.
+"$bin/bough-score" --model whole/model.npz --vocabs vocab.spm vocab.spm --train-sets corpus/test.en corpus/test.de \
+  --quiet >scores.txt
+check "the model scores every pair" test "$(grep -cE '^-[0-9]+\.[0-9]{6}$' scores.txt)" = 60
+train tuned --pretrained-model whole/model.npz --transformer-residual pre-ln --transformer-preprocess n \
+  --transformer-postprocess da --transformer-postprocess-top n --after 2u --quiet false >out.txt 2>&1
+check "pretrained-model takes the arrays of the same name" says "arrays are those of whole/model.npz" out.txt
+
+# Targets are reversed for right-left models.
+train forwards --after 3u --save-freq 1000 --shuffle none
+train backwards --after 3u --save-freq 1000 --shuffle none --right-left
+check "right-left trains on reversed targets" test "$(parameters forwards)" != "$(parameters backwards)"
 
 # Bad input: exit code 1, one sentence that says what to do, nothing overwritten.
 refuses() {  # refuses NAME SENTENCE-PART OPTIONS...
@@ -157,6 +180,23 @@ printf '%s\n' '</s>' '<unk>' a b c >tiny.txt
 "$bin/bough-translate" -m whole/model.npz -v tiny.txt tiny.txt </dev/null >out.txt 2>&1
 check "a vocabulary that does not fit is refused" test $? = 1
 check "... with its name" says "tiny.txt" out.txt
+
+# A refused resume changes no file; a failed script loses no training; the seed of the clock stays.
+cp -r whole refused && (cd refused && cksum ./*) >before.txt
+train refused --after 70u --max-length 60 2>/dev/null
+check "another max-length is refused" test $? = 1
+check "... and nothing was written" test "$(cat before.txt)" = "$(cd refused && cksum ./*)"
+valid="--valid-sets corpus/dev.en corpus/dev.de --valid-freq 2"
+train script --after 5u $valid --valid-metrics valid-script --valid-script-path false 2>/dev/null
+check "a script that fails ends with 1" test $? = 1
+check "... after saving" test -s script/model.npz.optimizer.npz
+train clock --seed 0 --after 2u; first=$(grep ^seed: clock/model.npz.yml)
+train clock --seed 0 --after 4u
+check "a resumed run keeps its seed" test "$first" = "$(grep ^seed: clock/model.npz.yml)"
+train learned --transformer-train-position-embeddings --max-length 30 --after 2u $valid --valid-metrics perplexity
+check "validation beyond the learned positions" test $? = 0
+train closed --after 12u --disp-freq 5 --quiet false 2>&-
+check "log lines stay out of files when stderr is closed" test "$(grep -c '^[^{]' closed/model.npz.metrics.jsonl)" = 0
 
 # A full disk while saving: one sentence, and the earlier checkpoint stays as it was.
 cp -r whole full

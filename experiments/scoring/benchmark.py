@@ -135,17 +135,19 @@ references, systems = make_text(random.Random(1))
 reference = write("ref.txt", references)
 files = [write(f"system{s:02}.txt", lines) for s, lines in enumerate(systems)]
 cores = len(os.sched_getaffinity(0))
-rows = [
-    compare(f"BLEU+chrF+TER of {LINES} lines",
-            [reference, "-i", files[0], "-m", "bleu", "chrf", "ter", "-w", "4"], 50, 3),
-    compare(f"paired bootstrap, {SYSTEMS} systems, 1000 samples, {LINES} lines",
-            [reference, "-i", *files, "--paired-bs", "--paired-jobs", str(cores)], 30, 3),
-    stream(references, systems[0]),
+tasks = [
+    lambda: compare(f"BLEU+chrF+TER of {LINES} lines",
+                    [reference, "-i", files[0], "-m", "bleu", "chrf", "ter", "-w", "4"], 50, 3),
+    lambda: compare(f"paired bootstrap, {SYSTEMS} systems, 1000 samples, {LINES} lines",
+                    [reference, "-i", *files, "--paired-bs", "--paired-jobs", str(cores)], 30, 3),
+    lambda: stream(references, systems[0]),
 ]
 with open("/proc/cpuinfo") as info:
     model = next((line.split(":")[1].strip() for line in info if line.startswith("model name")), "")
-summary = {"cpu": model, "cores": cores, "load_at_end": os.getloadavg()[0],
-           "python": platform.python_version(), "results": rows}
-with open(result_path, "w") as file:
-    json.dump(summary, file, indent=1)
-    file.write("\n")
+summary = {"cpu": model, "cores": cores, "python": platform.python_version(), "results": []}
+for task in tasks:
+    summary["results"].append(task())
+    summary["load_at_end"] = os.getloadavg()[0]
+    with open(result_path, "w") as file:
+        json.dump(summary, file, indent=1)
+        file.write("\n")

@@ -3,18 +3,33 @@
 
 #include <cstdint>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <string>
+#include <vector>
 
 #include "apps/score_command.h"
 
+namespace fs = std::filesystem;
+
+namespace {
+
+struct TemporaryFolder {
+  std::string path;
+  TemporaryFolder()
+      : path(fs::temp_directory_path() / ("bough-fuzz-" + std::to_string(getpid()))) {
+    fs::create_directories(path);
+  }
+  ~TemporaryFolder() { fs::remove_all(path); }
+};
+
+}  // namespace
+
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size < 1) return 0;
-  static const std::string folder = [] {
-    char name[] = "/tmp/bough-fuzz-XXXXXX";
-    return std::string(mkdtemp(name));
-  }();
+  static const TemporaryFolder temporary;
+  const std::string& folder = temporary.path;
   const bool is_packed = (data[0] & 1) != 0;
   const std::string path = folder + (is_packed ? "/text.gz" : "/text");
   std::ofstream(path, std::ios::binary)

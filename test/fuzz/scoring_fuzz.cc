@@ -1,5 +1,6 @@
 // Any bytes as hypothesis and reference: readers, tokenizers and metrics must neither crash nor
 // hang, and their statistics must make sense. Built by the preset `fuzz` (libFuzzer).
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <string>

@@ -1,0 +1,194 @@
+// Text in, text out: bough-translate, and bough-score with a model.
+#include <algorithm>
+#include <fstream>
+
+#include "apps/model_scorer.h"
+#include "apps/nbest_list.h"
+#include "apps/text_encoder.h"
+#include "apps/translate_command.h"
+#include "apps/translation_printer.h"
+#include "core/files.h"
+#include "test/catch.h"
+#include "test/scratch_folder.h"
+#include "test/small_model.h"
+#include "test/throws.h"
+
+using namespace bough;
+
+namespace {
+
+std::vector<std::string> lines_of(const std::string& path) {
+  std::vector<std::string> lines;
+  std::ifstream in(path);
+  for (std::string line; std::getline(in, line);) lines.push_back(line);
+  return lines;
+}
+
+/// A folder with a model and its vocabulary: tokens </s>, <unk>, w2 ... w59.
+struct ModelFolder : ScratchFolder {
+  explicit ModelFolder(bool right_left = false) {
+    std::string tokens = "</s>\n<unk>\n";
+    for (int id = 2; id < 60; ++id) tokens += fmt::format("w{}\n", id);
+    write_file(*this / "vocabulary.txt", tokens);
+    const auto backend = make_cpu_backend(1);
+    ModelOptions options = small_options(ResidualKind::branchnorm);
+    options.right_left = right_left;
+    const Model model = random_model(options, *backend);
+    save_model(*this / "model.npz", options, *model.parameters, model.parameters->values());
+  }
+
+  TranslateOptions translate_options(const std::string& input) const {
+    write_file(*this / "input", input);
+    TranslateOptions options;
+    options.decoding.quiet_translation = true;
+    options.machine.cpu_threads = 2;
+    options.models = {*this / "model.npz"};
+    options.vocabulary.paths = {*this / "vocabulary.txt", *this / "vocabulary.txt"};
+    options.input = {*this / "input"};
+    options.output = *this / "output";
+    options.decoding.beam_size = 3;
+    options.corpus.max_length = 30;
+    return options;
+  }
+  std::vector<std::string> translate(const TranslateOptions& options) const {
+    run_translate(options);
+    return lines_of(options.output);
+  }
+
+  std::vector<std::string> score(const std::string& source, const std::string& target,
+                                 const std::function<void(ModelScorerOptions&)>& change = {}) const {
+    write_file(*this / "source", source);
+    write_file(*this / "target", target);
+    ModelScorerOptions options;
+    options.machine.cpu_threads = 2;
+    options.model = *this / "model.npz";
+    options.vocabulary.paths = {*this / "vocabulary.txt", *this / "vocabulary.txt"};
+    options.corpus.train_sets = {*this / "source", *this / "target"};
+    options.output = *this / "scores";
+    if (change) change(options);
+    run_model_scorer(options);
+    return lines_of(options.output);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("every input line gives a line, whatever is in it", "[translate]") {
+  const ModelFolder folder;
+  std::string input = "w5 w6\n\nw7 \xff w8\nw9 ";
+  input += '\0';
+  input += " w10\r\n   \n";
+  for (int i = 0; i < 260000; ++i) input += "w11 ";  // 1 MB
+  input += "\nw5 w6";
+  TranslateOptions options = folder.translate_options(input);
+  const auto lines = folder.translate(options);
+  REQUIRE(lines.size() == 7);
+  CHECK(!lines[0].empty());
+  CHECK(lines[1].empty());
+  CHECK(lines[4].empty());
+  CHECK(lines[6] == lines[0]);
+
+  options.batch.mini_batch = 4;
+  options.batch.maxi_batch = 2;
+  options.batch.maxi_batch_sort = SortKind::source;
+  CHECK(folder.translate(options) == lines);
+  options.input = {folder / "absent"};
+  CHECK(message_of([&] { run_translate(options); }).find("absent") != std::string::npos);
+  CHECK(lines_of(options.output) == lines);  // nothing overwritten
+  CHECK(folder.translate(folder.translate_options("")).empty());
+}
+
+TEST_CASE("n-best lists and word scores are Marian's", "[translate]") {
+  const ModelFolder folder;
+  const auto vocabulary = load_vocabulary(folder / "vocabulary.txt");
+  DecodingOptions decoding;
+  const Translator::Result result = {{{5, 6}, {-0.25, -0.5, -1.0 / 3}, -13.0 / 12, -0.361111111},
+                                     {{7}, {-1.5, -2}, -3.5, -1.75}};
+  ModelOptions model = small_options(ResidualKind::post_ln);
+  const auto lines = [&] { return TranslationPrinter(vocabulary, model, decoding, false).lines(4, result); };
+  CHECK(lines() == "w5 w6\n");
+  decoding.word_scores = true;
+  CHECK(lines() == "w5 w6 ||| WordScores= -0.25000 -0.50000 -0.33333\n");
+  decoding.n_best = true;
+  CHECK(lines() ==
+        "4 ||| w5 w6 ||| WordScores= -0.25000 -0.50000 -0.33333 ||| F0= -1.08333 ||| -0.361111\n"
+        "4 ||| w7 ||| WordScores= -1.50000 -2.00000 ||| F0= -3.5 ||| -1.75\n");
+  decoding.word_scores = false;
+  model.right_left = true;
+  CHECK(lines() == "4 ||| w6 w5 ||| F0= -1.08333 ||| -0.361111\n4 ||| w7 ||| F0= -3.5 ||| -1.75\n");
+
+  TranslateOptions options = folder.translate_options("w5\n\nw6\n");
+  options.decoding.n_best = true;
+  const auto list = folder.translate(options);
+  REQUIRE(list.size() == 7);
+  CHECK(list[3] == "1 |||  ||| F0= 0 ||| 0");
+  CHECK(list[4].substr(0, 6) == "2 ||| ");
+}
+
+TEST_CASE("a vocabulary that does not fit the model is refused", "[translate]") {
+  const ModelFolder folder;
+  TranslateOptions options = folder.translate_options("w5\n");
+  write_file(folder / "small.txt", "</s>\n<unk>\na\n");
+  options.vocabulary.paths[1] = folder / "small.txt";
+  const std::string message = message_of([&] { run_translate(options); });
+  CHECK(message.find("small.txt': 3 entries, but the model") != std::string::npos);
+  CHECK(message.find("has 60") != std::string::npos);
+  options.vocabulary.paths.pop_back();
+  CHECK(message_of([&] { run_translate(options); }).find("must be two") != std::string::npos);
+}
+
+TEST_CASE("a model scores what it translated as it did while translating", "[translate]") {
+  for (bool right_left : {false, true}) {
+    const ModelFolder folder(right_left);
+    TranslateOptions options = folder.translate_options("w5 w6 w7\nw8\n");
+    options.decoding.n_best = true;
+    const auto list = folder.translate(options);
+    REQUIRE(list.size() == 6);
+    std::string nbest;
+    for (const auto& line : list) nbest += line + "\n";
+    const auto scored = folder.score("w5 w6 w7\nw8\n", nbest, [](auto& o) { o.n_best = true; });
+    REQUIRE(scored.size() == list.size());
+    for (size_t i = 0; i < list.size(); ++i) {
+      const double before = std::stod(list[i].substr(list[i].find("F0= ") + 4));
+      const double after = std::stod(scored[i].substr(scored[i].find("Score= ") + 7));
+      CHECK(after == Approx(before).epsilon(1e-4));
+      CHECK(scored[i].find(" ||| F0= ") != std::string::npos);
+    }
+  }
+}
+
+TEST_CASE("scores, normalised scores and summaries", "[translate]") {
+  const ModelFolder folder;
+  const std::string source = "w5 w6\nw7\n\n", target = "w8 w9 w10\n\nw11\n";
+  const auto plain = folder.score(source, target);
+  REQUIRE(plain.size() == 3);
+  CHECK(plain[0].size() - plain[0].find('.') == 7);  // %f
+  const auto normalised = folder.score(source, target, [](auto& o) { o.normalize = true; });
+  CHECK(std::stod(normalised[0]) == Approx(std::stod(plain[0]) / 4).margin(1e-6));
+  CHECK(normalised[1] == plain[1]);
+  const auto words = folder.score(source, target, [](auto& o) { o.word_scores = true; });
+  CHECK(words[0].substr(0, plain[0].size() + 17) == plain[0] + " ||| WordScores= ");
+  CHECK(std::count(words[0].begin(), words[0].end(), ' ') == 6);
+  double sum = 0;
+  for (const auto& line : plain) sum -= std::stod(line);
+  const auto summary = [&](ScoreSummary kind) {
+    const auto lines = folder.score(source, target, [&](auto& o) { o.summary = kind; });
+    REQUIRE(lines.size() == 1);
+    return std::stod(lines[0]);
+  };
+  CHECK(summary(ScoreSummary::ce_sum) == Approx(sum).epsilon(1e-4));
+  CHECK(summary(ScoreSummary::cross_entropy) == Approx(sum / 3).epsilon(1e-4));
+  CHECK(summary(ScoreSummary::ce_mean_words) == Approx(sum / 7).epsilon(1e-4));
+  CHECK(summary(ScoreSummary::perplexity) == Approx(std::exp(sum / 7)).epsilon(1e-4));
+}
+
+TEST_CASE("n-best lines get a feature behind the others", "[translate]") {
+  CHECK(with_feature("3 ||| a b ||| F0= -2.5 ||| -0.8", "Score", -13.15971) ==
+        "3 ||| a b ||| F0= -2.5 Score= -13.1597 ||| -0.8");
+  const NBestLine line = parse_nbest_line("12 ||| a b ||| F0= -2.5 ||| -0.8", "list", 1);
+  CHECK(line.number == 12);
+  CHECK(line.text == "a b");
+  CHECK(message_of([] { parse_nbest_line("a b c", "list", 7); }).find("'list' line 7: 1 fields") == 0);
+  CHECK(message_of([] { parse_nbest_line("x ||| b ||| c", "list", 7); }).find("must begin with the number") !=
+        std::string::npos);
+}
