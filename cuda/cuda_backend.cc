@@ -51,12 +51,11 @@ CudaBackend::CudaBackend(const CudaOptions& options)
   multiprocessors_ = properties.multiProcessorCount;
   check_cuda(cudaSetDevice(options.device), "selecting the device");
 
-  for (cuda::Stream* stream : {&stream_, &beside_}) {
-    stream->debug_sync = options.debug_sync;
-    check_cuda(cudaStreamCreateWithFlags(&stream->handle, cudaStreamNonBlocking), "creating a stream");
-  }
-  for (cudaEvent_t* event : {&forked_, &joined_})
-    check_cuda(cudaEventCreateWithFlags(event, cudaEventDisableTiming), "creating an event");
+  owned_streams_ = {cuda::make_stream(), cuda::make_stream()};
+  stream_ = {owned_streams_[0].get(), options.debug_sync};
+  beside_ = {owned_streams_[1].get(), options.debug_sync};
+  forked_ = cuda::make_event();
+  joined_ = cuda::make_event();
   gemms_ = std::make_unique<cuda::Gemms>(
       stream_, cuda::Gemms::Options{.device_name = properties.name, .allow_tf32 = options.allow_tf32,
                                     .autotune = options.autotune, .workspace_bytes = options.workspace_bytes});
@@ -71,11 +70,6 @@ CudaBackend::CudaBackend(const CudaOptions& options)
 CudaBackend::~CudaBackend() {
   cudaStreamSynchronize(beside_.handle);  // an error here has nowhere to go
   cudaStreamSynchronize(stream_.handle);
-  graphs_.clear();
-  gemms_.reset();
-  staging_.reset();
-  for (cudaEvent_t event : {forked_, joined_}) cudaEventDestroy(event);
-  for (const cuda::Stream& stream : {stream_, beside_}) cudaStreamDestroy(stream.handle);
 }
 
 Tensor CudaBackend::allocate_outside(Shape shape, DType dtype) {
@@ -96,15 +90,15 @@ std::byte* CudaBackend::scratch_bytes(size_t bytes) {
 }
 
 const cuda::Stream& CudaBackend::fork() {
-  check_cuda(cudaEventRecord(forked_, stream().handle), "recording an event");
-  check_cuda(cudaStreamWaitEvent(beside_.handle, forked_, 0), "forking a stream");
+  check_cuda(cudaEventRecord(forked_.get(), stream().handle), "recording an event");
+  check_cuda(cudaStreamWaitEvent(beside_.handle, forked_.get(), 0), "forking a stream");
   beside_is_busy_ = true;
   return beside_;
 }
 
 void CudaBackend::join() {
-  check_cuda(cudaEventRecord(joined_, beside_.handle), "recording an event");
-  check_cuda(cudaStreamWaitEvent(stream_.handle, joined_, 0), "joining a stream");
+  check_cuda(cudaEventRecord(joined_.get(), beside_.handle), "recording an event");
+  check_cuda(cudaStreamWaitEvent(stream_.handle, joined_.get(), 0), "joining a stream");
   beside_is_busy_ = false;
 }
 

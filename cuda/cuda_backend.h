@@ -1,4 +1,5 @@
 #pragma once
+#include <array>
 #include <memory>
 #include <vector>
 
@@ -57,6 +58,7 @@ class CudaBackend final : public Backend {
   void join();
 
   CudaOptions options_;
+  std::array<cuda::OwnedStream, 2> owned_streams_;  // of stream_ and beside_; the last to go
   cuda::Stream stream_;
   // A weight's gradient is computed beside the product that is asked for next, the input's gradient: each
   // alone may leave much of the device idle. Every other use of the device joins first, so that memory
@@ -64,7 +66,7 @@ class CudaBackend final : public Backend {
   cuda::Stream beside_;
   bool beside_is_busy_ = false;
   const void* beside_reads_ = nullptr;
-  cudaEvent_t forked_ = nullptr, joined_ = nullptr;
+  cuda::OwnedEvent forked_, joined_;
   int multiprocessors_ = 0;
   cuda::Arena arena_;
   std::unique_ptr<cuda::Staging> staging_;

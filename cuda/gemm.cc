@@ -221,25 +221,24 @@ float Gemms::measure(Plan& plan, const GemmShape& shape) {
   const auto memory = allocate_device(copies * one, "buffers for autotuning", "Autotune with a smaller batch.");
   fill_random(stream_, memory.get(), copies * one, shape.in);
 
-  std::array<cudaEvent_t, repeats + 1> events{};
-  for (cudaEvent_t& event : events) check_cuda(cudaEventCreateWithFlags(&event, cudaEventDefault), "creating an event");
+  std::array<OwnedEvent, repeats + 1> events;
+  for (OwnedEvent& event : events) event = make_event(cudaEventDefault);
   bool has_run = true;
-  check_cuda(cudaEventRecord(events[0], stream_.handle), "recording an event");
+  check_cuda(cudaEventRecord(events[0].get(), stream_.handle), "recording an event");
   for (int i = 0; i < repeats && has_run; ++i) {
     std::byte* const base = memory.get() + size_t(i) % copies * one;
     const Operands operands{base, base + a, shape.has_bias ? base + a + b + c : nullptr, base + a + b};
     has_run = plan.run(handle_, operands, false, workspace_of(stream_), options_.workspace_bytes,
                        stream_.handle) == CUBLAS_STATUS_SUCCESS;
-    check_cuda(cudaEventRecord(events[size_t(i) + 1], stream_.handle), "recording an event");
+    check_cuda(cudaEventRecord(events[size_t(i) + 1].get(), stream_.handle), "recording an event");
   }
   check_cuda(cudaStreamSynchronize(stream_.handle), "timing a product");
   std::vector<float> times;
   for (int i = 0; i < repeats && has_run; ++i) {
     float time = 0;
-    check_cuda(cudaEventElapsedTime(&time, events[size_t(i)], events[size_t(i) + 1]), "timing a product");
+    check_cuda(cudaEventElapsedTime(&time, events[size_t(i)].get(), events[size_t(i) + 1].get()), "timing a product");
     times.push_back(time);
   }
-  for (cudaEvent_t event : events) cudaEventDestroy(event);
   if (!has_run) return 0;
   std::nth_element(times.begin(), times.begin() + repeats / 2, times.end());
   return times[repeats / 2];

@@ -12,6 +12,18 @@ constexpr size_t alignment = 256;
 
 }  // namespace
 
+OwnedStream make_stream() {
+  cudaStream_t stream = nullptr;
+  check_cuda(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "creating a stream");
+  return OwnedStream(stream);
+}
+
+OwnedEvent make_event(unsigned flags) {
+  cudaEvent_t event = nullptr;
+  check_cuda(cudaEventCreateWithFlags(&event, flags), "creating an event");
+  return OwnedEvent(event);
+}
+
 std::string format_bytes(size_t bytes) {
   const double mebibytes = double(bytes) / double(1 << 20);
   return mebibytes >= 1024 ? fmt::format("{:.1f} GiB", mebibytes / 1024)
@@ -63,16 +75,11 @@ void Arena::add(size_t offset, size_t bytes) {
 Staging::Staging(const Stream& stream) : stream_(stream) {
   void* memory = nullptr;
   check_cuda(cudaMallocHost(&memory, 2 * half_bytes), "allocating pinned memory");
-  pinned_ = static_cast<std::byte*>(memory);
+  pinned_ = {static_cast<std::byte*>(memory), [](std::byte* p) { cudaFreeHost(p); }};
   for (size_t i = 0; i < halves_.size(); ++i) {
-    halves_[i].memory = pinned_ + i * half_bytes;
-    check_cuda(cudaEventCreateWithFlags(&halves_[i].free, cudaEventDisableTiming), "creating an event");
+    halves_[i].memory = pinned_.get() + i * half_bytes;
+    halves_[i].free = make_event();
   }
-}
-
-Staging::~Staging() {
-  for (Half& half : halves_) cudaEventDestroy(half.free);
-  cudaFreeHost(pinned_);
 }
 
 /// The half with room for `bytes` more; waits until what was copied from there is done.
@@ -82,10 +89,10 @@ Staging::Half& Staging::take(size_t bytes) {
 }
 
 void Staging::turn() {
-  check_cuda(cudaEventRecord(halves_[size_t(current_)].free, stream_.handle), "recording an event");
+  check_cuda(cudaEventRecord(halves_[size_t(current_)].free.get(), stream_.handle), "recording an event");
   current_ ^= 1;
   Half& next = halves_[size_t(current_)];
-  check_cuda(cudaEventSynchronize(next.free), "waiting for a copy");
+  check_cuda(cudaEventSynchronize(next.free.get()), "waiting for a copy");
   next.used = 0;
 }
 
@@ -121,11 +128,11 @@ void Staging::download(void* destination, const void* source, size_t bytes) {
     turn();
     Half& half = halves_[size_t(current_)];
     const size_t size = std::min(bytes - done, half_bytes);
-    const Chunk chunk{half.memory, static_cast<std::byte*>(destination) + done, size, half.free};
+    const Chunk chunk{half.memory, static_cast<std::byte*>(destination) + done, size, half.free.get()};
     check_cuda(cudaMemcpyAsync(chunk.from, static_cast<const std::byte*>(source) + done, size,
                                cudaMemcpyDeviceToHost, stream_.handle),
                "a download");
-    check_cuda(cudaEventRecord(half.free, stream_.handle), "recording an event");
+    check_cuda(cudaEventRecord(half.free.get(), stream_.handle), "recording an event");
     half.used = half_bytes;
     finish(under_way);
     under_way = chunk;

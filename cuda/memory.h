@@ -4,11 +4,22 @@
 #include <array>
 #include <cstddef>
 #include <memory>
+#include <type_traits>
 #include <vector>
 
 #include "cuda/launch.h"
 
 namespace bough::cuda {
+
+/// Streams and events that go with their owner, also when its construction fails half-way.
+struct Destroy {
+  void operator()(cudaStream_t stream) const { cudaStreamDestroy(stream); }
+  void operator()(cudaEvent_t event) const { cudaEventDestroy(event); }
+};
+using OwnedStream = std::unique_ptr<std::remove_pointer_t<cudaStream_t>, Destroy>;
+using OwnedEvent = std::unique_ptr<std::remove_pointer_t<cudaEvent_t>, Destroy>;
+OwnedStream make_stream();
+OwnedEvent make_event(unsigned flags = cudaEventDisableTiming);
 
 /// "3.2 GiB", "17 MiB".
 std::string format_bytes(size_t bytes);
@@ -44,8 +55,6 @@ class Arena {
 class Staging {
  public:
   explicit Staging(const Stream& stream);
-  ~Staging();
-  Staging(const Staging&) = delete;
   void upload(void* destination, const void* source, size_t bytes);
   void download(void* destination, const void* source, size_t bytes);
 
@@ -53,13 +62,13 @@ class Staging {
   struct Half {
     std::byte* memory = nullptr;
     size_t used = 0;
-    cudaEvent_t free = nullptr;  ///< behind the last copy out of or into it
+    OwnedEvent free;  ///< behind the last copy out of or into it
   };
   Half& take(size_t bytes);
   void turn();
 
   Stream stream_;
-  std::byte* pinned_ = nullptr;
+  std::shared_ptr<std::byte> pinned_;
   std::array<Half, 2> halves_;
   int current_ = 0;
 };

@@ -56,7 +56,7 @@ class Machine {
  public:
   void run(const dim3& grid, const dim3& block, size_t shared_bytes, const std::function<void()>& body);
   void suspend();
-  [[noreturn]] void stop(const std::string& what);
+  [[noreturn]] void stop(std::string what);
 
   Fiber& fiber() { return fibers_[current_]; }
   Warp& warp_of_current() { return warps_[current_ / warp]; }
@@ -158,9 +158,10 @@ void Machine::resume(unsigned i) {
   after_switch(scheduler_fake_stack_, nullptr, nullptr);
 }
 
-void Machine::stop(const std::string& what) {
+void Machine::stop(std::string what) {
   fault_ = fmt::format("emulator: block ({}, {}, {}), thread {}: {}", blockIdx.x, blockIdx.y, blockIdx.z,
                        current_, what);
+  std::string().swap(what);  // nothing on this stack is destroyed
   suspend();
   std::abort();  // never resumed
 }
@@ -247,7 +248,7 @@ void run_grid(const dim3& grid, const dim3& block, size_t shared_bytes, const st
   machine().run(grid, block, shared_bytes, body);
 }
 
-void fault(const std::string& what) { machine().stop(what); }
+void fault(std::string what) { machine().stop(std::move(what)); }
 
 void block_barrier(const char* reason) {
   Fiber& f = machine().fiber();

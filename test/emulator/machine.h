@@ -34,7 +34,7 @@ void run_grid(const dim3& grid, const dim3& block, size_t shared_bytes, const st
 // For emulated_device.h, on the fiber of a thread.
 
 /// Ends the running kernel: run_grid throws Error with this text and the thread's coordinates.
-[[noreturn]] void fault(const std::string& what);
+[[noreturn]] void fault(std::string what);
 void block_barrier(const char* reason);
 /// All lanes of the warp meet: each gives its `mine`; the last to come runs combine(all 32, in lane order),
 /// then everyone goes on. `name` tells collectives apart.
