@@ -18,11 +18,9 @@ struct Outputs {
   float epsilon;
 };
 
-/// 8 columns of the sum. is_kept: as it will be read back. The statistics must be those of the rounded values, or
-/// the backward pass would centre them by a mean that is not theirs: fatal where the variance is small.
+/// 8 columns of the sum.
 template <class T>
-__device__ Chunk sum_chunk(const ResidualTerms<T>& in, const ResidualFactors<T>& f, int64_t row, int64_t col,
-                           bool is_kept) {
+__device__ Chunk sum_chunk(const ResidualTerms<T>& in, const ResidualFactors<T>& f, int64_t row, int64_t col) {
   Chunk sum = in.load(in.x, row, col);
   const Chunk residual = in.residual_scale.of_chunk(col, in.cols, in.is_vector, f.residual);
 #pragma unroll
@@ -38,9 +36,6 @@ __device__ Chunk sum_chunk(const ResidualTerms<T>& in, const ResidualFactors<T>&
 #pragma unroll
     for (int i = 0; i < chunk_cols; ++i) sum[i] += scale[i] * keep[i] * branch[i];
   }
-  if (!is_kept) return sum;
-#pragma unroll
-  for (int i = 0; i < chunk_cols; ++i) sum[i] = to_float(from_float<T>(sum[i]));
   return sum;
 }
 
@@ -80,14 +75,14 @@ __global__ void __launch_bounds__(warps * warp_size) residual_norm_kernel(Output
       }
     } else {
       for (int64_t col = lane_id() * chunk_cols; col < in.cols; col += warp_cols) {
-        kept[0] = sum_chunk(in, f, row, col, out.sum != nullptr);
+        kept[0] = sum_chunk(in, f, row, col);
         use(kept[0], col);
       }
     }
   };
   float total = 0;
   for_each([&](Chunk& sum, int64_t col) {
-    if constexpr (chunks > 0) sum = sum_chunk(in, f, row, col, out.sum != nullptr);
+    if constexpr (chunks > 0) sum = sum_chunk(in, f, row, col);
     if (out.sum) store_chunk(out.sum + row * in.cols, col, in.cols, in.is_vector, sum);
     total += chunk_sum(sum);  // 0 beyond the last column: everything there was loaded as 0
   });
