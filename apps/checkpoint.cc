@@ -1,5 +1,6 @@
 #include "apps/checkpoint.h"
 
+#include <algorithm>
 #include <filesystem>
 
 #include "apps/model_file.h"
@@ -30,6 +31,27 @@ TrainingState read_state(const NpzReader& file) {
         "no-optimizer-reload, to start anew set no-reload",
         file.path());
   return TrainingState::from_yaml(parse_yaml(file.read_text(state_array), file.path()), file.path());
+}
+
+std::string one_line(const Yaml& value) {
+  std::string text = format_yaml(value);
+  while (text.ends_with('\n')) text.pop_back();
+  std::replace(text.begin(), text.end(), '\n', ' ');
+  return text;
+}
+
+/// A checkpoint of another model may have as many parameters: what they mean must agree too. T and the
+/// schedule of alpha may change, they are the run's.
+void check_same_model(const NpzReader& file, const ModelOptions& options) {
+  const Yaml saved = parse_yaml(file.read_text(model_yaml_array), file.path());
+  for (const auto& [key, value] : options.to_yaml().entries) {
+    if (key.starts_with("branchnorm-")) continue;
+    const Yaml* const before = saved.find(key);
+    check(before != nullptr && *before == value,
+          "{}: was written with {}: {}, but it is {} now; use the options of that run, another model file, or "
+          "no-reload to start anew",
+          file.path(), key, before ? one_line(*before) : "nothing", one_line(value));
+  }
 }
 
 std::string with_update(const std::string& model, int64_t update, const std::string& ending) {
@@ -105,6 +127,8 @@ void Checkpoint::save_optimizer(const TrainingState& state, const std::string& p
   arrays.push_back(npz_array<double>("adam_denoms", denominators, {1, 2}));
   const std::string text = format_yaml(state.to_yaml());
   arrays.push_back(npz_array<char>(state_array, text));
+  const std::string model = model_yaml_bytes(options_.model);
+  arrays.push_back(npz_array<char>(model_yaml_array, model));
   write_npz(path, arrays);
 }
 
@@ -146,6 +170,7 @@ void Checkpoint::load_parameters(const std::string& path) {
 TrainingState Checkpoint::load_optimizer(const std::string& path) {
   const NpzReader file(path);
   TrainingState state = read_state(file);
+  check_same_model(file, options_.model);
   const OptimizerArenas& arenas = model_.optimizer().arenas();
   for (const auto& [name, arena] : named_arenas(arenas, options_.optimizer.kind)) {
     const bool is_average = std::string_view(name) == "exp_smoothing";

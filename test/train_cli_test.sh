@@ -101,6 +101,16 @@ for signal in TERM:143 INT:130; do
   check "SIG${signal%:*} saves" test -s "sig${signal%:*}/model.npz.optimizer.npz"
 done
 
+# A checkpoint goes on with the model it was made for only.
+cp -r whole other
+for change in "--transformer-heads 2" "--transformer-residual post-ln"; do
+  # shellcheck disable=SC2086  # an option and its value
+  train other --after 70u --quiet false $change >out.txt 2>&1
+  check "resuming with $change is refused" test $? = 1
+  check "... and says what was" says "was written with" out.txt
+done
+check "... and the checkpoint is left alone" test "$(parameters other)" = "$(parameters whole)"
+
 # Averages and export of any checkpoint translate.
 "$bin/bough-average" averaged.npz whole/model.npz parts/model.npz
 check "bough-average writes a model" test -s averaged.npz
