@@ -30,7 +30,7 @@ inline std::unique_ptr<Backend> make_cuda_backend_for_test([[maybe_unused]] int 
 #if defined(BOUGH_EMULATOR)
   emulator::settings().reverse_threads = threads % 2 == 0;
 #endif
-  return make_cuda_backend({.compute_dtype = dtype});
+  return make_cuda_backend({.compute_dtype = dtype, .workspace_bytes = size_t{1} << 20});
 }
 
 inline std::vector<BackendRow>& backends() {
