@@ -270,6 +270,9 @@ bool Trainer::should_stop_early() const {
 void Trainer::save() {
   const auto start = Clock::now();
   checkpoint_->save(state_);
+  if (options_.optimizer.kind == OptimizerKind::adam)
+    log::info("[train] Adam's sqrt(v) is below epsilon for {:.2f} % of the parameters",
+              100 * model_->optimizer().small_moment_share());
   log_->exclude(Clock::now() - start);
 }
 
