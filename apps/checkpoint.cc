@@ -94,16 +94,16 @@ void Checkpoint::save_parameters(const TrainingState& state, const std::string& 
 }
 
 Yaml Checkpoint::decoder_settings(const std::string& model_path) const {
-  const auto absolute = [&](const std::string& path) {
+  const auto as_saved = [&](const std::string& path) {
     return options_.general.relative_paths
                ? std::filesystem::proximate(path, std::filesystem::path(model_path).parent_path()).string()
                : path;
   };
   std::vector<Yaml> vocabularies;
-  for (const auto& path : options_.vocabulary.paths) vocabularies.emplace_back(absolute(path));
+  for (const auto& path : options_.vocabulary.paths) vocabularies.emplace_back(as_saved(path));
   return Yaml::map()
       .set("relative-paths", options_.general.relative_paths)
-      .set("models", Yaml::list({Yaml(absolute(model_path))}))
+      .set("models", Yaml::list({Yaml(as_saved(model_path))}))
       .set("vocabs", Yaml::list(std::move(vocabularies)))
       .set("beam-size", options_.decoding.beam_size)
       .set("normalize", options_.decoding.normalize)

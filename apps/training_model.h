@@ -51,7 +51,6 @@ class TrainingModel {
   ParameterSet& parameters() { return parameters_; }
   Optimizer& optimizer() { return optimizer_; }
   Backend& backend() { return backend_; }
-  uint64_t seed() const { return seed_; }
   /// alpha_t in force: of the last residual site (the slowest under by-layer).
   double branch_scale() const { return step_.branch_scales.back(); }
 
