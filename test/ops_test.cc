@@ -1,4 +1,5 @@
 // The checks that every row of the op table must pass on every backend.
+#include <algorithm>
 #include <array>
 #include <numeric>
 
@@ -391,6 +392,11 @@ TEST_CASE("wrong shapes are refused with the op's name", "[ops]") {
       CHECK_THROWS_WITH(forward(bench, bad, bad.inputs), Catch::Contains(problem.row.op() + ":"));
     }
   });
+}
+
+TEST_CASE("the op table runs on a GPU", "[.gpu]") {  // for experiments/gpu_check.sh
+  CHECK(std::any_of(backends().begin(), backends().end(),
+                    [](const BackendRow& row) { return row.name.starts_with("cuda"); }));
 }
 
 TEST_CASE("every kernel has a row", "[ops]") {
