@@ -39,7 +39,7 @@ class Machine:
 
     def gpu(self, precision="bfloat16"):
         """Options of bough's programs that choose the GPU."""
-        return ["--devices", str(self.device), "--precision", precision, precision]
+        return ["--devices", str(self.device), "--precision", precision, "float32"]
 
     # ---- libraries
 

@@ -61,7 +61,7 @@ def racecheck(run):
 SMALL = ["--transformer-residual", "branchnorm", "--branchnorm-max-step", "20u", "--tied-embeddings-all",
          "--transformer-ffn-activation", "relu", "--transformer-dropout", "0.1", "--transformer-dropout-attention", "0.1",
          "--label-smoothing", "0.1", "--clip-norm", "1", "--learn-rate", "0.001", "--optimizer-params", "0.9", "0.98", "1e-9",
-         "--seed", "1", "--max-length", "100", "--disp-freq", "1u", "--save-freq", "1000u", "--overwrite", "--quiet",
+         "--seed", "1", "--disp-freq", "1u", "--save-freq", "1000u", "--overwrite",
          "--sentencepiece-options=--character_coverage=1.0"]
 
 
@@ -69,9 +69,9 @@ def small_training(run, name, machine_options, updates):
     """Trains a model called `name`; returns the mean loss of every update."""
     folder, corpus = run.folder("small"), run.small_corpus()
     size = (["--dim-emb", "32", "--transformer-dim-ffn", "64", "--transformer-heads", "2", "--enc-depth", "1", "--dec-depth", "1",
-             "--mini-batch-words", "96", "--dim-vocabs", "120", "120"] if run.is_emulated else
+             "--mini-batch-words", "96", "--dim-vocabs", "120", "120", "--max-length", "60"] if run.is_emulated else
             ["--dim-emb", "256", "--transformer-dim-ffn", "512", "--transformer-heads", "4", "--enc-depth", "2", "--dec-depth", "2",
-             "--mini-batch-words", "2048", "--dim-vocabs", "1000", "1000"])
+             "--mini-batch-words", "2048", "--dim-vocabs", "1000", "1000", "--max-length", "100"])
     metrics = f"{folder}/{name}.npz.metrics.jsonl"
     if os.path.exists(metrics):
         os.remove(metrics)
@@ -80,10 +80,12 @@ def small_training(run, name, machine_options, updates):
          f"{corpus}/train.de", "--vocabs", f"{folder}/v.spm", f"{folder}/v.spm", "--tempdir", folder, "--after", f"{updates}u",
          *SMALL, *size, *machine_options], run.left())
     with open(metrics) as file:
-        losses = [row["cost_mean_words"] for row in map(json.loads, file) if "cost_mean_words" in row]
-    if len(losses) != updates:
-        raise Failed(f"{name}: the log has {len(losses)} of {updates} updates")
-    return losses
+        rows = [row for row in map(json.loads, file) if "cost_mean_words" in row]
+    if len(rows) != updates:
+        raise Failed(f"{name}: the log has {len(rows)} of {updates} updates")
+    if rows[-1]["skipped_updates"]:
+        raise Failed(f"{name}: {rows[-1]['skipped_updates']} of {updates} updates were skipped, their gradient was not finite")
+    return [row["cost_mean_words"] for row in rows]
 
 
 def largest_difference(values, reference):

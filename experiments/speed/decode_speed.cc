@@ -50,8 +50,8 @@ int run(int argc, char** argv) {
   const auto backend = make_backend(options->machine);
   const Model model = load_model(options->models.front(), *backend);
   forbid_end_of_sentence(*model.parameters);
-  const auto vocabulary = load_vocabulary(options->vocabulary.paths.front());
-  const auto sentences = read_sentences(*options, *vocabulary);
+  const auto vocabularies = load_model_vocabularies(options->vocabulary.paths, model.options, options->models.front());
+  const auto sentences = read_sentences(*options, *vocabularies.front());
   TranslatorSettings settings;
   settings.batch = options->batch;
   settings.workers = cpu_thread_count(options->machine);
@@ -65,7 +65,10 @@ int run(int argc, char** argv) {
     const auto results = translator.translate(sentences);
     const std::chrono::duration<double> time = std::chrono::steady_clock::now() - start;
     tokens = 0;
-    for (const Translator::Result& result : results) tokens += result.empty() ? 0 : int64_t(result[0].tokens.size()) + 1;
+    for (const Translator::Result& result : results) {
+      check(!result.empty(), "decode_speed: the model gives no finite score");
+      tokens += int64_t(result[0].tokens.size()) + 1;
+    }
     if (i > 0) seconds += fmt::format("{}{:.6f}", i > 1 ? ", " : "", time.count());
   }
   std::printf("{\"sentences\": %zu, \"target_tokens\": %lld, \"seconds\": [%s]}\n", sentences.size(),
