@@ -92,7 +92,7 @@ def speed_options(run, shape, tokens, updates):
 def cell_spec(run, name, tokens, peers):
     shape, updates = MODELS[name], 64
     if run.is_emulated:
-        shape, tokens, updates = TOY["model"], TOY["tokens"], TOY["updates"]
+        shape, updates = TOY["model"], TOY["updates"]
     options, _ = speed_options(run, shape, tokens, updates)
     d, ffn, heads, encoder, decoder = shape
     is_gpu = not run.is_emulated
