@@ -12,6 +12,11 @@ import torch.nn.functional as F
 
 from transformer import PAD
 
+try:
+    from torch.nn.attention.varlen import varlen_attn
+except ImportError:  # PyTorch before 2.10
+    varlen_attn = None
+
 
 # ---- attention
 
@@ -22,18 +27,21 @@ def dense(q, k, v, where):
     return y.transpose(1, 2)
 
 
+def causal_arguments():
+    """How varlen_attn is told to be causal: PyTorch 2.11 replaced the flag by a window."""
+    has_flag = varlen_attn is not None and "is_causal" in inspect.signature(varlen_attn).parameters
+    return {"is_causal": True} if has_flag else {"window_size": (-1, 0)}
+
+
+CAUSAL = causal_arguments()
+
+
 def varlen(q, k, v, where):
     """PyTorch's FlashAttention over packed sentences; where there is no GPU, the same by a mask."""
     borders_q, borders_k, longest_q, longest_k, is_causal = where
     if q.device.type == "cpu":
         return masked(q, k, v, borders_q, borders_k, is_causal)
-    from torch.nn.attention.varlen import varlen_attn
-
-    extra = {}
-    if is_causal:  # PyTorch 2.11 took is_causal away
-        has_flag = "is_causal" in inspect.signature(varlen_attn).parameters
-        extra = {"is_causal": True} if has_flag else {"window_size": (-1, 0)}
-    return varlen_attn(q, k, v, borders_q, borders_k, longest_q, longest_k, **extra)
+    return varlen_attn(q, k, v, borders_q, borders_k, longest_q, longest_k, **(CAUSAL if is_causal else {}))
 
 
 def masked(q, k, v, borders_q, borders_k, is_causal):

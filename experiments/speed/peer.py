@@ -23,12 +23,14 @@ class Peer:
         self.device, self.clip = torch.device(device), clip
         self.is_gpu = self.device.type == "cuda"
         attend, make = FORMS[form]
+        if attend is forms.varlen and self.is_gpu and forms.varlen_attn is None:
+            raise RuntimeError(f"PyTorch {torch.__version__} has no torch.nn.attention.varlen, must be 2.10 or later")
         # What a compiler fuses is kept in bf16; eager PyTorch would pay for every conversion with a kernel.
         stream = torch.bfloat16 if self.is_gpu and compiled else torch.float32
         self.model = Model(arrays["Wemb"].shape[0], **options, attend=attend, stream=stream)
         self.model.load(arrays)
         self.model.to(self.device)
-        pin = (lambda t: t.pin_memory()) if self.is_gpu else (lambda t: t)
+        pin = (lambda t: t.contiguous().pin_memory()) if self.is_gpu else (lambda t: t)
         self.updates = [[forms.move(b, pin) for b in u] for u in make(updates)]
         self.first = [forms.move(b, pin) for b in make(updates[:1])[0]]
         self.tokens = [sum(map(forms.labels_of, u)) for u in self.updates]
