@@ -75,13 +75,24 @@ python3 -B - "$depth" <<'PY'
 import json, os, sys
 import xml.dom.minidom
 sys.path.insert(0, sys.argv[1])
-import cells, figures, tables
+import cells, figures, measure, tables
+
+# Lines as log-layer-norms writes them, for two layers a stack; one norm is not a number.
+layers = [f"{stack}_l{n}" for stack in ("encoder", "decoder") for n in (1, 2)]
+lines = [{"update": u, "layers": ["embeddings", *layers], "layer_gradient_norms": [9, u, None, 3, 4],
+          "layer_update_norms": [0, 1, 2, 2, 4], "sites": ["encoder_l1_self", "encoder_l1_ffn", "decoder_l2_ffn"],
+          "branch_ratios": [1, 2, 3], "model_update": 0.5} for u in (50, 100)]
+norms = measure.layer_norms(lines, 2)
+assert norms["update_norm"] == [5, 5] and norms["decoder"]["update"] == [[2, 4]] * 2, norms
+assert norms["encoder"]["gradient"] == [[50, None], [100, None]] and norms["encoder"]["branch_ratio"] == [1.5, 1.5]
+assert measure.shown_layers(500) == [1, 56, 112, 167, 223, 278, 334, 389, 445, 500], measure.shown_layers(500)
+
 toy = json.load(open("whole/results/trial/small.json"))
 every = {}
 for number, c in enumerate(cells.all_cells()):
     loss = [v + (number % 5) for v in toy["training"]["loss"]]
     loss[3] = None
-    toy_like = {**toy, "study": c.study, "kind": c.kind, "training": {**toy["training"], "loss": loss},
+    toy_like = {**toy, "study": c.study, "kind": c.kind, "layers": norms, "training": {**toy["training"], "loss": loss},
                 "exit_code": 3 if number % 7 == 0 else 0}
     every[c.study, c.name] = (c, None if number % 11 == 0 else toy_like)
 for name, content in (("some", every), ("none", {k: (c, None) for k, (c, _) in every.items()})):

@@ -9,9 +9,11 @@ STUDIES = {  # letter: name
     "e": "robustness",
     "f": "late",
 }
-KINDS = ["post-ln", "pre-ln", "deepnorm", "branchnorm"]
+# Rows of the stability study and their options. T of branchnorm: as long as the warmup, unless said.
+KINDS = {kind: {"transformer_residual": kind} for kind in ["post-ln", "pre-ln", "deepnorm", "branchnorm"]}
+KINDS["branchnorm-T2000"] = {"transformer_residual": "branchnorm", "branchnorm_max_step": "2000u"}
 DEPTHS = [6, 18, 50, 100, 200, 500]
-RAMPS = [10, 30, 100, 300, 1000]
+RAMPS = [30, 100, 300, 1000, 3000]
 RATES = [0.001, 0.002, 0.004, 0.008]
 WARMUPS = [20, 60, 200]
 
@@ -24,7 +26,7 @@ SECONDS = {16: (0.006, 0.004), 32: (0.008, 0.004), 64: (0.024, 0.0092)}
 class Cell:
     study: str
     name: str
-    kind: str  # transformer-residual
+    kind: str  # of KINDS: the residual and what belongs to it
     depth: int  # encoder layers = decoder layers
     seed: int
     rank: int  # cells of rank 1 run first
@@ -48,34 +50,34 @@ class Cell:
 
 def cell(study, name, kind, depth, rank, width, *, seed=1, form="tok", translates=False, **more):
     options = {
-        "transformer-residual": kind,
         "enc-depth": depth,
         "dec-depth": depth,
         "dim-emb": width,
         "transformer-dim-ffn": 2 * width,
         "transformer-heads": width // 16,
         "seed": seed,
-        **{key.replace("_", "-"): value for key, value in more.items()},
+        **{key.replace("_", "-"): value for key, value in {**KINDS[kind], **more}.items()},
     }
     return Cell(study, name, kind, depth, seed, rank, options, form, translates)
+
+
+EARLY = dict(mini_batch_words=250, lr_warmup="100u", disp_freq="1u", gradient_norm_average_window=1)
 
 
 def stability():
     """First updates, without dropout and smoothing: what the residual alone does. Loss in plain nats."""
     for depth in DEPTHS:
         for kind in KINDS:
-            yield cell("stability", f"{kind}-{depth}", kind, depth, 1, 32, after="100u", mini_batch_words=250,
-                       learn_rate=0.002, lr_warmup="50u", disp_freq="1u", gradient_norm_average_window=1)
+            yield cell("stability", f"{kind}-{depth}", kind, depth, 1, 32, **EARLY, after="200u", learn_rate=0.003)
 
 
 def thousand():
     """500+500 layers for longer, every update logged: is there a spike?"""
-    for kind in ["branchnorm", "deepnorm", "post-ln"]:
-        yield cell("thousand", kind, kind, 500, 1, 32, after="400u", mini_batch_words=250,
-                   learn_rate=0.001, lr_warmup="200u", disp_freq="1u", gradient_norm_average_window=1)
+    for kind in ["deepnorm", "branchnorm-T2000", "post-ln", "branchnorm"]:
+        yield cell("thousand", kind, kind, 500, 1, 32, **EARLY, after="600u", learn_rate=0.001)
 
 
-LONG = dict(after="2000u", mini_batch_words=1000, learn_rate=0.001, lr_warmup="400u", lr_decay_inv_sqrt="400u",
+LONG = dict(after="2000u", mini_batch_words=1000, learn_rate=0.002, lr_warmup="400u", lr_decay_inv_sqrt="400u",
             transformer_dropout=0.1, label_smoothing=0.1, disp_freq="10u", gradient_norm_average_window=10,
             valid_freq="200u")
 

@@ -10,8 +10,7 @@ GOOD, BAD, WORST, NONE = "#56B4E9", "#F0E442", "#D55E00", "#F2F2F2"
 OUTCOME_COLOURS = {"trained": GOOD, "stuck": BAD, "diverged": WORST}
 OUTCOME_KEY = [(GOOD, "trained"), (BAD, f"stuck: ends above {outcomes.STUCK_LEVEL} nats"), (WORST, "diverged"),
                (NONE, "not run")]
-KIND_STYLES = {"post-ln": 7, "deepnorm": 1, "branchnorm": 0, "pre-ln": 2, "admin": 3, "b2t": 4, "residual-dual": 5,
-               "rezero": 6, "sub-ln": 3, "dlcl": 4}
+KIND_STYLES = {"post-ln": 7, "deepnorm": 1, "branchnorm": 0, "branchnorm-T2000": 4, "pre-ln": 2}
 LOSS = "nats per target token"
 
 
@@ -111,19 +110,22 @@ def convergence_bleu(every):
 
 def ramp(every):
     runs = of_study(every, "ramp")
-    lines, rules = [], []
+    lines = []
     for i, schedule in enumerate(["linear", "by-layer"]):
         points = [(int(c.options["branchnorm-max-step"].rstrip("u")), outcomes.final(r)) for c, r in runs
                   if c.options.get("branchnorm-schedule") == schedule]
-        lines.append(Line(f"branchnorm, {schedule}", sorted(points), i, markers=True))
-    rules = [(outcomes.final(r), c.kind) for c, r in runs if c.kind != "branchnorm"]
-    updates = runs[0][0].updates
+        lines.append(Line(f"branchnorm, {schedule}", sorted(points), [0, 2][i], markers=True))
+    for c, r in runs:  # the kinds without T: a line across
+        if c.kind != "branchnorm":
+            lines.append(Line(c.kind, [(t, outcomes.final(r)) for t in (cells.RAMPS[0], cells.RAMPS[-1])],
+                              KIND_STYLES[c.kind]))
+    options = runs[0][0].options
     return svg.panels("How long BranchNorm's alpha should grow", [
         Panel("18 + 18 layers", [line for line in lines if line.points], "T (updates)",
               f"validation, {LOSS}", log_x=True, x_ticks=cells.RAMPS,
-              rules=rules + [(outcomes.FREQUENCIES, "token frequencies only")])], 1, (460, 280),
-        f"Cross-entropy after {updates} updates; warmup {runs[0][0].options['lr-warmup'].rstrip('u')} updates, peak rate "
-        f"{runs[0][0].options['learn-rate']}.\nby-layer: layer l reaches 1 after T l updates.")
+              rules=[(outcomes.FREQUENCIES, "token frequencies only")])], 1, (460, 280),
+        f"Cross-entropy after {runs[0][0].updates} updates; warmup {options['lr-warmup'].rstrip('u')} updates, peak rate "
+        f"{options['learn-rate']}.\nby-layer: layer l reaches 1 after T l updates.")
 
 
 def robustness(every):
@@ -139,11 +141,50 @@ def robustness(every):
                     "branchnorm: T = warmup.\n~ stuck, x diverged (rules: outcomes.py).")
 
 
+def layer_gradients(every):
+    """Gradient norm against the number of the layer, at the first logged update."""
+    panels = []
+    runs = [(c, r) for c, r in of_study(every, "stability") if r.get("layers")]
+    depths = sorted({c.depth for c, _ in runs})
+    for kind in dict.fromkeys(c.kind for c, _ in runs):
+        for stack in ["encoder", "decoder"]:
+            lines = [Line(f"{c.depth}+{c.depth} layers",
+                          [((n - 1) / (c.depth - 1), g) for n, g in zip(r["layers"]["layer"], r["layers"][stack]["gradient"][0])],
+                          depths.index(c.depth), ordered=True, width=1.8) for c, r in runs if c.kind == kind]
+            panels.append(Panel(f"{kind}, {stack}", sorted(lines, key=lambda l: l.style),
+                                "place in the stack (0 first layer, 1 last)", "gradient norm", log_y=True))
+    if not panels:
+        return None
+    first = runs[0][1]["layers"]["update"][0]
+    return svg.panels(f"Gradient norm of single layers in update {first}", panels, 4, (240, 180),
+                      "Per target token. Up to ten layers of each stack.")
+
+
+def late(every):
+    """Update sizes over a whole run: DeepNorm's constant against alpha = 1."""
+    runs = [(c, r) for c, r in of_study(every, "convergence")
+            if (c.depth, c.form, c.seed) == (18, "tok", 1) and r.get("layers")]
+    if not runs:
+        return None
+
+    def lines(values):
+        return [Line(c.kind, list(zip(r["layers"]["update"], values(r["layers"]))), KIND_STYLES[c.kind]) for c, r in runs]
+
+    return svg.panels("Late in training, 18 + 18 layers", [
+        Panel("change of all parameters", lines(lambda l: l["update_norm"]), "update", "norm of an update", log_y=True),
+        Panel("what it does to the output", lines(lambda l: l["model_update"]), "update", "change of the decoder's output",
+              log_y=True),
+        Panel("encoder: branch against residual", lines(lambda l: l["encoder"]["branch_ratio"]), "update", "ratio of norms"),
+        Panel("decoder: branch against residual", lines(lambda l: l["decoder"]["branch_ratio"]), "update", "ratio of norms"),
+    ], 4, (240, 180), "Multi30k, seed 1. Output: root mean square over tokens of the change by one update, of vectors whose norm"
+        " is about 8. Ratio: scaled branch over scaled residual, mean over the stack's sublayers.")
+
+
 FIGURES = [("stability", "stability-outcomes", stability_outcomes), ("stability", "stability-loss", stability_curves),
-           ("stability", "stability-gradient", stability_gradients), ("thousand", "thousand", thousand),
+           ("stability", "stability-gradient", stability_gradients), ("stability", "layer-gradient", layer_gradients), ("thousand", "thousand", thousand),
            ("convergence", "convergence-validation", convergence_curves),
            ("convergence", "convergence-bleu", convergence_bleu), ("ramp", "ramp", ramp),
-           ("robustness", "robustness", robustness)]
+           ("robustness", "robustness", robustness), ("convergence", "late", late)]
 
 
 def write_all(every, folder):

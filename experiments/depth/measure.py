@@ -49,6 +49,40 @@ def training_curve(lines):
     return curve, skipped
 
 
+SHOWN_LAYERS = 10  # of each stack, evenly spaced, first and last among them
+
+
+def shown_layers(depth):
+    count = min(depth, SHOWN_LAYERS)
+    return [1 + round(i * (depth - 1) / max(1, count - 1)) for i in range(count)]
+
+
+def mean(values):
+    return sum(values) / len(values) if values and None not in values else None
+
+
+def layer_norms(lines, depth):
+    """What log-layer-norms wrote: norms of gradient and update of some layers of each stack, [time][layer]; the mean
+    ratio of branch to residual of each stack's sites, [time]; the norm of the whole update and what it did to the output."""
+    lines = [line for line in lines if "layer_gradient_norms" in line]
+    if not lines:
+        return None
+    out = {"update": [line["update"] for line in lines], "layer": shown_layers(depth),
+           "update_norm": [], "model_update": [rounded(line.get("model_update"), 4) for line in lines]}
+    for line in lines:
+        norms = line["layer_update_norms"]
+        out["update_norm"].append(None if None in norms else rounded(sum(n * n for n in norms) ** 0.5, 4))
+    for stack in ("encoder", "decoder"):
+        part = out[stack] = {"gradient": [], "update": [], "branch_ratio": []}
+        for line in lines:
+            places = [line["layers"].index(f"{stack}_l{number}") for number in out["layer"]]
+            part["gradient"].append([rounded(line["layer_gradient_norms"][p], 4) for p in places])
+            part["update"].append([rounded(line["layer_update_norms"][p], 4) for p in places])
+            ratios = [r for site, r in zip(line["sites"], line["branch_ratios"]) if site.startswith(stack)]
+            part["branch_ratio"].append(rounded(mean(ratios), 4))
+    return out
+
+
 def measure(cell, folder, exit_code, commit):
     """The result of a finished or diverged cell."""
     lines = read_lines(os.path.join(folder, "model.npz.metrics.jsonl"))
@@ -70,6 +104,7 @@ def measure(cell, folder, exit_code, commit):
         "training": training,
         "validation": {"update": [v["update"] for v in valid],
                        "cross_entropy": [rounded(v["value"]) for v in valid]},
+        "layers": layer_norms(lines, cell.depth),
     }
 
 

@@ -78,8 +78,9 @@ class Axis:
         low, high = given or (min(values), max(values))
         if low == high:
             low, high = (low / 2, high * 2) if log else (low - 0.5, high + 0.5)
-        if not given and log:
-            low, high = low / 1.15, high * 1.15
+        if not given and not ticks:  # room around the outermost points
+            room = (high / low) ** 0.04 if log else 0.04 * (high - low)
+            low, high = (low / room, high * room) if log else (low - room, high + room)
         self.log, self.low, self.high, self.start, self.end = log, low, high, start, end
         self.ticks = ticks or (log_ticks if log else linear_ticks)(low, high)
 

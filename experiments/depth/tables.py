@@ -2,6 +2,7 @@
 import csv
 import io
 import os
+import re
 import statistics
 
 import cells
@@ -120,10 +121,53 @@ def robustness_table(every):
     return markdown(["kind", "cells", "run", "trained", "stuck", "diverged"], rows)
 
 
+def late_table(every):
+    rows = []
+    for c, r in every.values():
+        if (c.study, c.depth, c.form) == ("convergence", 18, "tok") and r and r.get("layers"):
+            layers = r["layers"]
+            last = [layers["update_norm"], layers["model_update"], layers["encoder"]["branch_ratio"],
+                    layers["decoder"]["branch_ratio"]]
+            rows.append([c.kind, c.seed] + [short(last_quarter(values)) for values in last] +
+                        [show(outcomes.final_cross_entropy(r)), r.get("bleu", {}).get("score", "")])
+    return markdown(["kind", "seed", "update of all parameters", "change of the output", "branch / residual, encoder",
+                     "branch / residual, decoder", "validation cross-entropy", "BLEU"], rows) if rows else "not run\n"
+
+
+def last_quarter(values):
+    values = outcomes.known(values[-max(1, len(values) // 4):])
+    return statistics.fmean(values) if values else None
+
+
 def plain_table(every, study):
     rows = [row(c, r) for c, r in every.values() if c.study == study]
     keep = [0, 6, 7, 9, 13, 14]
     return markdown([HEAD[i] for i in keep], [[r[i] for i in keep] for r in rows])
+
+
+def all_tables(every, tests):
+    """Name: markdown. docs/branchnorm.md shows them under these names."""
+    head, rows = significance_table(tests)
+    return {
+        "stability": stability_table(every),
+        "thousand": plain_table(every, "thousand"),
+        "convergence": convergence_table(every),
+        "significance": markdown(head, rows) if rows else "not run\n",
+        "ramp": ramp_table(every),
+        "robustness": robustness_table(every),
+        "late": late_table(every),
+    }
+
+
+TITLES = {
+    "stability": "Stability: outcome and training loss at the end",
+    "thousand": "500+500 layers",
+    "convergence": "Convergence: mean ± standard deviation over seeds (number of seeds)",
+    "significance": "Paired tests on test_2016_flickr",
+    "ramp": "T and schedule of BranchNorm, 18+18 layers",
+    "robustness": "Learning rate and warmup, 18+18 layers",
+    "late": "Late in training, 18+18 layers: means over the last quarter of the run",
+}
 
 
 def write_all(every, tests, folder):
@@ -132,15 +176,20 @@ def write_all(every, tests, folder):
         rows = [row(c, r) for c, r in every.values() if c.study == study]
         if rows:
             write(os.path.join(folder, f"{study}.csv"), comma_separated(HEAD, rows))
-    head, rows = significance_table(tests)
-    write(os.path.join(folder, "significance.csv"), comma_separated(head, rows))
-    parts = ["# Results\n\nWritten by `experiments/depth/run.sh --figures`. Rules for the outcomes: `outcomes.py`.\n",
-             "## Stability: outcome and loss at the end\n", stability_table(every),
-             "## 500+500 layers\n", plain_table(every, "thousand"),
-             "## Convergence (mean ± standard deviation over seeds; number of seeds)\n", convergence_table(every),
-             "Paired tests on test_2016_flickr:\n", markdown(head, rows) if rows else "not run\n",
-             "## T and schedule of BranchNorm\n", ramp_table(every),
-             "## Learning rate and warmup\n", robustness_table(every)]
+    write(os.path.join(folder, "significance.csv"), comma_separated(*significance_table(tests)))
+    parts = ["# Results\n\nWritten by `experiments/depth/run.sh --figures`. Rules for the outcomes: `outcomes.py`.\n"]
+    for name, table in all_tables(every, tests).items():
+        parts += [f"## {TITLES[name]}\n", table]
     missing = [f"{c.study}/{c.name}" for c, r in every.values() if r is None and c.study != "trial"]
     parts += [f"## Not run\n\n{len(missing)} cells: " + ", ".join(missing) + "\n"] if missing else []
     write(os.path.join(folder, "tables.md"), "\n".join(parts))
+
+
+def fill_in(path, every, tests):
+    """Puts the tables between the marks <!-- table: NAME --> and <!-- end of table --> of a document."""
+    with open(path) as file:
+        text = file.read()
+    for name, table in all_tables(every, tests).items():
+        pattern = re.compile(f"(<!-- table: {name} -->\n).*?(<!-- end of table -->)", re.DOTALL)
+        text = pattern.sub(lambda found: found[1] + table + found[2], text)
+    write(path, text)
