@@ -11,9 +11,16 @@ const EnumNames<log::Level> level_names = {
     {"warn", log::Level::warn},   {"error", log::Level::error}, {"critical", log::Level::critical},
     {"off", log::Level::off}};
 const EnumNames<ComputeType> compute_names = {{"float32", ComputeType::float32},
+                                              {"tf32", ComputeType::tf32},
                                               {"bfloat16", ComputeType::bfloat16}};
 
 }  // namespace
+
+std::string name_of(ComputeType type) {
+  for (const auto& [name, value] : compute_names)
+    if (value == type) return std::string(name);
+  return "?";
+}
 
 void GeneralOptions::settings(Settings& v) {
   v.group("General");
@@ -99,21 +106,23 @@ void MachineOptions::settings(Settings& v) {
   v(workspace, {"workspace", 'w'},
     "MiB of memory for activations; negative: all of the device's memory but that much");
   v(precision, "precision",
-    "type of the computation and of the optimizer: float32 float32 or, on GPUs, bfloat16 float32",
+    "type of the computation, and of the optimizer, which is always float32. none = bfloat16 on a GPU, float32 on "
+    "the CPU. On a GPU also tf32: float32 whose matrix products round their inputs to 10 bits of mantissa, for speed",
     compute_names);
   v.alias(
       "fp16",
       "as precision bfloat16 float32, which takes the place of float16: as fast, and without cost "
       "scaling",
       false, {});
+  v(debug_sync, "debug-sync", "wait after every kernel of the GPU, so that an error names the one that failed; slow");
 }
 
 void MachineOptions::validate() const {
-  check(precision.size() == 1 || precision.size() == 2,
-        "precision has {} values, must have 1 or 2: computation, optimizer", precision.size());
-  check(
-      precision.size() == 1 || precision[1] == ComputeType::float32,
-      "precision: the optimizer's type is bfloat16, must be float32. Small updates would be lost");
+  check(precision.size() <= 2, "precision has {} values, must have 1 or 2: computation, optimizer",
+        precision.size());
+  const ComputeType optimizer = precision.size() < 2 ? ComputeType::float32 : precision.back();
+  check(optimizer == ComputeType::float32,
+        "precision: the optimizer's type is {}, must be float32. Small updates would be lost", name_of(optimizer));
   check(devices.ids.size() <= 1 && !devices.all,
         "devices asks for several GPUs, must be one number: using several is not supported yet");
   check(!(devices.given() && cpu_threads > 0),

@@ -12,10 +12,6 @@ namespace {
 
 constexpr int64_t sentence_rows = 30;  // attention needs memory per row only, so any length would do
 
-DType planned_type(const MachineOptions& machine) {
-  return machine.compute_type() == ComputeType::bfloat16 ? DType::bf16 : DType::f32;
-}
-
 std::string gibibytes(size_t bytes) {
   const double mib = double(bytes) / (1 << 20);
   return mib < 1024 ? fmt::format("{:.0f} MiB", mib) : fmt::format("{:.1f} GiB", mib / 1024);

@@ -12,7 +12,7 @@
 
 namespace bough {
 
-enum class ComputeType { float32, bfloat16 };
+enum class ComputeType { float32, tf32, bfloat16 };
 enum class SigtermAction { save_and_exit, exit_immediately };
 enum class CostType { ce_sum, ce_mean, ce_mean_words, perplexity };
 enum class ValidationMetric {
@@ -56,6 +56,9 @@ struct GeneralOptions {
   void exit_settings(Settings& v);
 };
 
+/// "bfloat16", as the option `precision` has it.
+std::string name_of(ComputeType type);
+
 /// `devices: 0 1` or `all`.
 struct DeviceList {
   bool all = false;
@@ -70,9 +73,13 @@ struct MachineOptions {
   DeviceList devices;    ///< not given: the GPU where build and machine have one
   int cpu_threads = 0;   ///< > 0 selects the CPU
   int workspace = 2048;  ///< MiB for activations; negative = all device memory but that
-  std::vector<ComputeType> precision = {ComputeType::float32, ComputeType::float32};
+  bool debug_sync = false;
+  std::vector<ComputeType> precision;  ///< none: bfloat16 on a GPU, float32 on the CPU
 
-  ComputeType compute_type() const { return precision.front(); }
+  /// The type asked for, if any.
+  std::optional<ComputeType> compute_type() const {
+    return precision.empty() ? std::nullopt : std::optional(precision.front());
+  }
   void settings(Settings& v);
   void validate() const;
 };

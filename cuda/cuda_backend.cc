@@ -35,21 +35,35 @@ int count_devices() {
 constexpr size_t smallest_scratch = size_t{1} << 20;
 constexpr const char* memory_advice = "Free the device of other programs, or use a smaller model.";
 
+/// Selects the device for this thread, if it can be used.
+cudaDeviceProp select_device(int id) {
+  const int count = count_devices();
+  check(id >= 0 && id < count, "cuda: device {} does not exist, must be 0 to {}: this machine has {}", id, count - 1,
+        count);
+  cudaDeviceProp properties;
+  check_cuda(cudaGetDeviceProperties(&properties, id), "reading the device's properties");
+  check(properties.major >= 8,
+        "cuda: device {} ({}) has compute capability {}.{}, must be 8.0 or later. Choose another with `devices`, or "
+        "set cpu-threads to use the CPU.",
+        id, properties.name, properties.major, properties.minor);
+  check_cuda(cudaSetDevice(id), "selecting the device");
+  return properties;
+}
+
 }  // namespace
+
+CudaDevice find_cuda_device(int id) {
+  CudaDevice device{.name = select_device(id).name};
+  check_cuda(cudaMemGetInfo(&device.free_bytes, &device.total_bytes), "reading the free memory");
+  return device;
+}
 
 CudaBackend::CudaBackend(const CudaOptions& options)
     : options_(options), graphs_(size_t(options.graph_limit)) {
   check(options.compute_dtype == DType::f32 || options.compute_dtype == DType::bf16,
         "cuda: the compute type is {}, must be float32 or bfloat16", name_of(options.compute_dtype));
-  const int count = count_devices();
-  check(options.device >= 0 && options.device < count,
-        "cuda: device {} does not exist, must be 0 to {}: this machine has {}", options.device, count - 1, count);
-  cudaDeviceProp properties;
-  check_cuda(cudaGetDeviceProperties(&properties, options.device), "reading the device's properties");
-  check(properties.major >= 8, "cuda: device {} ({}) has compute capability {}.{}, must be 8.0 or later",
-        options.device, properties.name, properties.major, properties.minor);
+  const cudaDeviceProp properties = select_device(options.device);
   multiprocessors_ = properties.multiProcessorCount;
-  check_cuda(cudaSetDevice(options.device), "selecting the device");
 
   owned_streams_ = {cuda::make_stream(), cuda::make_stream()};
   stream_ = {owned_streams_[0].get(), options.debug_sync};

@@ -22,11 +22,18 @@ struct CudaOptions {
   bool debug_sync = false;  ///< wait after every kernel, so that an error names the one that failed
 };
 
-/// A CUDA device. Throws Error in one sentence: no driver, no device, wrong id, too old, too little memory,
-/// or built without CUDA.
+/// What the driver says of a device.
+struct CudaDevice {
+  std::string name;
+  size_t free_bytes = 0, total_bytes = 0;  ///< of its memory, now
+};
+/// Throws Error in one sentence: no driver, no device, wrong id, too old, or built without CUDA.
+CudaDevice find_cuda_device(int id);
+
+/// A CUDA device. Throws what find_cuda_device throws, and Error for too little memory.
 std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options);
 
-/// Devices that make_cuda_backend accepts; 0 without CUDA, driver or device.
+/// The number of devices; 0 without CUDA, driver or device.
 int cuda_device_count();
 
 }  // namespace bough

@@ -3,10 +3,15 @@
 
 namespace bough {
 
+CudaDevice find_cuda_device(int id) {
+  fail("devices: GPU {} was asked for, but this bough was built without CUDA. Build it with `cmake --preset cuda`, or "
+       "leave out `devices` to use the CPU.",
+       id);
+}
+
 std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options) {
-  fail("cuda: device {} was asked for, but this bough was built without CUDA. Build it with `cmake "
-       "--preset cuda`, or leave out `devices` to use the CPU.",
-       options.device);
+  find_cuda_device(options.device);
+  return nullptr;
 }
 
 int cuda_device_count() { return 0; }

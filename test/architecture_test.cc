@@ -29,6 +29,7 @@ const std::map<std::string, std::string> one_home = {
     {"yaml-cpp/", "core/yaml.cc"},        {"oneapi/dnnl/", "core/cpu_gemm.cc"},
     {"Eigen/", "core/cpu_gemm.cc"},       {"sentencepiece_", "data/sentencepiece.cc"},
     {"zip.h", "core/npz.cc"},             {"unicode/", "data/unicode.cc"},
+    {"cublasLt.h", "cuda/gemm.cc"},
 };
 
 struct Include {
@@ -67,6 +68,10 @@ TEST_CASE("includes follow the dependency picture", "[architecture]") {
       CHECK((target == folder || allowed.count(target) == 1));
       if (folder == "data" && target == "core")
         CHECK(data_may_use.count(include.path.substr(slash + 1)) == 1);
+      if (folder == "apps" && target == "cuda") {  // CUDA or not is decided by linking, behind one header
+        CHECK(include.path == "cuda/factory.h");
+        CHECK(fs::relative(include.file, BOUGH_SOURCE_DIR) == fs::path("apps/device.cc"));
+      }
     }
   }
 }
