@@ -47,15 +47,25 @@ struct Terms {
   DropoutFactors<T> dropout;
 };
 
+/// What was rounded away from a term before: nothing where nothing is given.
+template <class T>
+void add_low(T* sum, int64_t row, const Tensor& low, const T* scale, int64_t C) {
+  if (!low) return;
+  const T* part = low.data<T>() + row * C;
+  for (int64_t c = 0; c < C; ++c) sum[c] += (scale ? scale[c] : T(1)) * part[c];
+}
+
 /// One row of the sum. `factor` is scratch.
 template <class T>
 void sum_of_row(T* sum, int64_t row, const ResidualInputs& in, const Terms<T>& terms, T* factor) {
   const int64_t C = terms.columns;
   const T* x = in.x.data<T>() + row * C;
   for (int64_t c = 0; c < C; ++c) sum[c] = terms.residual_scale[size_t(c)] * x[c];
+  add_low(sum, row, in.x_low, terms.residual_scale.data(), C);
   if (in.second) {
     const T* second = in.second.data<T>() + row * C;
     for (int64_t c = 0; c < C; ++c) sum[c] += second[c];
+    add_low<T>(sum, row, in.second_low, nullptr, C);
   }
   if (in.branch) {
     const T* branch = in.branch.data<T>() + row * C;
@@ -95,6 +105,8 @@ void forward(ThreadPool& pool, const ResidualOutputs& out, const ResidualInputs&
       T* sum = out.sum ? out.sum.data<T>() + row * C : row_sum.data();
       sum_of_row(sum, row, in, terms, factor.data());
       if (in.gamma) norm_of_row(out, row, sum, in, p.epsilon);
+      for (const Tensor& low : {out.y_low, out.sum_low})  // the CPU rounds to no other type than it computes in
+        if (low) std::fill_n(low.data<T>() + row * C, C, T(0));
     }
   });
 }

@@ -44,13 +44,18 @@ struct ResidualNorm {
 };
 /// All (T, C) but bias, gamma, beta (C). An empty tensor is left out of the equation;
 /// gamma and beta are both there (normalise) or both empty (no norm: y is not produced).
+/// x_low, second_low: added to x and second, see ResidualOutputs.
 struct ResidualInputs {
   Tensor x, second, branch, bias, gamma, beta;
+  Tensor x_low, second_low;
 };
 /// y (T, C) with `norm`; sum (T, C) where wanted (pre-norm needs it, post-norm does not);
-/// mean and rstd (T) of sum, kept for the backward pass, with norm only.
+/// mean and rstd (T) of sum as it is kept, for the backward pass, with norm only.
+/// y_low, sum_low: what y and sum lost in being rounded to their type, where wanted; a bf16 and its low part have 16
+/// significant bits. y is the norm of sum + sum_low.
 struct ResidualOutputs {
   Tensor y, sum, mean, rstd;
+  Tensor y_low, sum_low;
 };
 struct ResidualGrads {
   Grad x, second, branch, bias, gamma, beta, residual_scale, branch_scale;

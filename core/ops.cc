@@ -96,21 +96,22 @@ ResidualResult residual_norm(const ResidualArguments& a, const ResidualNorm& p_i
     out.rstd = b.allocate({a.x.rows()}, statistics_type(b));
   }
   if (!has_norm || a.keep_sum) out.sum = b.allocate(shape);
-  ResidualInputs in{a.x.value(), a.second.value(), a.branch.value(),
-                    a.bias.value(), a.gamma.value(), a.beta.value()};
+  if (a.splits) (out.sum ? out.sum_low : out.y_low) = b.allocate(shape);
+  ResidualInputs in{a.x.value(),     a.second.value(), a.branch.value(), a.bias.value(),
+                    a.gamma.value(), a.beta.value(),   a.x.low(),        a.second.low()};
   b.residual_dropout_norm(out, in, p);
 
   const bool needs = any_gradient({&a.x, &a.second, &a.branch, &a.bias, &a.gamma, &a.beta,
                                    &a.residual_parameter, &a.branch_parameter});
   ResidualResult result;
-  if (has_norm) result.y = tape.result(out.y, needs);
-  if (out.sum) result.sum = tape.result(out.sum, needs);
+  if (has_norm) result.y = tape.result(out.y, needs).with_low(out.y_low);
+  if (out.sum) result.sum = tape.result(out.sum, needs).with_low(out.sum_low);
   if (!tape.is_recording() || !needs) return result;
 
   // Only what the derivative reads stays alive.
   if (!a.residual_parameter.needs_gradient()) in.x = {};
   if (!a.branch_parameter.needs_gradient()) in.branch = {};
-  in.second = {};
+  in.second = in.x_low = in.second_low = out.y_low = out.sum_low = {};
   struct Sinks {
     Gradient x, second, branch, bias, gamma, beta, residual, scale, y, sum;
   };

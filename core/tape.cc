@@ -63,17 +63,17 @@ std::vector<Var> checkpoint(const std::vector<Var>& inputs,
 
   Tape forward(tape.backend, false);
   std::vector<Var> untaped;
-  for (const Var& x : inputs) untaped.push_back(forward.constant(x.value()));
+  for (const Var& x : inputs) untaped.push_back(forward.constant(x.value()).with_low(x.low()));
   std::vector<Var> outputs;
   // Parameters inside the body make every output need a gradient.
-  for (const Var& y : body(untaped)) outputs.push_back(tape.result(y.value(), true));
+  for (const Var& y : body(untaped)) outputs.push_back(tape.result(y.value(), true).with_low(y.low()));
 
   std::vector<std::shared_ptr<GradSlot>> slots;
   for (const Var& y : outputs) slots.push_back(y.slot_);
   tape.record(outputs, [&backend = tape.backend, inputs, slots, body = std::move(body)] {
     Tape again(backend);
     std::vector<Var> leaves;
-    for (const Var& x : inputs) leaves.push_back(again.parameter(x.value(), x.slot_));
+    for (const Var& x : inputs) leaves.push_back(again.parameter(x.value(), x.slot_).with_low(x.low()));
     const std::vector<Var> outputs = body(leaves);
     for (size_t i = 0; i < outputs.size(); ++i)
       if (slots[i]->written) again.seed(outputs[i], slots[i]->tensor);

@@ -51,6 +51,14 @@ class Var {
  public:
   Var() = default;
   const Tensor& value() const { return value_; }
+  /// What rounding left of a value that is kept as the sum of two (ResidualArguments::splits); else empty. Operations
+  /// other than residual_norm compute with value() alone; no gradient belongs to it.
+  const Tensor& low() const { return low_; }
+  Var with_low(Tensor low) const {
+    Var copy = *this;
+    copy.low_ = std::move(low);
+    return copy;
+  }
   int64_t rows() const { return value_.rows(); }
   int64_t cols() const { return value_.cols(); }
   Gradient gradient() const;
@@ -65,7 +73,7 @@ class Var {
   Var(Tape* tape, Tensor value, std::shared_ptr<GradSlot> slot)
       : tape_(tape), value_(std::move(value)), slot_(std::move(slot)) {}
   Tape* tape_ = nullptr;
-  Tensor value_;
+  Tensor value_, low_;
   std::shared_ptr<GradSlot> slot_;
 };
 

@@ -13,7 +13,7 @@ constexpr int warp_cols = warp_size * chunk_cols;
 
 template <class T>
 struct Outputs {
-  T *y, *sum;
+  T *y, *sum, *y_low, *sum_low;
   float *mean, *rstd;
   float epsilon;
 };
@@ -21,12 +21,12 @@ struct Outputs {
 /// 8 columns of the sum.
 template <class T>
 __device__ Chunk sum_chunk(const ResidualTerms<T>& in, const ResidualFactors<T>& f, int64_t row, int64_t col) {
-  Chunk sum = in.load(in.x, row, col);
+  Chunk sum = in.load(in.x, in.x_low, row, col);
   const Chunk residual = in.residual_scale.of_chunk(col, in.cols, in.is_vector, f.residual);
 #pragma unroll
   for (int i = 0; i < chunk_cols; ++i) sum[i] *= residual[i];
   if (in.second) {
-    const Chunk second = in.load(in.second, row, col);
+    const Chunk second = in.load(in.second, in.second_low, row, col);
 #pragma unroll
     for (int i = 0; i < chunk_cols; ++i) sum[i] += second[i];
   }
@@ -39,16 +39,30 @@ __device__ Chunk sum_chunk(const ResidualTerms<T>& in, const ResidualFactors<T>&
   return sum;
 }
 
-/// The same as `sum` holds it, where it is kept. y is the norm of that and not of the unrounded sum: the backward pass
-/// knows no other, and (rounded sum - unrounded mean) rstd would be far off in rows that vary little.
+/// What is left of the values where a T holds them.
 template <class T>
-__device__ Chunk stored_sum_chunk(const Outputs<T>& out, const ResidualTerms<T>& in, const ResidualFactors<T>& f,
-                                  int64_t row, int64_t col) {
-  Chunk sum = sum_chunk(in, f, row, col);
-  if (!out.sum) return sum;
+__device__ Chunk rounded(Chunk v) {
 #pragma unroll
-  for (int i = 0; i < chunk_cols; ++i) sum[i] = to_float(from_float<T>(sum[i]));
-  return sum;
+  for (int i = 0; i < chunk_cols; ++i) v[i] = to_float(from_float<T>(v[i]));
+  return v;
+}
+/// Stores values, and what they lose by it where that is wanted.
+template <class T>
+__device__ void store_split(T* high, T* low, const ResidualTerms<T>& in, int64_t row, int64_t col, Chunk v) {
+  store_chunk(high + row * in.cols, col, in.cols, in.is_vector, v);
+  if (!low) return;
+  const Chunk kept = rounded<T>(v);
+#pragma unroll
+  for (int i = 0; i < chunk_cols; ++i) v[i] -= kept[i];
+  store_chunk(low + row * in.cols, col, in.cols, in.is_vector, v);
+}
+/// The sum that is normalised: as `sum` keeps it, where it is kept without a low part. The backward pass knows no
+/// other, and (rounded sum - unrounded mean) rstd would be far off in rows that vary little.
+template <class T>
+__device__ Chunk normed_sum_chunk(const Outputs<T>& out, const ResidualTerms<T>& in, const ResidualFactors<T>& f,
+                                  int64_t row, int64_t col) {
+  const Chunk sum = sum_chunk(in, f, row, col);
+  return out.sum && !out.sum_low ? rounded<T>(sum) : sum;
 }
 
 template <class T>
@@ -59,7 +73,7 @@ __device__ void store_normalised(const Outputs<T>& out, const ResidualTerms<T>& 
   Chunk y;
 #pragma unroll
   for (int i = 0; i < chunk_cols; ++i) y[i] = (sum[i] - mean) * rstd * gamma[i] + beta[i];
-  store_chunk(out.y + row * in.cols, col, in.cols, in.is_vector, y);
+  store_split(out.y, out.y_low, in, row, col, y);
 }
 
 /// What 8 columns add to the variance; columns beyond the end add nothing.
@@ -87,23 +101,30 @@ __global__ void __launch_bounds__(warps * warp_size) residual_norm_kernel(Output
       }
     } else {
       for (int64_t col = lane_id() * chunk_cols; col < in.cols; col += warp_cols) {
-        kept[0] = stored_sum_chunk(out, in, f, row, col);
+        kept[0] = normed_sum_chunk(out, in, f, row, col);
         use(kept[0], col);
       }
     }
   };
   float total = 0;
   for_each([&](Chunk& sum, int64_t col) {
-    if constexpr (chunks > 0) sum = stored_sum_chunk(out, in, f, row, col);
-    if (out.sum) store_chunk(out.sum + row * in.cols, col, in.cols, in.is_vector, sum);
+    if constexpr (chunks > 0) sum = normed_sum_chunk(out, in, f, row, col);
+    if (out.sum) store_split(out.sum, out.sum_low, in, row, col, sum);
     total += chunk_sum(sum);  // 0 beyond the last column: everything there was loaded as 0
   });
   if (!in.gamma) return;
-  const float mean = warp_sum(total) / float(in.cols);
-  float squares = 0;  // of the centred values, in a second pass: no digits are lost
+  float mean = warp_sum(total) / float(in.cols), squares = 0;
+  // Of the centred values, in a second pass: no digits are lost.
   for_each([&](Chunk& sum, int64_t col) { squares += square_sum(sum, mean, col, in.cols); });
-  const float rstd = 1.0f / sqrtf(warp_sum(squares) / float(in.cols) + out.epsilon);
+  float rstd = 1.0f / sqrtf(warp_sum(squares) / float(in.cols) + out.epsilon);
   for_each([&](Chunk& sum, int64_t col) { store_normalised(out, in, sum, mean, rstd, row, col); });
+  if (out.sum && out.sum_low) {  // the backward pass sees `sum` alone: it gets that one's statistics
+    total = squares = 0;
+    for_each([&](Chunk& sum, int64_t) { total += chunk_sum(rounded<T>(sum)); });
+    mean = warp_sum(total) / float(in.cols);
+    for_each([&](Chunk& sum, int64_t col) { squares += square_sum(rounded<T>(sum), mean, col, in.cols); });
+    rstd = 1.0f / sqrtf(warp_sum(squares) / float(in.cols) + out.epsilon);
+  }
   if (lane_id() != 0) return;
   out.mean[row] = mean;
   out.rstd[row] = rstd;
@@ -120,14 +141,15 @@ void CudaBackend::residual_dropout_norm_impl(const ResidualOutputs& out, const R
                                              const ResidualNorm& p) {
   check(in.branch || !in.bias, "residual_dropout_norm: a bias needs a branch to be added to");
   const int64_t rows = in.x.rows(), cols = in.x.cols();
-  const bool is_vector = rows_are_vectors(cols, in.x, in.second, in.branch, in.bias, in.gamma, in.beta, out.y, out.sum,
+  const bool is_vector = rows_are_vectors(cols, in.x, in.second, in.branch, in.bias, in.gamma, in.beta, in.x_low,
+                                          in.second_low, out.y, out.sum, out.y_low, out.sum_low,
                                           p.residual_scale.word < 0 ? p.residual_scale.tensor : Tensor(),
                                           p.branch_scale.word < 0 ? p.branch_scale.tensor : Tensor());
   dispatch_float(in.x.dtype(), [&]<class T>() {
     const auto start = [&](auto kernel) {
       launch(stream(), "residual_dropout_norm", kernel, {blocks_for(rows, warps), unsigned(warps * warp_size)},
-             Outputs<T>{out.y.data<T>(), out.sum.data<T>(), out.mean.data<float>(), out.rstd.data<float>(),
-                        float(p.epsilon)},
+             Outputs<T>{out.y.data<T>(), out.sum.data<T>(), out.y_low.data<T>(), out.sum_low.data<T>(),
+                        out.mean.data<float>(), out.rstd.data<float>(), float(p.epsilon)},
              ResidualTerms<T>(in, p, rows, cols, is_vector));
     };
     if (cols <= warp_cols) return start(residual_norm_kernel<T, 1>);

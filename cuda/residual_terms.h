@@ -39,7 +39,7 @@ struct ScaleSource {
 /// The inputs of the residual family: null where a term is left out.
 template <class T>
 struct ResidualTerms {
-  const T *x, *second, *branch, *bias, *gamma, *beta;
+  const T *x, *second, *branch, *bias, *gamma, *beta, *x_low, *second_low;
   ScaleSource<T> residual_scale, branch_scale;
   DropoutSite dropout;
   int64_t rows, cols;
@@ -52,6 +52,8 @@ struct ResidualTerms {
         bias(in.bias.data<T>()),
         gamma(in.gamma.data<T>()),
         beta(in.beta.data<T>()),
+        x_low(in.x_low.data<T>()),
+        second_low(in.second_low.data<T>()),
         residual_scale(p.residual_scale, cols),
         branch_scale(p.branch_scale, cols),
         dropout(p.dropout),
@@ -61,6 +63,15 @@ struct ResidualTerms {
 
   __device__ Chunk load(const T* matrix, int64_t row, int64_t col) const {
     return load_chunk(matrix + row * cols, col, cols, is_vector);
+  }
+  /// With what was rounded away from it before, where that is kept.
+  __device__ Chunk load(const T* matrix, const T* low, int64_t row, int64_t col) const {
+    Chunk v = load(matrix, row, col);
+    if (!low) return v;
+    const Chunk part = load(low, row, col);
+#pragma unroll
+    for (int i = 0; i < chunk_cols; ++i) v[i] += part[i];
+    return v;
   }
   /// branch + bias.
   __device__ Chunk biased_branch(int64_t row, int64_t col) const {

@@ -1,5 +1,7 @@
 #include "layers/model_options.h"
 
+#include <algorithm>
+
 #include "core/error.h"
 
 namespace bough {
@@ -23,6 +25,9 @@ const EnumNames<BranchSchedule> schedule_names = {{"linear", BranchSchedule::lin
                                                   {"cosine", BranchSchedule::cosine}};
 const EnumNames<BranchInit> init_names = {{"xavier", BranchInit::xavier},
                                           {"deepnorm", BranchInit::deepnorm}};
+const EnumNames<ResidualPrecision> precision_names = {{"auto", ResidualPrecision::automatic},
+                                                      {"bfloat16", ResidualPrecision::bfloat16},
+                                                      {"split", ResidualPrecision::split}};
 const EnumNames<Activation> activation_names = {
     {"swish", Activation::swish}, {"relu", Activation::relu}, {"gelu", Activation::gelu}};
 
@@ -110,6 +115,11 @@ void ModelOptions::residual_settings(Settings& v) {
     init_names);
   v(depth_scaling, "transformer-depth-scaling",
     "initial weights of layer l times l^(-1/2); not with deepnorm initialisation");
+  v(residual_precision, "residual-precision",
+    "how the forward residual stream is kept where precision is bfloat16 (float32 needs no choice): bfloat16, "
+    "which rounds a deep stack's small branches away; split: as the sum of two bfloat16 numbers, 16 significant "
+    "bits, for two more passes over activations a sublayer; auto: split where a stack has more than 24 layers",
+    precision_names);
   v(preprocess, "transformer-preprocess",
     "Marian's spelling of the residual kind: ops before a sublayer, '' (post-ln) or 'n' (pre-ln)");
   v(postprocess, "transformer-postprocess",
@@ -118,6 +128,13 @@ void ModelOptions::residual_settings(Settings& v) {
     "ops on embeddings: 'd' = transformer-dropout applies to them, '' = it does not");
   v(postprocess_top, "transformer-postprocess-top",
     "ops after the last layer: '' (post-ln) or 'n' (pre-ln)");
+}
+
+bool ModelOptions::splits_residual() const {
+  constexpr int deep = 24;  // layers of a stack
+  if (residual_precision == ResidualPrecision::automatic)
+    return std::max(encoder_layers, decoder_layers) > deep;
+  return residual_precision == ResidualPrecision::split;
 }
 
 void ModelOptions::resolve(bool residual_given, bool strings_given) {

@@ -12,6 +12,7 @@ namespace bough {
 enum class ResidualKind { post_ln, pre_ln, deepnorm, branchnorm };
 enum class BranchSchedule { linear, by_layer, sqrt, cosine };
 enum class BranchInit { xavier, deepnorm };
+enum class ResidualPrecision { automatic, bfloat16, split };
 
 extern const EnumNames<ResidualKind> residual_names;
 /// "branchnorm", ...
@@ -43,6 +44,7 @@ struct ModelOptions {
   BranchSchedule branchnorm_schedule = BranchSchedule::linear;
   BranchInit branchnorm_init = BranchInit::xavier;
   bool depth_scaling = false;
+  ResidualPrecision residual_precision = ResidualPrecision::automatic;
 
   // Marian's op strings, as they are saved. Code reads `residual` and `embedding_dropout()`.
   std::string preprocess = "";
@@ -68,6 +70,8 @@ struct ModelOptions {
         branchnorm_schedule == BranchSchedule::by_layer ? std::max(encoder_layers, decoder_layers) : 1;
     return branchnorm_max_step.count * slowest;
   }
+  /// Whether the residual stream is two bfloat16 numbers where computation is in bfloat16.
+  bool splits_residual() const;
 
   void settings(Settings& v);
 

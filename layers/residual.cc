@@ -58,6 +58,7 @@ ResidualStack::ResidualStack(const ModelOptions& options, ResidualScales scales,
                              const std::string& prefix, const std::vector<std::string>& sublayers,
                              int64_t first_site, ParameterSet& parameters)
     : kind_(options.residual),
+      splits_(options.splits_residual()),
       scales_(scales),
       sublayer_count_(sublayers.size()),
       first_site_(first_site) {
@@ -86,9 +87,9 @@ ResidualNorm ResidualStack::equation(size_t i, const ResidualContext& context) c
 }
 
 /// The equation, and the sizes of its two terms where they are wanted.
-ResidualResult ResidualStack::join(size_t i, const ResidualArguments& a,
-                                   const ResidualContext& context) const {
+ResidualResult ResidualStack::join(size_t i, ResidualArguments a, const ResidualContext& context) const {
   const ResidualNorm p = equation(i, context);
+  a.splits = splits_ && a.x.tape().backend.compute_dtype() == DType::bf16;
   if (context.square_sums) {
     const int64_t site = first_site_ + int64_t(i);
     const ResidualInputs terms{a.x.value(), a.second.value(), a.branch.value(), a.bias.value(), {}, {}};

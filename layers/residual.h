@@ -70,9 +70,10 @@ class ResidualStack {
     Parameter *gamma, *beta;
   };
   ResidualNorm equation(size_t i, const ResidualContext& context) const;
-  ResidualResult join(size_t i, const ResidualArguments& terms, const ResidualContext& context) const;
+  ResidualResult join(size_t i, ResidualArguments terms, const ResidualContext& context) const;
 
   ResidualKind kind_;
+  bool splits_;  // hi + lo where computation is in bf16
   ResidualScales scales_;
   size_t sublayer_count_;
   int64_t first_site_;

@@ -56,6 +56,9 @@ inline void add_residual_rows(std::vector<Row>& rows) {
   add("rezero", {.norm = false, .dropout = 0.3, .branch_scale = scalar});
   add("scalar parameters", {.dropout = 0.3, .residual_scale = scalar, .branch_scale = scalar});
   add("vector parameters", {.bias = false, .residual_scale = vector, .branch_scale = vector});
+  add("post-ln in two parts", {.dropout = 0.3, .branch_scale = word, .lows = true});
+  add("pre-ln in two parts", {.keep_sum = true, .dropout = 0.3, .lows = true});
+  add("two residuals in two parts", {.second = true, .norm = false, .residual_scale = word, .lows = true});
   add("everything", {.second = true,
                      .keep_sum = true,
                      .dropout = 0.3,

@@ -97,11 +97,13 @@ struct ResidualForm {
   bool second = false, branch = true, bias = true, norm = true, keep_sum = false;
   double dropout = 0;
   ScaleKind residual_scale = ScaleKind::constant, branch_scale = ScaleKind::constant;
+  bool lows = false;  ///< x and second come with low parts, the result gets one (test/residual_split_test.cc)
 };
 
 /// Places of the arguments among the inputs of a case; -1 where absent.
 struct ResidualPlaces {
   int second = -1, branch = -1, bias = -1, gamma = -1, beta = -1, residual = -1, scale = -1;
+  int x_low = -1, second_low = -1;
 };
 
 inline ResidualPlaces residual_inputs(const ResidualForm& f, int64_t T, int64_t C,
@@ -124,6 +126,9 @@ inline ResidualPlaces residual_inputs(const ResidualForm& f, int64_t T, int64_t 
   add(f.norm, at.beta, {{C}});
   scale(f.residual_scale, at.residual);
   scale(f.branch_scale, at.scale);
+  const Input low{{T, C}, Range::small, false};
+  add(f.lows, at.x_low, low);
+  add(f.lows && f.second, at.second_low, low);
   return at;
 }
 
@@ -149,8 +154,10 @@ Lists<R> residual_reference(const ResidualForm& f, const ResidualPlaces& at, int
     R mean = 0, variance = 0;
     for (int64_t c = 0; c < C; ++c) {
       const size_t i = size_t(t * C + c);
-      sum[i] = scale_value(f.residual_scale, 1.25, at.residual, in, c) * in[0][i];
+      const R x = in[0][i] + (f.lows ? in[size_t(at.x_low)][i] : R(0));
+      sum[i] = scale_value(f.residual_scale, 1.25, at.residual, in, c) * x;
       if (f.second) sum[i] += in[size_t(at.second)][i];
+      if (f.second && f.lows) sum[i] += in[size_t(at.second_low)][i];
       if (f.branch)
         sum[i] += scale_value(f.branch_scale, 0.75, at.scale, in, c) * keep<R>(f.dropout, 5, t, c) *
                   (in[size_t(at.branch)][i] + (f.bias ? in[size_t(at.bias)][size_t(c)] : R(0)));
@@ -178,9 +185,14 @@ inline Case residual_case(int64_t T, int64_t C, const ResidualForm& f) {
   return {inputs,
           [=](Bench& b, auto& v) {
             const auto pick = [&](int place) { return place < 0 ? Var() : v[size_t(place)]; };
+            const auto pick_with = [&](int place, int low) {
+              return low < 0 ? pick(place) : pick(place).with_low(pick(low).value());
+            };
             const ResidualArguments a{
-                v[0],          pick(at.second),   pick(at.branch), pick(at.bias), pick(at.gamma),
-                pick(at.beta), pick(at.residual), pick(at.scale),  f.keep_sum};
+                pick_with(0, at.x_low), pick_with(at.second, at.second_low), pick(at.branch),
+                pick(at.bias),          pick(at.gamma),                      pick(at.beta),
+                pick(at.residual),      pick(at.scale),                      f.keep_sum,
+                f.lows};
             const ResidualResult r =
                 residual_norm(a, {scale_of(b, f.residual_scale, 1.25),
                                   scale_of(b, f.branch_scale, 0.75), b.dropout(f.dropout, 5)});

@@ -333,21 +333,29 @@ Values rounding_errors(Problem& problem, const Pullback& pull, const Lists<doubl
   return errors;
 }
 
+void check_against_f64(Problem& problem) {
+  const Precision precision = problem.backend.precision;
+  if (precision == Precision::f64 || problem.differentiable().empty()) return;
+  const Pullback pull{random_cotangents(problem), every(problem)};
+  Bench bench(problem.backend), exact(backends().front());
+  const Lists<double> actual = backward(bench, problem, pull),
+                      expected = backward(exact, problem, pull);
+  const Values naive = precision == Precision::bf16 ? rounding_errors(problem, pull, expected)
+                                                    : Values(expected.size());
+  for (size_t i = 0; i < actual.size(); ++i)
+    CHECK(difference(actual[i], expected[i],
+                     2 * naive[i] + tolerance(precision).gradient * largest(expected[i])) == "");
+}
+
 }  // namespace
 
 TEST_CASE("gradients agree with those of f64", "[ops]") {
-  for_each_problem({1, 33, 257, 1000}, few_rows, [](Problem& problem) {
-    const Precision precision = problem.backend.precision;
-    if (precision == Precision::f64 || problem.differentiable().empty()) return;
-    const Pullback pull{random_cotangents(problem), every(problem)};
-    Bench bench(problem.backend), exact(backends().front());
-    const Lists<double> actual = backward(bench, problem, pull),
-                        expected = backward(exact, problem, pull);
-    const Values naive = precision == Precision::bf16 ? rounding_errors(problem, pull, expected)
-                                                      : Values(expected.size());
-    for (size_t i = 0; i < actual.size(); ++i)
-      CHECK(difference(actual[i], expected[i],
-                       2 * naive[i] + tolerance(precision).gradient * largest(expected[i])) == "");
+  for_each_problem({1, 33, 257, 1000}, few_rows, check_against_f64);
+}
+
+TEST_CASE("gradients summed over many blocks of rows agree with those of f64", "[ops]") {
+  for_each_problem({33}, 150, [](Problem& problem) {
+    if (problem.row.has_width) check_against_f64(problem);
   });
 }
 

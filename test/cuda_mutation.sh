@@ -1,0 +1,99 @@
+#!/usr/bin/env bash
+# Tests the tests of the CUDA kernels: plants one mistake after another in a copy of cuda/, builds the objects it is in
+# for the emulator, links them with the rest of an existing build, and demands that the op table or a kernel test
+# notices. Needs a built test preset. Usage: test/cuda_mutation.sh [build folder] [part of a file name]
+# Exit status: 0 all killed, 1 one survived, 2 one no longer applies or does not build.
+set -u
+cd "$(dirname "$0")/.."
+build=${1:-build-test} filter=${2:-}
+copy=$(mktemp -d)
+trap 'rm -rf "$copy"' EXIT
+commands=$(ninja -C "$build" -t commands bough-test) || exit 2
+link=$(grep -- ' -o bough-test ' <<<"$commands" | tail -1)
+[[ $link ]] || { echo "$build holds no bough-test: build it first"; exit 2; }
+
+object() { echo "CMakeFiles/bough_cuda_emulated.dir/cuda/$1.o"; }
+
+# Compiles the copy's source $1 to $copy/$1.o, its headers before the tree's.
+compile() {
+  local command
+  command=$(grep -F -- "-o $(object "$1") " <<<"$commands" | tail -1)
+  command=${command/ -DBOUGH_EMULATOR/ -I$copy -DBOUGH_EMULATOR}
+  command=${command/$(object "$1").d/$copy/$1.d}
+  command=${command/-o $(object "$1")/-o $copy/$1.o}
+  command=${command/$PWD\/cuda\/$1/$copy\/cuda\/$1}
+  (cd "$build" && eval "${command//-Werror/-w} -O1") >>"$copy/log" 2>&1
+}
+
+link_with() {
+  local command=${link/ -o bough-test / -o $copy/bough-test } source
+  for source in "$@"; do command=${command/$(object "$source")/$copy/$source.o}; done
+  (cd "$build" && eval "$command") >>"$copy/log" 2>&1
+}
+
+planted=0 survived=0 gone=0
+# sources to build anew, file, right text, wrong text
+mutant() {
+  local file=cuda/$2 verdict code source
+  [[ $file == *"$filter"* ]] || return 0
+  planted=$((planted + 1))
+  rm -rf "$copy/cuda" && cp -r cuda "$copy/cuda"
+  : >"$copy/log"
+  right=$3 wrong=$4 perl -0pe 's/\Q$ENV{right}\E/$ENV{wrong}/' "$file" >"$copy/$file"
+  if cmp -s "$file" "$copy/$file"; then
+    verdict="GONE    " gone=$((gone + 1))
+  elif ! { for source in $1; do compile "$source" || exit 1; done; link_with $1; }; then
+    tail -5 "$copy/log"
+    verdict="NO BUILD" gone=$((gone + 1))
+  else
+    (cd "$build" && timeout 900 "$copy/bough-test" "[ops],[kernels]" --abort) >"$copy/log" 2>&1
+    code=$?
+    verdict="killed  "
+    if [[ $code -eq 0 || $code -eq 124 ]]; then
+      verdict="SURVIVED" survived=$((survived + 1))
+    fi
+  fi
+  printf '%s %s: %s -> %s\n' "$verdict" "$2" "$3" "${4:-(nothing)}"
+}
+
+# Lost sums.
+mutant embedding.cu embedding.cu 'sum[i] += weight * keep[i] * g[i]' 'sum[i] = weight * keep[i] * g[i]'
+mutant residual_norm_backward.cu residual_norm_backward.cu 'sums[of_beta][k][i] += now.dy[i]' 'sums[of_beta][k][i] = now.dy[i]'
+mutant column_sums.cu column_sums.cu 'b < blocks; b += slices' 'b < slices && b < blocks; b += slices'
+mutant column_sums.cu rows.h 'adds ? to_float(*out) + value : value' 'value'
+mutant elementwise.cu rows.h 'v[i] += before[i];' 'v[i] = before[i];'
+# Missing barriers.
+mutant attention_bins.cu attention_bins.cu 'sync_block("values from other threads would be missing");' ''
+mutant attention_bins_backward.cu attention_bins_backward.cu 'sync_block("weights of other warps'"'"' queries would be missing");' ''
+mutant residual_norm_backward.cu residual_norm_backward.cu 'sync_block("sums of other warps would be missing");' ''
+mutant top_k.cu top_k.cu 'sync_block("candidates of other warps would be missing");' ''
+# Wrong masks.
+mutant "attention_bins.cu attention_bins_backward.cu" attention_tiles.h 'begin + position + 1 < end ? begin + position + 1' 'begin + position + 2 < end ? begin + position + 2'
+mutant "attention_bins.cu attention_bins_backward.cu" attention_tiles.h '{begin > 0 ? begin : 0,' '{0,'
+mutant attention.cu attention.cu 'if (a.is_causal && causal_end < r.end)' 'if (causal_end < r.end)'
+mutant cross_entropy.cu cross_entropy.cu 'label >= 0 && col + i < vocabulary ? g' 'label >= 0 ? g'
+# Tails that are off by one.
+mutant residual_norm.cu rows.h 'v[i] = col + i < cols ? to_float(row[col + i])' 'v[i] = col + i <= cols ? to_float(row[col + i])'
+mutant residual_norm.cu rows.h 'if (col + i < cols) row[col + i] = from_float<T>(v[i])' 'if (col + i <= cols) row[col + i] = from_float<T>(v[i])'
+mutant "attention_bins.cu attention_bins_backward.cu" attention_tiles.h 'const bool is_inside = row < count;' 'const bool is_inside = row < count - 1;'
+mutant optimizer.cu optimizer.cu 'if (count <= 0) return;' 'if (count <= 1) return;'
+# Swapped fragments.
+mutant "attention_bins.cu attention_bins_backward.cu" attention_tiles.h 'multiply_add(s[2 * n], x, y[0], y[1])' 'multiply_add(s[2 * n], x, y[0], y[2])'
+mutant "attention_bins.cu attention_bins_backward.cu" attention_tiles.h 'multiply_add(v[2 * n + 1], a, y[2], y[3])' 'multiply_add(v[2 * n + 1], a, y[3], y[2])'
+mutant "attention_bins.cu attention_bins_backward.cu" attention_tiles.h 'load_matrices(x, a.piece(first + lane % 16, 2 * k + lane / 16));' 'load_matrices(x, a.piece(first + lane % 16, 2 * k + lane / 8 % 2));'
+mutant attention_bins.cu attention_bins.cu 'pack_bf16(p[2 * k][2], p[2 * k][3])' 'pack_bf16(p[2 * k][3], p[2 * k][2])'
+# Wrong dropout indices.
+mutant "attention_bins.cu attention_bins_backward.cu" attention_tiles.h 'keys << column : keys >> -column' 'keys << column : keys'
+mutant "attention_bins.cu attention_bins_backward.cu" attention_tiles.h 'position += 4 * chunk_cols' 'position += 8 * chunk_cols'
+mutant elementwise.cu rows.h 'uint32_t(row) + first_row_' 'uint32_t(row)'
+# Wrong arithmetic.
+mutant attention_bins.cu attention_bins.cu 'r.total * correction + row_sum(total)' 'r.total + row_sum(total)'
+mutant residual_norm.cu residual_norm.cu 'v[i] -= kept[i];' ''
+mutant residual_norm.cu residual_norm.cu 'return out.sum && !out.sum_low ? rounded<T>(sum) : sum;' 'return sum;'
+mutant residual_norm.cu residual_norm.cu 'if (out.sum && out.sum_low) {' 'if (false) {'
+mutant decode.cu decode.cu 'cache.entry(ancestors[t], t)' 'cache.entry(ancestors[0], t)'
+mutant top_k.cu top_k.cu 'col + i == banned_id ||' ''
+
+echo "$((planted - survived - gone)) of $planted mutants killed, $survived survived, $gone no longer apply"
+[[ $gone -eq 0 ]] || exit 2
+[[ $survived -eq 0 ]]
