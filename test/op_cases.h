@@ -93,6 +93,10 @@ inline void add_attention_rows(std::vector<Row>& rows) {
   add("longer than a bin", {.queries = {3, 70}, .heads = 1, .dropout = 0.2});
   add("longer than a bin, causal", {.queries = {67, 1, 2}, .heads = 1, .is_causal = true});
   add("longer than a bin, cross", {.queries = {66, 2}, .keys = {3, 131}, .heads = 1});
+  // A sentence that begins within one tile and goes on in the next, out of step with the draws of dropout.
+  add("bins of several tiles", {.queries = {3, 70, 5}, .keys = {5, 75, 9}, .heads = 1, .dropout = 0.3, .bin_rows = 128});
+  add("bins of several tiles, causal",
+      {.queries = {3, 70, 5}, .heads = 1, .is_causal = true, .dropout = 0.3, .bin_rows = 128});
   for (const int64_t D : {12, 32, 64, 128}) {
     add(fmt::format("D = {}", D),
         {.queries = target, .heads = 3, .head_dim = D, .is_causal = true, .dropout = 0.1});

@@ -238,16 +238,17 @@ struct AttentionForm {
   bool is_causal = false;
   double dropout = 0;
   int tail = 2;
+  int bin_rows = 64;
 };
 
-/// {first query, queries, first key, keys} of every bin: whole sentences, at most 64 rows of each
+/// {first query, queries, first key, keys} of every bin: whole sentences, at most bin_rows of each
 /// where sentences are no longer than that.
-inline std::vector<int32_t> bins_of(const Sentences& q, const Sentences& k) {
+inline std::vector<int32_t> bins_of(const Sentences& q, const Sentences& k, int bin_rows) {
   std::vector<int32_t> bins;
   for (size_t s = 0; s + 1 < q.offsets.size(); ++s) {
     const int32_t queries = q.offsets[s + 1] - q.offsets[s], keys = k.offsets[s + 1] - k.offsets[s];
     const size_t last = bins.size();
-    if (last > 0 && bins[last - 3] + queries <= 64 && bins[last - 1] + keys <= 64) {
+    if (last > 0 && bins[last - 3] + queries <= bin_rows && bins[last - 1] + keys <= bin_rows) {
       bins[last - 3] += queries;
       bins[last - 1] += keys;
     } else {
@@ -259,7 +260,7 @@ inline std::vector<int32_t> bins_of(const Sentences& q, const Sentences& k) {
 
 inline Attention attention_of(Bench& b, const AttentionForm& f, const Sentences& q,
                               const Sentences& k) {
-  const std::vector<int32_t> bins = bins_of(q, k);
+  const std::vector<int32_t> bins = bins_of(q, k, f.bin_rows);
   Attention p{.queries = b.packing(q),
               .heads = f.heads,
               .is_causal = f.is_causal,
