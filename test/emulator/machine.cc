@@ -6,6 +6,7 @@
 #include <boost/context/detail/fcontext.hpp>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <memory>
 #include <numeric>
 #include <utility>
@@ -76,7 +77,7 @@ class Machine {
   void release_barrier();
   static void entry(context::transfer_t from);
 
-  std::vector<Fiber> fibers_;
+  std::deque<Fiber> fibers_;  // a suspended fiber holds a reference to its own: it must not move
   std::vector<Warp> warps_;
   unsigned threads_ = 0, current_ = 0;
   const std::function<void()>* body_ = nullptr;
