@@ -16,7 +16,7 @@ constexpr const char* help =
     "\n"
     "Writes the mean of the models IN, checkpoints of one run, as OUT.\n"
     "\n"
-    "  --export   fold the scales of deepnorm and branchnorm into the weights: OUT is a plain post-ln\n"
+    "  --export   fold the scales of deepnorm, branchnorm and admin into the weights: OUT is a plain post-ln\n"
     "             Transformer that Marian, CTranslate2 and others read. With one IN it only converts\n"
     "  --help, --version\n";
 

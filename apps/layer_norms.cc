@@ -63,7 +63,7 @@ LayerNorms::LayerNorms(const ParameterSet& parameters, const Transformer& transf
   pieces_ = upload(backend, pieces, {count, 2});
   sums_ = backend.allocate_persistent({count}, DType::f64);
   const int64_t sites = int64_t(transformer.residual_site_layers().size());
-  residual_sums_ = backend.allocate_persistent({sites, 3}, DType::f64);
+  residual_sums_ = backend.allocate_persistent({sites, 4}, DType::f64);
   const Tensor& values = parameters.values();
   if (keeps_parameters) kept_parameters_ = backend.allocate_persistent(values.shape(), values.dtype());
 }
@@ -86,20 +86,16 @@ std::vector<double> LayerNorms::norms(In arena, In other) const {
 
 void LayerNorms::start() { parameters_.backend().fill(residual_sums_, 0.0); }
 
-std::vector<double> LayerNorms::branch_ratios() const {
-  std::vector<std::array<double, 3>> sums(size_t(residual_sums_.rows()));
+std::vector<std::array<double, 4>> LayerNorms::term_sums() const {
+  std::vector<std::array<double, 4>> sums(size_t(residual_sums_.rows()));
   parameters_.backend().download(sums.data(), residual_sums_);
-  std::vector<double> ratios;
-  for (const auto& [residual, branch, total] : sums) ratios.push_back(std::sqrt(branch / residual));
-  return ratios;
+  return sums;
 }
 
-std::vector<std::array<double, 2>> LayerNorms::branch_sums() const {
-  std::vector<std::array<double, 3>> sums(size_t(residual_sums_.rows()));
-  parameters_.backend().download(sums.data(), residual_sums_);
-  std::vector<std::array<double, 2>> of_branch;
-  for (const auto& [residual, squares, total] : sums) of_branch.push_back({total, squares});
-  return of_branch;
+std::vector<double> LayerNorms::branch_ratios() const {
+  std::vector<double> ratios;
+  for (const auto& [r, r_squares, f, f_squares] : term_sums()) ratios.push_back(std::sqrt(f_squares / r_squares));
+  return ratios;
 }
 
 void LayerNorms::keep_parameters() {

@@ -38,8 +38,9 @@ class LayerNorms {
   /// sqrt(sum of |branch_scale F(x)|^2 / sum of |residual_scale x [+ second]|^2) of every residual site, over all
   /// rows since start(); F with its bias, without dropout.
   std::vector<double> branch_ratios() const;
-  /// {sum of f, sum of f^2} of every site, f = branch_scale F(x), over all elements since start().
-  std::vector<std::array<double, 2>> branch_sums() const;
+  /// Of every residual site, over all elements since start(): {sum of r, of r^2, of f, of f^2}, r = residual_scale x
+  /// [+ second], f = branch_scale F(x).
+  std::vector<std::array<double, 4>> term_sums() const;
 
   void keep_parameters();                   ///< before the optimizer's step
   std::vector<double> update_norms() const; ///< after it
@@ -57,7 +58,7 @@ class LayerNorms {
   std::vector<std::string> layers_;
   std::vector<size_t> layer_of_piece_;
   Tensor pieces_, sums_;        // (P, 2), (P) f64
-  Tensor residual_sums_;        // (sites, 3) f64
+  Tensor residual_sums_;        // (sites, 4) f64
   Tensor kept_parameters_, kept_output_;
   int64_t kept_rows_ = 0;
 };

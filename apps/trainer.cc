@@ -4,6 +4,7 @@
 #include <cmath>
 #include <optional>
 
+#include "apps/admin_profile.h"
 #include "apps/device.h"
 #include "apps/memory_plan.h"
 #include "apps/signals.h"
@@ -168,6 +169,11 @@ int Trainer::run() {
 }
 
 void Trainer::train_on(const UpdateBatches& batches) {
+  if (state_.clock.updates == 0 && needs_admin_profile(*model_)) {
+    const std::vector<double> omegas = profile_admin(*model_, batches);
+    log::info("[model] admin: omega from the first batch: at most {:.3f} in {} residuals",
+              *std::max_element(omegas.begin(), omegas.end()), omegas.size());
+  }
   UpdateSettings settings;
   settings.done = state_.clock;
   settings.learning_rate =

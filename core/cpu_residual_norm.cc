@@ -111,30 +111,38 @@ void forward(ThreadPool& pool, const ResidualOutputs& out, const ResidualInputs&
   });
 }
 
-/// {r^2, f^2, f} of one row, added up: see residual_square_sums in core/kernels.def. Within a row in T, which vectorises.
+/// {r, r^2, f, f^2} of one row, added up: see residual_square_sums in core/kernels.def. Within a row in T, which vectorises.
 template <class T>
-std::array<double, 3> squares_of_row(int64_t row, const ResidualInputs& in, const Terms<T>& terms) {
+std::array<double, 4> sums_of_row(int64_t row, const ResidualInputs& in, const Terms<T>& terms) {
   const int64_t C = terms.columns;
   const T *const x = in.x.data<T>() + row * C, *const a = terms.residual_scale.data();
-  T residual = 0, squares = 0, total = 0;
+  T residual = 0, residual_squares = 0, branch_total = 0, branch_squares = 0;
   if (in.second) {
     const T* const second = in.second.data<T>() + row * C;
-#pragma omp simd reduction(+ : residual)
-    for (int64_t c = 0; c < C; ++c) residual += (a[c] * x[c] + second[c]) * (a[c] * x[c] + second[c]);
+#pragma omp simd reduction(+ : residual, residual_squares)
+    for (int64_t c = 0; c < C; ++c) {
+      const T r = a[c] * x[c] + second[c];
+      residual += r;
+      residual_squares += r * r;
+    }
   } else {
-#pragma omp simd reduction(+ : residual)
-    for (int64_t c = 0; c < C; ++c) residual += a[c] * x[c] * (a[c] * x[c]);
+#pragma omp simd reduction(+ : residual, residual_squares)
+    for (int64_t c = 0; c < C; ++c) {
+      const T r = a[c] * x[c];
+      residual += r;
+      residual_squares += r * r;
+    }
   }
-  if (!in.branch) return {double(residual), 0, 0};
+  if (!in.branch) return {double(residual), double(residual_squares), 0, 0};
   const T *const branch = in.branch.data<T>() + row * C, *const bias = terms.bias.data();
   const T* const scale = terms.branch_scale.data();
-#pragma omp simd reduction(+ : squares, total)
+#pragma omp simd reduction(+ : branch_total, branch_squares)
   for (int64_t c = 0; c < C; ++c) {
     const T f = scale[c] * (branch[c] + bias[c]);
-    squares += f * f;
-    total += f;
+    branch_total += f;
+    branch_squares += f * f;
   }
-  return {double(residual), double(squares), double(total)};
+  return {double(residual), double(residual_squares), double(branch_total), double(branch_squares)};
 }
 
 template <class T>
@@ -143,19 +151,19 @@ void sum_squares(ThreadPool& pool, const Grad& out, const ResidualInputs& in, co
   const int64_t C = in.x.cols(), rows = in.x.rows(), grain = row_grain(C);
   const Terms<T> terms(in, p, C);
   const int32_t* const segment = segments ? segments.data<int32_t>() : nullptr;
-  std::vector<std::array<double, 3>> partial(size_t((rows + grain - 1) / grain));
+  std::vector<std::array<double, 4>> partial(size_t((rows + grain - 1) / grain));
   pool.parallel_for(rows, grain, [&](int64_t begin, int64_t end) {
     auto& sums = partial[size_t(begin / grain)];
     for (int64_t row = begin; row < end; ++row) {
       if (segment && segment[row] < 0) continue;
-      const auto of_row = squares_of_row(row, in, terms);
+      const auto of_row = sums_of_row(row, in, terms);
       for (size_t q = 0; q < sums.size(); ++q) sums[q] += of_row[q];
     }
   });
-  std::array<double, 3> total{};
+  std::array<double, 4> total{};
   for (const auto& sums : partial)
     for (size_t q = 0; q < total.size(); ++q) total[q] += sums[q];
-  deposit<double>(out, 0, 3, [&](int64_t q) { return total[size_t(q)]; });
+  deposit<double>(out, 0, 4, [&](int64_t q) { return total[size_t(q)]; });
 }
 
 /// The quantities that the backward pass sums over rows.

@@ -123,6 +123,7 @@ ResidualResult residual_norm(const ResidualArguments& a, const ResidualNorm& p_i
   if (result.y) outputs.push_back(result.y);
   if (result.sum) outputs.push_back(result.sum);
   if (out.sum) out.y = {};  // xhat comes from the sum
+  if (!has_norm) out = {};  // and nothing does without a norm
   tape.record(outputs, [&b, s, in, out, p] {
     const Tensor none;
     const Tensor& dy = s.y ? s.y.value() : none;

@@ -1,4 +1,4 @@
-// How large the two terms of a residual are: {sum of r^2, sum of f^2, sum of f} with r = residual_scale x + second and
+// How large the two terms of a residual are: {sum of r, of r^2, of f, of f^2} with r = residual_scale x + second and
 // f = branch_scale (branch + bias), for the log and for Admin's profiling. Blocks of rows, then one block adds their
 // sums in order: the same bits in every run.
 #include "cuda/cuda_backend.h"
@@ -9,14 +9,14 @@ namespace {
 
 constexpr int64_t block_rows = 16;
 constexpr unsigned threads = 256;
-constexpr int quantities = 3;
+constexpr int quantities = 4;
 
 template <class T>
 __global__ void residual_sums_kernel(double* partial, ResidualTerms<T> in, const int32_t* segments) {
   const float residual = in.residual_scale.value(), scale = in.branch_scale.value();
   const int64_t chunks = (in.cols + chunk_cols - 1) / chunk_cols, first = blockIdx.x * block_rows;
   const int64_t rows = first + block_rows < in.rows ? block_rows : in.rows - first;
-  double squares = 0, branch_squares = 0, branch_total = 0;
+  double total = 0, squares = 0, branch_total = 0, branch_squares = 0;
   for (int64_t i = threadIdx.x; i < rows * chunks; i += blockDim.x) {
     const int64_t row = first + i / chunks, col = i % chunks * chunk_cols;
     if (segments && segments[row] < 0) continue;
@@ -24,6 +24,7 @@ __global__ void residual_sums_kernel(double* partial, ResidualTerms<T> in, const
     const Chunk x = in.load(in.x, row, col), second = in.second ? in.load(in.second, row, col) : filled(0);
     for (int k = 0; k < chunk_cols; ++k) {
       const double r = double(a[k] * x[k] + second[k]);
+      total += r;
       squares += r * r;
     }
     if (!in.branch) continue;
@@ -34,14 +35,16 @@ __global__ void residual_sums_kernel(double* partial, ResidualTerms<T> in, const
       branch_total += term;
     }
   }
+  total = block_sum(total);
   squares = block_sum(squares);
-  branch_squares = block_sum(branch_squares);
   branch_total = block_sum(branch_total);
+  branch_squares = block_sum(branch_squares);
   if (threadIdx.x != 0) return;
   double* const out = partial + blockIdx.x * quantities;
-  out[0] = squares;
-  out[1] = branch_squares;
+  out[0] = total;
+  out[1] = squares;
   out[2] = branch_total;
+  out[3] = branch_squares;
 }
 
 /// One thread a quantity adds the blocks in order.

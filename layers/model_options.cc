@@ -9,7 +9,13 @@ namespace bough {
 const EnumNames<ResidualKind> residual_names = {{"post-ln", ResidualKind::post_ln},
                                                 {"pre-ln", ResidualKind::pre_ln},
                                                 {"deepnorm", ResidualKind::deepnorm},
-                                                {"branchnorm", ResidualKind::branchnorm}};
+                                                {"branchnorm", ResidualKind::branchnorm},
+                                                {"admin", ResidualKind::admin},
+                                                {"b2t", ResidualKind::b2t},
+                                                {"residual-dual", ResidualKind::residual_dual},
+                                                {"rezero", ResidualKind::rezero},
+                                                {"sub-ln", ResidualKind::sub_ln},
+                                                {"dlcl", ResidualKind::dlcl}};
 
 std::string name_of(ResidualKind kind) {
   for (const auto& [name, k] : residual_names)
@@ -31,15 +37,17 @@ const EnumNames<ResidualPrecision> precision_names = {{"auto", ResidualPrecision
 const EnumNames<Activation> activation_names = {
     {"swish", Activation::swish}, {"relu", Activation::relu}, {"gelu", Activation::gelu}};
 
-/// The op strings that describe a residual kind in Marian's terms. The deep kinds are Post-LN
-/// networks with scales, so they save what post-ln saves.
+/// The op strings that describe a residual kind in Marian's terms, as far as these go: where its norms are. What they do
+/// not say (scales, more norms, more streams) is said by an `s` when such a model is saved.
 struct OpStrings {
   const char* preprocess;
   const char* postprocess;
   const char* postprocess_top;
 };
 OpStrings strings_of(ResidualKind kind) {
-  if (kind == ResidualKind::pre_ln) return {"n", "da", "n"};
+  if (kind == ResidualKind::pre_ln || kind == ResidualKind::sub_ln || kind == ResidualKind::dlcl)
+    return {"n", "da", "n"};
+  if (kind == ResidualKind::rezero) return {"", "da", ""};
   return {"", "dan", ""};
 }
 
@@ -99,7 +107,8 @@ void ModelOptions::residual_settings(Settings& v) {
   v(residual, "transformer-residual",
     "how a sublayer F joins its input x. post-ln: LN(x + F(x)). pre-ln: x + F(LN(x)). deepnorm: "
     "LN(a x + F(x)) with a and the initialisation from the depth. branchnorm: LN(x + alpha F(x)), "
-    "alpha grows from 0 to 1, then it is a plain post-ln model. The last two are made for depth",
+    "alpha grows from 0 to 1, then it is a plain post-ln model. To compare with: admin, b2t, residual-dual, "
+    "rezero, sub-ln, dlcl (docs/branchnorm.md). All but the first two are made for depth",
     residual_names);
   v(branchnorm_max_step, "branchnorm-max-step",
     "T, when branchnorm's alpha reaches 1, in updates (4000u) or target tokens (2Gt); 0 = as "
@@ -114,7 +123,7 @@ void ModelOptions::residual_settings(Settings& v) {
     "matrices",
     init_names);
   v(depth_scaling, "transformer-depth-scaling",
-    "initial weights of layer l times l^(-1/2); not with deepnorm initialisation");
+    "initial weights of layer l times l^(-1/2); not with deepnorm or sub-ln initialisation");
   v(residual_precision, "residual-precision",
     "how the forward residual stream is kept where precision is bfloat16 (float32 needs no choice): bfloat16, "
     "which rounds a deep stack's small branches away; split: as the sum of two bfloat16 numbers, 16 significant "
@@ -149,8 +158,7 @@ void ModelOptions::resolve(bool residual_given, bool strings_given) {
     check(matches(*this, residual),
           "transformer-residual is {}, which in Marian's terms is transformer-preprocess '{}', "
           "-postprocess '{}', -postprocess-top '{}', but these are '{}', '{}', '{}'. Leave one of "
-          "the "
-          "two ways out, or give them as post-ln or pre-ln ('n', 'da', 'n') alike",
+          "the two ways out, or give them as post-ln or pre-ln ('n', 'da', 'n') alike",
           name_of(residual), strings_of(residual).preprocess, strings_of(residual).postprocess,
           strings_of(residual).postprocess_top, preprocess, postprocess, postprocess_top);
   }
@@ -172,12 +180,12 @@ void ModelOptions::validate() const {
         "transformer-postprocess-emb is '{}', must be 'd' or '': bough has no layer norm on "
         "embeddings",
         postprocess_emb);
-  const bool deepnorm_init =
-      residual == ResidualKind::deepnorm ||
+  const bool scales_init =
+      residual == ResidualKind::deepnorm || residual == ResidualKind::sub_ln ||
       (residual == ResidualKind::branchnorm && branchnorm_init == BranchInit::deepnorm);
-  check(!(depth_scaling && deepnorm_init),
-        "transformer-depth-scaling is on, but deepnorm scales its initial weights itself. Turn it "
-        "off");
+  check(!(depth_scaling && scales_init),
+        "transformer-depth-scaling is on, but {} scales its initial weights itself. Turn it off",
+        residual == ResidualKind::sub_ln ? "sub-ln" : "deepnorm");
 }
 
 void DropoutOptions::settings(Settings& v) {

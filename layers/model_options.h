@@ -9,7 +9,9 @@
 
 namespace bough {
 
-enum class ResidualKind { post_ln, pre_ln, deepnorm, branchnorm };
+enum class ResidualKind {
+  post_ln, pre_ln, deepnorm, branchnorm, admin, b2t, residual_dual, rezero, sub_ln, dlcl
+};
 enum class BranchSchedule { linear, by_layer, sqrt, cosine };
 enum class BranchInit { xavier, deepnorm };
 enum class ResidualPrecision { automatic, bfloat16, split };
@@ -59,9 +61,9 @@ struct ModelOptions {
   /// The output matrix is the target embedding.
   bool ties_output() const { return tied_embeddings || tied_embeddings_all; }
   bool embedding_dropout() const { return postprocess_emb == "d"; }
-  /// deepnorm and branchnorm: the kinds made for 100 layers and more.
+  /// The kinds made for depth: all but post-ln and pre-ln.
   bool is_deep_kind() const {
-    return residual == ResidualKind::deepnorm || residual == ResidualKind::branchnorm;
+    return residual != ResidualKind::post_ln && residual != ResidualKind::pre_ln;
   }
 
   /// The t at which branchnorm's alpha is 1 in every layer: T, or T times the deeper stack's layers by-layer.
@@ -81,7 +83,7 @@ struct ModelOptions {
   void validate() const;
 
   /// False when the parameters alone, read as a plain Post-LN or Pre-LN Transformer, do not give
-  /// this model: deepnorm always has scales, branchnorm while alpha is below 1 somewhere.
+  /// this model: only post-ln, pre-ln, and branchnorm once alpha is 1 everywhere do.
   bool is_plain() const;
 
   /// special:model.yml, with every key that Marian, CTranslate2 and Hugging Face look for. A model

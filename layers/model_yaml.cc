@@ -55,8 +55,12 @@ constexpr std::array idle_keys = {
     KeyValue{"special-vocab", "[]"},
 };
 
-/// Marian's op letters plus one it has not: `s`, scale. Every other loader refuses it.
-constexpr const char* scaled_postprocess = "dsan";
+/// Marian's op letters plus one it has not: `s`, before the addition. Every other loader refuses it.
+std::string with_scale(std::string ops) { return ops.insert(ops.find('a'), "s"); }
+std::string without_scale(std::string ops) {
+  if (const size_t at = ops.find("sa"); at != std::string::npos) ops.erase(at, 1);
+  return ops;
+}
 
 bool starts_with_any(const std::string& key, std::initializer_list<const char*> beginnings) {
   return std::any_of(beginnings.begin(), beginnings.end(),
@@ -90,14 +94,13 @@ void ModelOptions::saved_settings(Settings& v) {
 }
 
 bool ModelOptions::is_plain() const {
-  if (residual == ResidualKind::deepnorm) return false;
-  if (residual != ResidualKind::branchnorm) return true;
-  return branchnorm_progress >= ramp_end();
+  if (residual == ResidualKind::branchnorm) return branchnorm_progress >= ramp_end();
+  return !is_deep_kind();
 }
 
 Yaml ModelOptions::to_yaml() const {
   ModelOptions copy = *this;
-  if (!is_plain()) copy.postprocess = scaled_postprocess;
+  if (!is_plain()) copy.postprocess = with_scale(copy.postprocess);
   Settings rows;
   copy.saved_settings(rows);
   Yaml out = Yaml::map();
@@ -130,7 +133,7 @@ ModelOptions ModelOptions::from_yaml(const Yaml& saved, const std::string& sourc
                           "transformer-dim-ffn", "dim-vocabs"})
     check(saved.find(key) != nullptr, "{} has no {}. Is this a translation model?", where, key);
   const bool has_residual = saved.find("transformer-residual") != nullptr;
-  if (options.postprocess == scaled_postprocess && has_residual) options.postprocess = "dan";
+  if (has_residual) options.postprocess = without_scale(options.postprocess);
   options.resolve(has_residual, true);
   options.validate();
   return options;

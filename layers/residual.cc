@@ -12,21 +12,36 @@ bool has_deepnorm_init(const ModelOptions& o) {
          (o.residual == ResidualKind::branchnorm && o.branchnorm_init == BranchInit::deepnorm);
 }
 
-ResidualScales scales(const ModelOptions& o, double alpha, double beta) {
-  return {o.residual == ResidualKind::deepnorm ? alpha : 1.0, has_deepnorm_init(o) ? beta : 1.0};
+ResidualScales deepnorm_scales(const ModelOptions& o, double a, double gain) {
+  if (!has_deepnorm_init(o)) gain = 1;
+  return {o.residual == ResidualKind::deepnorm ? a : 1.0, gain, gain};
+}
+
+bool is_pre_norm(ResidualKind kind) {
+  return kind == ResidualKind::pre_ln || kind == ResidualKind::sub_ln || kind == ResidualKind::dlcl;
+}
+
+bool has_top_norm(ResidualKind kind) {
+  return kind == ResidualKind::pre_ln || kind == ResidualKind::sub_ln || kind == ResidualKind::residual_dual;
+}
+
+Parameter* declare_vector(ParameterSet& parameters, const std::string& name, int64_t width, double start) {
+  return &parameters.declare_vector({{name, 1, width, false, constant(start)}});
 }
 
 }  // namespace
 
 ResidualScales encoder_scales(const ModelOptions& o) {
   const double n = o.encoder_layers, m = o.decoder_layers;
+  if (o.residual == ResidualKind::sub_ln) return {1, std::sqrt(std::log(3 * m) * std::log(2 * n) / 3), 1};
   const double depth = std::pow(n * n * n * n * m, 1.0 / 16);
-  return scales(o, 0.81 * depth, 0.87 / depth);
+  return deepnorm_scales(o, 0.81 * depth, 0.87 / depth);
 }
 
 ResidualScales decoder_scales(const ModelOptions& o) {
   const double m = o.decoder_layers;
-  return scales(o, std::pow(3 * m, 0.25), std::pow(12 * m, -0.25));
+  if (o.residual == ResidualKind::sub_ln) return {1, std::sqrt(std::log(3 * m)), 1};
+  return deepnorm_scales(o, std::pow(3 * m, 0.25), std::pow(12 * m, -0.25));
 }
 
 std::vector<double> branch_scales(const ModelOptions& o, const std::vector<int>& site_layers,
@@ -46,33 +61,81 @@ std::vector<double> branch_scales(const ModelOptions& o, const std::vector<int>&
   return scales;
 }
 
+std::vector<double> admin_omegas(double input_variance, const std::vector<double>& branch_variances) {
+  std::vector<double> omegas{1};
+  double variance = input_variance;
+  for (size_t i = 0; i + 1 < branch_variances.size(); ++i)
+    omegas.push_back(std::sqrt(variance += branch_variances[i]));
+  return omegas;
+}
+
 std::vector<Var> ResidualStream::vars() const {
-  return sum ? std::vector<Var>{x, sum} : std::vector<Var>{x};
+  return second ? std::vector<Var>{x, second} : std::vector<Var>{x};
 }
 
 ResidualStream ResidualStream::from(const std::vector<Var>& vars) {
-  return {vars[0], vars.size() > 1 ? vars[1] : Var()};
+  return {vars[0], vars.size() > 1 ? vars[1] : Var(), {}};
+}
+
+void ResidualStack::Norm::normalise(ResidualArguments& a) const {
+  if (!gamma) return;
+  a.gamma = gamma->on(a.x.tape());
+  a.beta = beta->on(a.x.tape());
 }
 
 ResidualStack::ResidualStack(const ModelOptions& options, ResidualScales scales,
-                             const std::string& prefix, const std::vector<std::string>& sublayers,
-                             int64_t first_site, ParameterSet& parameters)
+                             const std::string& prefix, int layers,
+                             const std::vector<Sublayer>& sublayers, int64_t first_site,
+                             ParameterSet& parameters)
     : kind_(options.residual),
       splits_(options.splits_residual()),
       scales_(scales),
-      sublayer_count_(sublayers.size()),
+      layers_(size_t(layers)),
+      per_layer_(sublayers.size() / size_t(layers)),
       first_site_(first_site) {
-  const auto declare = [&](const std::string& name, const std::string& suffix) {
-    const auto vector = [&](const char* what, double start) -> Parameter* {
-      return &parameters.declare_vector(
-          {{name + what + suffix, 1, options.model_dim, false, constant(start)}});
-    };
-    Parameter* const gamma = vector("_ln_scale", 1);
-    norms_.push_back({gamma, vector("_ln_bias", 0)});
+  declare(prefix, sublayers, options.model_dim, parameters);
+  if (kind_ == ResidualKind::dlcl) declare_history(prefix, options.model_dim, parameters);
+}
+
+void ResidualStack::declare(const std::string& prefix, const std::vector<Sublayer>& sublayers,
+                            int64_t width, ParameterSet& parameters) {
+  const auto norm = [&](const std::string& name, int64_t size, const char* suffix) -> Norm {
+    return {declare_vector(parameters, name + "_ln_scale" + suffix, size, 1),
+            declare_vector(parameters, name + "_ln_bias" + suffix, size, 0)};
   };
-  const bool is_pre = kind_ == ResidualKind::pre_ln;
-  for (const auto& name : sublayers) declare(name, is_pre ? "_pre" : "");
-  if (is_pre) declare(prefix + "_top", "");
+  for (size_t i = 0; i < sublayers.size(); ++i) {
+    const auto& [site, inner_width] = sublayers[i];
+    const std::string owner = site + (site.ends_with("_ffn") ? "_ffn" : "_Wo");  // Marian's
+    if (kind_ != ResidualKind::rezero) norms_.push_back(norm(owner, width, is_pre_norm(kind_) ? "_pre" : ""));
+    if (kind_ == ResidualKind::sub_ln) inner_norms_.push_back(norm(owner, inner_width, "_inner"));
+    if (kind_ == ResidualKind::admin)
+      omegas_.push_back(i == 0 ? nullptr : declare_vector(parameters, site + "_omega", width, 1));
+    if (kind_ == ResidualKind::rezero && starts_layer(i))
+      alphas_.push_back(declare_vector(
+          parameters, fmt::format("{}_l{}_rezero_alpha", prefix, i / per_layer_ + 1), 1, 0));
+  }
+  if (has_top_norm(kind_)) top_ = norm(prefix + "_top", width, "");
+}
+
+/// The first sum is of y_0 alone; its weight is learned as the others are.
+void ResidualStack::declare_history(const std::string& prefix, int64_t width, ParameterSet& parameters) {
+  for (size_t l = 1; l <= layers_ + 1; ++l) {
+    const std::string name = l <= layers_ ? fmt::format("{}_l{}_dlcl", prefix, l) : prefix + "_top_dlcl";
+    if (l <= layers_)
+      history_norms_.push_back({declare_vector(parameters, name + "_ln_scale", width, 1),
+                                declare_vector(parameters, name + "_ln_bias", width, 0)});
+    weights_.emplace_back();
+    for (size_t k = 0; k < l; ++k)
+      weights_.back().push_back(declare_vector(parameters, fmt::format("{}_{}", name, k), 1, 1.0 / double(l)));
+  }
+}
+
+const ResidualStack::Norm& ResidualStack::norm_after(size_t i) const {
+  static const Norm none;
+  if (kind_ == ResidualKind::rezero) return none;
+  if (!is_pre_norm(kind_)) return norms_[i];
+  if (kind_ == ResidualKind::dlcl && ends_layer(i)) return history_norms_[i / per_layer_];
+  return is_last(i) ? top_ : norms_[i + 1];
 }
 
 ResidualNorm ResidualStack::equation(size_t i, const ResidualContext& context) const {
@@ -86,42 +149,107 @@ ResidualNorm ResidualStack::equation(size_t i, const ResidualContext& context) c
   return p;
 }
 
-/// The equation, and the sizes of its two terms where they are wanted.
-ResidualResult ResidualStack::join(size_t i, ResidualArguments a, const ResidualContext& context) const {
-  const ResidualNorm p = equation(i, context);
+/// One step of the residual stream, as hi + lo where options and backend ask for it.
+ResidualResult ResidualStack::fused(ResidualArguments a, const ResidualNorm& p) const {
   a.splits = splits_ && a.x.tape().backend.compute_dtype() == DType::bf16;
-  if (context.square_sums) {
-    const int64_t site = first_site_ + int64_t(i);
-    const ResidualInputs terms{a.x.value(), a.second.value(), a.branch.value(), a.bias.value(), {}, {}};
-    a.x.tape().backend.residual_square_sums(add_to(context.square_sums.view(3 * site, {3})), terms, p,
-                                            context.segments);
-  }
   return residual_norm(a, p);
 }
 
+/// The equation, and the sizes of its two terms where they are wanted.
+ResidualResult ResidualStack::join(size_t i, const ResidualArguments& a, const ResidualContext& context) const {
+  const ResidualNorm p = equation(i, context);
+  if (context.square_sums) {
+    const int64_t site = first_site_ + int64_t(i);
+    const ResidualInputs terms{a.x.value(), a.second.value(), a.branch.value(), a.bias.value(), {}, {}};
+    a.x.tape().backend.residual_square_sums(add_to(context.square_sums.view(4 * site, {4})), terms, p,
+                                            context.segments);
+  }
+  return fused(a, p);
+}
+
 ResidualStream ResidualStack::begin(const Var& embedded) const {
-  if (kind_ != ResidualKind::pre_ln) return {embedded, {}};
-  Tape& tape = embedded.tape();
-  const auto normed = residual_norm(
-      {.x = embedded, .gamma = norms_[0].gamma->on(tape), .beta = norms_[0].beta->on(tape)}, {});
-  return {normed.y, embedded};
+  if (kind_ == ResidualKind::dlcl) return combine({embedded});
+  if (kind_ == ResidualKind::residual_dual) return {embedded, embedded, {}};
+  if (!is_pre_norm(kind_)) return {embedded, {}, {}};
+  ResidualArguments a{.x = embedded};
+  norms_[0].normalise(a);
+  return {residual_norm(a, {}).y, embedded, {}};
+}
+
+Var ResidualStack::before_output(size_t i, const Var& inner) const {
+  if (inner_norms_.empty()) return inner;
+  ResidualArguments a{.x = inner};
+  inner_norms_[i].normalise(a);
+  return residual_norm(a, {}).y;
 }
 
 ResidualStream ResidualStack::add(const ResidualStream& stream, size_t i, const Var& branch,
                                   const Parameter& bias, const ResidualContext& context) const {
   Tape& tape = branch.tape();
-  const bool is_pre = kind_ == ResidualKind::pre_ln;
-  const Norm& norm = norms_[is_pre ? i + 1 : i];
-  const bool is_last = i + 1 == sublayer_count_;
-  const auto result = join(i,
-                           {.x = is_pre ? stream.sum : stream.x,
-                            .branch = branch,
-                            .bias = bias.on(tape),
-                            .gamma = norm.gamma->on(tape),
-                            .beta = norm.beta->on(tape),
-                            .keep_sum = is_pre},
-                           context);
-  return {result.y, is_pre && !is_last ? result.sum : Var()};
+  const bool is_pre = is_pre_norm(kind_);
+  ResidualArguments terms{.x = is_pre ? stream.second : stream.x, .branch = branch, .bias = bias.on(tape),
+                          .keep_sum = is_pre};
+  const ResidualArguments branch_alone = terms;
+  if (!omegas_.empty() && omegas_[i]) terms.residual_parameter = omegas_[i]->on(tape);
+  if (!alphas_.empty()) terms.branch_parameter = alphas_[i / per_layer_]->on(tape);
+  if (kind_ == ResidualKind::b2t && ends_layer(i)) terms.second = stream.second;
+  norm_after(i).normalise(terms);
+  const ResidualResult result = join(i, terms, context);
+  switch (kind_) {
+    case ResidualKind::pre_ln:
+    case ResidualKind::sub_ln:
+      return {result.y, is_last(i) ? Var() : result.sum, {}};
+    case ResidualKind::dlcl:
+      return {result.y, ends_layer(i) ? Var() : result.sum, {}};
+    case ResidualKind::b2t:
+      return {result.y, ends_layer(i) ? Var() : starts_layer(i) ? stream.x : stream.second, {}};
+    case ResidualKind::residual_dual:
+      return dual(stream, result.y, branch_alone, is_last(i), context.dropout);
+    case ResidualKind::rezero:
+      return {result.sum, {}, {}};
+    default:
+      return {result.y, {}, {}};
+  }
+}
+
+/// ResiDual's second stream z' = z + F(x), with the same dropout as the first; at the end x + LN(z).
+ResidualStream ResidualStack::dual(const ResidualStream& stream, const Var& x, ResidualArguments terms,
+                                   bool is_last, const Dropout& dropout) const {
+  terms.x = stream.second;
+  if (is_last) top_.normalise(terms);
+  const ResidualResult z = fused(terms, {.dropout = dropout});
+  if (!is_last) return {x, z.sum, {}};
+  return {fused({.x = x, .second = z.y}, {}).sum, {}, {}};
+}
+
+ResidualStream ResidualStack::end_layer(const ResidualStream& before, ResidualStream behind) const {
+  if (kind_ != ResidualKind::dlcl) return behind;
+  std::vector<Var> history = before.history;
+  history.push_back(behind.x);
+  return combine(std::move(history));
+}
+
+/// DLCL's sum over everything so far, two terms a kernel, and the next layer's first norm.
+ResidualStream ResidualStack::combine(std::vector<Var> history) const {
+  Tape& tape = history.front().tape();
+  const size_t count = history.size(), layer = count - 1;
+  ResidualResult result;
+  for (size_t k = 0; k < count; k += 2) {
+    ResidualArguments a{.x = history[k], .second = result.sum,
+                        .residual_parameter = weights_[layer][k]->on(tape)};
+    if (k + 1 < count) {
+      a.branch = history[k + 1];
+      a.branch_parameter = weights_[layer][k + 1]->on(tape);
+    }
+    const bool is_whole = k + 2 >= count;
+    if (is_whole && layer < layers_) {
+      norms_[layer * per_layer_].normalise(a);
+      a.keep_sum = true;
+    }
+    result = fused(a, {});
+  }
+  if (layer == layers_) return {result.sum, {}, {}};
+  return {result.y, result.sum, std::move(history)};
 }
 
 }  // namespace bough

@@ -10,12 +10,15 @@ namespace bough {
 
 /// The values that the residual family gives a stack of layers.
 struct ResidualScales {
-  double residual_scale = 1;  ///< a in LN(a x + F(x))
-  double init_gain = 1;       ///< b: factor of the initial V, O and FFN weights
+  double residual_scale = 1;   ///< a in LN(a x + F(x))
+  double init_gain = 1;        ///< factor of the initial V, O and FFN weights
+  double cross_init_gain = 1;  ///< the same for V and O of cross-attention
 };
-/// DeepNorm's constants (Wang 2022, arXiv 2203.00555) where the kind asks for them, else 1:
-///   encoder  a = 0.81 (N^4 M)^(1/16),  b = 0.87 (N^4 M)^(-1/16)
-///   decoder  a = (3M)^(1/4),           b = (12M)^(-1/4)          N, M: encoder and decoder layers
+/// 1 but for the kinds that take them from the depth; N, M: encoder and decoder layers.
+///   deepnorm (Wang 2022, arXiv 2203.00555): encoder  a = 0.81 (N^4 M)^(1/16),  gain 0.87 (N^4 M)^(-1/16)
+///                                           decoder  a = (3M)^(1/4),           gain (12M)^(-1/4)
+///   sub-ln (Wang 2022, arXiv 2210.06423):   encoder  gain sqrt(log(3M) log(2N) / 3)
+///                                           decoder  gain sqrt(log(3M)), cross-attention 1 (as its authors' code)
 ResidualScales encoder_scales(const ModelOptions& options);
 ResidualScales decoder_scales(const ModelOptions& options);
 
@@ -27,57 +30,101 @@ ResidualScales decoder_scales(const ModelOptions& options);
 std::vector<double> branch_scales(const ModelOptions& options, const std::vector<int>& site_layers,
                                   int64_t progress);
 
-/// What travels between the sublayers of a stack. Post-norm kinds need `x` alone.
+/// Admin's omega of the sublayers of a stack, from a forward pass at omega = 1 (Liu 2020, arXiv 2004.08249, sec. 5):
+///   omega_i^2 = Var[x_0] + sum of Var[F_j], j < i;   omega_1 = 1 (no parameter)
+/// x_0 counts as a branch, as in its authors' code; variances over all elements.
+std::vector<double> admin_omegas(double input_variance, const std::vector<double>& branch_variances);
+
+/// What travels between the sublayers of a stack.
 struct ResidualStream {
-  Var x;    ///< what the next sublayer computes F of
-  Var sum;  ///< pre-ln: the residual stream that F's result is added to
-  std::vector<Var> vars() const;                             ///< those present, for checkpoint()
+  Var x;       ///< what the next sublayer computes F of
+  Var second;  ///< pre-ln, sub-ln, dlcl: the sum that F's result is added to; b2t: the layer's input;
+               ///< residual-dual: the stream that is never normalised
+  std::vector<Var> history;  ///< dlcl: y_0, LN(y_1), LN(y_2), ...; stays outside checkpoint()
+
+  std::vector<Var> vars() const;                             ///< x and second, where present
   static ResidualStream from(const std::vector<Var>& vars);  ///< the reverse
+};
+
+/// A place where a branch joins its residual.
+struct Sublayer {
+  std::string site;     ///< "encoder_l1_self", "decoder_l2_context", "encoder_l1_ffn"
+  int64_t inner_width;  ///< of what its last matrix reads
 };
 
 /// What a residual connection reads besides its terms.
 struct ResidualContext {
   Dropout dropout;
   Tensor step_state;
-  Tensor square_sums;  ///< (sites, 3) f64 that the sizes of both terms are added to, or empty: see the kernel
+  Tensor square_sums;  ///< (sites, 4) f64 that the sizes of both terms are added to, or empty: see the kernel
   Tensor segments;     ///< (T) i32, for square_sums: -1 in the tail
 };
 
 /// The residual connections of one stack: the only place where the residual equation is written.
-///   post-ln     x' = LN(x + F(x))                       Vaswani 2017
-///   pre-ln      x' = x + F(LN(x)), LN after the stack    Xiong 2020
-///   deepnorm    x' = LN(a x + F(x))                      Wang 2022
-///   branchnorm  x' = LN(x + alpha_t F(x))                Liu 2023, arXiv 2305.02790
+///   post-ln        x' = LN(x + F(x))                                    Vaswani 2017
+///   pre-ln         x' = x + F(LN(x)), LN after the stack                Xiong 2020
+///   deepnorm       x' = LN(a x + F(x))                                  Wang 2022, arXiv 2203.00555
+///   branchnorm     x' = LN(x + alpha_t F(x))                            Liu 2023, arXiv 2305.02790
+///   admin          x' = LN(omega * x + F(x)), omega (d), see admin_omegas   Liu 2020, arXiv 2004.08249
+///   b2t            x' = LN(x + F(x)), the last of a layer LN(x_in + x + F(x)), x_in the layer's input
+///                                                                       Takase 2022, arXiv 2206.00330
+///   residual-dual  x' = LN(x + F(x)), z' = z + F(x), z_0 = x_0; the stack returns x + LN(z)
+///                                                                       ResiDual: Xie 2023, arXiv 2304.14802
+///   rezero         x' = x + alpha F(x), alpha one scalar a layer, from 0, no norm at all
+///                                                                       Bachlechner 2020, arXiv 2003.04887
+///   sub-ln         pre-ln, F with one more norm before its last matrix     Wang 2022, arXiv 2210.06423
+///   dlcl           pre-ln within a layer; layer l reads sum_k w_lk y_k, k < l: y_0 the embedding, y_k the norm of
+///                  layer k's result, w_lk scalars from 1/l; the stack returns one more such sum
+///                                                                       Wang 2019, arXiv 1906.01787, eq. 8 f.
 class ResidualStack {
  public:
-  /// `prefix`: "encoder" or "decoder". sublayers: names of the norms' owners in order, as in
-  /// "encoder_l1_self_Wo". first_site: number of the stack's first residual in StepState's list.
-  ResidualStack(const ModelOptions& options, ResidualScales scales, const std::string& prefix,
-                const std::vector<std::string>& sublayers, int64_t first_site,
-                ParameterSet& parameters);
-
-  int64_t sites() const { return int64_t(sublayer_count_); }
+  /// `prefix`: "encoder" or "decoder". sublayers: of all layers in order, the same number in each.
+  /// first_site: number of the stack's first residual in StepState's list.
+  ResidualStack(const ModelOptions& options, ResidualScales scales, const std::string& prefix, int layers,
+                const std::vector<Sublayer>& sublayers, int64_t first_site, ParameterSet& parameters);
 
   /// The stream that enters the first sublayer.
   ResidualStream begin(const Var& embedded) const;
-  /// After sublayer i: branch = F(stream.x) without its last bias. The last one leaves in `x` what the
-  /// stack returns.
+  /// What the last matrix of sublayer i reads: `inner`, normalised for sub-ln.
+  Var before_output(size_t i, const Var& inner) const;
+  /// After sublayer i: branch = F(stream.x) without its last bias. stream.history is not read and not passed on.
   ResidualStream add(const ResidualStream& stream, size_t i, const Var& branch, const Parameter& bias,
                      const ResidualContext& context) const;
+  /// After a layer: the stream that enters the next, from those before and behind it. The last one leaves in `x` what
+  /// the stack returns.
+  ResidualStream end_layer(const ResidualStream& before, ResidualStream behind) const;
 
  private:
   struct Norm {
-    Parameter *gamma, *beta;
+    Parameter *gamma = nullptr, *beta = nullptr;
+    void normalise(ResidualArguments& a) const;  // sets gamma and beta, if there are any
   };
+  void declare(const std::string& prefix, const std::vector<Sublayer>& sublayers, int64_t width,
+               ParameterSet& parameters);
+  void declare_history(const std::string& prefix, int64_t width, ParameterSet& parameters);
+  bool starts_layer(size_t i) const { return i % per_layer_ == 0; }
+  bool ends_layer(size_t i) const { return (i + 1) % per_layer_ == 0; }
+  bool is_last(size_t i) const { return i + 1 == per_layer_ * layers_; }
+  const Norm& norm_after(size_t i) const;
   ResidualNorm equation(size_t i, const ResidualContext& context) const;
-  ResidualResult join(size_t i, ResidualArguments terms, const ResidualContext& context) const;
+  ResidualResult fused(ResidualArguments terms, const ResidualNorm& p) const;
+  ResidualResult join(size_t i, const ResidualArguments& terms, const ResidualContext& context) const;
+  ResidualStream dual(const ResidualStream& stream, const Var& x, ResidualArguments terms, bool is_last,
+                      const Dropout& dropout) const;
+  ResidualStream combine(std::vector<Var> history) const;
 
   ResidualKind kind_;
   bool splits_;  // hi + lo where computation is in bf16
   ResidualScales scales_;
-  size_t sublayer_count_;
+  size_t layers_, per_layer_;
   int64_t first_site_;
-  std::vector<Norm> norms_;  // post-norm: of every sublayer; pre-norm: before each, then the top
+  std::vector<Norm> norms_;              // of every sublayer: behind it, or before it in pre-norm kinds
+  Norm top_;                             // pre-ln, sub-ln, residual-dual
+  std::vector<Norm> inner_norms_;        // sub-ln, of every sublayer
+  std::vector<Norm> history_norms_;      // dlcl, of every layer
+  std::vector<Parameter*> omegas_;       // admin, of every sublayer but the first (null)
+  std::vector<Parameter*> alphas_;       // rezero, of every layer
+  std::vector<std::vector<Parameter*>> weights_;  // dlcl, of y_0 .. y_l: for every layer and the result
 };
 
 }  // namespace bough

@@ -95,17 +95,18 @@ Transformer::EncoderLayer Transformer::declare_self_and_ffn(ParameterSet& parame
 
 void Transformer::declare_encoder(ParameterSet& parameters) {
   const ResidualScales scales = encoder_scales(options_);
-  std::vector<std::string> sublayers;
+  std::vector<Sublayer> sublayers;
   for (int i = 1; i <= options_.encoder_layers; ++i) {
     const std::string prefix = fmt::format("encoder_l{}", i);
     encoder_.push_back(
         declare_self_and_ffn(parameters, prefix, i, options_.ffn_dim, scales.init_gain));
-    sublayers.insert(sublayers.end(), {prefix + "_self_Wo", prefix + "_ffn_ffn"});
+    sublayers.push_back({prefix + "_self", options_.model_dim});
+    sublayers.push_back({prefix + "_ffn", options_.ffn_dim});
     site_layers_.insert(site_layers_.end(), {i, i});
-    site_names_.insert(site_names_.end(), {prefix + "_self", prefix + "_ffn"});
   }
-  encoder_residual_ =
-      std::make_unique<ResidualStack>(options_, scales, "encoder", sublayers, 0, parameters);
+  for (const Sublayer& sublayer : sublayers) site_names_.push_back(sublayer.site);
+  encoder_residual_ = std::make_unique<ResidualStack>(
+      options_, scales, "encoder", options_.encoder_layers, sublayers, 0, parameters);
 }
 
 void Transformer::declare_decoder(ParameterSet& parameters) {
@@ -113,10 +114,10 @@ void Transformer::declare_decoder(ParameterSet& parameters) {
   const int64_t d = options_.model_dim;
   const int64_t first_site = int64_t(site_layers_.size());
   declare_cross_groups(parameters);
-  std::vector<std::string> sublayers;
+  std::vector<Sublayer> sublayers;
   for (int i = 1; i <= options_.decoder_layers; ++i) {
     const std::string prefix = fmt::format("decoder_l{}", i);
-    const double scaled = scales.init_gain * depth_gain(i);
+    const double scaled = scales.cross_init_gain * depth_gain(i);
     DecoderLayer l;
     static_cast<EncoderLayer&>(l) = declare_self_and_ffn(
         parameters, prefix, i, options_.ffn_dim_of_decoder(), scales.init_gain);
@@ -127,13 +128,14 @@ void Transformer::declare_decoder(ParameterSet& parameters) {
     l.group = size_t(i - 1) / cross_group_layers;
     l.place = size_t(i - 1) % cross_group_layers;
     decoder_.push_back(l);
-    sublayers.insert(sublayers.end(),
-                     {prefix + "_self_Wo", prefix + "_context_Wo", prefix + "_ffn_ffn"});
+    sublayers.push_back({prefix + "_self", d});
+    sublayers.push_back({prefix + "_context", d});
+    sublayers.push_back({prefix + "_ffn", options_.ffn_dim_of_decoder()});
     site_layers_.insert(site_layers_.end(), {i, i, i});
-    site_names_.insert(site_names_.end(), {prefix + "_self", prefix + "_context", prefix + "_ffn"});
   }
-  decoder_residual_ = std::make_unique<ResidualStack>(options_, scales, "decoder", sublayers,
-                                                      first_site, parameters);
+  for (const Sublayer& sublayer : sublayers) site_names_.push_back(sublayer.site);
+  decoder_residual_ = std::make_unique<ResidualStack>(
+      options_, scales, "decoder", options_.decoder_layers, sublayers, first_site, parameters);
   if (options_.ties_output())
     output_ = target_embedding_;
   else
@@ -148,7 +150,7 @@ void Transformer::declare_decoder(ParameterSet& parameters) {
 
 void Transformer::declare_cross_groups(ParameterSet& parameters) {
   const int64_t d = options_.model_dim;
-  const double gain = decoder_scales(options_).init_gain;
+  const double gain = decoder_scales(options_).cross_init_gain;
   const size_t layers = size_t(options_.decoder_layers);
   for (size_t first = 0; first < layers; first += cross_group_layers) {
     const size_t end = std::min(first + cross_group_layers, layers);
@@ -217,11 +219,22 @@ Var Transformer::embed(Tape& tape, const SideRows& side, bool is_source) {
                    dropout(after, is_source ? source_site_ : target_site_, side.packing.first_row));
 }
 
-Var Transformer::feed_forward(const EncoderLayer& l, const Var& x, const Tensor& first_row) const {
+ResidualStream Transformer::feed_forward(const ResidualStack& residual, size_t sublayer, const EncoderLayer& l,
+                                         const ResidualStream& stream, const Tensor& first_row,
+                                         const ResidualContext& context) const {
+  const Var& x = stream.x;
   const Var inner = bias_activation(
       matrix_only(l.ffn1, x), l.ffn1.bias->on(x.tape()), options_.activation,
       dropout(dropout_.activation_dropout, l.activation_site, first_row));
-  return matrix_only(l.ffn2, inner);
+  return project(residual, sublayer, l.ffn2, stream, inner, context);
+}
+
+/// The end of a sublayer: its last matrix, and the residual connection.
+ResidualStream Transformer::project(const ResidualStack& residual, size_t sublayer, const Linear& linear,
+                                    const ResidualStream& stream, const Var& inner,
+                                    const ResidualContext& context) const {
+  return residual.add(stream, sublayer, matrix_only(linear, residual.before_output(sublayer, inner)),
+                      *linear.bias, context);
 }
 
 namespace {
@@ -245,10 +258,8 @@ ResidualStream Transformer::encoder_layer(size_t i, ResidualStream stream, const
   const Var attended =
       self_attention(apply(l.qkv, stream.x), rows, bins, options_.heads, false,
                      dropout(dropout_.attention_dropout, l.attention_site, rows.first_row));
-  stream = residual.add(stream, 2 * i, matrix_only(l.self_out, attended), *l.self_out.bias,
-                        residual_context(l.self_site, rows));
-  return residual.add(stream, 2 * i + 1, feed_forward(l, stream.x, rows.first_row), *l.ffn2.bias,
-                      residual_context(l.ffn_site, rows));
+  stream = project(residual, 2 * i, l.self_out, stream, attended, residual_context(l.self_site, rows));
+  return feed_forward(residual, 2 * i + 1, l, stream, rows.first_row, residual_context(l.ffn_site, rows));
 }
 
 Var Transformer::encode(Tape& tape, const SideRows& source, In bins) {
@@ -257,8 +268,8 @@ Var Transformer::encode(Tape& tape, const SideRows& source, In bins) {
     const auto layer = [this, i, &source, bins = Tensor(bins)](const std::vector<Var>& in) {
       return encoder_layer(i, ResidualStream::from(in), source.packing, bins).vars();
     };
-    stream = ResidualStream::from(recompute_ ? checkpoint(stream.vars(), layer)
-                                             : layer(stream.vars()));
+    stream = encoder_residual_->end_layer(
+        stream, ResidualStream::from(recompute_ ? checkpoint(stream.vars(), layer) : layer(stream.vars())));
   }
   return stream.x;
 }
@@ -278,8 +289,7 @@ ResidualStream Transformer::decoder_layer(size_t i, ResidualStream stream, const
   };
   const Var attended = self_attention(apply(l.qkv, stream.x), rows, batch.bins, options_.heads, true,
                                       attention_dropout(l.attention_site));
-  stream = residual.add(stream, 3 * i, matrix_only(l.self_out, attended), *l.self_out.bias,
-                        residual_context(l.self_site, rows));
+  stream = project(residual, 3 * i, l.self_out, stream, attended, residual_context(l.self_site, rows));
   const int64_t key_column = int64_t(l.place) * 2 * d;
   const Var crossed = attention(
       {.queries = apply(l.query, stream.x), .keys_values = cross, .query_column = 0,
@@ -287,10 +297,8 @@ ResidualStream Transformer::decoder_layer(size_t i, ResidualStream stream, const
       {.queries = rows, .keys = batch.source.packing, .bins = batch.bins, .heads = options_.heads,
        .is_causal = false, .dropout = attention_dropout(l.cross_attention_site),
        .pair_count = batch.pair_count});
-  stream = residual.add(stream, 3 * i + 1, matrix_only(l.cross_out, crossed), *l.cross_out.bias,
-                        residual_context(l.cross_site, rows));
-  return residual.add(stream, 3 * i + 2, feed_forward(l, stream.x, rows.first_row), *l.ffn2.bias,
-                      residual_context(l.ffn_site, rows));
+  stream = project(residual, 3 * i + 1, l.cross_out, stream, crossed, residual_context(l.cross_site, rows));
+  return feed_forward(residual, 3 * i + 2, l, stream, rows.first_row, residual_context(l.ffn_site, rows));
 }
 
 Var Transformer::logits(const Var& x) const {
@@ -310,7 +318,8 @@ Var Transformer::decode_layers(const Var& memory, const ModelBatch& batch) {
     };
     std::vector<Var> in = stream.vars();
     in.push_back(cross);
-    stream = ResidualStream::from(recompute_ ? checkpoint(in, layer) : layer(in));
+    stream = decoder_residual_->end_layer(
+        stream, ResidualStream::from(recompute_ ? checkpoint(in, layer) : layer(in)));
   }
   return stream.x;
 }
@@ -341,8 +350,8 @@ Tensor Transformer::step(Tape& tape, DecoderCache& cache, const DecoderStep& row
     const Tensor attended = backend.allocate({count, d});
     backend.self_attention_step(attended, cache.self[i], apply(l.qkv, stream.x).value(),
                                 rows.ancestry, rows.slots, rows.steps, options_.heads);
-    stream = residual.add(stream, 3 * i, matrix_only(l.self_out, tape.constant(attended)),
-                          *l.self_out.bias, context);
+    const ResidualStream before = stream;
+    stream = project(residual, 3 * i, l.self_out, stream, tape.constant(attended), context);
     const Tensor query = apply(l.query, stream.x).value();
     const Tensor crossed = backend.allocate({count, d});
     const int64_t key_column = int64_t(l.place) * 2 * d;
@@ -350,9 +359,8 @@ Tensor Transformer::step(Tape& tape, DecoderCache& cache, const DecoderStep& row
     backend.cross_attention_step(crossed, query, Columns{keys_values, key_column, d},
                                  Columns{keys_values, key_column + d, d}, cache.offsets, rows.sentences,
                                  options_.heads);
-    stream = residual.add(stream, 3 * i + 1, matrix_only(l.cross_out, tape.constant(crossed)),
-                          *l.cross_out.bias, context);
-    stream = residual.add(stream, 3 * i + 2, feed_forward(l, stream.x, {}), *l.ffn2.bias, context);
+    stream = project(residual, 3 * i + 1, l.cross_out, stream, tape.constant(crossed), context);
+    stream = residual.end_layer(before, feed_forward(residual, 3 * i + 2, l, stream, {}, context));
   }
   return logits(stream.x).value();
 }

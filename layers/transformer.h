@@ -58,7 +58,7 @@ class Transformer {
   void set_step_state(Tensor words) { step_state_ = std::move(words); }
   /// Dropout on (as constructed) or off.
   void set_training(bool on) { is_training_ = on; }
-  /// (sites, 3) f64 on the backend: later passes add the sizes of both terms of every residual to it (see
+  /// (sites, 4) f64 on the backend: later passes add the sizes of both terms of every residual to it (see
   /// residual_square_sums in core/kernels.def). Empty: they do not.
   void set_residual_square_sums(Tensor sums) { square_sums_ = std::move(sums); }
   /// Keep layer inputs only and run layers again in the backward pass.
@@ -111,7 +111,11 @@ class Transformer {
   ResidualStream encoder_layer(size_t i, ResidualStream stream, const Packing& rows, In bins);
   ResidualStream decoder_layer(size_t i, ResidualStream stream, const Var& cross,
                                const ModelBatch& batch);
-  Var feed_forward(const EncoderLayer& layer, const Var& x, const Tensor& first_row) const;
+  ResidualStream feed_forward(const ResidualStack& residual, size_t sublayer, const EncoderLayer& layer,
+                              const ResidualStream& stream, const Tensor& first_row,
+                              const ResidualContext& context) const;
+  ResidualStream project(const ResidualStack& residual, size_t sublayer, const Linear& linear,
+                         const ResidualStream& stream, const Var& inner, const ResidualContext& context) const;
   Var cross_keys_values(size_t group, const Var& memory) const;
   ResidualContext residual_context(uint32_t site, const Packing& rows) const;
 

@@ -25,7 +25,7 @@ void OptimizerOptions::settings(Settings& v) {
   v(kind, {"optimizer", 'o'}, "update rule. Weight decay makes adam AdamW", optimizer_names);
   v(params, "optimizer-params",
     "adam: beta1 beta2 epsilon weight-decay, of which the last ones may be missing (0.9 0.999 1e-8 "
-    "0; epsilon 1e-9 for deepnorm and branchnorm). adagrad: epsilon. Gradients are per target "
+    "0; epsilon 1e-9 for the deep residual kinds). adagrad: epsilon. Gradients are per target "
     "token, so epsilon "
     "weighs more than in Marian",
     Range<double>{0});

@@ -97,7 +97,7 @@ void check_equal(const Translator::Result& a, const Translator::Result& b) {
 }  // namespace
 
 TEST_CASE("incremental decoding is the teacher-forced pass", "[decoding]") {
-  for (ResidualKind kind : all_residual_kinds)
+  for (ResidualKind kind : all_residual_kinds())
     DYNAMIC_SECTION("residual " << int(kind)) {
       ModelOptions options = small_options(kind);
       check_decoding(options);
@@ -120,7 +120,7 @@ TEST_CASE("a sentence's translations do not depend on its batch", "[decoding]") 
   const auto backend = make_cpu_backend(1);
   auto sentences = random_sentences(70, 14, 60, 11);
   sentences[7].clear();
-  for (ResidualKind kind : all_residual_kinds)
+  for (ResidualKind kind : all_residual_kinds())
     DYNAMIC_SECTION("residual " << int(kind)) {
       const Model model = random_model(small_options(kind), *backend);
       const DecodingOptions decoding = search(5, 0.6);

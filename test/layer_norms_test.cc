@@ -58,7 +58,7 @@ TEST_CASE("every parameter belongs to a layer", "[layer norms]") {
 
 TEST_CASE("layer norms are those of the arenas", "[layer norms]") {
   const Sentences corpus(24);
-  for (ResidualKind kind : all_residual_kinds)
+  for (ResidualKind kind : all_residual_kinds())
     DYNAMIC_SECTION(name_of(kind)) {
       const UpdateBatches update = update_of(corpus, 3);
       Run run(small_model(kind), all_dropouts(0.1), adam(0));
@@ -128,7 +128,7 @@ TEST_CASE("branch ratios follow alpha, and recomputation does not count twice", 
 
 TEST_CASE("measuring leaves the bits of training alone", "[layer norms]") {
   const Sentences corpus(24);
-  for (ResidualKind kind : all_residual_kinds)
+  for (ResidualKind kind : all_residual_kinds())
     for (const bool recompute : {false, true})
       DYNAMIC_SECTION(name_of(kind) << " recompute " << recompute) {
         const UpdateBatches update = update_of(corpus, 2);

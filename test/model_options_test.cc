@@ -74,8 +74,33 @@ TEST_CASE("a model with scales is refused by other loaders, one without is not",
   ModelOptions deepnorm = branchnorm(0);
   deepnorm.residual = ResidualKind::deepnorm;
   CHECK(postprocess(deepnorm) == "dsan");
+  ModelOptions sub_ln = branchnorm(0);
+  sub_ln.residual = ResidualKind::sub_ln;
+  sub_ln.resolve(true, false);
+  CHECK(postprocess(sub_ln) == "dsa");
   ModelOptions plain;
   CHECK(postprocess(plain) == "dan");
+}
+
+TEST_CASE("every residual kind says in special:model.yml what it is", "[settings]") {
+  for (const auto& [name, kind] : residual_names) {
+    INFO(name);
+    ModelOptions o = branchnorm(0);
+    o.residual = kind;
+    o.resolve(true, false);
+    const Yaml saved = parse_yaml(format_yaml(o.to_yaml()), "special:model.yml");
+    CHECK(saved.get_string("transformer-residual") == name);
+    const bool is_plain = kind == ResidualKind::post_ln || kind == ResidualKind::pre_ln;
+    CHECK(o.is_plain() == is_plain);
+    CHECK((saved.get_string("transformer-postprocess").find('s') == std::string::npos) == is_plain);
+    const ModelOptions again = ModelOptions::from_yaml(saved, "m.npz");
+    CHECK(again.residual == kind);
+    CHECK(again.to_yaml() == o.to_yaml());
+    // Without the key that others do not know, nobody takes it for a plain Transformer.
+    Yaml foreign = saved;
+    std::erase_if(foreign.entries, [](const auto& entry) { return entry.first == "transformer-residual"; });
+    CHECK(error_of(foreign).empty() == is_plain);
+  }
 }
 
 TEST_CASE("a model that Marian saved is understood", "[settings]") {

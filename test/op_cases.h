@@ -54,6 +54,10 @@ inline void add_residual_rows(std::vector<Row>& rows) {
   add("two residuals", {.second = true, .dropout = 0.3, .residual_scale = word});
   add("two residuals, sum alone", {.second = true, .norm = false});
   add("rezero", {.norm = false, .dropout = 0.3, .branch_scale = scalar});
+  add("admin", {.dropout = 0.3, .residual_scale = vector});
+  add("b2t", {.second = true, .dropout = 0.3});
+  add("dlcl", {.second = true, .bias = false, .norm = false, .residual_scale = scalar, .branch_scale = scalar});
+  add("dlcl, first sum", {.branch = false, .bias = false, .keep_sum = true, .residual_scale = scalar});
   add("scalar parameters", {.dropout = 0.3, .residual_scale = scalar, .branch_scale = scalar});
   add("vector parameters", {.bias = false, .residual_scale = vector, .branch_scale = vector});
   add("post-ln in two parts", {.dropout = 0.3, .branch_scale = word, .lows = true});

@@ -206,7 +206,7 @@ inline Case residual_sums_case(int64_t T, int64_t C, const ResidualForm& f, bool
   const ResidualPlaces at = residual_inputs(f, T, C, inputs);
   for (Input& input : inputs) input.differentiable = false;
   const size_t before = inputs.size();
-  inputs.push_back(data({3}, Type::f64));
+  inputs.push_back(data({4}, Type::f64));
   std::vector<int32_t> segments;
   for (int64_t t = 0; t < T; ++t) segments.push_back(t % 3 == 2 ? -1 : int32_t(t / 3));
   return {inputs,
@@ -215,28 +215,29 @@ inline Case residual_sums_case(int64_t T, int64_t C, const ResidualForm& f, bool
             ResidualNorm p{scale_of(b, f.residual_scale, 1.25), scale_of(b, f.branch_scale, 0.75)};
             if (at.residual >= 0) p.residual_scale.tensor = pick(at.residual);
             if (at.scale >= 0) p.branch_scale.tensor = pick(at.scale);
-            const Tensor sums = adds ? v[before].value() : b.output({3}, DType::f64);
+            const Tensor sums = adds ? v[before].value() : b.output({4}, DType::f64);
             const ResidualInputs terms{v[0].value(), pick(at.second), pick(at.branch), pick(at.bias), {}, {}};
             b.backend().residual_square_sums(adds ? add_to(sums) : write_to(sums), terms, p,
                                              has_segments ? b.ints(segments) : Tensor());
             return constants(v[0], {sums});
           },
           [=]<class R>(const Lists<R>& in) -> Lists<R> {
-            double sums[3] = {};
-            for (size_t q = 0; q < 3; ++q) sums[q] = adds ? double(in[before][q]) : 0;
+            double sums[4] = {};
+            for (size_t q = 0; q < 4; ++q) sums[q] = adds ? double(in[before][q]) : 0;
             for (int64_t t = 0; t < T; ++t)
               for (int64_t c = 0; c < C && !(has_segments && segments[size_t(t)] < 0); ++c) {
                 const size_t i = size_t(t * C + c);
                 const R r = scale_value(f.residual_scale, 1.25, at.residual, in, c) * in[0][i] +
                             (f.second ? in[size_t(at.second)][i] : R(0));
-                sums[0] += double(r) * double(r);
+                sums[0] += double(r);
+                sums[1] += double(r) * double(r);
                 if (!f.branch) continue;
                 const R branch = scale_value(f.branch_scale, 0.75, at.scale, in, c) *
                                  (in[size_t(at.branch)][i] + (f.bias ? in[size_t(at.bias)][size_t(c)] : R(0)));
-                sums[1] += double(branch) * double(branch);
                 sums[2] += double(branch);
+                sums[3] += double(branch) * double(branch);
               }
-            return {{R(sums[0]), R(sums[1]), R(sums[2])}};
+            return {{R(sums[0]), R(sums[1]), R(sums[2]), R(sums[3])}};
           }};
 }
 

@@ -299,6 +299,10 @@ TEST_CASE("residual kinds and Marian's op strings", "[settings]") {
   CHECK(kind(join(pre, {"--transformer-residual", "pre-ln"})) == ResidualKind::pre_ln);
   CHECK(kind({"--transformer-residual", "deepnorm", "--transformer-postprocess", "dan"}) ==
         ResidualKind::deepnorm);
+  CHECK(kind(join(pre, {"--transformer-residual", "sub-ln"})) == ResidualKind::sub_ln);
+  CHECK_THROWS_AS(kind({"--transformer-residual", "rezero", "--transformer-postprocess", "dan"}), Error);
+  CHECK_THROWS_AS(kind(join(pre, {"--transformer-residual", "b2t"})), Error);
+  CHECK_THROWS_AS(kind({"--transformer-residual", "dlcl", "--transformer-postprocess", "dan"}), Error);
   const TrainOptions bare = train({"--transformer-residual", "pre-ln"});
   CHECK(bare.model.preprocess == "n");
   CHECK(bare.model.postprocess == "da");
@@ -404,7 +408,7 @@ TEST_CASE("option errors are sentences that say where", "[settings]") {
         c + " line 1: beam-size is a map, must be a value or a list of values");
   CHECK(yaml("transformer-residual: deep\n") ==
         c + " line 1: transformer-residual is 'deep', must be one of: post-ln, pre-ln, deepnorm, "
-            "branchnorm");
+            "branchnorm, admin, b2t, residual-dual, rezero, sub-ln, dlcl");
   CHECK(yaml("save-freq: 1e\n") ==
         c + " line 1: save-freq is '1e', must be a period such as 4000u or 2Gt in u or t");
   CHECK(yaml("- a\n") ==

@@ -23,9 +23,12 @@ inline bough::ModelOptions small_options(bough::ResidualKind kind) {
   return o;
 }
 
-inline const std::vector<bough::ResidualKind> all_residual_kinds = {
-    bough::ResidualKind::post_ln, bough::ResidualKind::pre_ln, bough::ResidualKind::deepnorm,
-    bough::ResidualKind::branchnorm};
+/// Every value of transformer-residual.
+inline std::vector<bough::ResidualKind> all_residual_kinds() {
+  std::vector<bough::ResidualKind> kinds;
+  for (const auto& [name, kind] : bough::residual_names) kinds.push_back(kind);
+  return kinds;
+}
 
 /// A model with random parameters; biases and norms too, so that a forgotten one shows.
 inline bough::Model random_model(const bough::ModelOptions& options, bough::Backend& backend,

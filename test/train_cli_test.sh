@@ -90,6 +90,26 @@ check "log-layer-norms leaves the bits alone" test "$(parameters whole)" = "$(pa
 check "... and logs every ten updates" test "$(grep -c layer_update_norms logged/model.npz.metrics.jsonl)" = 6
 check "... with model updates" test "$(grep -c '"model_update":[0-9]' logged/model.npz.metrics.jsonl)" = 6
 
+# Every other residual kind: resumed is uninterrupted, the model translates, and comes out of an average.
+for kind in admin b2t residual-dual rezero sub-ln dlcl post-ln pre-ln deepnorm; do
+  kind_options="--transformer-residual $kind --save-freq 100000"
+  # shellcheck disable=SC2086  # several options
+  train "$kind-whole" --after 10u $kind_options --quiet false >"$kind.txt" 2>&1 && {
+    train "$kind-parts" --after 4u $kind_options
+    train "$kind-parts" --after 10u $kind_options --log-layer-norms 3 --gradient-checkpointing
+  }
+  check "$kind: resumed, logged and recomputed gives the same bits" \
+    test "$(parameters "$kind-whole")" = "$(parameters "$kind-parts")"
+  "$bin/bough-average" "$kind.npz" "$kind-whole/model.npz" "$kind-parts/model.npz"
+  head -n 3 corpus/test.en | "$bin/bough-translate" -m "$kind.npz" -v vocab.spm vocab.spm --quiet >"$kind.de"
+  check "$kind: an average translates" test "$(wc -l <"$kind.de")" = 3
+done
+check "admin profiles before its first update" test "$(grep -c 'admin: omega from the first batch' admin.txt)" = 1
+check "... and no other kind does" test "$(cat b2t.txt deepnorm.txt | grep -c omega)" = 0
+"$bin/bough-average" --export rezero-plain.npz rezero-whole/model.npz >out.txt 2>&1
+check "a kind without plain form is not exported" test $? = 1
+check "... and says why" says "transformer-residual is rezero, which no plain" out.txt
+
 # A diverged run ends with 3 and one sentence; what it logged says so, too.
 train diverged --after 200u --learn-rate 50 --lr-warmup 0 --clip-norm 0 --divergence-threshold 20 \
   --divergence-updates 3 --quiet false >out.txt 2>&1

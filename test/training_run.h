@@ -98,6 +98,18 @@ struct Run {
       : backend(make_cpu_backend(threads, type)), model(*backend, options, dropout, optimizer, 7) {
     model.initialize();
   }
+  /// Moves what begins constant (norms, biases, scales) away from it, so that every term of the model matters.
+  void perturb() {
+    auto& set = model.parameters();
+    std::vector<float> values = set.download(set.values());
+    RandomStream random(17);
+    for (const auto& part : set.parts())
+      if (part.init.kind == Init::Kind::constant)
+        for (int64_t i = 0; i < part.size(); ++i)
+          values[size_t(part.first + i)] += float(0.4 * (random.uniform() - 0.5));
+    set.upload(set.values(), values);
+    set.values_changed();
+  }
   UpdateResult step(const UpdateBatches& update, double rate, bool measures = false) {
     const UpdateResult result = model.update(update, {clock, rate, 0.01, measures});
     clock.finish_update(update.target_tokens);

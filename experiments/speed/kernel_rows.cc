@@ -126,6 +126,14 @@ void add_residuals(std::vector<KernelRow>& rows) {
                     return Call{[=, &b] { b.backend.residual_dropout_norm_backward(d, dy, Tensor(), r.out, r.in, r.p); },
                                 4 * unit(b)};
                   }});
+  rows.push_back({"residual_square_sums", "post-ln", [](Buffers& b) {
+                    const ResidualBuffers r = residual_buffers(b, false);
+                    const Tensor sums = b.memory({4}, DType::f64);
+                    return Call{[=, &b] {
+                                  b.backend.residual_square_sums(write_to(sums), r.in, r.p, b.batch.target.packing.segments);
+                                },
+                                2 * unit(b)};
+                  }});
 }
 
 void add_activations(std::vector<KernelRow>& rows) {
@@ -239,6 +247,16 @@ void add_arenas(std::vector<KernelRow>& rows) {
                                  statistics = b.memory({gradient_stat::count}, DType::f64);
                     return Call{[=, &b] { b.backend.gradient_statistics(statistics, gradient, b.state); },
                                 double(gradient.bytes())};
+                  }});
+  rows.push_back({"square_sums", "of a difference", [](Buffers& b) {
+                    const int64_t n = b.sizes.parameters, piece = 1 << 16, count = (n + piece - 1) / piece;
+                    const Tensor x = b.numbers({n}, DType::f32), y = b.numbers({n}, DType::f32),
+                                 pieces = b.memory({count, 2}, DType::f64), sums = b.memory({count}, DType::f64);
+                    std::vector<double> table;
+                    for (int64_t at = 0; at < n; at += piece)
+                      table.insert(table.end(), {double(at), double(std::min(piece, n - at))});
+                    b.backend.upload(pieces, table.data());
+                    return Call{[=, &b] { b.backend.square_sums(sums, x, y, pieces); }, 2 * double(x.bytes())};
                   }});
   for (const bool has_average : {false, true})
     rows.push_back({"optimizer_update", has_average ? "adam with average" : "adam", [=](Buffers& b) {
