@@ -14,7 +14,7 @@
 
 namespace bough {
 
-/// The run has diverged: exit code 3.
+/// The run has diverged, see divergence-threshold: exit code 3.
 struct Diverged : Error {
   using Error::Error;
 };
@@ -45,12 +45,14 @@ class Trainer {
   void finish_updates(size_t under_way);
   size_t most_under_way() const;
   void count_skipped(const UpdateResult& result, int64_t update);
+  void watch_loss(const UpdateResult& result);
+  void warn_of_unfinished_ramp() const;
   void finish_epoch();
   void validate();
   void run_validation();
   bool should_stop_early() const;
   void save();
-  [[noreturn]] void fail_diverged(int64_t update);
+  [[noreturn]] void fail_diverged(const std::string& what, const UpdateResult& result);
 
   struct UnderWay {
     int64_t number;

@@ -1,10 +1,15 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that building bough needs, those that are missing only.
-# As root with apt-get; otherwise prints the one line to run and stops. Usage: install.sh [--tests]
+# As root with apt-get; otherwise prints the one line to run and stops. Usage: install.sh [--tests] [--python]
 set -eu
 packages="g++ cmake ninja-build ccache libdnnl-dev libeigen3-dev libsentencepiece-dev libyaml-cpp-dev
   libcli11-dev libfmt-dev libspdlog-dev libzip-dev zlib1g-dev nlohmann-json3-dev libicu-dev"
-if [ "${1:-}" = --tests ]; then packages="$packages catch2 python3 libboost-context-dev"; fi
+for option in "$@"; do
+  case $option in
+    --tests) packages="$packages catch2 python3 libboost-context-dev" ;;
+    --python) packages="$packages python3" ;;
+  esac
+done
 missing=""
 for package in $packages; do
   dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing="$missing $package"

@@ -9,7 +9,6 @@
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 bough=$(cd "$here/../.." && pwd)
-source=https://raw.githubusercontent.com/multi30k/dataset/master/data/task1
 command="experiments/multi30k/run.sh"  # for the result: folders are nobody else's business
 averaged=10
 
@@ -17,6 +16,7 @@ fail() {
   echo "run.sh: $1" >&2
   exit 1
 }
+. "$here/data.sh"
 
 data=""
 work="${XDG_CACHE_HOME:-$HOME/.cache}/bough/multi30k"
@@ -44,32 +44,9 @@ for form in $forms; do
   case $form in tok | cased) ;; *) fail "--only is '$form', must be tok or cased" ;; esac
 done
 
-# Downloads what the checksum list names and the folder does not hold yet.
-download() {
-  command -v curl >/dev/null || fail "curl is needed for the download; install it or give --data"
-  mkdir -p "$data/tok"
-  while read -r _ file; do
-    [ ! -s "$data/$file" ] || continue
-    echo "downloading $file" >&2
-    name=${file##*/}
-    case $file in
-      tok/*) curl -fsSL "$source/tok/${name%.*}.lc.norm.tok.${name##*.}" >"$data/$file.part" ;;
-      *) curl -fsSL "$source/raw/$name.gz" | gzip -dc >"$data/$file.part" ;;
-    esac || fail "$file cannot be downloaded from $source; try again later or give --data"
-    mv "$data/$file.part" "$data/$file"
-  done <"$here/checksums.sha256"
-}
-
 mkdir -p "$work"
 work=$(cd "$work" && pwd)
-if [ -z "$data" ]; then
-  data=$work/data
-  download
-fi
-[ -d "$data" ] || fail "--data is '$data', which is not a folder"
-data=$(cd "$data" && pwd)
-(cd "$data" && sha256sum --quiet -c "$here/checksums.sha256" >&2) ||
-  fail "the files in '$data' are not those of Multi30k task 1; remove the ones named above, or give another --data"
+multi30k_data "$data" "$work"
 
 cd "$bough"
 experiments/install.sh

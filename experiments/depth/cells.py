@@ -1,0 +1,152 @@
+"""The experiments as one table: every cell is one run of bough-train. Add a row here to add a cell."""
+from dataclasses import dataclass
+
+STUDIES = {  # letter: name
+    "a": "stability",
+    "b": "thousand",
+    "c": "convergence",
+    "d": "ramp",
+    "e": "robustness",
+    "f": "late",
+}
+# Rows of the stability study and their options. T of branchnorm: as long as the warmup, unless said.
+KINDS = {kind: {"transformer_residual": kind} for kind in ["post-ln", "pre-ln", "deepnorm", "branchnorm"]}
+KINDS["branchnorm-T2000"] = {"transformer_residual": "branchnorm", "branchnorm_max_step": "2000u"}
+DEPTHS = [6, 18, 50, 100, 200, 500]
+RAMPS = [30, 100, 300, 1000, 3000]
+RATES = [0.001, 0.002, 0.004, 0.008]
+WARMUPS = [20, 60, 200]
+
+# Seconds of one idle core (Zen 4, 2.6 GHz) for 1,000 target tokens: a part for the vocabulary and a part
+# for each encoder-decoder pair of layers. Measured with short runs; a cell of a narrow model costs as much as its kernels' calls.
+SECONDS = {16: (0.006, 0.004), 32: (0.008, 0.004), 64: (0.024, 0.0092)}
+
+
+@dataclass(frozen=True)
+class Cell:
+    study: str
+    name: str
+    kind: str  # of KINDS: the residual and what belongs to it
+    depth: int  # encoder layers = decoder layers
+    seed: int
+    rank: int  # cells of rank 1 run first
+    options: dict  # of bough-train, beside config.yml
+    form: str = "tok"  # of the text: tok = lower-cased and tokenised, cased = raw
+    translates: bool = False  # BLEU of test_2016_flickr at the end
+
+    @property
+    def updates(self):
+        return int(self.options["after"].rstrip("u"))
+
+    def seconds(self):
+        """Estimated seconds of one idle core."""
+        base, layer = SECONDS[self.options["dim-emb"]]
+        per_thousand = base + layer * self.depth
+        seconds = 2 + per_thousand * self.updates * self.options["mini-batch-words"] / 1000
+        if "valid-freq" in self.options:  # 1,014 pairs forward: as 6,000 tokens of training
+            seconds += per_thousand * 6 * (self.updates // int(self.options["valid-freq"].rstrip("u")))
+        return seconds + (5 + 1.0 * self.depth if self.translates else 0)
+
+
+def cell(study, name, kind, depth, rank, width, *, seed=1, form="tok", translates=False, **more):
+    options = {
+        "enc-depth": depth,
+        "dec-depth": depth,
+        "dim-emb": width,
+        "transformer-dim-ffn": 2 * width,
+        "transformer-heads": width // 16,
+        "seed": seed,
+        **{key.replace("_", "-"): value for key, value in {**KINDS[kind], **more}.items()},
+    }
+    return Cell(study, name, kind, depth, seed, rank, options, form, translates)
+
+
+EARLY = dict(mini_batch_words=250, lr_warmup="100u", disp_freq="1u", gradient_norm_average_window=1)
+
+
+def stability():
+    """First updates, without dropout and smoothing: what the residual alone does. Loss in plain nats."""
+    for depth in DEPTHS:
+        for kind in KINDS:
+            yield cell("stability", f"{kind}-{depth}", kind, depth, 1, 32, **EARLY, after="200u", learn_rate=0.003)
+
+
+def thousand():
+    """500+500 layers for longer, every update logged: is there a spike?"""
+    for kind in ["deepnorm", "branchnorm-T2000", "post-ln", "branchnorm"]:
+        yield cell("thousand", kind, kind, 500, 1, 32, **EARLY, after="600u", learn_rate=0.001)
+
+
+LONG = dict(after="2000u", mini_batch_words=1000, learn_rate=0.002, lr_warmup="400u", lr_decay_inv_sqrt="400u",
+            transformer_dropout=0.1, label_smoothing=0.1, disp_freq="10u", gradient_norm_average_window=10,
+            valid_freq="200u")
+
+
+def convergence():
+    """Multi30k to equal numbers of updates."""
+    for form in ["tok", "cased"]:
+        for seed in [1, 2, 3]:
+            for depth in [6, 18, 50] if form == "tok" else [6, 18]:
+                for kind in ["post-ln", "deepnorm", "branchnorm"]:
+                    yield cell("convergence", f"{form}-{kind}-{depth}-seed{seed}", kind, depth,
+                               rank_of(form, depth, seed), 64, seed=seed, form=form, translates=True, **LONG)
+
+
+def rank_of(form, depth, seed):
+    if seed == 1:
+        return 1 if form == "tok" and depth < 50 else 2
+    return 1 + seed if form == "tok" else 2 + seed
+
+
+SHORT = {**LONG, "after": "1000u", "lr_warmup": "100u", "lr_decay_inv_sqrt": "100u", "valid_freq": "100u"}
+
+
+def ramp():
+    """How long alpha should grow, and where: 18 layers."""
+    for kind in ["post-ln", "deepnorm"]:
+        yield cell("ramp", kind, kind, 18, 2, 64, **SHORT)
+    for steps in RAMPS:
+        for schedule in ["linear", "by-layer"]:
+            yield cell("ramp", f"{schedule}-{steps}", "branchnorm", 18, 2, 64, **SHORT,
+                       branchnorm_max_step=f"{steps}u", branchnorm_schedule=schedule)
+
+
+def robustness():
+    """Learning rate times warmup, 18 layers: how many runs survive?"""
+    for kind in ["branchnorm", "deepnorm"]:
+        for rate in RATES:
+            for warmup in WARMUPS:
+                more = {**LONG, "after": "400u", "mini_batch_words": 500, "learn_rate": rate,
+                        "lr_warmup": f"{warmup}u", "lr_decay_inv_sqrt": f"{warmup}u", "valid_freq": "100u"}
+                yield cell("robustness", f"{kind}-lr{rate:g}-warmup{warmup}", kind, 18, 2, 64, **more)
+
+
+def trial():
+    """Seconds: does everything work here? Not part of the results."""
+    yield cell("trial", "small", "branchnorm", 2, 9, 16, after="300u", mini_batch_words=250, learn_rate=0.003,
+               lr_warmup="50u", disp_freq="5u", gradient_norm_average_window=5, valid_freq="100u", translates=True,
+               save_freq="20u", transformer_heads=2)
+
+
+def all_cells():
+    """In the order in which they run."""
+    cells = [*thousand(), *stability(), *convergence(), *ramp(), *robustness(), *trial()]
+    return sorted(cells, key=lambda c: c.rank)  # stable: the order above within a rank
+
+
+def cells_of(study):
+    """The cells that a study's figures need; `late` looks again at runs of `convergence`."""
+    if study == "late":
+        return [c for c in all_cells() if c.study == "convergence" and c.depth == 18 and c.form == "tok"
+                and c.kind in ("deepnorm", "branchnorm", "post-ln")]
+    return [c for c in all_cells() if c.study == study]
+
+
+def comparisons():
+    """Pairs (baseline, system) of `convergence` whose translations are tested against each other."""
+    cells = [c for c in all_cells() if c.study == "convergence"]
+    for first in cells:
+        for second in cells:
+            same = (first.depth, first.form, first.seed) == (second.depth, second.form, second.seed)
+            if same and second.kind == "branchnorm" and first.kind in ("deepnorm", "post-ln"):
+                yield first, second

@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# The depth experiments: runs the cells that have no result yet, prints the estimate first, and makes tables and
+# figures (results/). Interrupted, the same command goes on from the checkpoints.
+#
+# Usage: run.sh [STUDY...] [--data FOLDER] [--work FOLDER] [--jobs N] [--list] [--figures]
+#   STUDY          a stability, b thousand, c convergence, d ramp, e robustness, f late; default: all six. trial =
+#                  one cell of a few seconds that shows whether everything works here
+#   --data FOLDER  Multi30k as ../multi30k/README.md lists it; without it, it is downloaded into the work folder
+#   --work FOLDER  checkpoints, logs, translations; default: ${XDG_CACHE_HOME:-~/.cache}/bough/depth
+#   --jobs N       cells at a time, one thread each; default: the number of cores
+#   --list         show every cell with its result or estimate, and stop
+#   --figures      make tables and figures from the results there are, and stop
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+bough=$(cd "$here/../.." && pwd)
+
+fail() {
+  echo "run.sh: $1" >&2
+  exit 1
+}
+. "$here/../multi30k/data.sh"
+
+data=""
+work="${XDG_CACHE_HOME:-$HOME/.cache}/bough/depth"
+trains=yes
+arguments=()
+while [ $# -gt 0 ]; do
+  case $1 in
+    --data | --work | --jobs)
+      [ $# -ge 2 ] || fail "$1 needs a value; see the first lines of this script"
+      case $1 in
+        --data) data=$2 ;;
+        --work) work=$2 ;;
+        --jobs) arguments+=("$1" "$2") ;;
+      esac
+      shift
+      ;;
+    --list | --figures) trains="" arguments+=("$1") ;;
+    -*) fail "'$1' is not an option of this script; see its first lines" ;;
+    *) arguments+=("$1") ;;
+  esac
+  shift
+done
+mkdir -p "$work"
+work=$(cd "$work" && pwd)
+[ -z "$data" ] || data=$(cd "$data" && pwd) || fail "--data is '$data', which is not a folder"
+
+cd "$bough"
+if [ -n "$trains" ]; then
+  multi30k_data "$data" "$work"
+  experiments/install.sh --python
+  cmake --preset cpu >/dev/null
+  cmake --build build >&2
+fi
+command -v python3 >/dev/null || fail "python3 is needed; install it"
+exec python3 -B "$here/study.py" --bin build --data "$data" --work "$work" "${arguments[@]}"
