@@ -31,12 +31,14 @@ std::string worst_layer(const std::vector<std::string>& layers, const std::vecto
 
 Trainer::Trainer(TrainOptions options) : options_(std::move(options)) {
   keep_seed();
-  backend_ = make_backend(options_.machine);
+  const DeviceChoice device = choose_device(options_.machine);
   open_vocabularies();
   open_data();
+  make_backend_on(device);
   model_ = std::make_unique<TrainingModel>(*backend_, options_.model, options_.dropout,
                                            options_.optimizer, options_.general.seed);
   model_->set_recompute(options_.run.gradient_checkpointing);
+  if (backend_->records()) model_->use_shape_classes(data_->most_source_rows(), data_->most_target_rows());
   if (options_.run.log_layer_norms) model_->enable_layer_norms(options_.run.log_model_update);
   log::info("[model] {} parameters, residual {}, {}+{} layers",
             with_commas(model_->parameters().trained_elements()),
@@ -88,8 +90,20 @@ void Trainer::open_data() {
     const MemoryPlan fitted = fit_memory(options_, data_->statistics().length_ratio());
     data_->set_budgets(fitted.source_rows, fitted.target_rows);
   }
-  log::info("[memory] {}", format_plan(plan_memory(options_, data_->most_source_rows(),
-                                                   data_->most_target_rows())));
+}
+
+/// With memory for the largest batch, or an Error before anything was trained.
+void Trainer::make_backend_on(const DeviceChoice& device) {
+  const MemoryPlan plan = plan_memory(options_, data_->most_source_rows(), data_->most_target_rows());
+  log::info("[memory] {}", format_plan(plan));
+  check_memory(plan, device);
+  // Records of very deep models are large, on the device too.
+  const int layers = options_.model.encoder_layers + options_.model.decoder_layers;
+  const int classes = layers > 200 ? 1 : 4, variants = data_->limits().micro_batches > 1 ? 2 : 1;
+  backend_ = make_backend(device, options_.machine,
+                          {.arena_bytes = plan.activation_bytes,
+                           .graph_limit = classes * variants + 1,
+                           .tune_gemm = options_.run.gemm_autotune});
 }
 
 void Trainer::start_or_resume() {
@@ -140,7 +154,10 @@ int Trainer::run() {
     const UpdateBatches batches = data_->next();
     if (batches.micro.empty()) break;
     const TrainingClock before = state_.clock;
-    train_on(batches);
+    start_update(batches);
+    const bool validates = validation_ && is_due(options_.validation.valid_freq, before, state_.clock);
+    const bool saves = is_due(options_.run.save_freq, before, state_.clock);
+    finish_updates(validates || saves || log_->is_due(state_, before) ? 0 : most_under_way());
     if (!bar) bar.emplace(fmt::format("epoch {}", state_.clock.epochs), pairs);
     bar->advance_to(state_.sentences);
     log_->after_update(state_, before, model_->branch_scale());
@@ -148,13 +165,14 @@ int Trainer::run() {
       bar.reset();
       finish_epoch();
     }
-    if (validation_ && is_due(options_.validation.valid_freq, before, state_.clock)) validate();
-    if (is_due(options_.run.save_freq, before, state_.clock)) {
+    if (validates) validate();
+    if (saves) {
       save();
       saved = state_.clock.updates;
     }
   }
   bar.reset();
+  finish_updates(0);
   log_->after_update(state_, state_.clock, model_->branch_scale(), true);
   log::info("Training finished");
   if (is_finished() && model_->branch_scale() < 1)
@@ -168,7 +186,7 @@ int Trainer::run() {
   return caught_signal() == 0 ? 0 : 128 + caught_signal();
 }
 
-void Trainer::train_on(const UpdateBatches& batches) {
+void Trainer::start_update(const UpdateBatches& batches) {
   if (state_.clock.updates == 0 && needs_admin_profile(*model_)) {
     const std::vector<double> omegas = profile_admin(*model_, batches);
     log::info("[model] admin: omega from the first batch: at most {:.3f} in {} residuals",
@@ -182,36 +200,45 @@ void Trainer::train_on(const UpdateBatches& batches) {
   TrainingClock after = state_.clock;
   after.finish_update(batches.target_tokens);
   settings.measures_layers = is_due(options_.run.log_layer_norms, state_.clock, after);
-  const UpdateResult result = model_->update(batches, settings);
+  state_.clock = after;
+  under_way_.push_back({state_.clock.updates, model_->start_update(batches, settings)});
 
-  state_.clock.finish_update(result.target_tokens);
   state_.loader = data_->state();
   state_.learning_rate = settings.learning_rate;
   state_.sentences += batches.sentences;
   state_.sentences_total += batches.sentences;
   DisplayState& d = state_.display;
   d.updates += 1;
-  d.labels += result.target_tokens;
+  d.labels += batches.target_tokens;
   d.sentences += batches.sentences;
   d.source_fill += batches.source_fill;
   d.target_fill += batches.target_fill;
-  if (std::isfinite(result.loss)) d.loss += result.loss;
-  if (result.layers)
-    log_->layers(state_, model_->layers(), model_->transformer().residual_site_names(), model_->site_branch_scales(),
-                 *result.layers);
-  watch_loss(result);
-  count_skipped(result);
   if (decays_at_update(options_.optimizer, {0, state_.clock.updates, 0}))
     state_.learning_rate_factor *= options_.optimizer.decay;
 }
 
-void Trainer::count_skipped(const UpdateResult& result) {
+/// While the device works on one update, the host prepares the next: its result is looked at one update late. Not in
+/// trouble: the gradients must still be those of the update that is judged.
+size_t Trainer::most_under_way() const { return backend_->records() && state_.skipped_in_a_row == 0 ? 1 : 0; }
+
+/// Takes in the results of all updates but the last `under_way`.
+void Trainer::finish_updates(size_t under_way) {
+  while (under_way_.size() > std::min(under_way, most_under_way())) {
+    const UnderWay update = std::move(under_way_.front());
+    under_way_.pop_front();
+    const UpdateResult result = update.result();
+    if (std::isfinite(result.loss)) state_.display.loss += result.loss;
+    count_skipped(result, update.number);
+  }
+}
+
+void Trainer::count_skipped(const UpdateResult& result, int64_t update) {
   if (!result.statistics.is_finite) {
     ++state_.skipped_updates;
     if (++state_.skipped_in_a_row >= options_.run.divergence_updates)
       fail_diverged("the gradient was not finite", result);
-    log::warn("[train] update {}: the gradient is not finite; the update was skipped ({} so far)",
-              state_.clock.updates, state_.skipped_updates);
+    log::warn("[train] update {}: the gradient is not finite; the update was skipped ({} so far)", update,
+              state_.skipped_updates);
     return;
   }
   state_.skipped_in_a_row = 0;

@@ -190,6 +190,7 @@ Tensor Transformer::position_rows(Backend& backend, int64_t longest) {
   const std::lock_guard lock(sinusoids_mutex_);
   if (!sinusoids_ || sinusoids_.rows() < longest) {
     const int64_t length = std::max<int64_t>(longest, sinusoids_ ? 2 * sinusoids_.rows() : 256);
+    if (sinusoids_) outgrown_sinusoids_.push_back(sinusoids_);
     sinusoids_ = backend.allocate_persistent({length, options_.model_dim}, backend.compute_dtype());
     if (!backend.is_null()) {
       const auto table = sinusoidal_positions(length, options_.model_dim);
@@ -239,34 +240,34 @@ ResidualStream Transformer::project(const ResidualStack& residual, size_t sublay
 
 namespace {
 
-Var self_attention(const Var& qkv, const Packing& rows, In bins, int64_t heads, bool is_causal,
-                   const Dropout& dropout) {
+Var self_attention(const Var& qkv, const SideRows& side, int64_t heads, bool is_causal, const Dropout& dropout) {
   const int64_t d = qkv.cols() / 3;
+  const Packing& rows = side.packing;
   return attention({.queries = qkv, .keys_values = qkv, .query_column = 0, .key_column = d,
                     .value_column = 2 * d, .width = d},
-                   {.queries = rows, .keys = rows, .bins = bins, .heads = heads,
+                   {.queries = rows, .keys = rows, .bins = side.bins, .heads = heads,
                     .is_causal = is_causal, .dropout = dropout,
                     .pair_count = is_causal ? rows.square_sum / 2 : rows.square_sum});
 }
 
 }  // namespace
 
-ResidualStream Transformer::encoder_layer(size_t i, ResidualStream stream, const Packing& rows,
-                                          In bins) {
+ResidualStream Transformer::encoder_layer(size_t i, ResidualStream stream, const SideRows& source) {
+  const Packing& rows = source.packing;
   const EncoderLayer& l = encoder_[i];
   const ResidualStack& residual = *encoder_residual_;
   const Var attended =
-      self_attention(apply(l.qkv, stream.x), rows, bins, options_.heads, false,
+      self_attention(apply(l.qkv, stream.x), source, options_.heads, false,
                      dropout(dropout_.attention_dropout, l.attention_site, rows.first_row));
   stream = project(residual, 2 * i, l.self_out, stream, attended, residual_context(l.self_site, rows));
   return feed_forward(residual, 2 * i + 1, l, stream, rows.first_row, residual_context(l.ffn_site, rows));
 }
 
-Var Transformer::encode(Tape& tape, const SideRows& source, In bins) {
+Var Transformer::encode(Tape& tape, const SideRows& source) {
   ResidualStream stream = encoder_residual_->begin(embed(tape, source, true));
   for (size_t i = 0; i < encoder_.size(); ++i) {
-    const auto layer = [this, i, &source, bins = Tensor(bins)](const std::vector<Var>& in) {
-      return encoder_layer(i, ResidualStream::from(in), source.packing, bins).vars();
+    const auto layer = [this, i, &source](const std::vector<Var>& in) {
+      return encoder_layer(i, ResidualStream::from(in), source).vars();
     };
     stream = encoder_residual_->end_layer(
         stream, ResidualStream::from(recompute_ ? checkpoint(stream.vars(), layer) : layer(stream.vars())));
@@ -287,7 +288,7 @@ ResidualStream Transformer::decoder_layer(size_t i, ResidualStream stream, const
   const auto attention_dropout = [&](uint32_t site) {
     return dropout(dropout_.attention_dropout, site, rows.first_row);
   };
-  const Var attended = self_attention(apply(l.qkv, stream.x), rows, batch.bins, options_.heads, true,
+  const Var attended = self_attention(apply(l.qkv, stream.x), batch.target, options_.heads, true,
                                       attention_dropout(l.attention_site));
   stream = project(residual, 3 * i, l.self_out, stream, attended, residual_context(l.self_site, rows));
   const int64_t key_column = int64_t(l.place) * 2 * d;
