@@ -12,6 +12,7 @@ namespace bough {
 namespace {
 
 constexpr auto state_array = "special:state.yml";
+constexpr auto plans_array = "special:gemm-plans";
 
 /// The arenas that go with the raw parameters, under Marian's names.
 std::vector<std::pair<const char*, Tensor>> named_arenas(const OptimizerArenas& a,
@@ -129,6 +130,8 @@ void Checkpoint::save_optimizer(const TrainingState& state, const std::string& p
   arrays.push_back(npz_array<char>(state_array, text));
   const std::string model = model_yaml_bytes(options_.model);
   arrays.push_back(npz_array<char>(model_yaml_array, model));
+  const std::string plans = model_.backend().plans();
+  if (!plans.empty()) arrays.push_back(npz_array<char>(plans_array, plans));
   write_npz(path, arrays);
 }
 
@@ -185,6 +188,10 @@ TrainingState Checkpoint::load_optimizer(const std::string& path) {
   check(denominators.size() == 2, "{}: adam_denoms has {} elements, must have 2", path,
         denominators.size());
   model_.backend().upload(arenas.denominators, denominators.data());
+  if (file.contains(plans_array) && !model_.backend().set_plans(file.read_text(plans_array)))
+    log::warn("[train] {}: its choices of how to compute matrix products are for another device, precision or version "
+              "of cuBLASLt; going on with this one's, so that results may differ in their last bits",
+              path);
   return state;
 }
 

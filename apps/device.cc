@@ -66,16 +66,29 @@ size_t workspace_bytes(const MachineOptions& options) {
   return size_t(left);
 }
 
+int64_t preferred_row_multiple(const MachineOptions& options) {
+  constexpr int64_t rows_of_multiprocessor = 64;  // of a tile of a matrix product
+  if (!plans_for_gpu(options) || cuda_device_count() == 0) return 1;
+  return rows_of_multiprocessor * find_cuda_device(gpu_number(options)).multiprocessors;
+}
+
 DeviceChoice choose_device(const MachineOptions& options) {
   const bool use_gpu = options.devices.given() || (options.cpu_threads == 0 && cuda_device_count() > 0);
   return use_gpu ? choose_gpu(options) : choose_cpu(options);
 }
 
-std::unique_ptr<Backend> make_backend(const DeviceChoice& choice, const MachineOptions& options) {
-  if (!choice.is_gpu) return make_cpu_backend(choice.threads);
+std::unique_ptr<Backend> make_backend(const DeviceChoice& choice, const MachineOptions& options,
+                                      const TrainingNeeds& needs) {
+  if (!choice.is_gpu) {
+    check(!needs.tune_gemm, "gemm-autotune is for GPUs, and this run is on the CPU; leave it out");
+    return make_cpu_backend(choice.threads);
+  }
   return make_cuda_backend({.device = choice.id,
                             .compute_dtype = choice.dtype(),
                             .allow_tf32 = choice.type == ComputeType::tf32,
+                            .arena_bytes = needs.arena_bytes,
+                            .autotune = needs.tune_gemm,
+                            .graph_limit = needs.graph_limit,
                             .debug_sync = options.debug_sync});
 }
 

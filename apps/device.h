@@ -23,7 +23,15 @@ struct DeviceChoice {
 /// the log. Throws Error in one sentence when the GPU asked for cannot be used, or the CPU lacks the precision.
 DeviceChoice choose_device(const MachineOptions& options);
 
-std::unique_ptr<Backend> make_backend(const DeviceChoice& choice, const MachineOptions& options);
+/// What training asks of a GPU's backend beside that.
+struct TrainingNeeds {
+  size_t arena_bytes = 0;    ///< the planned peak of activations: reserved at once
+  int graph_limit = 16;      ///< records kept
+  bool tune_gemm = false;    ///< time the ways to compute each product
+};
+
+std::unique_ptr<Backend> make_backend(const DeviceChoice& choice, const MachineOptions& options,
+                                      const TrainingNeeds& needs = {});
 inline std::unique_ptr<Backend> make_backend(const MachineOptions& options) {
   return make_backend(choose_device(options), options);
 }
@@ -36,6 +44,9 @@ DType planned_type(const MachineOptions& options);
 /// `workspace` in bytes; negative: the memory of the device that plans_for_gpu says, but that much. Error when that
 /// leaves none.
 size_t workspace_bytes(const MachineOptions& options);
+
+/// Rows of a batch that fill a GPU's multiprocessors evenly are a multiple of this, 8448 on an H200; 1 elsewhere.
+int64_t preferred_row_multiple(const MachineOptions& options);
 
 /// Threads of the CPU backend: cpu-threads, else the cores this process may use.
 int cpu_thread_count(const MachineOptions& options);

@@ -18,8 +18,11 @@ class IntegerBlock {
     host_.resize((host_.size() + alignment - 1) / alignment * alignment);
     return first;
   }
-  void upload(Backend& backend) {
-    device_ = backend.allocate({int64_t(host_.size())}, DType::i32);
+  int64_t size() const { return int64_t(host_.size()); }
+  void upload(Backend& backend) { upload_to(backend, backend.allocate({size()}, DType::i32)); }
+  /// To the beginning of (at least size()) memory that is there already.
+  void upload_to(Backend& backend, In memory) {
+    device_ = memory.view(0, {size()});
     backend.upload(device_, host_.data());
   }
   Tensor view(size_t first, Shape shape) const { return device_.view(int64_t(first), shape); }

@@ -3,18 +3,29 @@
 #include <algorithm>
 #include <filesystem>
 
-#include "apps/device.h"
 #include "apps/model_batch.h"
 #include "apps/training_model.h"
+#include "apps/translator.h"
 
 namespace bough {
 namespace {
 
-constexpr int64_t sentence_rows = 30;  // attention needs memory per row only, so any length would do
+constexpr int64_t sentence_rows = 30;
+constexpr size_t product_bytes = size_t{2} * 64 << 20;  // CudaOptions::workspace_bytes, for two streams
+constexpr size_t small_bytes = size_t{64} << 20;        // partial sums, StepState, batches, tables of positions
 
 std::string gibibytes(size_t bytes) {
   const double mib = double(bytes) / (1 << 20);
   return mib < 1024 ? fmt::format("{:.0f} MiB", mib) : fmt::format("{:.1f} GiB", mib / 1024);
+}
+
+/// What validation needs beyond training's activations, whose memory it uses: the parameters put aside for their
+/// average, and beam search (its cache, and half as much for everything else).
+size_t validation_bytes(const TrainOptions& options, TrainingModel& model, size_t activation_bytes) {
+  if (options.validation.valid_sets.empty()) return 0;
+  const size_t aside = model.optimizer().has_average() ? model.parameters().values().bytes() : 0;
+  const size_t search = size_t(TranslatorSettings().cache_bytes) * 3 / 2;
+  return aside + (search > activation_bytes ? search - activation_bytes : 0);
 }
 
 void set_vocabulary_sizes(TrainOptions& options) {
@@ -40,24 +51,35 @@ MemoryPlan plan_memory(const TrainOptions& options, int64_t source_rows, int64_t
   plan.state_bytes = backend->persistent_bytes;
   plan.recompute = options.run.gradient_checkpointing;
 
-  const int64_t sentences = std::max<int64_t>(target_rows / sentence_rows, 1);
-  const Batch batch = imagined_batch(sentences, std::max<int64_t>(source_rows / sentences, 1),
-                                     std::max<int64_t>(target_rows / sentences, 1));
-  model.parameters().begin_update();
-  model.accumulate_gradients(batch, true);
-  plan.source_rows = batch.source.rows();
-  plan.target_rows = batch.target.rows();
+  const bool is_gpu = plans_for_gpu(options.machine);
+  if (is_gpu) model.use_shape_classes(source_rows, target_rows);
+  plan.source_rows = is_gpu ? shape_class(source_rows, source_rows) : source_rows;
+  plan.target_rows = is_gpu ? shape_class(target_rows, target_rows) : target_rows;
+  model.accumulate_gradients(imagined_batch(plan.source_rows, plan.target_rows), true);
   plan.activation_bytes = backend->allocator().peak();
   plan.flops = backend->flops;
+  if (is_gpu) plan.other_bytes = product_bytes + small_bytes + validation_bytes(options, model, plan.activation_bytes);
   return plan;
+}
+
+void check_memory(const MemoryPlan& plan, const DeviceChoice& device) {
+  const size_t needed = plan.state_bytes + plan.activation_bytes + plan.other_bytes;
+  check(!device.is_gpu || needed <= device.free_bytes,
+        "memory: this run needs {} ({} of parameters, gradients and optimizer state, {} of activations, {} for products "
+        "and validation), but {} of GPU {}'s {} are free; lower mini-batch-words or mini-batch, set "
+        "gradient-checkpointing, or free the GPU of other programs",
+        gibibytes(needed), gibibytes(plan.state_bytes), gibibytes(plan.activation_bytes), gibibytes(plan.other_bytes),
+        gibibytes(device.free_bytes), device.id, gibibytes(device.total_bytes));
 }
 
 MemoryPlan fit_memory(const TrainOptions& options, double length_ratio) {
   const size_t workspace = workspace_bytes(options.machine);
+  const auto source_rows = [&](int64_t target_rows) { return int64_t(double(target_rows) * length_ratio); };
   const auto fits = [&](int64_t target_rows) {
-    const MemoryPlan plan =
-        plan_memory(options, int64_t(double(target_rows) * length_ratio), target_rows);
-    return plan.activation_bytes <= workspace;
+    const MemoryPlan plan = plan_memory(options, source_rows(target_rows), target_rows);
+    // A negative workspace speaks of all memory, not of activations alone.
+    const size_t beside = options.machine.workspace < 0 ? plan.state_bytes + plan.other_bytes : 0;
+    return plan.activation_bytes + beside <= workspace;
   };
   int64_t low = options.corpus.max_length, high = low;
   check(fits(low),
@@ -70,15 +92,17 @@ MemoryPlan fit_memory(const TrainOptions& options, double length_ratio) {
   high = 2 * high;
   for (int64_t step = (high - low) / 2; step >= std::max<int64_t>(low / 64, 1); step /= 2)
     if (fits(low + step)) low += step;
-  return plan_memory(options, int64_t(double(low) * length_ratio), low);
+  if (const int64_t multiple = preferred_row_multiple(options.machine); low > multiple) low -= low % multiple;
+  return plan_memory(options, source_rows(low), low);
 }
 
 std::string format_plan(const MemoryPlan& p) {
   return fmt::format(
-      "{} + {} tokens a batch: {} of parameters, gradients and optimizer state, {} of activations{}, "
+      "{} + {} tokens a batch: {} of parameters, gradients and optimizer state, {} of activations{}, {}"
       "{:.2f} TFLOP",
       p.source_rows, p.target_rows, gibibytes(p.state_bytes), gibibytes(p.activation_bytes),
-      p.recompute ? " (layers recomputed)" : "", p.flops * 1e-12);
+      p.recompute ? " (layers recomputed)" : "",
+      p.other_bytes ? gibibytes(p.other_bytes) + " for products and validation, " : "", p.flops * 1e-12);
 }
 
 std::string describe_model(TrainOptions options) {

@@ -1,6 +1,7 @@
 #pragma once
 #include <string>
 
+#include "apps/device.h"
 #include "apps/options.h"
 
 namespace bough {
@@ -11,16 +12,21 @@ struct MemoryPlan {
   int64_t parameters = 0;
   size_t state_bytes = 0;       ///< parameters, gradients, moments, average
   size_t activation_bytes = 0;  ///< peak of the arena over forward and backward
+  size_t other_bytes = 0;       ///< on a GPU: for products, copies, and validation beyond activation_bytes
   double flops = 0;             ///< of one micro-batch, recomputation included
   bool recompute = false;
 };
 
-/// One micro-batch of `source_rows` + `target_rows` tokens, in sentences of about 30.
+/// One micro-batch of `source_rows` + `target_rows` tokens, in sentences of about 30; for a GPU rounded up to their
+/// shape class.
 MemoryPlan plan_memory(const TrainOptions& options, int64_t source_rows, int64_t target_rows);
 
 /// mini-batch-fit: the largest target budget (source budget: times length_ratio) whose activations fit into
 /// `workspace`. Error when not even a sentence of max-length fits.
 MemoryPlan fit_memory(const TrainOptions& options, double length_ratio);
+
+/// Throws Error with numbers when the GPU has too little free memory for the plan.
+void check_memory(const MemoryPlan& plan, const DeviceChoice& device);
 
 /// The plan as lines for the log.
 std::string format_plan(const MemoryPlan& plan);

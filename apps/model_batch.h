@@ -1,4 +1,8 @@
 #pragma once
+#include <map>
+#include <string>
+#include <vector>
+
 #include "core/backend.h"
 #include "data/batch.h"
 #include "layers/transformer.h"
@@ -9,8 +13,39 @@ namespace bough {
 /// A batch packed for decoding has an empty target.
 ModelBatch upload_batch(Backend& backend, const Batch& batch);
 
-/// A batch of the null backend's kind, of `sentences` equal sentences with these rows a side: shapes
-/// for the memory plan.
-Batch imagined_batch(int64_t sentences, int64_t source_rows, int64_t target_rows);
+/// What kernels are launched for. Batches of one shape give the same launches.
+struct BatchShape {
+  int64_t source_rows = 0, target_rows = 0, bins = 0;
+  int64_t longest = 0;  ///< rows that tables of positions need
+
+  auto operator<=>(const BatchShape&) const = default;
+  std::string name() const;
+};
+
+/// Padded batches at a fixed place in the backend's memory, so that records of kernels can read them: one for each
+/// shape, all in the same memory, of which one at a time is in use. Rows beyond a batch's own have token, segment
+/// and label -1 (core/kernels.def).
+class BatchPlaces {
+ public:
+  /// The usual number of rows a side, for shape_class; 0: powers of two.
+  void set_usual_rows(int64_t source, int64_t target) { usual_source_ = source, usual_target_ = target; }
+  /// `most_positions`: of a table of positions that does not grow; 0: none.
+  BatchShape shape_of(const Batch& batch, int64_t most_positions) const;
+  /// Copies the batch to the place of its shape: one transfer.
+  const ModelBatch& upload(Backend& backend, const Batch& batch, const BatchShape& shape);
+
+ private:
+  int64_t usual_source_ = 0, usual_target_ = 0;
+  struct Place {
+    Tensor memory;
+    ModelBatch batch;
+  };
+  std::map<BatchShape, Place> places_;
+  Tensor memory_;
+};
+
+/// A batch of the null backend's kind, of so many rows a side, in equal sentences of about 30: shapes for the memory
+/// plan. Attention needs memory per row only, so any length would do.
+Batch imagined_batch(int64_t source_rows, int64_t target_rows);
 
 }  // namespace bough

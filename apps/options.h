@@ -103,6 +103,7 @@ struct RunOptions {
   bool no_optimizer_reload = false;
   bool no_restore_corpus = false;
   bool gradient_checkpointing = false;
+  bool gemm_autotune = false;
   SigtermAction sigterm = SigtermAction::save_and_exit;
   bool describe = false;
   std::string metrics;  ///< as given; read through metrics_path()

@@ -64,7 +64,7 @@ std::vector<TokenScores> PairScorer::score(Backend& backend, const Job<ScoredPai
   const Batch host = pack(pairs);
   const ModelBatch packed = upload_batch(backend, host);
   Tape tape(backend, false);
-  const Var memory = transformer.encode(tape, packed.source, packed.bins);
+  const Var memory = transformer.encode(tape, packed.source);
   const Tensor loss = cross_entropy(transformer.decode(memory, packed), packed.labels, 0,
                                     transformer.target_vocabulary());
   const std::vector<double> losses = download(backend, loss);

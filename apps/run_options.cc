@@ -52,6 +52,9 @@ void RunOptions::settings(Settings& v) {
     "recompute activations in the backward pass instead of keeping them: more work, less memory, "
     "the same "
     "bits");
+  v(gemm_autotune, "gemm-autotune",
+    "on a GPU, time the ways to compute each matrix product and use the fastest, instead of the one that the library "
+    "proposes. The choices are saved with the training state: a resumed run has the same bits");
   v(describe, "describe",
     "print parameters, FLOPs and the memory plan, and exit; dim-vocabs gives the sizes of "
     "vocabularies that do not exist yet");

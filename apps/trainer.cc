@@ -23,12 +23,14 @@ constexpr int64_t most_skipped_in_a_row = 10;
 
 Trainer::Trainer(TrainOptions options) : options_(std::move(options)) {
   keep_seed();
-  backend_ = make_backend(options_.machine);
+  const DeviceChoice device = choose_device(options_.machine);
   open_vocabularies();
   open_data();
+  make_backend_on(device);
   model_ = std::make_unique<TrainingModel>(*backend_, options_.model, options_.dropout,
                                            options_.optimizer, options_.general.seed);
   model_->set_recompute(options_.run.gradient_checkpointing);
+  if (backend_->records()) model_->use_shape_classes(data_->most_source_rows(), data_->most_target_rows());
   log::info("[model] {} parameters, residual {}, {}+{} layers",
             with_commas(model_->parameters().trained_elements()),
             name_of(options_.model.residual), options_.model.encoder_layers,
@@ -79,8 +81,20 @@ void Trainer::open_data() {
     const MemoryPlan fitted = fit_memory(options_, data_->statistics().length_ratio());
     data_->set_budgets(fitted.source_rows, fitted.target_rows);
   }
-  log::info("[memory] {}", format_plan(plan_memory(options_, data_->most_source_rows(),
-                                                   data_->most_target_rows())));
+}
+
+/// With memory for the largest batch, or an Error before anything was trained.
+void Trainer::make_backend_on(const DeviceChoice& device) {
+  const MemoryPlan plan = plan_memory(options_, data_->most_source_rows(), data_->most_target_rows());
+  log::info("[memory] {}", format_plan(plan));
+  check_memory(plan, device);
+  // Records of very deep models are large, on the device too.
+  const int layers = options_.model.encoder_layers + options_.model.decoder_layers;
+  const int classes = layers > 200 ? 1 : 4, variants = data_->limits().micro_batches > 1 ? 2 : 1;
+  backend_ = make_backend(device, options_.machine,
+                          {.arena_bytes = plan.activation_bytes,
+                           .graph_limit = classes * variants + 1,
+                           .tune_gemm = options_.run.gemm_autotune});
 }
 
 void Trainer::start_or_resume() {
@@ -130,7 +144,10 @@ int Trainer::run() {
     const UpdateBatches batches = data_->next();
     if (batches.micro.empty()) break;
     const TrainingClock before = state_.clock;
-    train_on(batches);
+    start_update(batches);
+    const bool validates = validation_ && is_due(options_.validation.valid_freq, before, state_.clock);
+    const bool saves = is_due(options_.run.save_freq, before, state_.clock);
+    finish_updates(validates || saves || log_->is_due(state_, before) ? 0 : most_under_way());
     if (!bar) bar.emplace(fmt::format("epoch {}", state_.clock.epochs), pairs);
     bar->advance_to(state_.sentences);
     log_->after_update(state_, before, model_->branch_scale());
@@ -138,13 +155,14 @@ int Trainer::run() {
       bar.reset();
       finish_epoch();
     }
-    if (validation_ && is_due(options_.validation.valid_freq, before, state_.clock)) validate();
-    if (is_due(options_.run.save_freq, before, state_.clock)) {
+    if (validates) validate();
+    if (saves) {
       save();
       saved = state_.clock.updates;
     }
   }
   bar.reset();
+  finish_updates(0);
   log_->after_update(state_, state_.clock, model_->branch_scale(), true);
   log::info("Training finished");
   if (caught_signal() == 0 && validation_ && state_.last_validation != state_.clock.updates) {
@@ -155,37 +173,50 @@ int Trainer::run() {
   return caught_signal() == 0 ? 0 : 128 + caught_signal();
 }
 
-void Trainer::train_on(const UpdateBatches& batches) {
+void Trainer::start_update(const UpdateBatches& batches) {
   UpdateSettings settings;
   settings.done = state_.clock;
   settings.learning_rate =
       learning_rate(options_.optimizer, state_.clock, state_.learning_rate_factor);
   settings.average_rate = average_rate(options_.optimizer.ema_decay, state_.clock.updates);
-  const UpdateResult result = model_->update(batches, settings);
+  state_.clock.finish_update(batches.target_tokens);
+  under_way_.push_back({state_.clock.updates, model_->start_update(batches, settings)});
 
-  state_.clock.finish_update(result.target_tokens);
   state_.loader = data_->state();
   state_.learning_rate = settings.learning_rate;
   state_.sentences += batches.sentences;
   state_.sentences_total += batches.sentences;
   DisplayState& d = state_.display;
   d.updates += 1;
-  d.labels += result.target_tokens;
+  d.labels += batches.target_tokens;
   d.sentences += batches.sentences;
   d.source_fill += batches.source_fill;
   d.target_fill += batches.target_fill;
-  if (std::isfinite(result.loss)) d.loss += result.loss;
-  count_skipped(result);
   if (decays_at_update(options_.optimizer, {0, state_.clock.updates, 0}))
     state_.learning_rate_factor *= options_.optimizer.decay;
 }
 
-void Trainer::count_skipped(const UpdateResult& result) {
+/// While the device works on one update, the host prepares the next: its result is looked at one update late. Not in
+/// trouble: the gradients must still be those of the update that is judged.
+size_t Trainer::most_under_way() const { return backend_->records() && state_.skipped_in_a_row == 0 ? 1 : 0; }
+
+/// Takes in the results of all updates but the last `under_way`.
+void Trainer::finish_updates(size_t under_way) {
+  while (under_way_.size() > std::min(under_way, most_under_way())) {
+    const UnderWay update = std::move(under_way_.front());
+    under_way_.pop_front();
+    const UpdateResult result = update.result();
+    if (std::isfinite(result.loss)) state_.display.loss += result.loss;
+    count_skipped(result, update.number);
+  }
+}
+
+void Trainer::count_skipped(const UpdateResult& result, int64_t update) {
   if (!result.statistics.is_finite) {
     ++state_.skipped_updates;
-    if (++state_.skipped_in_a_row >= most_skipped_in_a_row) fail_diverged();
-    log::warn("[train] update {}: the gradient is not finite; the update was skipped ({} so far)",
-              state_.clock.updates, state_.skipped_updates);
+    if (++state_.skipped_in_a_row >= most_skipped_in_a_row) fail_diverged(update);
+    log::warn("[train] update {}: the gradient is not finite; the update was skipped ({} so far)", update,
+              state_.skipped_updates);
     return;
   }
   state_.skipped_in_a_row = 0;
@@ -194,7 +225,7 @@ void Trainer::count_skipped(const UpdateResult& result) {
   state_.gradient_norm += rate * (result.statistics.gradient_norm - state_.gradient_norm);
 }
 
-void Trainer::fail_diverged() {
+void Trainer::fail_diverged(int64_t update) {
   const auto gradients = model_->parameters().download(model_->parameters().gradients());
   std::string where = "the loss";
   for (const auto& part : model_->parameters().parts()) {
@@ -207,7 +238,7 @@ void Trainer::fail_diverged() {
   throw Diverged(
       fmt::format("train: the gradient was not finite in {} updates in a row (at update {}: {}); lower "
                   "learn-rate, raise lr-warmup, or use transformer-residual: branchnorm",
-                  most_skipped_in_a_row, state_.clock.updates, where),
+                  most_skipped_in_a_row, update, where),
       std::source_location::current());
 }
 

@@ -1,8 +1,10 @@
 #pragma once
+#include <deque>
 #include <memory>
 #include <vector>
 
 #include "apps/checkpoint.h"
+#include "apps/device.h"
 #include "apps/options.h"
 #include "apps/training_log.h"
 #include "apps/training_model.h"
@@ -38,14 +40,22 @@ class Trainer {
   void start_or_resume();
   bool is_finished() const;
   bool is_measured(const std::string& metric) const;
-  void train_on(const UpdateBatches& batches);
-  void count_skipped(const UpdateResult& result);
+  void make_backend_on(const DeviceChoice& device);
+  void start_update(const UpdateBatches& batches);
+  void finish_updates(size_t under_way);
+  size_t most_under_way() const;
+  void count_skipped(const UpdateResult& result, int64_t update);
   void finish_epoch();
   void validate();
   void run_validation();
   bool should_stop_early() const;
   void save();
-  [[noreturn]] void fail_diverged();
+  [[noreturn]] void fail_diverged(int64_t update);
+
+  struct UnderWay {
+    int64_t number;
+    std::function<UpdateResult()> result;
+  };
 
   TrainOptions options_;
   std::unique_ptr<Backend> backend_;
@@ -56,6 +66,7 @@ class Trainer {
   std::unique_ptr<Validation> validation_;
   std::unique_ptr<TrainingLog> log_;
   TrainingState state_;
+  std::deque<UnderWay> under_way_;  ///< updates that were started and not looked at, oldest first
 };
 
 }  // namespace bough

@@ -15,6 +15,8 @@ class TrainingLog {
   /// Appends to options.run.metrics; on resume lines after `resumed_update` are dropped from it.
   TrainingLog(const TrainOptions& options, int64_t resumed_update);
 
+  /// Whether after_update will show a line.
+  bool is_due(const TrainingState& state, const TrainingClock& before) const;
   /// Call after every update, and once at the end with `is_final`. Logs and clears state.display when the
   /// update is due. branch_scale: alpha_t in force.
   void after_update(TrainingState& state, const TrainingClock& before, double branch_scale,
@@ -27,7 +29,6 @@ class TrainingLog {
   void exclude(std::chrono::steady_clock::duration time) { shown_ += time; }
 
  private:
-  bool is_due(const TrainingState& state, const TrainingClock& before) const;
   void write_json(const std::string& line);
 
   const TrainOptions& options_;

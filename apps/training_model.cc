@@ -1,7 +1,5 @@
 #include "apps/training_model.h"
 
-#include "apps/model_batch.h"
-
 namespace bough {
 
 TrainingModel::TrainingModel(Backend& backend, const ModelOptions& model,
@@ -13,7 +11,8 @@ TrainingModel::TrainingModel(Backend& backend, const ModelOptions& model,
       clip_norm_(optimizer.clip_norm),
       parameters_(backend),
       transformer_(model, &dropout, parameters_),
-      optimizer_(optimizer, parameters_.allocate()) {
+      optimizer_(optimizer, parameters_.allocate()),
+      has_shape_classes_(backend.records()) {
   step_.branch_scales.resize(transformer_.residual_site_layers().size(), 1.0);
   step_words_ = backend.allocate_persistent({step_.words()}, DType::i32);
   loss_sum_ = backend.allocate_persistent({1}, DType::f64);
@@ -39,45 +38,72 @@ void TrainingModel::set_step_state(const TrainingClock& clock, double learning_r
   backend_.upload(step_words_, step_.pack().data());
 }
 
-UpdateResult TrainingModel::update(const UpdateBatches& batches, const UpdateSettings& settings) {
+std::function<UpdateResult()> TrainingModel::start_update(const UpdateBatches& batches,
+                                                         const UpdateSettings& settings) {
   TrainingClock clock = settings.done;
   clock.finish_update(batches.target_tokens);
   set_step_state(clock, settings.learning_rate, settings.average_rate, batches.target_tokens);
-  parameters_.begin_update();
   bool is_first = true;
   for (const Batch& batch : batches.micro) {
     accumulate_gradients(batch, is_first);
     is_first = false;
   }
-  parameters_.finish_update();
-  optimizer_.update(step_words_);
+  backend_.repeat("optimizer", [this] { optimizer_.update(step_words_); });
+  return [tokens = batches.target_tokens, statistics = optimizer_.start_statistics(),
+          loss = backend_.start_download(loss_sum_)] {
+    UpdateResult result{.target_tokens = tokens, .statistics = statistics()};
+    loss(&result.loss);
+    return result;
+  };
+}
 
-  UpdateResult result;
-  result.target_tokens = batches.target_tokens;
-  result.statistics = optimizer_.statistics();
-  backend_.download(&result.loss, loss_sum_);
-  return result;
+BatchShape TrainingModel::shape_of(const Batch& batch) const {
+  const ModelOptions& o = transformer_.options();
+  return places_.shape_of(batch, o.learned_positions ? o.max_positions : 0);
+}
+
+/// The batch on the backend, valid until the next call.
+const ModelBatch& TrainingModel::place(const Batch& batch) {
+  if (has_shape_classes_) return places_.upload(backend_, batch, shape_of(batch));
+  exact_ = {};  // its memory is free for this one
+  return exact_ = upload_batch(backend_, batch);
 }
 
 void TrainingModel::accumulate_gradients(const Batch& host, bool is_first) {
+  const ModelBatch& batch = place(host);
+  if (has_shape_classes_)
+    backend_.repeat((is_first ? "first: " : "later: ") + shape_of(host).name(),
+                    [&] { forward_and_backward(batch, is_first); });
+  else
+    forward_and_backward(batch, is_first);
+  exact_ = {};
+}
+
+/// Recorded by some backends: on the host it may run for the first batches only, so that it must leave nothing there
+/// that a later call needs.
+void TrainingModel::forward_and_backward(const ModelBatch& batch, bool is_first) {
+  if (is_first) parameters_.begin_update();
   transformer_.set_training(true);
   Tape tape(backend_);
-  const ModelBatch batch = upload_batch(backend_, host);
-  const Var memory = transformer_.encode(tape, batch.source, batch.bins);
+  const Var memory = transformer_.encode(tape, batch.source);
   const Tensor loss = cross_entropy(transformer_.decode(memory, batch), batch.labels,
                                     label_smoothing_, transformer_.target_vocabulary());
   backend_.sum(is_first ? write_to(loss_sum_) : add_to(loss_sum_), loss);
   tape.backward();
+  if (is_first) parameters_.finish_update();
 }
 
 double TrainingModel::evaluate(const Batch& host) {
   transformer_.set_training(false);
-  Tape tape(backend_, false);
-  const ModelBatch batch = upload_batch(backend_, host);
-  const Var memory = transformer_.encode(tape, batch.source, batch.bins);
-  const Tensor loss = cross_entropy(transformer_.decode(memory, batch), batch.labels, 0,
-                                    transformer_.target_vocabulary());
-  backend_.sum(write_to(loss_sum_), loss);
+  const ModelBatch& batch = place(host);
+  {
+    Tape tape(backend_, false);
+    const Var memory = transformer_.encode(tape, batch.source);
+    const Tensor loss = cross_entropy(transformer_.decode(memory, batch), batch.labels, 0,
+                                      transformer_.target_vocabulary());
+    backend_.sum(write_to(loss_sum_), loss);
+  }
+  exact_ = {};
   double total = 0;
   backend_.download(&total, loss_sum_);
   return total;

@@ -1,6 +1,8 @@
 #pragma once
+#include <functional>
 #include <memory>
 
+#include "apps/model_batch.h"
 #include "core/backend.h"
 #include "data/training_data.h"
 #include "layers/transformer.h"
@@ -35,10 +37,22 @@ class TrainingModel {
 
   /// The gradient of the sum over all micro-batches, then one optimizer step. Micro-batches are summed
   /// in order: one batch of their rows gives the same up to rounding, dropout included.
-  UpdateResult update(const UpdateBatches& batches, const UpdateSettings& settings);
-  /// Forward and backward of one micro-batch: gradients are written, or added after the first.
-  /// Returns nothing; the loss is added to loss_sum().
+  UpdateResult update(const UpdateBatches& batches, const UpdateSettings& settings) {
+    return start_update(batches, settings)();
+  }
+  /// The same without waiting for the backend: calling what is returned does, also when another update was started
+  /// meanwhile.
+  std::function<UpdateResult()> start_update(const UpdateBatches& batches, const UpdateSettings& settings);
+  /// Forward and backward of one micro-batch: gradients are written, or added after the first. The same for the
+  /// loss.
   void accumulate_gradients(const Batch& batch, bool is_first);
+
+  /// Pads batches to few shapes, so that the backend can record an update (on where it does). `source_rows`,
+  /// `target_rows`: of the usual micro-batch; 0: not known.
+  void use_shape_classes(int64_t source_rows, int64_t target_rows) {
+    has_shape_classes_ = true;
+    places_.set_usual_rows(source_rows, target_rows);
+  }
 
   /// alpha_t and dropout keys as in the update that `clock` counts last.
   void set_step_state(const TrainingClock& clock, double learning_rate, double average_rate,
@@ -67,6 +81,10 @@ class TrainingModel {
   };
 
  private:
+  BatchShape shape_of(const Batch& batch) const;
+  const ModelBatch& place(const Batch& batch);
+  void forward_and_backward(const ModelBatch& batch, bool is_first);
+
   Backend& backend_;
   uint64_t seed_;
   double label_smoothing_, clip_norm_;
@@ -75,6 +93,9 @@ class TrainingModel {
   Optimizer optimizer_;
   StepState step_;
   Tensor step_words_, loss_sum_;
+  bool has_shape_classes_;
+  BatchPlaces places_;
+  ModelBatch exact_;  ///< the batch in work where there are no shape classes
 };
 
 }  // namespace bough

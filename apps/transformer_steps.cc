@@ -39,7 +39,7 @@ TransformerSteps::TransformerSteps(Transformer& transformer, Backend& backend, c
                                    std::span<const int64_t> limits, int beam_size, int32_t banned_id)
     : transformer_(transformer), backend_(backend), banned_id_(banned_id), tape_(backend, false) {
   const ModelBatch batch = upload_batch(backend, source);
-  const Var memory = transformer.encode(tape_, batch.source, batch.bins);
+  const Var memory = transformer.encode(tape_, batch.source);
   cache_ = transformer.start_decoding(memory, batch.source.packing, int64_t(limits.size()) * beam_size,
                                       *std::max_element(limits.begin(), limits.end()));
 }

@@ -1,6 +1,15 @@
 #include "core/backend.h"
 
+#include <cstring>
+#include <vector>
+
 namespace bough {
+
+std::function<void(void*)> Backend::start_download(In source) {
+  std::vector<std::byte> content(source.bytes());
+  download(content.data(), source);
+  return [content = std::move(content)](void* to) { std::memcpy(to, content.data(), content.size()); };
+}
 
 Tensor Backend::allocate(Shape shape, DType dtype) {
   const size_t bytes = size_t(shape.elements()) * size_of(dtype);

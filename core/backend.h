@@ -37,6 +37,9 @@ class Backend {
   virtual void download(void* destination, In source) = 0;
   /// Waits until everything started so far is done.
   virtual void synchronize() {}
+  /// Starts copying a small tensor (at most 4 KiB) to the host. Calling the result, once, waits for that copy but not for
+  /// what was started after it, and puts the content to where its argument points.
+  virtual std::function<void(void*)> start_download(In source);
 
   /// Does `work`, whose kernel calls, their arguments and memory must be the same whenever `key` is. A
   /// backend may record them: later calls then replay the record, and host code in `work` no longer runs. What
@@ -46,6 +49,8 @@ class Backend {
     (void)key;
     work();
   }
+  /// Whether repeat() records: few keys, and shapes of few classes, are then worth some padding.
+  virtual bool records() const { return false; }
   /// How matrix products are computed, as text for the training state: a resumed run that takes it over has
   /// the same bits. Empty where nothing is chosen at run time.
   virtual std::string plans() const { return {}; }

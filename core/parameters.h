@@ -61,7 +61,7 @@ class ParameterSet {
 
   /// Forgets which gradients exist: the next backward pass writes them.
   void begin_update();
-  /// Sets gradients that no backward pass reached to zero.
+  /// Sets gradients that the first backward pass did not reach to zero; later ones add.
   void finish_update();
 
   const std::vector<ParameterPart>& parts() const { return parts_; }  ///< sorted by name

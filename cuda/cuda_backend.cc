@@ -53,7 +53,8 @@ cudaDeviceProp select_device(int id) {
 }  // namespace
 
 CudaDevice find_cuda_device(int id) {
-  CudaDevice device{.name = select_device(id).name};
+  const cudaDeviceProp properties = select_device(id);
+  CudaDevice device{.name = properties.name, .multiprocessors = properties.multiProcessorCount};
   check_cuda(cudaMemGetInfo(&device.free_bytes, &device.total_bytes), "reading the free memory");
   return device;
 }
@@ -143,6 +144,11 @@ void CudaBackend::upload(Out destination, const void* source) {
 void CudaBackend::download(void* destination, In source) {
   stream();
   staging_->download(destination, source.data<std::byte>(), source.bytes());
+}
+
+std::function<void(void*)> CudaBackend::start_download(In source) {
+  stream();
+  return staging_->start_download(source.data<std::byte>(), source.bytes());
 }
 
 void CudaBackend::synchronize() { check_cuda(cudaStreamSynchronize(stream().handle), "waiting for the device"); }

@@ -23,6 +23,8 @@ class CudaBackend final : public Backend {
   void upload(Out destination, const void* source) override;
   void download(void* destination, In source) override;
   void synchronize() override;
+  std::function<void(void*)> start_download(In source) override;
+  bool records() const override { return true; }
   void repeat(const std::string& key, const std::function<void()>& work) override;
   std::string plans() const override { return gemms_->export_plans(); }
   bool set_plans(const std::string& text) override { return gemms_->import_plans(text); }

@@ -25,6 +25,7 @@ struct CudaOptions {
 /// What the driver says of a device.
 struct CudaDevice {
   std::string name;
+  int multiprocessors = 0;
   size_t free_bytes = 0, total_bytes = 0;  ///< of its memory, now
 };
 /// Throws Error in one sentence: no driver, no device, wrong id, too old, or built without CUDA.

@@ -9,6 +9,7 @@ namespace {
 constexpr size_t half_bytes = size_t{8} << 20;
 constexpr size_t smallest_block = size_t{16} << 20;
 constexpr size_t alignment = 256;
+constexpr size_t landing_bytes = 4096;
 
 }  // namespace
 
@@ -67,15 +68,21 @@ void Arena::add(size_t offset, size_t bytes) {
   bytes = (bytes + alignment - 1) / alignment * alignment;
   blocks_.push_back({offset, bytes,
                      allocate_device(bytes, "activations",
-                                     "Lower mini-batch-words or mini-batch, or set "
-                                     "transformer-recompute.")});
+                                     "Lower mini-batch-words or mini-batch, or set gradient-checkpointing.")});
   capacity_ = std::max(capacity_, offset + bytes);
 }
 
-Staging::Staging(const Stream& stream) : stream_(stream) {
+namespace {
+
+std::shared_ptr<std::byte> allocate_pinned(size_t bytes) {
   void* memory = nullptr;
-  check_cuda(cudaMallocHost(&memory, 2 * half_bytes), "allocating pinned memory");
-  pinned_ = {static_cast<std::byte*>(memory), [](std::byte* p) { cudaFreeHost(p); }};
+  check_cuda(cudaMallocHost(&memory, bytes), "allocating pinned memory");
+  return {static_cast<std::byte*>(memory), [](std::byte* p) { cudaFreeHost(p); }};
+}
+
+}  // namespace
+
+Staging::Staging(const Stream& stream) : stream_(stream), pinned_(allocate_pinned(2 * half_bytes)) {
   for (size_t i = 0; i < halves_.size(); ++i) {
     halves_[i].memory = pinned_.get() + i * half_bytes;
     halves_[i].free = make_event();
@@ -139,6 +146,25 @@ void Staging::download(void* destination, const void* source, size_t bytes) {
     done += size;
   }
   finish(under_way);
+}
+
+std::shared_ptr<Staging::Landing> Staging::take_landing() {
+  auto& list = *free_landings_;
+  if (list.empty()) list.push_back(std::make_unique<Landing>(Landing{allocate_pinned(landing_bytes), make_event()}));
+  Landing* const taken = list.back().release();
+  list.pop_back();
+  return {taken, [home = free_landings_](Landing* landing) { home->emplace_back(landing); }};
+}
+
+std::function<void(void*)> Staging::start_download(const void* source, size_t bytes) {
+  check(bytes <= landing_bytes, "cuda: start_download: {} bytes, must be at most {}", bytes, landing_bytes);
+  const std::shared_ptr<Landing> landing = take_landing();
+  check_cuda(cudaMemcpyAsync(landing->pinned.get(), source, bytes, cudaMemcpyDeviceToHost, stream_.handle), "a download");
+  check_cuda(cudaEventRecord(landing->arrived.get(), stream_.handle), "recording an event");
+  return [landing, bytes](void* destination) {
+    check_cuda(cudaEventSynchronize(landing->arrived.get()), "waiting for a download");
+    std::memcpy(destination, landing->pinned.get(), bytes);
+  };
 }
 
 }  // namespace bough::cuda

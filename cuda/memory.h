@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <type_traits>
 #include <vector>
@@ -57,8 +58,15 @@ class Staging {
   explicit Staging(const Stream& stream);
   void upload(void* destination, const void* source, size_t bytes);
   void download(void* destination, const void* source, size_t bytes);
+  /// Backend::start_download: the copy lands in pinned memory of its own, which is used again once it was read.
+  std::function<void(void*)> start_download(const void* source, size_t bytes);
 
  private:
+  struct Landing {
+    std::shared_ptr<std::byte> pinned;
+    OwnedEvent arrived;
+  };
+  std::shared_ptr<Landing> take_landing();
   struct Half {
     std::byte* memory = nullptr;
     size_t used = 0;
@@ -71,6 +79,8 @@ class Staging {
   std::shared_ptr<std::byte> pinned_;
   std::array<Half, 2> halves_;
   int current_ = 0;
+  std::shared_ptr<std::vector<std::unique_ptr<Landing>>> free_landings_ =
+      std::make_shared<std::vector<std::unique_ptr<Landing>>>();  // also of those who return one
 };
 
 }  // namespace bough::cuda

@@ -60,6 +60,11 @@ Batch pack(std::span<const SentencePair> pairs);
 /// each bin holds consecutive sentences; nq = 0.
 Batch pack_source(std::span<const SentencePair> sentences);
 
+/// How many rows a side of `rows` gets where kernels are recorded, so that few shapes serve all batches: the smallest of
+/// largest * 2^(k/8), k whole, rounded up to a multiple of 128. `largest`: rows of the usual batch, which stay as
+/// they are but for the multiple.
+int64_t shape_class(int64_t rows, int64_t largest);
+
 /// The batches one after another as one: the same rows in the same order, bins and row_offset
 /// included.
 Batch concatenate(std::span<const Batch> batches);

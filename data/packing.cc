@@ -1,5 +1,6 @@
 // Putting sentence pairs into a batch: bins, rows, sorted ids.
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <numeric>
 
@@ -206,6 +207,30 @@ Batch pack_source(std::span<const SentencePair> sentences) {
   if (batch.sentences() > first) batch.bins.push_back(bin_between(batch, first, batch.sentences()));
   sort_ids(batch.source);
   return batch;
+}
+
+int64_t shape_class(int64_t rows, int64_t largest) {
+  // 2^(-k/8), k = 0 .. 7
+  constexpr double steps[] = {1,
+                              0.91700404320467122,
+                              0.84089641525371454,
+                              0.77110541270397041,
+                              0.70710678118654752,
+                              0.64841977732550483,
+                              0.59460355750136053,
+                              0.54525386633262884};
+  constexpr int64_t multiple = 128;
+  const auto rounded = [](double x) { return (int64_t(std::ceil(x)) + multiple - 1) / multiple * multiple; };
+  double octave = double(std::max<int64_t>(largest, 1));
+  while (rounded(octave) < rows) octave *= 2;
+  int64_t best = rounded(octave);
+  for (size_t k = 1; best > multiple; ++k) {
+    if (k % 8 == 0) octave /= 2;
+    const int64_t next = rounded(octave * steps[k % 8]);
+    if (next < rows) break;
+    best = next;
+  }
+  return best;
 }
 
 Batch concatenate(std::span<const Batch> batches) {

@@ -182,6 +182,7 @@ Tensor Transformer::position_rows(Backend& backend, int64_t longest) {
   const std::lock_guard lock(sinusoids_mutex_);
   if (!sinusoids_ || sinusoids_.rows() < longest) {
     const int64_t length = std::max<int64_t>(longest, sinusoids_ ? 2 * sinusoids_.rows() : 256);
+    if (sinusoids_) outgrown_sinusoids_.push_back(sinusoids_);
     sinusoids_ = backend.allocate_persistent({length, options_.model_dim}, backend.compute_dtype());
     if (!backend.is_null()) {
       const auto table = sinusoidal_positions(length, options_.model_dim);
@@ -220,27 +221,27 @@ Var Transformer::feed_forward(const EncoderLayer& l, const Var& x, const Tensor&
 
 namespace {
 
-Var self_attention(const Var& qkv, const Packing& rows, In bins, int64_t heads, bool is_causal,
-                   const Dropout& dropout) {
+Var self_attention(const Var& qkv, const SideRows& side, int64_t heads, bool is_causal, const Dropout& dropout) {
   const int64_t d = qkv.cols() / 3;
+  const Packing& rows = side.packing;
   return attention({.queries = qkv, .keys_values = qkv, .query_column = 0, .key_column = d,
                     .value_column = 2 * d, .width = d},
-                   {.queries = rows, .keys = rows, .bins = bins, .heads = heads,
+                   {.queries = rows, .keys = rows, .bins = side.bins, .heads = heads,
                     .is_causal = is_causal, .dropout = dropout,
                     .pair_count = is_causal ? rows.square_sum / 2 : rows.square_sum});
 }
 
 }  // namespace
 
-ResidualStream Transformer::encoder_layer(size_t i, ResidualStream stream, const Packing& rows,
-                                          In bins) {
+ResidualStream Transformer::encoder_layer(size_t i, ResidualStream stream, const SideRows& source) {
+  const Packing& rows = source.packing;
   const EncoderLayer& l = encoder_[i];
   const ResidualStack& residual = *encoder_residual_;
   const auto residual_dropout = [&](uint32_t site) {
     return dropout(dropout_.dropout, site, rows.first_row);
   };
   const Var attended =
-      self_attention(apply(l.qkv, stream.x), rows, bins, options_.heads, false,
+      self_attention(apply(l.qkv, stream.x), source, options_.heads, false,
                      dropout(dropout_.attention_dropout, l.attention_site, rows.first_row));
   stream = residual.add(stream, 2 * i, matrix_only(l.self_out, attended), *l.self_out.bias,
                         residual_dropout(l.self_site), step_state_);
@@ -248,11 +249,11 @@ ResidualStream Transformer::encoder_layer(size_t i, ResidualStream stream, const
                       residual_dropout(l.ffn_site), step_state_);
 }
 
-Var Transformer::encode(Tape& tape, const SideRows& source, In bins) {
+Var Transformer::encode(Tape& tape, const SideRows& source) {
   ResidualStream stream = encoder_residual_->begin(embed(tape, source, true));
   for (size_t i = 0; i < encoder_.size(); ++i) {
-    const auto layer = [this, i, &source, bins = Tensor(bins)](const std::vector<Var>& in) {
-      return encoder_layer(i, ResidualStream::from(in), source.packing, bins).vars();
+    const auto layer = [this, i, &source](const std::vector<Var>& in) {
+      return encoder_layer(i, ResidualStream::from(in), source).vars();
     };
     stream = ResidualStream::from(recompute_ ? checkpoint(stream.vars(), layer)
                                              : layer(stream.vars()));
@@ -276,7 +277,7 @@ ResidualStream Transformer::decoder_layer(size_t i, ResidualStream stream, const
   const auto attention_dropout = [&](uint32_t site) {
     return dropout(dropout_.attention_dropout, site, rows.first_row);
   };
-  const Var attended = self_attention(apply(l.qkv, stream.x), rows, batch.bins, options_.heads, true,
+  const Var attended = self_attention(apply(l.qkv, stream.x), batch.target, options_.heads, true,
                                       attention_dropout(l.attention_site));
   stream = residual.add(stream, 3 * i, matrix_only(l.self_out, attended), *l.self_out.bias,
                         residual_dropout(l.self_site), step_state_);

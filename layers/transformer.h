@@ -14,12 +14,13 @@ namespace bough {
 struct SideRows {
   TokenRows tokens;
   Packing packing;
+  Tensor bins;  ///< (B, 4) i32: Attention::bins of the side's self-attention
 };
 /// A packed batch on the backend: what a forward pass reads.
 struct ModelBatch {
   SideRows source, target;
   Tensor labels;  ///< (T target) i32; -1 in the tail
-  Tensor bins;    ///< (B, 4) i32, see Attention::bins
+  Tensor bins;    ///< (B, 4) i32: Attention::bins of cross-attention
   double pair_count = 0;  ///< source-target row pairs within sentences, for FLOP counts
 };
 
@@ -60,7 +61,7 @@ class Transformer {
   void set_recompute(bool on) { recompute_ = on; }
 
   /// Returns (T source, d).
-  Var encode(Tape& tape, const SideRows& source, In bins);
+  Var encode(Tape& tape, const SideRows& source);
   /// Logits of every target row, (T target, V padded); teacher-forced.
   Var decode(const Var& memory, const ModelBatch& batch);
 
@@ -98,7 +99,7 @@ class Transformer {
   Dropout dropout(double probability, uint32_t site, const Tensor& first_row) const;
   Tensor position_rows(Backend& backend, int64_t longest);
   Var embed(Tape& tape, const SideRows& side, bool is_source);
-  ResidualStream encoder_layer(size_t i, ResidualStream stream, const Packing& rows, In bins);
+  ResidualStream encoder_layer(size_t i, ResidualStream stream, const SideRows& source);
   ResidualStream decoder_layer(size_t i, ResidualStream stream, const Var& cross,
                                const ModelBatch& batch);
   Var feed_forward(const EncoderLayer& layer, const Var& x, const Tensor& first_row) const;
@@ -121,6 +122,7 @@ class Transformer {
   uint32_t source_word_site_, source_site_, target_word_site_, target_site_;
   std::mutex sinusoids_mutex_;  // several threads may decode at once, each on a backend of its own
   Tensor sinusoids_;            // (L, d), grown when a longer sentence comes
+  std::vector<Tensor> outgrown_sinusoids_;  // records of kernels may still read them
 };
 
 /// PE[p, j] = sin(p w_j) for j < d/2, cos(p w_(j - d/2)) after, w_j = 10000^(-j / (d/2 - 1)): Marian's

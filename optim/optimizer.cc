@@ -34,10 +34,12 @@ void Optimizer::update(In step_state) {
   b.optimizer_update(arenas_, parameters_.gradients(), statistics_, step_state, constants_);
 }
 
-UpdateStatistics Optimizer::statistics() const {
-  std::array<double, gradient_stat::count> s{};
-  parameters_.backend().download(s.data(), statistics_);
-  return {s[gradient_stat::norm], s[gradient_stat::is_finite] != 0};
+std::function<UpdateStatistics()> Optimizer::start_statistics() const {
+  return [fetch = parameters_.backend().start_download(statistics_)] {
+    std::array<double, gradient_stat::count> s{};
+    fetch(s.data());
+    return UpdateStatistics{s[gradient_stat::norm], s[gradient_stat::is_finite] != 0};
+  };
 }
 
 const Tensor& Optimizer::best_parameters() const {

@@ -1,4 +1,6 @@
 #pragma once
+#include <functional>
+
 #include "core/parameters.h"
 #include "optim/optimizer_options.h"
 
@@ -21,8 +23,8 @@ class Optimizer {
 
   /// Applies the gradient sums in parameters.gradients(); skips when one is not finite.
   void update(In step_state);
-  /// Of the last update. Waits for the backend.
-  UpdateStatistics statistics() const;
+  /// Of the last update: starts to fetch them. Calling what is returned waits for that update, not for later ones.
+  std::function<UpdateStatistics()> start_statistics() const;
 
   bool has_average() const { return bool(arenas_.average); }
   /// The parameters to validate with and to save: the average where there is one.

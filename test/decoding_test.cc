@@ -5,6 +5,7 @@
 #include "apps/integer_block.h"
 #include "apps/model_scorer.h"
 #include "apps/translator.h"
+#include "cuda/factory.h"
 #include "data/vocabulary.h"
 #include "test/catch.h"
 #include "test/small_model.h"
@@ -40,8 +41,7 @@ DecoderStep step_rows(Backend& backend, const Batch& host, int32_t step, int64_t
 
 /// The largest difference between logits step by step and logits of the teacher-forced pass, as a share of
 /// the largest logit. NaN does not pass for small.
-double decoding_error(const ModelOptions& options, DType dtype) {
-  const auto backend = make_cpu_backend(1, dtype);
+double decoding_error(const ModelOptions& options, std::unique_ptr<Backend> backend) {
   const Model model = random_model(options, *backend);
   const auto sources = random_sentences(5, 9, 60, 3), targets = random_sentences(5, 12, 60, 4);
   std::vector<SentencePair> pairs;
@@ -51,7 +51,7 @@ double decoding_error(const ModelOptions& options, DType dtype) {
 
   Tape tape(*backend, false);
   const ModelBatch batch = upload_batch(*backend, host);
-  const Var memory = model.transformer->encode(tape, batch.source, batch.bins);
+  const Var memory = model.transformer->encode(tape, batch.source);
   const int64_t length = batch.target.packing.longest;
   DecoderCache cache = model.transformer->start_decoding(memory, batch.source.packing,
                                                          2 * host.sentences(), length);
@@ -73,8 +73,8 @@ double decoding_error(const ModelOptions& options, DType dtype) {
 }
 
 void check_decoding(const ModelOptions& options) {
-  CHECK(decoding_error(options, DType::f32) <= 1e-5);
-  CHECK(decoding_error(options, DType::f64) <= 1e-12);
+  CHECK(decoding_error(options, make_cpu_backend(1, DType::f32)) <= 1e-5);
+  CHECK(decoding_error(options, make_cpu_backend(1, DType::f64)) <= 1e-12);
 }
 
 DecodingOptions search(int beam, double normalize) {
@@ -113,6 +113,49 @@ TEST_CASE("incremental decoding is the teacher-forced pass", "[decoding]") {
     options.decoder_layers = 19;
     options.branchnorm_schedule = BranchSchedule::by_layer;
     check_decoding(options);
+  }
+}
+
+TEST_CASE("incremental decoding is the teacher-forced pass on a GPU", "[decoding][cuda]") {
+  if (cuda_device_count() == 0) return;
+  for (ResidualKind kind : all_residual_kinds)
+    DYNAMIC_SECTION("residual " << int(kind)) {
+      CHECK(decoding_error(small_options(kind), make_cuda_backend({.compute_dtype = DType::f32})) <= 1e-5);
+    }
+}
+
+TEST_CASE("a GPU in float32 translates and scores as the CPU does", "[decoding][cuda]") {
+  if (cuda_device_count() == 0) return;
+  const auto sentences = random_sentences(12, 7, 60, 11);
+  TranslatorSettings settings;
+  settings.batch.mini_batch = 5;
+  settings.workers = 3;  // of the CPU; a GPU has one
+  std::vector<std::vector<Translator::Result>> results;
+  std::vector<std::vector<TokenScores>> scores;
+  for (const bool is_gpu : {false, true}) {
+    const auto backend = is_gpu ? make_cuda_backend({.compute_dtype = DType::f32}) : make_cpu_backend(1);
+    const Model model = random_model(small_options(ResidualKind::branchnorm), *backend);
+    results.push_back(Translator(*model.transformer, *backend, search(4, 0.6), settings).translate(sentences));
+    WorkerBackends workers(*backend, settings.workers);
+    CHECK(workers.count() == (is_gpu ? 1 : 3));
+    std::vector<ScoredPair> pairs;
+    for (size_t i = 0; i < sentences.size(); ++i)
+      for (const Hypothesis& h : results.front()[i]) pairs.push_back({sentences[i], h.tokens});
+    auto& list = scores.emplace_back();
+    PairScorer{*model.transformer, workers, settings.batch}.run(
+        [&] { return std::exchange(pairs, {}); }, [&](TokenScores&& s) { list.push_back(std::move(s)); });
+  }
+  for (size_t i = 0; i < sentences.size(); ++i) {
+    REQUIRE(results[1][i].size() == results[0][i].size());
+    for (size_t n = 0; n < results[0][i].size(); ++n) {
+      CHECK(results[1][i][n].tokens == results[0][i][n].tokens);
+      CHECK(results[1][i][n].score == Approx(results[0][i][n].score).margin(1e-4));
+    }
+  }
+  REQUIRE(scores[0].size() == 48);
+  for (size_t i = 0; i < scores[0].size(); ++i) {
+    REQUIRE(scores[1][i].size() == scores[0][i].size());
+    for (size_t j = 0; j < scores[0][i].size(); ++j) CHECK(scores[1][i][j] == Approx(scores[0][i][j]).margin(1e-4));
   }
 }
 

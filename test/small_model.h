@@ -75,6 +75,6 @@ inline std::vector<double> forward_logits(const bough::Model& model, const bough
   bough::Backend& backend = model.parameters->backend();
   bough::Tape tape(backend, false);
   const bough::ModelBatch batch = bough::upload_batch(backend, host);
-  const bough::Var memory = model.transformer->encode(tape, batch.source, batch.bins);
+  const bough::Var memory = model.transformer->encode(tape, batch.source);
   return values_of(backend, model.transformer->decode(memory, batch).value());
 }

@@ -1,0 +1,290 @@
+// Whole updates on the GPU's backend: the CPU's losses, recorded updates, shape classes, the same bits twice.
+#include <cmath>
+#include <map>
+
+#include "apps/training_model.h"
+#include "core/random.h"
+#include "cuda/factory.h"
+#include "test/catch.h"
+#include "test/throws.h"
+#if defined(BOUGH_EMULATOR)
+#include "test/emulator/machine.h"
+#endif
+
+using namespace bough;
+
+namespace {
+
+constexpr int vocabulary = 60, updates = 20;
+
+ModelOptions small_model() {
+  ModelOptions o;
+  o.vocab_sizes = {vocabulary, vocabulary};
+  o.model_dim = 32;
+  o.heads = 2;
+  o.ffn_dim = 64;
+  o.encoder_layers = o.decoder_layers = 1;
+  o.activation = Activation::relu;
+  o.tied_embeddings_all = true;
+  o.residual = ResidualKind::branchnorm;
+  o.branchnorm_max_step = {40, ScheduleUnit::updates};
+  return o;
+}
+
+DropoutOptions dropouts() {
+  DropoutOptions d;
+  d.dropout = d.attention_dropout = d.activation_dropout = 0.1;
+  d.source_word_dropout = d.target_word_dropout = 0.05;
+  d.label_smoothing = 0.1;
+  return d;
+}
+
+OptimizerOptions adam() {
+  OptimizerOptions o;
+  o.beta2 = 0.98;
+  o.epsilon = 1e-9;
+  o.clip_norm = 1;
+  o.ema_decay = 1e-2;
+  return o;
+}
+
+/// Random pairs, the target the source reversed, of about `rows` rows a side, and of one long sentence now and then.
+Batch batch_of(int64_t rows, RandomStream& random) {
+  std::vector<std::vector<int32_t>> sources, targets;
+  for (int64_t left = rows; left > 12;) {
+    std::vector<int32_t> s(random.below(6) == 0 ? size_t(std::min<int64_t>(left - 1, 70)) : 3 + random.below(8));
+    for (auto& id : s) id = int32_t(2 + random.below(vocabulary - 2));
+    left -= int64_t(s.size()) + 1;
+    sources.push_back(s);
+    targets.emplace_back(s.rbegin(), s.rend());
+  }
+  std::vector<SentencePair> pairs;
+  for (size_t i = 0; i < sources.size(); ++i) pairs.push_back({sources[i], targets[i], int64_t(i)});
+  return pack(pairs);
+}
+
+/// Micro-batches of two shape classes (128 and 256 rows), which take turns in being the first.
+std::vector<UpdateBatches> two_shapes() {
+  RandomStream random(5);
+  std::vector<UpdateBatches> all;
+  for (int u = 0; u < updates; ++u) {
+    UpdateBatches update;
+    for (const int64_t rows : {u % 2 ? 110 : 240, u % 2 ? 240 : 110}) {
+      Batch batch = batch_of(rows, random);
+      batch.source.row_offset = int32_t(update.source_tokens);
+      batch.target.row_offset = int32_t(update.target_tokens);
+      update.source_tokens += batch.source.rows();
+      update.target_tokens += batch.target.rows();
+      update.micro.push_back(std::move(batch));
+    }
+    all.push_back(std::move(update));
+  }
+  return all;
+}
+
+struct Outcome {
+  std::vector<double> losses, norms;
+  std::vector<float> parameters, average;
+};
+
+/// `lag`: results are fetched so many updates late.
+Outcome train(std::unique_ptr<Backend> backend, bool recompute = false, size_t lag = 0) {
+  const auto data = two_shapes();
+  TrainingModel model(*backend, small_model(), dropouts(), adam(), 7);
+  model.set_recompute(recompute);
+  model.initialize();
+  Outcome outcome;
+  TrainingClock clock;
+  std::vector<std::function<UpdateResult()>> under_way;
+  const auto finish = [&](size_t left) {
+    while (under_way.size() > left) {
+      const UpdateResult result = under_way.front()();
+      under_way.erase(under_way.begin());
+      outcome.losses.push_back(result.loss / double(result.target_tokens));
+      outcome.norms.push_back(result.statistics.gradient_norm);
+      CHECK(result.statistics.is_finite);
+    }
+  };
+  for (const UpdateBatches& update : data) {
+    under_way.push_back(model.start_update(update, {clock, 3e-3, 0.01}));
+    clock.finish_update(update.target_tokens);
+    finish(lag);
+  }
+  finish(0);
+  outcome.parameters = model.parameters().download(model.parameters().values());
+  outcome.average = model.parameters().download(model.optimizer().best_parameters());
+  return outcome;
+}
+
+void check_same_bits(const Outcome& a, const Outcome& b) {
+  CHECK(a.losses == b.losses);
+  CHECK(a.norms == b.norms);
+  CHECK(a.parameters == b.parameters);
+  CHECK(a.average == b.average);
+}
+
+double largest_difference(const std::vector<double>& a, const std::vector<double>& b) {
+  double largest = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    const double difference = std::abs(a[i] - b[i]) / std::abs(b[i]);
+    if (!(difference <= largest)) largest = difference;
+  }
+  return largest;
+}
+
+std::unique_ptr<Backend> gpu(DType dtype, int graph_limit = 16) {
+  return make_cuda_backend({.compute_dtype = dtype, .workspace_bytes = size_t{1} << 20, .graph_limit = graph_limit});
+}
+
+}  // namespace
+
+TEST_CASE("shape classes: multiples of 128, an eighth of an octave apart, around the usual size", "[packing]") {
+  CHECK(shape_class(8448, 8448) == 8448);
+  CHECK(shape_class(8447, 8448) == 8448);
+  CHECK(shape_class(8400, 8400) == 8448);
+  CHECK(shape_class(1, 8448) == 128);
+  CHECK(shape_class(0, 0) == 128);
+  CHECK(shape_class(8449, 8448) > 8448);
+  CHECK(shape_class(128, 0) == 128);
+  CHECK(shape_class(1 << 20, 8448) >= 1 << 20);
+  for (const int64_t usual : {int64_t{0}, int64_t{300}, int64_t{4224}, int64_t{8448}, int64_t{33792}}) {
+    std::map<int64_t, int> classes;
+    bool holds = true;
+    for (int64_t rows = 1; rows <= 40000; ++rows) {
+      const int64_t size = shape_class(rows, usual);
+      holds = holds && size >= rows && size % 128 == 0 && double(size) <= double(rows) * 1.0906 + 128;
+      holds = holds && shape_class(size, usual) == size;
+      ++classes[size];
+    }
+    CHECK(holds);
+    CHECK(classes.size() <= 60);
+  }
+}
+
+TEST_CASE("a padded batch is the batch and tail rows", "[packing]") {
+  const auto backend = make_cpu_backend(1);
+  RandomStream random(3);
+  const Batch batch = batch_of(100, random);
+  BatchPlaces places;
+  const BatchShape shape = places.shape_of(batch, 0);
+  CHECK(shape.source_rows == 128);
+  const ModelBatch padded = places.upload(*backend, batch, shape);
+  const auto ints = [](const Tensor& t) { return std::vector<int32_t>(t.data<int32_t>(), t.data<int32_t>() + t.size()); };
+  const auto ids = ints(padded.target.tokens.ids), order = ints(padded.target.tokens.order);
+  REQUIRE(ids.size() == 128);
+  for (size_t i = 0; i + 1 < order.size(); ++i) {  // still sorted by (id, row), every row once
+    const auto key = [&](size_t at) { return std::pair(ids[size_t(order[at])], order[at]); };
+    CHECK(key(i) < key(i + 1));
+  }
+  const size_t rows = size_t(batch.target.rows());
+  CHECK(std::vector(ids.begin(), ids.begin() + int64_t(rows)) == batch.target.ids);
+  CHECK(ids[rows] == -1);
+  CHECK(ids.back() == -1);
+  CHECK(ints(padded.labels).back() == -1);
+  CHECK(ints(padded.target.packing.segments).back() == -1);
+  CHECK(ints(padded.target.packing.offsets).back() == batch.target.rows());
+  // Each side's own bins hold rows of that side twice.
+  const auto cross = ints(padded.bins), source = ints(padded.source.bins), target = ints(padded.target.bins);
+  REQUIRE(source.size() == size_t(4 * shape.bins));
+  for (size_t b = 0; b < batch.bins.size(); ++b) {
+    const Bin& bin = batch.bins[b];
+    CHECK(std::vector(cross.begin() + int64_t(4 * b), cross.begin() + int64_t(4 * b) + 4) ==
+          std::vector{bin.q0, bin.nq, bin.k0, bin.nk});
+    CHECK(std::vector(source.begin() + int64_t(4 * b), source.begin() + int64_t(4 * b) + 4) ==
+          std::vector{bin.k0, bin.nk, bin.k0, bin.nk});
+    CHECK(std::vector(target.begin() + int64_t(4 * b), target.begin() + int64_t(4 * b) + 4) ==
+          std::vector{bin.q0, bin.nq, bin.q0, bin.nq});
+  }
+  // Places of other shapes do not move this one.
+  const int32_t* const where = padded.labels.data<int32_t>();
+  const Batch larger = batch_of(3000, random);
+  places.upload(*backend, larger, places.shape_of(larger, 0));
+  CHECK(places.upload(*backend, batch, shape).labels.data<int32_t>() == where);
+}
+
+TEST_CASE("padding to shape classes changes no loss and no gradient", "[packing][training]") {
+  const auto run = [](bool pads) {
+    const auto backend = make_cpu_backend(1, DType::f64);
+    TrainingModel model(*backend, small_model(), dropouts(), adam(), 7);
+    if (pads) model.use_shape_classes(0, 0);
+    model.initialize();
+    const UpdateResult result = model.update(two_shapes().front(), {TrainingClock(), 0, 0});
+    return std::pair(result.loss, model.parameters().download(model.parameters().gradients()));
+  };
+  const auto [loss, gradients] = run(false);
+  const auto [padded_loss, padded_gradients] = run(true);
+  CHECK(std::abs(padded_loss - loss) <= 1e-12 * loss);
+  double largest = 0, error = 0;
+  for (size_t i = 0; i < gradients.size(); ++i) {
+    largest = std::max(largest, std::abs(double(gradients[i])));
+    const double difference = std::abs(double(gradients[i]) - padded_gradients[i]);
+    if (!(difference <= error)) error = difference;
+  }
+  CHECK(largest > 0);
+  CHECK(error <= 1e-6 * largest);
+}
+
+TEST_CASE("twenty updates on a GPU: the CPU's losses; recorded = eager = late, bit for bit", "[cuda][training]") {
+  if (cuda_device_count() == 0) return;
+  const Outcome cpu = train(make_cpu_backend(2));
+  const Outcome recorded = train(gpu(DType::f32), false, 1);
+  CHECK(largest_difference(recorded.losses, cpu.losses) <= 1e-5);
+  CHECK(largest_difference(recorded.norms, cpu.norms) <= 1e-4);
+  CHECK(cpu.losses.back() < 0.9 * cpu.losses.front());
+#if defined(BOUGH_EMULATOR)
+  const emulator::Settings saved = emulator::settings();
+  emulator::settings().reverse_threads = true;
+  emulator::settings().block_seed = 77;
+  emulator::settings().stream_seed = 12;
+  check_same_bits(recorded, train(gpu(DType::f32, 0)));  // no record is kept: all runs eagerly
+  emulator::settings() = saved;
+#else
+  check_same_bits(recorded, train(gpu(DType::f32, 0)));
+  check_same_bits(recorded, train(gpu(DType::f32)));
+#endif
+  check_same_bits(recorded, train(gpu(DType::f32), true));  // layers recomputed
+}
+
+TEST_CASE("twenty updates on a GPU in bfloat16 follow the CPU's losses", "[cuda][training]") {
+  if (cuda_device_count() == 0) return;
+  const Outcome cpu = train(make_cpu_backend(2)), recorded = train(gpu(DType::bf16), false, 1);
+  CHECK(largest_difference(recorded.losses, cpu.losses) <= 2e-2);
+  check_same_bits(recorded, train(gpu(DType::bf16, 0)));
+}
+
+TEST_CASE("what cannot be recorded is an error", "[cuda]") {
+  if (cuda_device_count() == 0) return;
+  const auto backend = gpu(DType::f32);
+  const Tensor small = backend->allocate_persistent({4}, DType::f32);
+  float host[4] = {};
+  const auto twice = [&](const char* key, const std::function<void()>& work) {
+    backend->repeat(key, work);  // as it is
+    return message_of([&] { backend->repeat(key, work); });
+  };
+  CHECK(twice("fine", [&] { backend->fill(small, 1); }) == "no exception");
+  CHECK(twice("allocates", [&] { backend->allocate_persistent({1000}, DType::f32); }).find("cuda:") == 0);
+  CHECK(twice("waits", [&] { backend->synchronize(); }).find("cuda:") == 0);
+  CHECK(twice("downloads", [&] { backend->download(host, small); }).find("cuda:") == 0);
+  // And the backend is still of use.
+  backend->fill(small, 3);
+  backend->download(host, small);
+  CHECK(host[3] == 3);
+}
+
+TEST_CASE("a download that was started has the value of then", "[cuda]") {
+  if (cuda_device_count() == 0) return;
+  const auto backend = gpu(DType::f32);
+  const Tensor small = backend->allocate_persistent({4}, DType::f32);
+  std::vector<std::function<void(void*)>> started;
+  for (int i = 0; i < 5; ++i) {
+    backend->fill(small, i);
+    started.push_back(backend->start_download(small));
+  }
+  for (const size_t i : {3u, 0u, 4u, 1u, 2u}) {
+    float host[4] = {};
+    started[i](host);
+    CHECK(host[2] == float(i));
+  }
+  CHECK(message_of([&] { backend->start_download(backend->allocate({100000}, DType::f32)); }).find("at most") !=
+        std::string::npos);
+}

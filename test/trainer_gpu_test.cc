@@ -1,0 +1,165 @@
+// bough-train's run on the emulated GPU: resume, validation, memory, divergence.
+#if defined(BOUGH_EMULATOR)
+#include <cmath>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "apps/memory_plan.h"
+#include "apps/trainer.h"
+#include "test/catch.h"
+#include "test/corpus_files.h"
+#include "test/emulator/machine.h"
+#include "test/scratch_folder.h"
+#include "test/throws.h"
+
+using namespace bough;
+
+namespace {
+
+std::string content(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  std::ostringstream text;
+  text << in.rdbuf();
+  return text.str();
+}
+
+/// A small corpus and runs on it.
+struct Runs : ScratchFolder {
+  Runs() {
+    ParallelText text = make_parallel_text(80, 3, 40);
+    write_text(*this / "train.en", join_lines(text.source));
+    write_text(*this / "train.de", join_lines(text.target));
+    text.source.resize(6);
+    text.target.resize(6);
+    write_text(*this / "valid.en", join_lines(text.source));
+    write_text(*this / "valid.de", join_lines(text.target));
+  }
+  TrainOptions options(const std::string& name, const std::vector<std::string>& more) const {
+    std::vector<std::string> words = {"bough-train", "--quiet", "--model", *this / (name + ".npz"),
+                                      "--train-sets", *this / "train.en", *this / "train.de",
+                                      "--vocabs", *this / "v.en.yml", *this / "v.de.yml",
+                                      "--dim-vocabs", "50", "50", "--tempdir", *this / "",
+                                      "--dim-emb", "32", "--transformer-heads", "2", "--transformer-dim-ffn", "48",
+                                      "--enc-depth", "1", "--dec-depth", "1", "--transformer-dropout", "0.1",
+                                      "--max-length", "40", "--mini-batch-words", "120", "--optimizer-delay", "2",
+                                      "--learn-rate", "0.003", "--exponential-smoothing", "--seed", "3", "--overwrite",
+                                      "--disp-freq", "2u", "--log-level", "off"};
+    words.insert(words.end(), more.begin(), more.end());
+    std::vector<const char*> arguments;
+    for (const auto& word : words) arguments.push_back(word.c_str());
+    return *parse_train_options(int(arguments.size()), arguments.data());
+  }
+  void train(const std::string& name, const std::vector<std::string>& more) const {
+    Trainer trainer(options(name, more));
+    CHECK(trainer.run() == 0);
+  }
+  std::vector<nlohmann::json> metrics(const std::string& name) const {
+    std::ifstream in(*this / (name + ".npz.metrics.jsonl"));
+    std::vector<nlohmann::json> lines;
+    for (std::string line; std::getline(in, line);) lines.push_back(nlohmann::json::parse(line));
+    return lines;
+  }
+};
+
+struct Machine {
+  emulator::Settings saved = emulator::settings();
+  ~Machine() { emulator::settings() = saved; }
+};
+
+}  // namespace
+
+TEST_CASE("a run on the GPU that was interrupted ends with the bits of one that was not", "[cuda][emulator][training]") {
+  const Runs corpus;
+  corpus.train("whole", {"--precision", "float32", "--after", "6u"});
+  corpus.train("parts", {"--precision", "float32", "--after", "3u"});
+  corpus.train("parts", {"--precision", "float32", "--after", "6u"});
+  const std::string whole = content(corpus / "whole.npz.optimizer.npz");
+  CHECK(whole.size() > 10000);
+  CHECK(whole == content(corpus / "parts.npz.optimizer.npz"));
+  CHECK(whole.find("gemm-plans 1 | emulated device") != std::string::npos);
+
+  // The CPU may go on with it, and says that it multiplies in another way.
+  const std::string log = corpus / "cpu.log";
+  corpus.train("parts", {"--cpu-threads", "1", "--after", "7u", "--log", log, "--log-level", "warn"});
+  CHECK(content(log).find("choices of how to compute matrix products are for another device") != std::string::npos);
+}
+
+TEST_CASE("training, validation and translation on the GPU in float32 are the CPU's", "[cuda][emulator][training]") {
+  const Runs corpus;
+  const auto run = [&](const std::string& name, std::vector<std::string> machine) {
+    machine.insert(machine.end(),
+                   {"--after", "4u", "--valid-freq", "4u", "--valid-sets", corpus / "valid.en", corpus / "valid.de",
+                    "--valid-metrics", "ce-mean-words", "translation", "--valid-script-path", "wc -c <", "--beam-size", "3", "--max-length-factor", "1",
+                    "--valid-translation-output", corpus / (name + ".out"), "--valid-mini-batch", "4"});
+    corpus.train(name, machine);
+  };
+  run("cpu", {"--cpu-threads", "2"});
+  run("gpu", {"--precision", "float32"});
+  const auto cpu = corpus.metrics("cpu"), gpu = corpus.metrics("gpu");
+  REQUIRE(cpu.size() == 4);  // two lines of training, two metrics
+  REQUIRE(gpu.size() == 4);
+  for (size_t i = 0; i < 4; ++i) {
+    INFO(gpu[i].dump());
+    const char* const key = i < 2 ? "cost_mean_words" : "value";
+    const double want = cpu[i][key], found = gpu[i][key];
+    CHECK(std::abs(found - want) <= 1e-5 * std::abs(want));
+    CHECK(cpu[i]["labels"] == gpu[i]["labels"]);
+  }
+  CHECK(content(corpus / "cpu.out").size() > 0);
+  CHECK(content(corpus / "cpu.out") == content(corpus / "gpu.out"));
+}
+
+TEST_CASE("too little memory is an error before the first update", "[cuda][emulator][training]") {
+  const Runs corpus;
+  const Machine machine;
+  emulator::settings().memory = size_t{150} << 20;
+  const std::string message = message_of([&] { corpus.train("small", {"--precision", "float32", "--after", "1u"}); });
+  INFO(message);
+  CHECK(message.find("memory: this run needs") == 0);
+  CHECK(message.find("of GPU 0's 150 MiB are free; lower mini-batch-words") != std::string::npos);
+  CHECK(corpus.metrics("small").empty());
+}
+
+TEST_CASE("mini-batch-fit fills workspace with rows that fill a GPU evenly", "[cuda][emulator][training]") {
+  const Runs corpus;
+  TrainOptions o = corpus.options("fit", {"--mini-batch-fit", "--workspace", "20"});
+  o.model.vocab_sizes = {50, 50};
+  const MemoryPlan plan = fit_memory(o, 1.0);
+  const int64_t multiple = preferred_row_multiple(o.machine);
+  CHECK(multiple == 64 * 4);  // the emulated device has 4 multiprocessors
+  CHECK(plan.target_rows % multiple == 0);
+  CHECK(plan.activation_bytes <= size_t{20} << 20);
+  CHECK(plan_memory(o, plan.target_rows * 5 / 4, plan.target_rows * 5 / 4).activation_bytes > size_t{20} << 20);
+}
+
+TEST_CASE("500+500 layers fit on one GPU of 141 GB", "[training]") {
+  TrainOptions o;
+  o.machine.precision = {ComputeType::bfloat16};
+  o.model.vocab_sizes = {32000, 32000};
+  o.model.model_dim = 512;
+  o.model.heads = 8;
+  o.model.ffn_dim = 2048;
+  o.model.encoder_layers = o.model.decoder_layers = 500;
+  o.model.tied_embeddings_all = true;
+  o.model.residual = ResidualKind::branchnorm;
+  o.run.gradient_checkpointing = true;
+  const MemoryPlan plan = plan_memory(o, 8448, 8448);
+  CHECK(plan.parameters > 3'000'000'000);
+  CHECK(plan.state_bytes + plan.activation_bytes + plan.other_bytes < 130'000'000'000u);
+}
+
+TEST_CASE("a run that diverges on the GPU ends with the update and a parameter", "[cuda][emulator][training]") {
+  const Runs corpus;
+  Trainer trainer(corpus.options("wild", {"--precision", "float32", "--learn-rate", "1e38", "--optimizer-delay", "1"}));
+  std::string message;
+  try {
+    trainer.run();
+  } catch (const Diverged& e) {
+    message = e.what();
+  }
+  INFO(message);
+  CHECK(message.find("the gradient was not finite in 10 updates in a row (at update") != std::string::npos);
+  CHECK(trainer.state().skipped_updates == 10);
+}
+#endif
