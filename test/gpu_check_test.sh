@@ -54,7 +54,24 @@ check cell 0 '^kernels +passed' kernels fill cast --emulated
 [ "$(grep -c '"variant"' "$work/cell/gpu_check.json")" = 2 ] || fail "cell: other rows than those of fill and cast"
 check wrong 1 "'bass' is no cell of train" train bass --emulated
 check late 0 '^decode +skipped .*time' --emulated --limit 2
-check nothing 1 'bough-train.* is missing' ops --emulated --build "$work"
+check nothing 1 'bough-.*-emulated. is missing' ops --emulated --build "$work"
+
+# A kernel that breaks its process costs its own row alone.
+mkdir "$work/breaks"
+ln -s "$build"/bough-* "$work/breaks"
+rm "$work/breaks/bough-kernel-speed-emulated"
+cat >"$work/breaks/bough-kernel-speed-emulated" <<STAND_IN
+#!/usr/bin/env bash
+real=$build/bough-kernel-speed-emulated
+[ "\$1" = run ] || exec "\$real" "\$@"
+for kernel in "\${@:5}"; do  # run --device N --toy KERNEL...
+  if [ "\$kernel" = fill ]; then echo "an illegal memory access"; exit 1; fi
+  "\$real" "\${@:1:4}" "\$kernel"
+done
+STAND_IN
+chmod +x "$work/breaks/bough-kernel-speed-emulated"
+check broken 1 '^kernels +failed .* fill: an illegal memory access' kernels cast fill accumulate sum --emulated --build "$work/breaks"
+[ "$(grep -c '"floor_seconds"' "$work/broken/gpu_check.json")" = 3 ] || fail "breaks: the rows beside the broken one are missing"
 
 # compute-sanitizer: a stand-in that runs the program, and one that has found something. The other parts go on.
 mkdir "$work/tools"
@@ -81,6 +98,6 @@ mkdir -p "$work/programs" "$work/site/nvidia/cu13/lib"
 g++ -shared -fPIC -Wl,-soname,libbough_stands_in.so.13 "$work/library.cc" -o "$work/site/nvidia/cu13/lib/libbough_stands_in.so.13"
 g++ "$work/program.cc" "$work/site/nvidia/cu13/lib/libbough_stands_in.so.13" -o "$work/programs/bough-train"
 check lost 1 'libbough_stands_in.so.13 was not found' ops --build "$work/programs"
-PYTHONPATH=$work/site check found 1 'bough-test.* is missing' ops --build "$work/programs"
+PYTHONPATH=$work/site check found 1 'bough-kernel-speed. is missing' ops --build "$work/programs"
 grep -q 'libbough_stands_in.so.13: .*site/nvidia/cu13/lib' "$work/found/gpu_check.log" || fail "found: another folder"
 echo "gpu_check_test: all is well"

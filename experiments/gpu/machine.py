@@ -1,6 +1,7 @@
 """What this machine has: bough's programs, the CUDA libraries they need, compute-sanitizer, and how to run things."""
 import glob
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -77,8 +78,9 @@ class Machine:
         return subprocess.run([self.python, "-c", "import torch"], capture_output=True).returncode == 0
 
     def describe(self):
-        """Facts for the report; whatever is not there is left out."""
-        facts = {"emulated": self.is_emulated, "cpus": os.cpu_count(), "bough": first_line([self.program("train"), "--version"], self.env)}
+        """Facts for the report; whatever is not there is left out but the GPU, without which there is nothing to do."""
+        device = self.check_run([self.program("kernel-speed"), "device", "--device", str(self.device)], 120)
+        facts = {**json.loads(last_words(device)), "emulated": self.is_emulated, "cpus": os.cpu_count(), "bough": first_line([self.program("train"), "--version"], self.env)}
         if not self.is_emulated:
             query = "name,driver_version,memory.total,clocks.sm,clocks.mem,clocks.max.sm,power.limit"
             facts["nvidia_smi"] = first_line(["nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader", "-i", str(self.device)], self.env)

@@ -5,6 +5,7 @@ import statistics
 
 import corpus
 from failures import Failed, Skipped
+from machine import last_words
 
 # width, inner width, heads, encoder and decoder layers
 MODELS = {"base": (512, 2048, 8, 6, 6), "big": (1024, 4096, 16, 6, 6), "18+18": (512, 2048, 8, 18, 18),
@@ -34,37 +35,63 @@ def ceilings(run, work):
     return result, {"before": before, "after": after, **{k: (before[k] + after[k]) / 2 for k in keys}}
 
 
+def run_rows(run, names, rows):
+    """Adds a dict for every row of the kernels `names`. A kernel that fails ends its process: the next one goes on
+    with the kernels behind it. Returns (sentences about failures, whether time ran out)."""
+    flags = ["--toy"] if run.is_emulated else []
+    failures = []
+    while names:
+        seen = len(rows)
+        try:
+            code, output = run.machine.run(
+                [run.machine.program("kernel-speed"), "run", "--device", str(run.machine.device), *flags, *names], run.left(keep=10),
+                on_line=lambda line: rows.append(json.loads(line)) if line.startswith("{") else None)
+        except Skipped:  # what is there is worth its second probe
+            return failures, True
+        if code == 0:
+            break
+        # Rows come in the order of the list; the failed one is of the last kernel reported, or of the one behind it.
+        last = rows[-1]["kernel"] if len(rows) > seen else None
+        at = names.index(last) + 1 if last else 0
+        if last and sum(r["kernel"] == last for r in rows) < sum(line.split(" / ")[0] == last for line in row_names(run)):
+            at -= 1
+        failures.append(f"{names[at]}: {last_words(output)}")
+        names = names[at + 1:]
+    return failures, False
+
+
+def row_names(run):
+    return run.machine.check_run([run.machine.program("kernel-speed"), "list"], 20).strip().splitlines()
+
+
 def kernels(run, names):
     """Every kernel of core/kernels.def on data that is not in the L2, against the time that its bytes and operations
     take at the rates measured in the same call."""
     rows = []
-
-    def measure():
-        flags = ["--toy"] if run.is_emulated else []
-        command = [run.machine.program("kernel-speed"), "run", "--device", str(run.machine.device), *flags, *names]
-        take = lambda line: rows.append(json.loads(line)) if line.startswith("{") else None
-        try:
-            run.machine.check_run(command, run.left(keep=10), on_line=take)
-        except Skipped:  # what is there is worth its second probe
-            return True
-        return False
-
-    is_cut, rates = ceilings(run, measure)
+    due = [line for line in row_names(run) if not names or line.split(" / ")[0] in names]
+    unknown = set(names) - {line.split(" / ")[0] for line in due}
+    if unknown:
+        raise Failed(f"'{min(unknown)}' is no kernel of core/kernels.def")
+    wanted = list(dict.fromkeys(line.split(" / ")[0] for line in due))
+    (failures, is_cut), rates = ceilings(run, lambda: run_rows(run, wanted, rows))
     for row in rows:
         bytes_time = row["bytes"] / rates["copy_bytes_per_second"]
         flops_time = row["flops"] / rates["gemm_flops_per_second"]
         floor = max(bytes_time, flops_time)
         row.update(floor_seconds=floor, bound="memory" if bytes_time >= flops_time else "arithmetic",
                    percent_of_floor=round(100 * floor / row["seconds"], 1))
-    if is_cut and not rows:
+    report = {"rows": rows, "ceilings": rates, "cut_short": is_cut}
+    if failures:
+        raise Failed("; ".join(failures), report)
+    if not rows:
         raise Skipped("time")
-    listed = run.machine.check_run([run.machine.program("kernel-speed"), "list"], 20).strip().splitlines()
-    due = [name for name in listed if not names or name.split(" / ")[0] in names]
-    if not is_cut and len(rows) != len(due):
-        raise Failed(f"{len(rows)} of {len(due)} rows were measured", {"rows": rows})
     memory = [r["percent_of_floor"] for r in rows if r["bound"] == "memory"]
-    result = f"{len(rows)} of {len(due)} rows, memory-bound median {statistics.median(memory):.0f} % of the copy" if memory else f"{len(rows)} rows"
-    return {"rows": rows, "ceilings": rates, "cut_short": is_cut, "result": result + (", cut short: time" if is_cut else "")}
+    report["result"] = f"{len(rows)} of {len(due)} rows" + (f", memory-bound ones at {statistics.median(memory):.0f} % of the copy (median)" if memory else "")
+    if is_cut:
+        report["result"] += ", the others skipped: time"
+    elif len(rows) != len(due):
+        raise Failed(f"{len(rows)} of {len(due)} rows were measured", report)
+    return report
 
 
 # ---- training
@@ -86,7 +113,7 @@ def speed_options(run, shape, tokens, updates):
     return [*model_options(run, shape), "--train-sets", f"{folder}/train.src", f"{folder}/train.trg",
             "--vocabs", f"{folder}/vocab.yml", f"{folder}/vocab.yml", "--tempdir", folder, "--max-length", str(longest),
             "--mini-batch-words", str(tokens), "--label-smoothing", "0.1", "--learn-rate", "1e-4", "--clip-norm", "1",
-            "--optimizer-params", "0.9", "0.98", "1e-9", "--seed", "1", "--after", f"{updates}u", *run.machine.gpu()], folder
+            "--optimizer-params", "0.9", "0.98", "1e-9", "--seed", "1", "--after", f"{updates}u", "--gemm-autotune", *run.machine.gpu()], folder
 
 
 def cell_spec(run, name, tokens, peers):
@@ -135,9 +162,8 @@ def train_cell(run, name, tokens, peers, number, count):
 
 def train(run, models, tokens, peers):
     """bough beside PyTorch on the same parameters and batches, in turn."""
-    if peers and not run.machine.has_torch():
-        if not run.is_emulated:
-            run.machine.log.write("no PyTorch: bough alone is timed")
+    lacks_torch = bool(peers) and not run.machine.has_torch()
+    if lacks_torch:
         peers = []
     cells = [(m, t) for m in models for t in tokens]
     rows, failures = [], []
@@ -159,7 +185,7 @@ def train(run, models, tokens, peers):
         if "tflop_per_second" in row.get("bough", {}):
             row["bough"]["percent_of_gemm"] = round(100 * row["bough"]["tflop_per_second"] * 1e12 / rates["gemm_flops_per_second"], 1)
     done = [r for r in rows if "ms_per_update" in r.get("bough", {})]
-    report = {"rows": rows, "ceilings": rates, "peers": peers, "result": f"{len(done)} of {len(rows)} cells"}
+    report = {"rows": rows, "ceilings": rates, "peers": peers, "result": f"{len(done)} of {len(rows)} cells{', without peers: no PyTorch here' if lacks_torch else ''}"}
     if failures:
         raise Failed("; ".join(failures), report)
     if not done:

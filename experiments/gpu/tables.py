@@ -38,10 +38,10 @@ def train_table(part):
             if "ms_per_update" in peer:
                 rows.append([*cell, f"torch {name}{' (alone)' if peer.get('alone') else ''}", f"{peer['target_tokens_per_second']:,.0f}",
                              f"{peer['ms_per_update']:.2f}", "", f"{peer['bough_is_faster_by']:.2f}x", f"{peer['compile_seconds']:.1f}",
-                             f"{peer.get('reserved_mib', 0):,}"])
+                             f"{peer['reserved_mib']:,}" if 'reserved_mib' in peer else ""])
             else:
                 rows.append([*cell, f"torch {name}: {peer.get('failed') or 'skipped: ' + peer.get('skipped', 'time')}", *[""] * 6])
-    header = ["model", "T", "system", "target tok/s", "ms/update", "% of GEMM", "bough faster", "start s", "MiB"]
+    header = ["model", "T", "system", "target tok/s", "ms/update", "% of GEMM", "bough is faster", "start s", "MiB"]
     return columns(rows, header) if rows else []
 
 

@@ -1,5 +1,6 @@
 """bough-train-speed as a process, and the batches it writes. Standard library only."""
 import subprocess
+import tempfile
 
 
 class Failed(Exception):
@@ -12,15 +13,17 @@ class Bough:
     def __init__(self, program, batches, model, options, env=None):
         self.name = program.rsplit("/", 1)[-1]
         self.batches, self.model = batches, model
+        self.errors = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen([program, batches, "--model", model, *options], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
+                                        stdout=subprocess.PIPE, stderr=self.errors, text=True, env=env)
         if self.process.stdout.readline() != "ready\n":
             self.fail()
 
     def fail(self):
         self.process.stdin.close()
-        errors = self.process.stderr.read().strip().splitlines()
         self.process.wait()
+        self.errors.seek(0)
+        errors = self.errors.read().strip().splitlines()
         raise Failed(errors[-1] if errors else f"{self.name} ended with {self.process.returncode} and no message")
 
     def ask(self, command):

@@ -2,6 +2,7 @@
 //   bough-kernel-speed probe [--toy] [--device N]             the device, its copy bandwidth and large product
 //   bough-kernel-speed run   [--toy] [--device N] [KERNEL...] a line a row: seconds of a call, bytes, FLOPs
 //   bough-kernel-speed list                                   kernel and variant of every row
+//   bough-kernel-speed device [--device N]                    what the device is
 // A row's calls are recorded as one graph that goes round buffers which do not fit the L2 cache together, and timed
 // by replaying it: the launch overhead of a training step, and no data left in the cache by the call before.
 #include <cuda_runtime.h>
@@ -27,7 +28,7 @@ struct Options {
 };
 
 Options parse(int argc, char** argv) {
-  check(argc >= 2, "kernel_speed: no command given, must be probe, run or list");
+  check(argc >= 2, "kernel_speed: no command given, must be probe, run, list or device");
   Options options{.command = argv[1]};
   for (int i = 2; i < argc; ++i) {
     if (std::strcmp(argv[i], "--toy") == 0) options.is_toy = true;
@@ -55,15 +56,18 @@ double copy_rate(Backend& backend, int64_t bytes, int repeats) {
   return 2.0 * double(from.bytes()) * repeats / median_seconds(backend, 3, copies);
 }
 
-void print_probe(Backend& backend, const Options& options) {
+/// `more`: further members of the object.
+void print_device(const Options& options, const std::string& more) {
   cudaDeviceProp properties;
   check_cuda(cudaGetDeviceProperties(&properties, options.device));
+  std::printf("{\"device\": \"%s\", \"capability\": \"%d.%d\", \"multiprocessors\": %d, \"l2_bytes\": %d%s}\n", properties.name,
+              properties.major, properties.minor, properties.multiProcessorCount, properties.l2CacheSize, more.c_str());
+}
+
+void print_probe(Backend& backend, const Options& options) {
   const double copy = options.is_toy ? copy_rate(backend, 1 << 16, 2) : copy_rate(backend, int64_t{1} << 30, 10);
   const double product = options.is_toy ? gemm_rate(backend, 32, 1) : gemm_rate(backend, 8192, 10);
-  std::printf("{\"device\": \"%s\", \"capability\": \"%d.%d\", \"l2_bytes\": %d, \"copy_bytes_per_second\": %.6g, "
-              "\"gemm_flops_per_second\": %.6g}\n",
-              properties.name, properties.major, properties.minor, properties.l2CacheSize, copy, product);
-  std::fflush(stdout);
+  print_device(options, fmt::format(", \"copy_bytes_per_second\": {:.6g}, \"gemm_flops_per_second\": {:.6g}", copy, product));
 }
 
 /// Seconds of one call, median of several replays.
@@ -135,8 +139,11 @@ int run(int argc, char** argv) {
     for (const KernelRow& row : rows) std::printf("%s / %s\n", row.kernel.c_str(), row.variant.c_str());
   } else if (options.command == "probe") {
     print_probe(*make_cuda_backend({.device = options.device, .autotune = !options.is_toy}), options);
+  } else if (options.command == "device") {
+    make_cuda_backend({.device = options.device});  // says in a sentence why it cannot be used
+    print_device(options, "");
   } else {
-    check(options.command == "run", "kernel_speed: '{}' is no command, must be probe, run or list", options.command);
+    check(options.command == "run", "kernel_speed: '{}' is no command, must be probe, run, list or device", options.command);
     run_rows(rows, options);
   }
   return 0;

@@ -18,6 +18,7 @@
 #include <iostream>
 
 #include "apps/device.h"
+#include "apps/memory_plan.h"
 #include "apps/model_file.h"
 #include "apps/training_model.h"
 #include "core/log.h"
@@ -63,24 +64,31 @@ class Session {
     return count;
   }
 
-  UpdateResult update() {
+  std::function<UpdateResult()> start_update() {
     const UpdateBatches& batches = updates_[next_++ % updates_.size()];
-    const UpdateResult result = model_.update(batches, {clock_, 1e-4, 0});
+    const auto result = model_.start_update(batches, {clock_, 1e-4, 0});
     clock_.finish_update(batches.target_tokens);
     return result;
   }
 
+  /// As bough-train does it: while the device works on an update, the next is prepared.
   double run(int count) {
     model_.backend().synchronize();
     const auto start = std::chrono::steady_clock::now();
-    for (int i = 0; i < count; ++i) update();
+    std::function<UpdateResult()> under_way;
+    for (int i = 0; i < count; ++i) {
+      const auto next = start_update();
+      if (under_way) under_way();
+      under_way = next;
+    }
+    under_way();
     model_.backend().synchronize();
     return Seconds(std::chrono::steady_clock::now() - start).count();
   }
 
   void print_losses(int count) {
     for (int i = 0; i < count; ++i) {
-      const UpdateResult result = update();
+      const UpdateResult result = start_update()();
       std::printf("%s%.9f", i > 0 ? " " : "", result.loss / double(result.target_tokens));
     }
     std::printf("\n");
@@ -117,9 +125,15 @@ int run(int argc, char** argv) {
   for (const auto& v : vocabularies) options->model.vocab_sizes.push_back(v->size());
   TrainingData data({options->vocabulary, options->corpus, options->batch, {}, options->general.seed},
                     vocabularies);
-  const auto backend = make_backend(options->machine);
+  const DeviceChoice device = choose_device(options->machine);
+  const MemoryPlan plan = plan_memory(*options, data.most_source_rows(), data.most_target_rows());
+  check_memory(plan, device);
+  const auto backend = make_backend(device, options->machine,
+                                    {.arena_bytes = plan.activation_bytes, .tune_gemm = options->run.gemm_autotune});
   TrainingModel model(*backend, options->model, options->dropout, options->optimizer,
                       options->general.seed);
+  model.set_recompute(options->run.gradient_checkpointing);
+  if (backend->records()) model.use_shape_classes(data.most_source_rows(), data.most_target_rows());
   model.initialize();
   save_model(options->run.model, options->model, model.parameters(), model.parameters().values());
 
