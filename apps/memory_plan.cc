@@ -35,6 +35,7 @@ MemoryPlan plan_memory(const TrainOptions& options, int64_t source_rows, int64_t
   const auto backend = make_null_backend(planned_type(options.machine));
   TrainingModel model(*backend, options.model, options.dropout, options.optimizer, 1);
   model.set_recompute(options.run.gradient_checkpointing);
+  if (options.run.log_layer_norms) model.enable_layer_norms(false);
   MemoryPlan plan;
   plan.parameters = model.parameters().trained_elements();
   plan.state_bytes = backend->persistent_bytes;

@@ -96,6 +96,10 @@ struct RunOptions {
   int64_t disp_first = 0;
   bool disp_label_counts = true;
   int gradient_norm_average_window = 100;
+  SchedulePeriod log_layer_norms;
+  bool log_model_update = false;
+  double divergence_threshold = 0;  ///< nats per target token; 0 = off
+  int divergence_updates = 10;
   SchedulePeriod save_freq{10000};
   bool overwrite = false;
   bool overwrite_checkpoint = true;

@@ -61,6 +61,13 @@ void RunOptions::settings(Settings& v) {
           "accepted: an update with NaN or infinity in its gradient is always skipped and counted",
           false, {});
   v.alias("normalize-gradient", "accepted: gradients are always per target token", false, {});
+  v.group("Divergence");
+  v(divergence_threshold, "divergence-threshold",
+    "a training loss above this many nats per target token counts as diverged; 0 = only one that is not "
+    "finite. Guessing costs ln(vocabulary), 10.4 for 32,000 entries",
+    Range<double>{0});
+  v(divergence_updates, "divergence-updates",
+    "end the run with exit code 3 when this many updates in a row have diverged", Range<int>{1});
   display_settings(v);
   saving_settings(v);
 }
@@ -78,6 +85,12 @@ void RunOptions::display_settings(Settings& v) {
     "show ce-sum as 'loss per token * tokens' instead of one sum");
   v(gradient_norm_average_window, "gradient-norm-average-window",
     "updates over which the gradient norm shown is averaged", Range<int>{1});
+  v(log_layer_norms, "log-layer-norms",
+    "every this many updates or target tokens, add a line with norms of each layer's gradient and update, and "
+    "of each branch against its residual, to the file of metrics; 0 = never",
+    updates_or_labels);
+  v(log_model_update, "log-model-update",
+    "in those updates also measure how far they move the decoder's output: one more forward pass");
   v(metrics, "metrics",
     "file that gets the numbers of every log line as JSON; none = <model>.metrics.jsonl", Path{});
 }

@@ -17,7 +17,14 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr int64_t most_skipped_in_a_row = 10;
+/// "decoder_l3 (12.5)". The layer with the largest gradient norm; the last in forward order of those whose norm is not
+/// finite, where the trouble came from, if there are such.
+std::string worst_layer(const std::vector<std::string>& layers, const std::vector<double>& norms) {
+  size_t worst = 0;
+  for (size_t i = 0; i < norms.size(); ++i)
+    if (!std::isfinite(norms[i]) || (std::isfinite(norms[worst]) && norms[i] > norms[worst])) worst = i;
+  return fmt::format("{} ({:.3g})", layers[worst], norms[worst]);
+}
 
 }  // namespace
 
@@ -29,6 +36,7 @@ Trainer::Trainer(TrainOptions options) : options_(std::move(options)) {
   model_ = std::make_unique<TrainingModel>(*backend_, options_.model, options_.dropout,
                                            options_.optimizer, options_.general.seed);
   model_->set_recompute(options_.run.gradient_checkpointing);
+  if (options_.run.log_layer_norms) model_->enable_layer_norms(options_.run.log_model_update);
   log::info("[model] {} parameters, residual {}, {}+{} layers",
             with_commas(model_->parameters().trained_elements()),
             name_of(options_.model.residual), options_.model.encoder_layers,
@@ -123,6 +131,7 @@ bool Trainer::is_finished() const {
 int Trainer::run() {
   catch_signals(options_.run.sigterm == SigtermAction::exit_immediately);
   log::info("Training started");
+  warn_of_unfinished_ramp();
   int64_t saved = -1;
   std::optional<Progress> bar;
   const int64_t pairs = is_stdin(options_.corpus.train_sets.front()) ? 0 : data_->statistics().pairs;
@@ -147,6 +156,9 @@ int Trainer::run() {
   bar.reset();
   log_->after_update(state_, state_.clock, model_->branch_scale(), true);
   log::info("Training finished");
+  if (is_finished() && model_->branch_scale() < 1)
+    log::warn("[train] the run ended at alpha {:.4f}; branchnorm is Post-LN from alpha 1 on. Train longer, or lower "
+              "branchnorm-max-step", model_->branch_scale());
   if (caught_signal() == 0 && validation_ && state_.last_validation != state_.clock.updates) {
     validate();
     saved = -1;
@@ -161,6 +173,9 @@ void Trainer::train_on(const UpdateBatches& batches) {
   settings.learning_rate =
       learning_rate(options_.optimizer, state_.clock, state_.learning_rate_factor);
   settings.average_rate = average_rate(options_.optimizer.ema_decay, state_.clock.updates);
+  TrainingClock after = state_.clock;
+  after.finish_update(batches.target_tokens);
+  settings.measures_layers = is_due(options_.run.log_layer_norms, state_.clock, after);
   const UpdateResult result = model_->update(batches, settings);
 
   state_.clock.finish_update(result.target_tokens);
@@ -175,6 +190,10 @@ void Trainer::train_on(const UpdateBatches& batches) {
   d.source_fill += batches.source_fill;
   d.target_fill += batches.target_fill;
   if (std::isfinite(result.loss)) d.loss += result.loss;
+  if (result.layers)
+    log_->layers(state_, model_->layers(), model_->transformer().residual_site_names(), model_->site_branch_scales(),
+                 *result.layers);
+  watch_loss(result);
   count_skipped(result);
   if (decays_at_update(options_.optimizer, {0, state_.clock.updates, 0}))
     state_.learning_rate_factor *= options_.optimizer.decay;
@@ -183,7 +202,8 @@ void Trainer::train_on(const UpdateBatches& batches) {
 void Trainer::count_skipped(const UpdateResult& result) {
   if (!result.statistics.is_finite) {
     ++state_.skipped_updates;
-    if (++state_.skipped_in_a_row >= most_skipped_in_a_row) fail_diverged();
+    if (++state_.skipped_in_a_row >= options_.run.divergence_updates)
+      fail_diverged("the gradient was not finite", result);
     log::warn("[train] update {}: the gradient is not finite; the update was skipped ({} so far)",
               state_.clock.updates, state_.skipped_updates);
     return;
@@ -194,21 +214,38 @@ void Trainer::count_skipped(const UpdateResult& result) {
   state_.gradient_norm += rate * (result.statistics.gradient_norm - state_.gradient_norm);
 }
 
-void Trainer::fail_diverged() {
-  const auto gradients = model_->parameters().download(model_->parameters().gradients());
-  std::string where = "the loss";
-  for (const auto& part : model_->parameters().parts()) {
-    const auto first = gradients.begin() + part.first;
-    if (!std::all_of(first, first + part.size(), [](float g) { return std::isfinite(g); })) {
-      where = part.name;
-      break;
-    }
-  }
-  throw Diverged(
-      fmt::format("train: the gradient was not finite in {} updates in a row (at update {}: {}); lower "
-                  "learn-rate, raise lr-warmup, or use transformer-residual: branchnorm",
-                  most_skipped_in_a_row, state_.clock.updates, where),
-      std::source_location::current());
+/// The other half of divergence-threshold: losses that are high, though finite.
+void Trainer::watch_loss(const UpdateResult& result) {
+  const double threshold = options_.run.divergence_threshold;
+  if (threshold <= 0 || !std::isfinite(result.loss)) return;
+  const bool is_high = result.loss > threshold * double(result.target_tokens);
+  state_.diverged_in_a_row = is_high ? state_.diverged_in_a_row + 1 : 0;
+  if (state_.diverged_in_a_row >= options_.run.divergence_updates)
+    fail_diverged(fmt::format("the loss was above divergence-threshold, {} nats per target token,", threshold), result);
+}
+
+void Trainer::fail_diverged(const std::string& what, const UpdateResult& result) {
+  const std::string sentence = fmt::format(
+      "train: the run has diverged: {} in {} updates in a row (at update {}: loss {:.4g} per target token, largest "
+      "gradient norm in {}); lower learn-rate, raise lr-warmup, or use transformer-residual: branchnorm",
+      what, options_.run.divergence_updates, state_.clock.updates, result.loss / double(result.target_tokens),
+      worst_layer(model_->layers(), model_->gradient_norms(result.target_tokens)));
+  log_->divergence(state_, sentence);
+  throw Diverged(sentence, std::source_location::current());
+}
+
+/// Says at the start that alpha will not reach 1, where the stop criterion and T are in the same unit.
+void Trainer::warn_of_unfinished_ramp() const {
+  const ModelOptions& o = options_.model;
+  if (o.residual != ResidualKind::branchnorm) return;
+  const StopCriteria stop = options_.run.stop_criteria();
+  const SchedulePeriod end{o.ramp_end(), o.branchnorm_max_step.unit};
+  const int64_t last = end.unit == ScheduleUnit::updates ? stop.updates : stop.labels;
+  if (last == 0 || last >= end.count) return;
+  log::warn("[train] alpha of the slowest layer reaches 1 at {}, but the run ends at {}: its model will not be a "
+            "plain Post-LN one. Lower branchnorm-max-step to {} or less, or train longer",
+            format_value(end), format_value(SchedulePeriod{last, end.unit}),
+            format_value(SchedulePeriod{o.branchnorm_max_step.count * last / end.count, end.unit}));
 }
 
 void Trainer::finish_epoch() {

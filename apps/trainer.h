@@ -12,7 +12,7 @@
 
 namespace bough {
 
-/// The run has diverged: exit code 3.
+/// The run has diverged, see divergence-threshold: exit code 3.
 struct Diverged : Error {
   using Error::Error;
 };
@@ -40,12 +40,14 @@ class Trainer {
   bool is_measured(const std::string& metric) const;
   void train_on(const UpdateBatches& batches);
   void count_skipped(const UpdateResult& result);
+  void watch_loss(const UpdateResult& result);
+  void warn_of_unfinished_ramp() const;
   void finish_epoch();
   void validate();
   void run_validation();
   bool should_stop_early() const;
   void save();
-  [[noreturn]] void fail_diverged();
+  [[noreturn]] void fail_diverged(const std::string& what, const UpdateResult& result);
 
   TrainOptions options_;
   std::unique_ptr<Backend> backend_;

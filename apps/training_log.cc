@@ -104,6 +104,30 @@ void TrainingLog::after_update(TrainingState& s, const TrainingClock& before, do
   shown_ = now;
 }
 
+void TrainingLog::layers(const TrainingState& s, const std::vector<std::string>& layers,
+                         const std::vector<std::string>& sites, const std::vector<double>& branch_scales,
+                         const LayerReport& report) {
+  Json json{{"epoch", s.clock.epochs},
+            {"update", s.clock.updates},
+            {"labels", s.clock.labels},
+            {"layers", layers},
+            {"layer_gradient_norms", report.gradient_norms},
+            {"layer_update_norms", report.update_norms},
+            {"sites", sites},
+            {"branch_ratios", report.branch_ratios},
+            {"site_alphas", branch_scales}};
+  if (report.model_update) json["model_update"] = *report.model_update;
+  write_json(json.dump());
+}
+
+void TrainingLog::divergence(const TrainingState& s, const std::string& sentence) {
+  write_json(Json{{"epoch", s.clock.epochs},
+                  {"update", s.clock.updates},
+                  {"labels", s.clock.labels},
+                  {"diverged", sentence}}
+                 .dump());
+}
+
 void TrainingLog::validation(const TrainingState& s, const std::string& metric, double value,
                              const std::string& verdict) {
   log::info("[valid] Ep. {} : Up. {} : {} : {} : {}", s.clock.epochs, s.clock.updates, metric,

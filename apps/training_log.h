@@ -3,6 +3,7 @@
 #include <fstream>
 #include <string>
 
+#include "apps/layer_norms.h"
 #include "apps/options.h"
 #include "apps/training_state.h"
 
@@ -16,9 +17,15 @@ class TrainingLog {
   TrainingLog(const TrainOptions& options, int64_t resumed_update);
 
   /// Call after every update, and once at the end with `is_final`. Logs and clears state.display when the
-  /// update is due. branch_scale: alpha_t in force.
+  /// update is due. branch_scale: the smallest alpha_t in force.
   void after_update(TrainingState& state, const TrainingClock& before, double branch_scale,
                     bool is_final = false);
+  /// What an update did to every layer, as a JSON line (log-layer-norms). `sites`, `branch_scales`: of the residuals.
+  void layers(const TrainingState& state, const std::vector<std::string>& layers,
+              const std::vector<std::string>& sites, const std::vector<double>& branch_scales,
+              const LayerReport& report);
+  /// The run has diverged: its last JSON line.
+  void divergence(const TrainingState& state, const std::string& sentence);
   /// One validation metric: the [valid] line and its JSON line. `verdict`: "new best" or
   /// "stalled 2 times (last best: 7.9)".
   void validation(const TrainingState& state, const std::string& metric, double value,

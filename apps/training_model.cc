@@ -44,15 +44,20 @@ UpdateResult TrainingModel::update(const UpdateBatches& batches, const UpdateSet
   clock.finish_update(batches.target_tokens);
   set_step_state(clock, settings.learning_rate, settings.average_rate, batches.target_tokens);
   parameters_.begin_update();
+  is_measuring_ = settings.measures_layers;
+  if (is_measuring_) layer_norms_->start();
   bool is_first = true;
   for (const Batch& batch : batches.micro) {
     accumulate_gradients(batch, is_first);
     is_first = false;
   }
   parameters_.finish_update();
+  if (is_measuring_) layer_norms_->keep_parameters();
   optimizer_.update(step_words_);
 
   UpdateResult result;
+  if (is_measuring_) finish_measuring(batches, result.layers.emplace());
+  is_measuring_ = false;
   result.target_tokens = batches.target_tokens;
   result.statistics = optimizer_.statistics();
   backend_.download(&result.loss, loss_sum_);
@@ -63,11 +68,42 @@ void TrainingModel::accumulate_gradients(const Batch& host, bool is_first) {
   transformer_.set_training(true);
   Tape tape(backend_);
   const ModelBatch batch = upload_batch(backend_, host);
-  const Var memory = transformer_.encode(tape, batch.source, batch.bins);
-  const Tensor loss = cross_entropy(transformer_.decode(memory, batch), batch.labels,
-                                    label_smoothing_, transformer_.target_vocabulary());
+  if (is_measuring_) transformer_.set_residual_square_sums(layer_norms_->residual_sums());
+  const Var top = transformer_.decode_layers(transformer_.encode(tape, batch.source, batch.bins), batch);
+  transformer_.set_residual_square_sums({});  // layers that run again in the backward pass do not count twice
+  if (is_measuring_ && is_first && with_model_update_) layer_norms_->keep_output(top.value(), host.target.rows());
+  const Tensor loss = cross_entropy(transformer_.logits(top), batch.labels, label_smoothing_,
+                                    transformer_.target_vocabulary());
   backend_.sum(is_first ? write_to(loss_sum_) : add_to(loss_sum_), loss);
   tape.backward();
+}
+
+void TrainingModel::enable_layer_norms(bool with_model_update) {
+  layer_norms_ = std::make_unique<LayerNorms>(parameters_, transformer_, true);
+  with_model_update_ = with_model_update;
+}
+
+LayerNorms& TrainingModel::layer_norms() {
+  if (!layer_norms_) layer_norms_ = std::make_unique<LayerNorms>(parameters_, transformer_, false);
+  return *layer_norms_;
+}
+
+std::vector<double> TrainingModel::gradient_norms(int64_t target_tokens) {
+  std::vector<double> norms = layer_norms().norms(parameters_.gradients());
+  for (double& norm : norms) norm /= double(target_tokens);
+  return norms;
+}
+
+/// Gradients, step state and the kept copies are still those of the update.
+void TrainingModel::finish_measuring(const UpdateBatches& batches, LayerReport& report) {
+  report.gradient_norms = gradient_norms(batches.target_tokens);
+  report.update_norms = layer_norms_->update_norms();
+  report.branch_ratios = layer_norms_->branch_ratios();
+  if (!with_model_update_) return;
+  Tape tape(backend_, false);
+  const ModelBatch batch = upload_batch(backend_, batches.micro.front());
+  const Var memory = transformer_.encode(tape, batch.source, batch.bins);
+  report.model_update = layer_norms_->output_change(transformer_.decode_layers(memory, batch).value());
 }
 
 double TrainingModel::evaluate(const Batch& host) {

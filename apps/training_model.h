@@ -1,6 +1,8 @@
 #pragma once
+#include <algorithm>
 #include <memory>
 
+#include "apps/layer_norms.h"
 #include "core/backend.h"
 #include "data/training_data.h"
 #include "layers/transformer.h"
@@ -14,6 +16,7 @@ struct UpdateSettings {
   TrainingClock done;         ///< before the update
   double learning_rate = 0;
   double average_rate = 0;    ///< weight of the new parameters in the exponential average
+  bool measures_layers = false;  ///< after enable_layer_norms(): fills UpdateResult::layers
 };
 
 /// What an update did. Costs one wait for the backend.
@@ -21,6 +24,7 @@ struct UpdateResult {
   double loss = 0;  ///< label-smoothed cross-entropy, summed over target tokens, in nats
   int64_t target_tokens = 0;
   UpdateStatistics statistics;
+  std::optional<LayerReport> layers;
 };
 
 /// A Transformer with its parameters and optimizer on one backend: everything between batches of
@@ -46,13 +50,22 @@ class TrainingModel {
   /// Cross-entropy of a batch in nats, summed over its target rows, without dropout and smoothing.
   double evaluate(const Batch& batch);
 
+  /// Takes the memory that measures_layers needs. with_model_update: those updates also run the first micro-batch
+  /// through the new parameters, with the same dropout.
+  void enable_layer_norms(bool with_model_update);
+  /// Norm of every layer's gradient / target tokens, as the last update left it.
+  std::vector<double> gradient_norms(int64_t target_tokens);
+  /// See LayerNorms::layers.
+  const std::vector<std::string>& layers() { return layer_norms().layers(); }
+
   void set_recompute(bool on) { transformer_.set_recompute(on); }
   Transformer& transformer() { return transformer_; }
   ParameterSet& parameters() { return parameters_; }
   Optimizer& optimizer() { return optimizer_; }
   Backend& backend() { return backend_; }
-  /// alpha_t in force: of the last residual site (the slowest under by-layer).
-  double branch_scale() const { return step_.branch_scales.back(); }
+  /// alpha_t in force at every residual site, and the smallest: how far the ramp is.
+  const std::vector<double>& site_branch_scales() const { return step_.branch_scales; }
+  double branch_scale() const { return *std::min_element(step_.branch_scales.begin(), step_.branch_scales.end()); }
 
   /// For the time of the object, the parameters are those to validate with (the average).
   class BestParameters {
@@ -67,12 +80,17 @@ class TrainingModel {
   };
 
  private:
+  LayerNorms& layer_norms();
+  void finish_measuring(const UpdateBatches& batches, LayerReport& report);
+
   Backend& backend_;
   uint64_t seed_;
   double label_smoothing_, clip_norm_;
   ParameterSet parameters_;
   Transformer transformer_;
   Optimizer optimizer_;
+  std::unique_ptr<LayerNorms> layer_norms_;
+  bool with_model_update_ = false, is_measuring_ = false;
   StepState step_;
   Tensor step_words_, loss_sum_;
 };

@@ -12,6 +12,8 @@ class Writer {
  public:
   template <class T>
   void operator()(const char* key, const T& value) { map.set(key, Yaml(value)); }
+  template <class T>
+  void optional(const char* key, const T& value) { map.set(key, Yaml(value)); }
   Yaml map = Yaml::map();
 };
 
@@ -22,6 +24,11 @@ class Reader {
   void operator()(const char* key, double& value) { value = map_.get_double(key); }
   void operator()(const char* key, bool& value) { value = map_.get_bool(key); }
   void operator()(const char* key, uint64_t& value) { value = std::stoull(map_.get_string(key)); }
+  /// A value that files of earlier versions lack.
+  template <class T>
+  void optional(const char* key, T& value) {
+    if (map_.find(key)) (*this)(key, value);
+  }
 
  private:
   const Yaml& map_;
@@ -39,6 +46,7 @@ void state_rows(V& v, State& s) {
   v("sentences-total", s.sentences_total);
   v("skipped-updates", s.skipped_updates);
   v("skipped-in-a-row", s.skipped_in_a_row);
+  v.optional("diverged-in-a-row", s.diverged_in_a_row);
   v("gradient-norm", s.gradient_norm);
   v("norm-count", s.norm_count);
   v("last-validation", s.last_validation);

@@ -33,6 +33,7 @@ struct TrainingState {
   int64_t sentences_total = 0;
   int64_t skipped_updates = 0;      ///< gradient not finite
   int64_t skipped_in_a_row = 0;
+  int64_t diverged_in_a_row = 0;    ///< loss above divergence-threshold
   double gradient_norm = 0;         ///< running average, shown as gNorm
   int64_t norm_count = 0;
   DisplayState display;

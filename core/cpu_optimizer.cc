@@ -25,6 +25,17 @@ double square_sum(const T* g, int64_t n) {
 }
 
 template <class T>
+double square_sum_of_difference(const T* x, const T* y, int64_t n) {
+  double sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < n; ++i) {
+    const double d = double(x[i]) - double(y[i]);
+    sum += d * d;
+  }
+  return sum;
+}
+
+template <class T>
 double square_sum(ThreadPool& pool, In gradient) {
   std::vector<double> partial(size_t((gradient.size() + norm_block - 1) / norm_block));
   pool.parallel_for(gradient.size(), norm_block, [&](int64_t begin, int64_t end) {
@@ -107,6 +118,20 @@ void CpuBackend::gradient_statistics_impl(Out statistics, In gradient, In state)
   out[gradient_stat::is_finite] = is_finite;
   if (is_finite)
     out[gradient_stat::multiplier] = (clip > 0 && norm > clip ? clip / norm : 1) * per_token;
+}
+
+void CpuBackend::square_sums_impl(Out sums, In x, In y, In pieces) {
+  dispatch(x.dtype(), [&]<class T>() {
+    const T *const a = x.data<T>(), *const b = y ? y.data<T>() : nullptr;
+    pool_.parallel_for(pieces.rows(), 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        const double* const piece = pieces.data<double>() + 2 * i;
+        const int64_t first = int64_t(piece[0]), n = int64_t(piece[1]);
+        sums.data<double>()[i] =
+            b ? square_sum_of_difference(a + first, b + first, n) : square_sum(a + first, n);
+      }
+    });
+  });
 }
 
 void CpuBackend::optimizer_update_impl(const OptimizerArenas& arenas, In gradient, In statistics,

@@ -1,6 +1,7 @@
 // sum = residual_scale x [+ second] + branch_scale dropout(branch + bias);  y = (sum - mean) rstd
 // gamma + beta (Ba et al. 2016 for the norm). Every residual kind of bough is this equation with
 // some terms left out.
+#include <array>
 #include <bit>
 #include <cmath>
 
@@ -96,6 +97,53 @@ void forward(ThreadPool& pool, const ResidualOutputs& out, const ResidualInputs&
       if (in.gamma) norm_of_row(out, row, sum, in, p.epsilon);
     }
   });
+}
+
+/// {r^2, f^2, f} of one row, added up: see residual_square_sums in core/kernels.def. Within a row in T, which vectorises.
+template <class T>
+std::array<double, 3> squares_of_row(int64_t row, const ResidualInputs& in, const Terms<T>& terms) {
+  const int64_t C = terms.columns;
+  const T *const x = in.x.data<T>() + row * C, *const a = terms.residual_scale.data();
+  T residual = 0, squares = 0, total = 0;
+  if (in.second) {
+    const T* const second = in.second.data<T>() + row * C;
+#pragma omp simd reduction(+ : residual)
+    for (int64_t c = 0; c < C; ++c) residual += (a[c] * x[c] + second[c]) * (a[c] * x[c] + second[c]);
+  } else {
+#pragma omp simd reduction(+ : residual)
+    for (int64_t c = 0; c < C; ++c) residual += a[c] * x[c] * (a[c] * x[c]);
+  }
+  if (!in.branch) return {double(residual), 0, 0};
+  const T *const branch = in.branch.data<T>() + row * C, *const bias = terms.bias.data();
+  const T* const scale = terms.branch_scale.data();
+#pragma omp simd reduction(+ : squares, total)
+  for (int64_t c = 0; c < C; ++c) {
+    const T f = scale[c] * (branch[c] + bias[c]);
+    squares += f * f;
+    total += f;
+  }
+  return {double(residual), double(squares), double(total)};
+}
+
+template <class T>
+void sum_squares(ThreadPool& pool, const Grad& out, const ResidualInputs& in, const ResidualNorm& p,
+                 In segments) {
+  const int64_t C = in.x.cols(), rows = in.x.rows(), grain = row_grain(C);
+  const Terms<T> terms(in, p, C);
+  const int32_t* const segment = segments ? segments.data<int32_t>() : nullptr;
+  std::vector<std::array<double, 3>> partial(size_t((rows + grain - 1) / grain));
+  pool.parallel_for(rows, grain, [&](int64_t begin, int64_t end) {
+    auto& sums = partial[size_t(begin / grain)];
+    for (int64_t row = begin; row < end; ++row) {
+      if (segment && segment[row] < 0) continue;
+      const auto of_row = squares_of_row(row, in, terms);
+      for (size_t q = 0; q < sums.size(); ++q) sums[q] += of_row[q];
+    }
+  });
+  std::array<double, 3> total{};
+  for (const auto& sums : partial)
+    for (size_t q = 0; q < total.size(); ++q) total[q] += sums[q];
+  deposit<double>(out, 0, 3, [&](int64_t q) { return total[size_t(q)]; });
 }
 
 /// The quantities that the backward pass sums over rows.
@@ -219,6 +267,11 @@ void CpuBackend::residual_dropout_norm_impl(const ResidualOutputs& out, const Re
                                             const ResidualNorm& p) {
   check(in.branch || !in.bias, "residual_dropout_norm: a bias needs a branch to be added to");
   dispatch(in.x.dtype(), [&]<class T>() { forward<T>(pool_, out, in, p); });
+}
+
+void CpuBackend::residual_square_sums_impl(const Grad& sums, const ResidualInputs& in,
+                                           const ResidualNorm& p, In segments) {
+  dispatch(in.x.dtype(), [&]<class T>() { sum_squares<T>(pool_, sums, in, p, segments); });
 }
 
 void CpuBackend::residual_dropout_norm_backward_impl(const ResidualGrads& d, In dy, In dsum,

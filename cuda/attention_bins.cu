@@ -20,20 +20,24 @@ struct ForwardMemory {
   }
 };
 
+/// Blocks that are to fit onto a multiprocessor, which bounds the registers of a thread.
+template <int D>
+constexpr int min_blocks = D == 128 ? 2 : 4;
+
 /// Softmax of one query row as far as its keys are known: base-2 exponents, relative to the largest.
 struct RunningRow {
   float maximum = masked, total = 0;
 };
 
 /// Scores of half a lane's elements -> weights; returns what earlier sums are to be multiplied by.
-__device__ inline float online_softmax(float (&s)[8][4], int half, RunningRow& r, const QueryRow& query,
-                                       const KeyPlaces& keys, bool is_causal, float scale) {
+__device__ inline float online_softmax(float (&s)[8][4], int half, RunningRow& r, const SeenColumns& seen,
+                                       float scale) {
   float highest = r.maximum;
 #pragma unroll
   for (int n = 0; n < 8; ++n)
 #pragma unroll
     for (int i = 2 * half; i < 2 * half + 2; ++i) {
-      s[n][i] = query.sees(keys, column_of(n, i), is_causal) ? s[n][i] * scale : masked;
+      s[n][i] = seen.has(n, i) ? s[n][i] * scale : masked;
       highest = s[n][i] > highest ? s[n][i] : highest;
     }
   highest = row_max(highest);
@@ -51,13 +55,11 @@ __device__ inline float online_softmax(float (&s)[8][4], int half, RunningRow& r
   return correction;
 }
 
-__device__ inline void drop(float (&s)[8][4], int half, const DropoutFactors& dropout, int64_t row, int head,
-                            const KeyPlaces& keys) {
+__device__ inline void drop(float (&s)[8][4], int half, uint64_t kept, float factor) {
 #pragma unroll
   for (int n = 0; n < 8; ++n)
 #pragma unroll
-    for (int i = 2 * half; i < 2 * half + 2; ++i)
-      if (s[n][i] > 0) s[n][i] *= dropout.of_element(row, head, keys.position[column_of(n, i)]);
+    for (int i = 2 * half; i < 2 * half + 2; ++i) s[n][i] = kept >> (8 * n + i % 2) & 1 ? s[n][i] * factor : 0.0f;
 }
 
 /// o += p v: the accumulators of the scores are the fragments of the next product.
@@ -80,7 +82,7 @@ __device__ inline void store_row(bf16* o, float* log_sum_exp, const Accumulator<
 #pragma unroll
   for (int n = 0; n < D / 8; ++n) {
     const Vector<float, 2> pair{sum.v[n][2 * half] * inverse, sum.v[n][2 * half + 1] * inverse};
-    store_floats(o + index * D + column_of(n, 0), pair);
+    store_floats(o + index * D + 8 * n + lane_column(), pair);
   }
   if (lane_id() % 4 == 0) log_sum_exp[index] = r.total > 0 ? (r.maximum + log2(r.total)) / log2_e : 0.0f;
 }
@@ -97,15 +99,13 @@ __device__ inline void clear_tail(bf16* o, float* log_sum_exp, const Sentences& 
 }
 
 template <int D>
-__global__ void __launch_bounds__(tile_threads)
+__global__ void __launch_bounds__(tile_threads, min_blocks<D>)
     bins_kernel(AttentionArguments<bf16> a, bf16* o, float* log_sum_exp, int bins) {
-  __shared__ SharedArray<int32_t, tile_rows> key_segments, key_positions;
   const int head = int(blockIdx.y);
   if (int(blockIdx.x) >= bins)
     return clear_tail(o, log_sum_exp, a.queries, (int64_t(blockIdx.x) - bins) * tile_rows, head, a.heads, D);
   const Bin bin = Bin::load(a.bins, blockIdx.x);
   const ForwardMemory<D> m = ForwardMemory<D>::of_block();
-  const KeyPlaces places{key_segments.data(), key_positions.data()};
   const DropoutFactors dropout(a.dropout);
   const float scale = a.scale * log2_e;
   for (int q0 = 0; q0 < bin.queries; q0 += tile_rows) {
@@ -121,16 +121,17 @@ __global__ void __launch_bounds__(tile_threads)
       commit_copies();
       load_tile(m.v, a.v.head(head, D), bin.first_key + k0, bin.keys - k0);
       commit_copies();
-      load_places(places, a.keys, bin.first_key + k0, bin.keys - k0);
+      const SeenColumns upper_seen = upper.seen(a.keys, bin.first_key + k0, a.is_causal),
+                        lower_seen = lower.seen(a.keys, bin.first_key + k0, a.is_causal);
       wait_copies<1>();
-      sync_block("queries, keys and their places from other threads would be missing");
+      sync_block("queries and keys from other threads would be missing");
       float s[8][4];
-      multiply_transposed(s, m.q, m.k);
-      const float upper_correction = online_softmax(s, 0, upper_sum, upper, places, a.is_causal, scale);
-      const float lower_correction = online_softmax(s, 1, lower_sum, lower, places, a.is_causal, scale);
+      multiply_transposed(s, m.q, m.k, 0);
+      const float upper_correction = online_softmax(s, 0, upper_sum, upper_seen, scale);
+      const float lower_correction = online_softmax(s, 1, lower_sum, lower_seen, scale);
       if (dropout.is_on()) {
-        drop(s, 0, dropout, first + upper.row, head, places);
-        drop(s, 1, dropout, first + lower.row, head, places);
+        drop(s, 0, kept_columns(dropout, first + upper.row, head, upper_seen), dropout.scale());
+        drop(s, 1, kept_columns(dropout, first + lower.row, head, lower_seen), dropout.scale());
       }
 #pragma unroll
       for (int n = 0; n < D / 8; ++n)

@@ -21,55 +21,58 @@ struct BackwardMemory {
   }
 };
 
-/// A query row with its log sum exp (of base 2) and delta = do o.
+/// Blocks that are to fit onto a multiprocessor; shared memory allows as many on sm_90.
+template <int D>
+constexpr int min_blocks = D == 128 ? 2 : 4;
+
+/// A query row: what it sees of the tile of keys, log sum exp (of base 2) and delta = do o.
 struct GradientRow {
-  QueryRow query;
+  int row;
+  SeenColumns seen;
+  uint64_t kept = ~uint64_t{0};
   float log_sum_exp = 0, delta = 0;
 };
 
 template <int D>
-__device__ inline float row_delta(const HeadRows<const bf16>& o, const Tile<D>& d_o, const QueryRow& query,
+__device__ inline float row_delta(const HeadRows<const bf16>& o, const Tile<D>& d_o, bool is_inside, int row,
                                   int64_t first) {
   float sum = 0;
-  if (query.is_inside) {
+  if (is_inside) {
 #pragma unroll
     for (int n = 0; n < D / 8; ++n) {
-      const int within = column_of(0, 0);
-      const Vector<float, 2> x = load_floats<2>(o.row(first + query.row) + 8 * n + within),
-                             y = load_floats<2>(d_o.piece(query.row, n) + within);
+      const Vector<float, 2> x = load_floats<2>(o.row(first + row) + 8 * n + lane_column()),
+                             y = load_floats<2>(d_o.piece(row, n) + lane_column());
       sum += x[0] * y[0] + x[1] * y[1];
     }
   }
   return row_sum(sum);
 }
 
-/// Half a lane's elements: scores s and do v products u -> m p and ds in shared memory.
+constexpr int strip = 4;  // accumulators, of 8 keys each, that are turned into weights at a time: half a tile
+
+/// Half a lane's elements of a strip: scores s and do v products u -> m p and ds in shared memory.
 template <int D>
-__device__ inline void store_weights(const BackwardMemory<D>& m, const float (&s)[8][4], const float (&u)[8][4],
-                                     int half, const GradientRow& r, const KeyPlaces& keys, bool is_causal,
-                                     float scale, const DropoutFactors& dropout, int64_t first, int head) {
+__device__ inline void store_weights(const BackwardMemory<D>& m, const float (&s)[strip][4],
+                                     const float (&u)[strip][4], int first, int half, const GradientRow& r,
+                                     float scale, float factor_of_kept) {
 #pragma unroll
-  for (int n = 0; n < 8; ++n) {
+  for (int n = 0; n < strip; ++n) {
     float weight[2], gradient[2];
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
-      const int column = column_of(n, i);
-      const bool sees = r.query.sees(keys, column, is_causal);
-      const float p = sees ? exp2(s[n][2 * half + i] * scale - r.log_sum_exp) : 0.0f;
-      const float factor =
-          sees && dropout.is_on() ? dropout.of_element(first + r.query.row, head, keys.position[column]) : 1.0f;
+      const float p = r.seen.has(first + n, i) ? exp2(s[n][2 * half + i] * scale - r.log_sum_exp) : 0.0f;
+      const float factor = r.kept >> (8 * (first + n) + i) & 1 ? factor_of_kept : 0.0f;
       weight[i] = p * factor;
       gradient[i] = p * (factor * u[n][2 * half + i] - r.delta);
     }
-    const int within = column_of(0, 0);
-    store_floats(m.weights.piece(r.query.row, n) + within, Vector<float, 2>{weight[0], weight[1]});
-    store_floats(m.score_gradients.piece(r.query.row, n) + within, Vector<float, 2>{gradient[0], gradient[1]});
+    store_floats(m.weights.piece(r.row, first + n) + lane_column(), Vector<float, 2>{weight[0], weight[1]});
+    store_floats(m.score_gradients.piece(r.row, first + n) + lane_column(), Vector<float, 2>{gradient[0], gradient[1]});
   }
 }
 
 /// Everything that a pair of tiles needs into shared memory, and m p and ds of it.
 template <int D>
-__device__ void tile_pair(const BackwardMemory<D>& m, const KeyPlaces& places, const AttentionArguments<bf16>& a,
+__device__ void tile_pair(const BackwardMemory<D>& m, const AttentionArguments<bf16>& a,
                           const AttentionGradients<bf16>& g, const Bin& bin, int head, int q0, int k0,
                           const DropoutFactors& dropout) {
   const int64_t first = bin.first_query + q0, first_key = bin.first_key + k0;
@@ -80,21 +83,30 @@ __device__ void tile_pair(const BackwardMemory<D>& m, const KeyPlaces& places, c
   load_tile(m.v, a.v.head(head, D), first_key, keys);
   load_tile(m.d_o, g.d_o.head(head, D), first, queries);
   commit_copies();
-  load_places(places, a.keys, first_key, keys);
-  GradientRow rows[2] = {{QueryRow(a.queries, first, queries, 0)}, {QueryRow(a.queries, first, queries, 1)}};
-  wait_copies<0>();
-  sync_block("rows and places from other threads would be missing");
+  GradientRow rows[2];
 #pragma unroll
-  for (GradientRow& r : rows) {
-    r.delta = row_delta(g.o.head(head, D), m.d_o, r.query, first);
-    if (r.query.is_inside) r.log_sum_exp = log2_e * g.log_sum_exp[(first + r.query.row) * a.heads + head];
+  for (int half = 0; half < 2; ++half) {
+    const QueryRow query(a.queries, first, queries, half);
+    GradientRow& r = rows[half];
+    r.row = opaque(query.row);
+    r.seen = query.seen(a.keys, first_key, a.is_causal);
+    if (dropout.is_on()) r.kept = kept_columns(dropout, first + query.row, head, r.seen);
+    if (query.is_inside) r.log_sum_exp = log2_e * g.log_sum_exp[(first + query.row) * a.heads + head];
   }
-  float s[8][4], u[8][4];
-  multiply_transposed(s, m.q, m.k);
-  multiply_transposed(u, m.d_o, m.v);
+  wait_copies<0>();
+  sync_block("rows from other threads would be missing");
 #pragma unroll
   for (int half = 0; half < 2; ++half)
-    store_weights(m, s, u, half, rows[half], places, a.is_causal, a.scale * log2_e, dropout, first, head);
+    rows[half].delta = row_delta(g.o.head(head, D), m.d_o, rows[half].row < queries, rows[half].row, first);
+#pragma unroll
+  for (int n = 0; n < tile_rows / 8; n += strip) {
+    float s[strip][4], u[strip][4];
+    multiply_transposed(s, m.q, m.k, 8 * n);
+    multiply_transposed(u, m.d_o, m.v, 8 * n);
+#pragma unroll
+    for (int half = 0; half < 2; ++half)
+      store_weights(m, s, u, n, half, rows[half], a.scale * log2_e, dropout.scale());
+  }
   sync_block("weights of other warps' queries would be missing");
 }
 
@@ -112,10 +124,10 @@ __device__ inline void store_rows(const typename AttentionGradients<bf16>::Side&
   for (int half = 0; half < 2; ++half) {
     const int row = warp_id() * warp_rows + lane_id() / 4 + 8 * half;
     if (row >= count) continue;
-    const int64_t index = side.at(first + row, head, D);
+    const int64_t index = side.at(first + row, head, D) + lane_column();
 #pragma unroll
     for (int n = 0; n < D / 8; ++n)
-      deposit_pair(side.target, index + column_of(n, 0), scale * sum.v[n][2 * half], scale * sum.v[n][2 * half + 1]);
+      deposit_pair(side.target, index + 8 * n, scale * sum.v[n][2 * half], scale * sum.v[n][2 * half + 1]);
   }
 }
 
@@ -128,10 +140,14 @@ __device__ inline void clear_tail(const AttentionGradients<bf16>::Side& side, co
       for (int d = lane_id(); d < dim; d += warp_size) deposit(side.target, side.at(row, head, dim) + d, 0.0f);
 }
 
+/// dq, dv, dk.
+__device__ inline AttentionGradients<bf16>::Side side_of(const AttentionGradients<bf16>& g, int which) {
+  return which == 0 ? g.dq : which == 1 ? g.dv : g.dk;
+}
+
 template <int D>
-__global__ void __launch_bounds__(tile_threads)
+__global__ void __launch_bounds__(tile_threads, min_blocks<D>)
     bins_backward_kernel(AttentionArguments<bf16> a, AttentionGradients<bf16> g, int bins) {
-  __shared__ SharedArray<int32_t, tile_rows> key_segments, key_positions;
   const int head = int(blockIdx.y);
   if (int(blockIdx.x) >= bins) {
     const int64_t first = (int64_t(blockIdx.x) - bins) * tile_rows;
@@ -142,33 +158,30 @@ __global__ void __launch_bounds__(tile_threads)
   }
   const Bin bin = Bin::load(a.bins, blockIdx.x);
   const BackwardMemory<D> m = BackwardMemory<D>::of_block();
-  const KeyPlaces places{key_segments.data(), key_positions.data()};
   const DropoutFactors dropout(a.dropout);
   const bool is_single = bin.queries <= tile_rows && bin.keys <= tile_rows;
-  if (is_single) tile_pair(m, places, a, g, bin, head, 0, 0, dropout);
+  bool is_there = false;
   Accumulator<D> sum;
-  for (int q0 = 0; g.dq.target && q0 < bin.queries; q0 += tile_rows) {
-    sum.clear();
-    for (int k0 = 0; k0 < bin.keys; k0 += tile_rows) {
-      if (!is_single) tile_pair(m, places, a, g, bin, head, q0, k0, dropout);
-      sum.add_rows(m.score_gradients, m.k);
-    }
-    store_rows(g.dq, sum, a.scale, bin.first_query + q0, bin.queries - q0, head);
-  }
-  for (int k0 = 0; k0 < bin.keys; k0 += tile_rows)
-    for (int side = 0; side < 2; ++side) {
-      const auto& to = side == 0 ? g.dv : g.dk;
-      if (!to.target) continue;
+#pragma unroll 1  // one copy of tile_pair
+  for (int which = 0; which < 3; ++which) {
+    if (!side_of(g, which).target) continue;
+    const bool is_query = which == 0;
+    const int rows = is_query ? bin.queries : bin.keys, others = is_query ? bin.keys : bin.queries;
+    for (int row = 0; row < rows; row += tile_rows) {
       sum.clear();
-      for (int q0 = 0; q0 < bin.queries; q0 += tile_rows) {
-        if (!is_single) tile_pair(m, places, a, g, bin, head, q0, k0, dropout);
-        if (side == 0)
-          sum.add_columns(m.weights, m.d_o);
+      for (int other = 0; other < others; other += tile_rows) {
+        if (!is_single || !is_there)
+          tile_pair(m, a, g, bin, head, is_query ? row : other, is_query ? other : row, dropout);
+        is_there = true;
+        if (is_query)
+          sum.add_rows(m.score_gradients, m.k);
         else
-          sum.add_columns(m.score_gradients, m.q);
+          sum.add_columns(which == 1 ? m.weights : m.score_gradients, which == 1 ? m.d_o : m.q);
       }
-      store_rows(to, sum, side == 0 ? 1.0f : a.scale, bin.first_key + k0, bin.keys - k0, head);
+      store_rows(side_of(g, opaque(which)), sum, which == 1 ? 1.0f : a.scale, (is_query ? bin.first_query : bin.first_key) + row, rows - row,
+                 head);
     }
+  }
 }
 
 bool is_vector(const GradColumns& g, int64_t dim) {

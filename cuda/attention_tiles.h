@@ -33,6 +33,7 @@ struct Bin {
 /// Starts copying `count` rows (at most 64) into a tile; zeros below them.
 template <int D>
 __device__ inline void load_tile(const Tile<D>& tile, const HeadRows<const bf16>& from, int64_t first, int count) {
+#pragma unroll 1  // unrolled, its addresses would take the registers of the products
   for (int i = int(threadIdx.x); i < tile_rows * Tile<D>::pieces; i += tile_threads) {
     const int row = i / Tile<D>::pieces, p = i % Tile<D>::pieces;
     const bool is_inside = row < count;
@@ -40,43 +41,60 @@ __device__ inline void load_tile(const Tile<D>& tile, const HeadRows<const bf16>
   }
 }
 
-/// Segments and positions of the 64 keys of a tile.
-struct KeyPlaces {
-  int32_t *segment, *position;
+/// The first of the lane's columns in every eight; element i of accumulator n is column 8n + i%2 behind it. Kept
+/// apart from n and i, so that those are constants of the unrolled loops.
+__device__ inline int lane_column() { return 2 * (lane_id() % 4); }
+
+/// The columns of a tile of 64 keys that a query sees, [begin, end), and the column of its sentence's first key, which
+/// may lie before the tile.
+struct SeenColumns {
+  int begin = 0, end = 0, sentence_begin = 0;
+  __device__ bool has(int n, int i) const {
+    return 8 * n + i % 2 >= begin - lane_column() && 8 * n + i % 2 < end - lane_column();
+  }
 };
-constexpr int32_t no_query = -2, no_key = -3;  // segments of rows beyond the bin: equal to nothing
-__device__ inline void load_places(const KeyPlaces& places, const Sentences& keys, int64_t first, int count) {
-  const int row = int(threadIdx.x);
-  if (row >= tile_rows) return;
-  places.segment[row] = row < count ? keys.segments[first + row] : no_key;
-  places.position[row] = row < count ? keys.positions[first + row] : 0;
-}
 
 /// One of the two query rows of a lane.
 struct QueryRow {
   int row;  ///< within the tile
-  int32_t segment = no_query, position = 0;
   bool is_inside = false;
+  int32_t sentence = 0, position = 0;
   __device__ QueryRow(const Sentences& queries, int64_t first, int count, int half)
       : row(warp_id() * warp_rows + lane_id() / 4 + 8 * half) {
     if (row >= count) return;
     is_inside = true;
-    segment = queries.segments[first + row];
+    sentence = queries.segments[first + row];
     position = queries.positions[first + row];
   }
-  __device__ bool sees(const KeyPlaces& keys, int column, bool is_causal) const {
-    return segment == keys.segment[column] && (!is_causal || keys.position[column] <= position);
+  /// Of the tile whose row 0 is key `first`.
+  __device__ SeenColumns seen(const Sentences& keys, int64_t first, bool is_causal) const {
+    if (!is_inside) return {};
+    const int begin = int(keys.offsets[sentence] - first), end = int(keys.offsets[sentence + 1] - first);
+    const int stop = is_causal && begin + position + 1 < end ? begin + position + 1 : end;
+    return {begin > 0 ? begin : 0, stop < tile_rows ? stop : tile_rows, begin};
   }
 };
-/// The column of element i of accumulator n.
-__device__ inline int column_of(int n, int i) { return 8 * n + 2 * (lane_id() % 4) + i % 2; }
 
-/// s (16, 64) = rows of a (64, D) times b (64, D) transposed.
-template <int D>
-__device__ inline void multiply_transposed(float (&s)[8][4], const Tile<D>& a, const Tile<D>& b) {
-  const int lane = lane_id(), first = warp_id() * warp_rows;
+/// Bit 8n + i%2: dropout keeps element i of accumulator n of this query. The four lanes of a row draw a block of eight keys at a
+/// time, in turn, and share what they drew; every lane of the warp has to call.
+__device__ inline uint64_t kept_columns(const DropoutFactors& dropout, int64_t row, int head, const SeenColumns& seen) {
+  uint64_t kept = 0;
+  int position = (seen.begin - seen.sentence_begin) / chunk_cols * chunk_cols + lane_id() % 4 * chunk_cols;
+#pragma unroll 1
+  for (; seen.sentence_begin + position < seen.end; position += 4 * chunk_cols) {
+    const uint64_t keys = dropout.kept_of_chunk(row, head, position);
+    const int column = seen.sentence_begin + position;
+    kept |= column >= 0 ? keys << column : keys >> -column;
+  }
+  kept |= shuffle_xor(kept, 1);
+  return (kept | shuffle_xor(kept, 2)) >> lane_column();
+}
+/// s (16, 8 N) = the warp's rows of a (64, D) times rows first_column .. first_column + 8 N - 1 of b (64, D) transposed.
+template <int D, int N>
+__device__ inline void multiply_transposed(float (&s)[N][4], const Tile<D>& a, const Tile<D>& b, int first_column) {
+  const int lane = opaque(lane_id()), first = warp_id() * warp_rows;
 #pragma unroll
-  for (int n = 0; n < 8; ++n)
+  for (int n = 0; n < N; ++n)
 #pragma unroll
     for (int i = 0; i < 4; ++i) s[n][i] = 0;
 #pragma unroll
@@ -84,9 +102,9 @@ __device__ inline void multiply_transposed(float (&s)[8][4], const Tile<D>& a, c
     uint32_t x[4];
     load_matrices(x, a.piece(first + lane % 16, 2 * k + lane / 16));
 #pragma unroll
-    for (int n = 0; n < 4; ++n) {
+    for (int n = 0; n < N / 2; ++n) {
       uint32_t y[4];
-      load_matrices(y, b.piece(16 * n + lane % 8 + 8 * (lane / 16), 2 * k + lane / 8 % 2));
+      load_matrices(y, b.piece(first_column + 16 * n + lane % 8 + 8 * (lane / 16), 2 * k + lane / 8 % 2));
       multiply_add(s[2 * n], x, y[0], y[1]);
       multiply_add(s[2 * n + 1], x, y[2], y[3]);
     }
@@ -104,7 +122,7 @@ struct Accumulator {
   }
   /// += a (16, 16), a fragment, times rows 16k .. 16k+15 of b.
   __device__ void add(const uint32_t (&a)[4], const Tile<D>& b, int k) {
-    const int lane = lane_id();
+    const int lane = opaque(lane_id());
 #pragma unroll
     for (int n = 0; n < D / 16; ++n) {
       uint32_t y[4];

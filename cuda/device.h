@@ -137,6 +137,12 @@ __device__ inline float exp2(float x) { return exp2f(x); }
 __device__ inline float log2(float x) { return log2f(x); }
 __device__ inline float inverse_sqrt(float x) { return rsqrtf(x); }
 
+/// x, of unknown origin to the compiler: what is computed from it inside a loop is not kept in registers across it.
+__device__ inline int opaque(int x) {
+  asm volatile("" : "+r"(x));
+  return x;
+}
+
 /// Makes this thread's writes visible to all threads of the device before its later ones.
 __device__ inline void fence() { __threadfence(); }
 /// Adds to an integer in global memory; returns the value before. Integers only: sums of floats

@@ -28,6 +28,18 @@ __global__ void square_sum_kernel(double* partial, const float* gradient, int64_
   if (threadIdx.x == 0) partial[blockIdx.x] = sum;
 }
 
+/// A block sums one piece.
+__global__ void square_sums_kernel(double* sums, const float* x, const float* y, const double* pieces) {
+  const int64_t first = int64_t(pieces[2 * blockIdx.x]), n = int64_t(pieces[2 * blockIdx.x + 1]);
+  double sum = 0;
+  for (int64_t i = first + threadIdx.x; i < first + n; i += blockDim.x) {
+    const double d = double(x[i]) - (y ? double(y[i]) : 0.0);
+    sum += d * d;
+  }
+  sum = block_sum(sum);
+  if (threadIdx.x == 0) sums[blockIdx.x] = sum;
+}
+
 /// One block. The partial sums are added one after another, as the CPU adds them.
 __global__ void statistics_kernel(double* statistics, const double* partial, int64_t blocks, const int32_t* state) {
   __shared__ SharedArray<double, int(finish_threads)> round;
@@ -159,6 +171,12 @@ void CudaBackend::gradient_statistics_impl(Out statistics, In gradient, In state
          gradient.size(), is_aligned(gradient));
   launch(stream(), "gradient_statistics", statistics_kernel, {1, finish_threads}, statistics.data<double>(), partial,
          blocks, state.data<int32_t>());
+}
+
+void CudaBackend::square_sums_impl(Out sums, In x, In y, In pieces) {
+  check(x.dtype() == DType::f32, "square_sums: values must be f32, not {}", name_of(x.dtype()));
+  launch(stream(), "square_sums", square_sums_kernel, {unsigned(pieces.rows()), norm_threads}, sums.data<double>(),
+         x.data<float>(), y.data<float>(), pieces.data<double>());
 }
 
 void CudaBackend::optimizer_update_impl(const OptimizerArenas& arenas, In gradient, In statistics, In state,

@@ -39,6 +39,18 @@ __device__ Chunk sum_chunk(const ResidualTerms<T>& in, const ResidualFactors<T>&
   return sum;
 }
 
+/// The same as `sum` holds it, where it is kept. y is the norm of that and not of the unrounded sum: the backward pass
+/// knows no other, and (rounded sum - unrounded mean) rstd would be far off in rows that vary little.
+template <class T>
+__device__ Chunk stored_sum_chunk(const Outputs<T>& out, const ResidualTerms<T>& in, const ResidualFactors<T>& f,
+                                  int64_t row, int64_t col) {
+  Chunk sum = sum_chunk(in, f, row, col);
+  if (!out.sum) return sum;
+#pragma unroll
+  for (int i = 0; i < chunk_cols; ++i) sum[i] = to_float(from_float<T>(sum[i]));
+  return sum;
+}
+
 template <class T>
 __device__ void store_normalised(const Outputs<T>& out, const ResidualTerms<T>& in, const Chunk& sum, float mean,
                                  float rstd, int64_t row, int64_t col) {
@@ -75,14 +87,14 @@ __global__ void __launch_bounds__(warps * warp_size) residual_norm_kernel(Output
       }
     } else {
       for (int64_t col = lane_id() * chunk_cols; col < in.cols; col += warp_cols) {
-        kept[0] = sum_chunk(in, f, row, col);
+        kept[0] = stored_sum_chunk(out, in, f, row, col);
         use(kept[0], col);
       }
     }
   };
   float total = 0;
   for_each([&](Chunk& sum, int64_t col) {
-    if constexpr (chunks > 0) sum = sum_chunk(in, f, row, col);
+    if constexpr (chunks > 0) sum = stored_sum_chunk(out, in, f, row, col);
     if (out.sum) store_chunk(out.sum + row * in.cols, col, in.cols, in.is_vector, sum);
     total += chunk_sum(sum);  // 0 beyond the last column: everything there was loaded as 0
   });

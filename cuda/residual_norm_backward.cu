@@ -137,6 +137,7 @@ __device__ void store_sums(float* partial, const Chunk (&sums)[common_quantities
 template <class T, int chunks>
 __global__ void __launch_bounds__(warps * warp_size) backward_kernel(Arguments<T> a, int64_t block_rows) {
   static_assert(warps * warp_size == warp_cols, "store_sums gives every thread a column");
+  constexpr bool is_wide = chunks > 2;  // what arrives does not fit into the registers beside the sums
   const ResidualFactors<T> f(a.in);
   const int64_t begin = blockIdx.x * block_rows;
   const int64_t end = begin + block_rows < a.in.rows ? begin + block_rows : a.in.rows;
@@ -146,19 +147,20 @@ __global__ void __launch_bounds__(warps * warp_size) backward_kernel(Arguments<T
 #pragma unroll
     for (int k = 0; k < chunks; ++k) sums[q][k] = filled(0);
   for (int64_t row = begin + warp_id(); row < end; row += warps) {
-    Arrived v[chunks];
+    Arrived v[is_wide ? 1 : chunks];
     float total = 0, product = 0;
 #pragma unroll
     for (int k = 0; k < chunks; ++k) {
       const int64_t col = k * warp_cols + lane_id() * chunk_cols;
       if (col >= a.in.cols) continue;
-      v[k] = arrived(a, row, col);
+      Arrived& now = v[is_wide ? 0 : k];
+      now = arrived(a, row, col);
 #pragma unroll
       for (int i = 0; i < chunk_cols; ++i) {
-        total += v[k].g[i];
-        product += v[k].g[i] * v[k].xhat[i];
-        sums[of_gamma][k][i] += v[k].dy[i] * v[k].xhat[i];
-        sums[of_beta][k][i] += v[k].dy[i];
+        total += now.g[i];
+        product += now.g[i] * now.xhat[i];
+        sums[of_gamma][k][i] += now.dy[i] * now.xhat[i];
+        sums[of_beta][k][i] += now.dy[i];
       }
     }
     const RowMeans means = row_means(a, row, total, product);
@@ -166,8 +168,9 @@ __global__ void __launch_bounds__(warps * warp_size) backward_kernel(Arguments<T
     for (int k = 0; k < chunks; ++k) {
       const int64_t col = k * warp_cols + lane_id() * chunk_cols;
       if (col >= a.in.cols) continue;
+      if constexpr (is_wide) v[0] = arrived(a, row, col);  // once more, from the L1 cache
       Chunk dbranch;
-      spread(a, f, sum_gradient(a, v[k], means, row, col), row, col, dbranch);
+      spread(a, f, sum_gradient(a, v[is_wide ? 0 : k], means, row, col), row, col, dbranch);
 #pragma unroll
       for (int i = 0; i < chunk_cols; ++i) sums[of_bias][k][i] += dbranch[i];
     }

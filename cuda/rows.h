@@ -138,7 +138,16 @@ class DropoutFactors {
     const uint32_t word = pair < 2 ? (pair == 0 ? bits.x[0] : bits.x[1]) : (pair == 2 ? bits.x[2] : bits.x[3]);
     return (word >> (16 * (col % 2)) & 0xFFFFu) >= threshold_ ? scale_ : 0.0f;
   }
-  /// The 8 draws of columns col .. col+7 in attention, and what one of them means.
+  /// Bit i: column col + i is kept. In attention; col is a multiple of 8.
+  __device__ uint32_t kept_of_chunk(int64_t row, int head, int64_t col) const {
+    const Philox4 bits = draw(row, head, col);
+    uint32_t kept = 0;
+#pragma unroll
+    for (int i = 0; i < chunk_cols; ++i) kept |= uint32_t(dropout_draw(bits, i) >= threshold_) << i;
+    return kept;
+  }
+
+ private:
   __device__ Philox4 draw(int64_t row, int head, int64_t col) const {
     return dropout_bits(key0_, key1_, site_, uint32_t(head), uint32_t(row) + first_row_,
                         uint32_t(col / chunk_cols));
@@ -147,7 +156,6 @@ class DropoutFactors {
     return dropout_draw(bits, i) >= threshold_ ? scale_ : 0.0f;
   }
 
- private:
   bool is_on_;
   uint32_t site_, threshold_, key0_ = 0, key1_ = 0, first_row_ = 0;
   float scale_;

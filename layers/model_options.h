@@ -1,4 +1,5 @@
 #pragma once
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -59,6 +60,13 @@ struct ModelOptions {
   /// deepnorm and branchnorm: the kinds made for 100 layers and more.
   bool is_deep_kind() const {
     return residual == ResidualKind::deepnorm || residual == ResidualKind::branchnorm;
+  }
+
+  /// The t at which branchnorm's alpha is 1 in every layer: T, or T times the deeper stack's layers by-layer.
+  int64_t ramp_end() const {
+    const int slowest =
+        branchnorm_schedule == BranchSchedule::by_layer ? std::max(encoder_layers, decoder_layers) : 1;
+    return branchnorm_max_step.count * slowest;
   }
 
   void settings(Settings& v);

@@ -92,10 +92,7 @@ void ModelOptions::saved_settings(Settings& v) {
 bool ModelOptions::is_plain() const {
   if (residual == ResidualKind::deepnorm) return false;
   if (residual != ResidualKind::branchnorm) return true;
-  const int slowest = branchnorm_schedule == BranchSchedule::by_layer
-                          ? std::max(encoder_layers, decoder_layers)
-                          : 1;
-  return branchnorm_progress / slowest >= branchnorm_max_step.count;
+  return branchnorm_progress >= ramp_end();
 }
 
 Yaml ModelOptions::to_yaml() const {

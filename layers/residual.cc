@@ -74,15 +74,28 @@ ResidualStack::ResidualStack(const ModelOptions& options, ResidualScales scales,
   if (is_pre) declare(prefix + "_top", "");
 }
 
-ResidualNorm ResidualStack::equation(size_t i, const Dropout& dropout, const Tensor& step_state) const {
+ResidualNorm ResidualStack::equation(size_t i, const ResidualContext& context) const {
   ResidualNorm p;
-  p.dropout = dropout;
+  p.dropout = context.dropout;
   p.residual_scale.constant = scales_.residual_scale;
   if (kind_ == ResidualKind::branchnorm) {
-    p.branch_scale.tensor = step_state;
+    p.branch_scale.tensor = context.step_state;
     p.branch_scale.word = StepState::first_branch_scale + first_site_ + int64_t(i);
   }
   return p;
+}
+
+/// The equation, and the sizes of its two terms where they are wanted.
+ResidualResult ResidualStack::join(size_t i, const ResidualArguments& a,
+                                   const ResidualContext& context) const {
+  const ResidualNorm p = equation(i, context);
+  if (context.square_sums) {
+    const int64_t site = first_site_ + int64_t(i);
+    const ResidualInputs terms{a.x.value(), a.second.value(), a.branch.value(), a.bias.value(), {}, {}};
+    a.x.tape().backend.residual_square_sums(add_to(context.square_sums.view(3 * site, {3})), terms, p,
+                                            context.segments);
+  }
+  return residual_norm(a, p);
 }
 
 ResidualStream ResidualStack::begin(const Var& embedded) const {
@@ -94,19 +107,19 @@ ResidualStream ResidualStack::begin(const Var& embedded) const {
 }
 
 ResidualStream ResidualStack::add(const ResidualStream& stream, size_t i, const Var& branch,
-                                  const Parameter& bias, const Dropout& dropout,
-                                  const Tensor& step_state) const {
+                                  const Parameter& bias, const ResidualContext& context) const {
   Tape& tape = branch.tape();
   const bool is_pre = kind_ == ResidualKind::pre_ln;
   const Norm& norm = norms_[is_pre ? i + 1 : i];
   const bool is_last = i + 1 == sublayer_count_;
-  const auto result = residual_norm({.x = is_pre ? stream.sum : stream.x,
-                                     .branch = branch,
-                                     .bias = bias.on(tape),
-                                     .gamma = norm.gamma->on(tape),
-                                     .beta = norm.beta->on(tape),
-                                     .keep_sum = is_pre},
-                                    equation(i, dropout, step_state));
+  const auto result = join(i,
+                           {.x = is_pre ? stream.sum : stream.x,
+                            .branch = branch,
+                            .bias = bias.on(tape),
+                            .gamma = norm.gamma->on(tape),
+                            .beta = norm.beta->on(tape),
+                            .keep_sum = is_pre},
+                           context);
   return {result.y, is_pre && !is_last ? result.sum : Var()};
 }
 

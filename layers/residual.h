@@ -35,6 +35,14 @@ struct ResidualStream {
   static ResidualStream from(const std::vector<Var>& vars);  ///< the reverse
 };
 
+/// What a residual connection reads besides its terms.
+struct ResidualContext {
+  Dropout dropout;
+  Tensor step_state;
+  Tensor square_sums;  ///< (sites, 3) f64 that the sizes of both terms are added to, or empty: see the kernel
+  Tensor segments;     ///< (T) i32, for square_sums: -1 in the tail
+};
+
 /// The residual connections of one stack: the only place where the residual equation is written.
 ///   post-ln     x' = LN(x + F(x))                       Vaswani 2017
 ///   pre-ln      x' = x + F(LN(x)), LN after the stack    Xiong 2020
@@ -55,13 +63,14 @@ class ResidualStack {
   /// After sublayer i: branch = F(stream.x) without its last bias. The last one leaves in `x` what the
   /// stack returns.
   ResidualStream add(const ResidualStream& stream, size_t i, const Var& branch, const Parameter& bias,
-                     const Dropout& dropout, const Tensor& step_state) const;
+                     const ResidualContext& context) const;
 
  private:
   struct Norm {
     Parameter *gamma, *beta;
   };
-  ResidualNorm equation(size_t i, const Dropout& dropout, const Tensor& step_state) const;
+  ResidualNorm equation(size_t i, const ResidualContext& context) const;
+  ResidualResult join(size_t i, const ResidualArguments& terms, const ResidualContext& context) const;
 
   ResidualKind kind_;
   ResidualScales scales_;

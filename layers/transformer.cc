@@ -102,6 +102,7 @@ void Transformer::declare_encoder(ParameterSet& parameters) {
         declare_self_and_ffn(parameters, prefix, i, options_.ffn_dim, scales.init_gain));
     sublayers.insert(sublayers.end(), {prefix + "_self_Wo", prefix + "_ffn_ffn"});
     site_layers_.insert(site_layers_.end(), {i, i});
+    site_names_.insert(site_names_.end(), {prefix + "_self", prefix + "_ffn"});
   }
   encoder_residual_ =
       std::make_unique<ResidualStack>(options_, scales, "encoder", sublayers, 0, parameters);
@@ -129,6 +130,7 @@ void Transformer::declare_decoder(ParameterSet& parameters) {
     sublayers.insert(sublayers.end(),
                      {prefix + "_self_Wo", prefix + "_context_Wo", prefix + "_ffn_ffn"});
     site_layers_.insert(site_layers_.end(), {i, i, i});
+    site_names_.insert(site_names_.end(), {prefix + "_self", prefix + "_context", prefix + "_ffn"});
   }
   decoder_residual_ = std::make_unique<ResidualStack>(options_, scales, "decoder", sublayers,
                                                       first_site, parameters);
@@ -176,6 +178,10 @@ Var Transformer::matrix_only(const Linear& linear, const Var& x) const {
 Dropout Transformer::dropout(double probability, uint32_t site, const Tensor& first_row) const {
   if (!is_training_ || probability <= 0) return {};
   return {probability, site, step_state_, first_row};
+}
+
+ResidualContext Transformer::residual_context(uint32_t site, const Packing& rows) const {
+  return {dropout(dropout_.dropout, site, rows.first_row), step_state_, square_sums_, rows.segments};
 }
 
 Tensor Transformer::position_rows(Backend& backend, int64_t longest) {
@@ -236,16 +242,13 @@ ResidualStream Transformer::encoder_layer(size_t i, ResidualStream stream, const
                                           In bins) {
   const EncoderLayer& l = encoder_[i];
   const ResidualStack& residual = *encoder_residual_;
-  const auto residual_dropout = [&](uint32_t site) {
-    return dropout(dropout_.dropout, site, rows.first_row);
-  };
   const Var attended =
       self_attention(apply(l.qkv, stream.x), rows, bins, options_.heads, false,
                      dropout(dropout_.attention_dropout, l.attention_site, rows.first_row));
   stream = residual.add(stream, 2 * i, matrix_only(l.self_out, attended), *l.self_out.bias,
-                        residual_dropout(l.self_site), step_state_);
+                        residual_context(l.self_site, rows));
   return residual.add(stream, 2 * i + 1, feed_forward(l, stream.x, rows.first_row), *l.ffn2.bias,
-                      residual_dropout(l.ffn_site), step_state_);
+                      residual_context(l.ffn_site, rows));
 }
 
 Var Transformer::encode(Tape& tape, const SideRows& source, In bins) {
@@ -270,16 +273,13 @@ ResidualStream Transformer::decoder_layer(size_t i, ResidualStream stream, const
   const ResidualStack& residual = *decoder_residual_;
   const Packing& rows = batch.target.packing;
   const int64_t d = options_.model_dim;
-  const auto residual_dropout = [&](uint32_t site) {
-    return dropout(dropout_.dropout, site, rows.first_row);
-  };
   const auto attention_dropout = [&](uint32_t site) {
     return dropout(dropout_.attention_dropout, site, rows.first_row);
   };
   const Var attended = self_attention(apply(l.qkv, stream.x), rows, batch.bins, options_.heads, true,
                                       attention_dropout(l.attention_site));
   stream = residual.add(stream, 3 * i, matrix_only(l.self_out, attended), *l.self_out.bias,
-                        residual_dropout(l.self_site), step_state_);
+                        residual_context(l.self_site, rows));
   const int64_t key_column = int64_t(l.place) * 2 * d;
   const Var crossed = attention(
       {.queries = apply(l.query, stream.x), .keys_values = cross, .query_column = 0,
@@ -288,9 +288,9 @@ ResidualStream Transformer::decoder_layer(size_t i, ResidualStream stream, const
        .is_causal = false, .dropout = attention_dropout(l.cross_attention_site),
        .pair_count = batch.pair_count});
   stream = residual.add(stream, 3 * i + 1, matrix_only(l.cross_out, crossed), *l.cross_out.bias,
-                        residual_dropout(l.cross_site), step_state_);
+                        residual_context(l.cross_site, rows));
   return residual.add(stream, 3 * i + 2, feed_forward(l, stream.x, rows.first_row), *l.ffn2.bias,
-                      residual_dropout(l.ffn_site), step_state_);
+                      residual_context(l.ffn_site, rows));
 }
 
 Var Transformer::logits(const Var& x) const {
@@ -298,7 +298,7 @@ Var Transformer::logits(const Var& x) const {
   return linear(x, output_->on(tape), output_bias_ ? output_bias_->on(tape) : Var());
 }
 
-Var Transformer::decode(const Var& memory, const ModelBatch& batch) {
+Var Transformer::decode_layers(const Var& memory, const ModelBatch& batch) {
   Tape& tape = memory.tape();
   ResidualStream stream = decoder_residual_->begin(embed(tape, batch.target, false));
   Var cross;
@@ -312,7 +312,7 @@ Var Transformer::decode(const Var& memory, const ModelBatch& batch) {
     in.push_back(cross);
     stream = ResidualStream::from(recompute_ ? checkpoint(in, layer) : layer(in));
   }
-  return logits(stream.x);
+  return stream.x;
 }
 
 DecoderCache Transformer::start_decoding(const Var& memory, const Packing& source, int64_t slots,
@@ -333,6 +333,7 @@ Tensor Transformer::step(Tape& tape, DecoderCache& cache, const DecoderStep& row
   SideRows side{{rows.ids, {}}, {}};
   side.packing.positions = rows.steps;
   side.packing.longest = cache.self.front().shape()[1];
+  const ResidualContext context{.step_state = step_state_};
   ResidualStream stream = decoder_residual_->begin(embed(tape, side, false));
   for (size_t i = 0; i < decoder_.size(); ++i) {
     const DecoderLayer& l = decoder_[i];
@@ -341,7 +342,7 @@ Tensor Transformer::step(Tape& tape, DecoderCache& cache, const DecoderStep& row
     backend.self_attention_step(attended, cache.self[i], apply(l.qkv, stream.x).value(),
                                 rows.ancestry, rows.slots, rows.steps, options_.heads);
     stream = residual.add(stream, 3 * i, matrix_only(l.self_out, tape.constant(attended)),
-                          *l.self_out.bias, {}, step_state_);
+                          *l.self_out.bias, context);
     const Tensor query = apply(l.query, stream.x).value();
     const Tensor crossed = backend.allocate({count, d});
     const int64_t key_column = int64_t(l.place) * 2 * d;
@@ -350,9 +351,8 @@ Tensor Transformer::step(Tape& tape, DecoderCache& cache, const DecoderStep& row
                                  Columns{keys_values, key_column + d, d}, cache.offsets, rows.sentences,
                                  options_.heads);
     stream = residual.add(stream, 3 * i + 1, matrix_only(l.cross_out, tape.constant(crossed)),
-                          *l.cross_out.bias, {}, step_state_);
-    stream = residual.add(stream, 3 * i + 2, feed_forward(l, stream.x, {}), *l.ffn2.bias, {},
-                          step_state_);
+                          *l.cross_out.bias, context);
+    stream = residual.add(stream, 3 * i + 2, feed_forward(l, stream.x, {}), *l.ffn2.bias, context);
   }
   return logits(stream.x).value();
 }

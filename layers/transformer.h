@@ -51,18 +51,28 @@ class Transformer {
 
   /// Residual sites in StepState's order: 1-based layer within its stack, for by-layer schedules.
   const std::vector<int>& residual_site_layers() const { return site_layers_; }
+  /// Their names: "encoder_l1_self", "encoder_l1_ffn", ..., "decoder_l1_context", ...
+  const std::vector<std::string>& residual_site_names() const { return site_names_; }
 
   /// StepState words on the backend; read by every forward pass (alpha_t in decoding too).
   void set_step_state(Tensor words) { step_state_ = std::move(words); }
   /// Dropout on (as constructed) or off.
   void set_training(bool on) { is_training_ = on; }
+  /// (sites, 3) f64 on the backend: later passes add the sizes of both terms of every residual to it (see
+  /// residual_square_sums in core/kernels.def). Empty: they do not.
+  void set_residual_square_sums(Tensor sums) { square_sums_ = std::move(sums); }
   /// Keep layer inputs only and run layers again in the backward pass.
   void set_recompute(bool on) { recompute_ = on; }
 
   /// Returns (T source, d).
   Var encode(Tape& tape, const SideRows& source, In bins);
   /// Logits of every target row, (T target, V padded); teacher-forced.
-  Var decode(const Var& memory, const ModelBatch& batch);
+  Var decode(const Var& memory, const ModelBatch& batch) {
+    return logits(decode_layers(memory, batch));
+  }
+  /// The same in two steps: what the decoder's layers return, (T target, d), and its logits.
+  Var decode_layers(const Var& memory, const ModelBatch& batch);
+  Var logits(const Var& x) const;
 
   /// Keys and values of the encoder's result for all layers, and room for self-attention.
   DecoderCache start_decoding(const Var& memory, const Packing& source, int64_t slots, int64_t length);
@@ -103,12 +113,12 @@ class Transformer {
                                const ModelBatch& batch);
   Var feed_forward(const EncoderLayer& layer, const Var& x, const Tensor& first_row) const;
   Var cross_keys_values(size_t group, const Var& memory) const;
-  Var logits(const Var& x) const;
+  ResidualContext residual_context(uint32_t site, const Packing& rows) const;
 
   const ModelOptions options_;
   const DropoutOptions dropout_;
   bool recompute_ = false, is_training_ = false;
-  Tensor step_state_;
+  Tensor step_state_, square_sums_;
   Parameter *source_embedding_ = nullptr, *target_embedding_ = nullptr, *output_ = nullptr,
             *output_bias_ = nullptr, *learned_positions_ = nullptr;
   std::vector<EncoderLayer> encoder_;
@@ -117,6 +127,7 @@ class Transformer {
   std::vector<size_t> group_sizes_;
   std::unique_ptr<ResidualStack> encoder_residual_, decoder_residual_;
   std::vector<int> site_layers_;
+  std::vector<std::string> site_names_;
   uint32_t next_site_ = 0;
   uint32_t source_word_site_, source_site_, target_word_site_, target_site_;
   std::mutex sinusoids_mutex_;  // several threads may decode at once, each on a backend of its own

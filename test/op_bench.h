@@ -44,6 +44,8 @@ inline std::vector<BackendRow>& backends() {
     if (cuda_device_count() == 0) return list;
     list.push_back({"cuda f32", Precision::f32,
                     [](int threads) { return make_cuda_backend_for_test(threads, DType::f32); }});
+    list.push_back({"cuda bf16", Precision::bf16,
+                    [](int threads) { return make_cuda_backend_for_test(threads, DType::bf16); }});
     return list;
   }();
   return rows;

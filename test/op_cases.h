@@ -149,6 +149,22 @@ inline void add_optimizer_rows(std::vector<Row>& rows) {
                   [](int64_t, int64_t) { return statistics_case(3 * 65536 + 17, 1, true); }});
 }
 
+inline void add_measuring_rows(std::vector<Row>& rows) {
+  using enum ScaleKind;
+  rows.push_back({"square_sums", true, [](int64_t, int64_t N) { return square_sums_case(N, false); }});
+  rows.push_back({"square_sums of a difference", true,
+                  [](int64_t, int64_t N) { return square_sums_case(N + 1, true); }});
+  const auto add = [&](const std::string& name, const ResidualForm& form, bool segments, bool adds) {
+    rows.push_back({"residual_square_sums " + name, true, [=](int64_t T, int64_t C) {
+                      return residual_sums_case(T + 20, C, form, segments, adds);
+                    }});
+  };
+  add("write", {.norm = false}, true, false);
+  add("add", {.bias = false, .norm = false, .branch_scale = word}, true, true);
+  add("all terms", {.second = true, .norm = false, .residual_scale = vector, .branch_scale = scalar}, false, false);
+  add("no branch", {.branch = false, .bias = false, .norm = false}, false, true);
+}
+
 inline void add_decoding_rows(std::vector<Row>& rows) {
   for (const int64_t D : {12, 16, 64}) {
     rows.push_back({fmt::format("self_attention_step D = {}", D), false,
@@ -173,6 +189,7 @@ inline const std::vector<Row>& op_rows() {
     add_loss_rows(rows);
     add_elementwise_rows(rows);
     add_optimizer_rows(rows);
+    add_measuring_rows(rows);
     add_decoding_rows(rows);
     return rows;
   }();

@@ -177,6 +177,69 @@ inline Case statistics_case(int64_t N, double size_of_gradient, bool is_finite) 
           }};
 }
 
+/// Pieces that overlap, leave gaps and are empty.
+inline Case square_sums_case(int64_t N, bool has_other) {
+  const Values pieces{0, double(N), double(N / 2), double(N - N / 2), double(N / 3), 1, 0, 0};
+  return {{data({N}, Type::statistics), data({N}, Type::statistics), given({4, 2}, pieces, Type::f64)},
+          [=](Bench& b, auto& v) {
+            const Tensor sums = b.output({4}, DType::f64);
+            b.backend().square_sums(sums, v[0].value(), has_other ? v[1].value() : Tensor(), v[2].value());
+            return constants(v[0], {sums});
+          },
+          [=]<class R>(const Lists<R>& in) -> Lists<R> {
+            std::vector<R> sums;
+            for (size_t p = 0; p < 4; ++p) {
+              double sum = 0;  // f64 on every backend
+              for (size_t i = 0; i < size_t(pieces[2 * p + 1]); ++i) {
+                const size_t k = size_t(pieces[2 * p]) + i;
+                sum += std::pow(double(in[0][k]) - (has_other ? double(in[1][k]) : 0), 2);
+              }
+              sums.push_back(R(sum));
+            }
+            return {sums};
+          }};
+}
+
+/// Every third row is of no sentence where there are segments.
+inline Case residual_sums_case(int64_t T, int64_t C, const ResidualForm& f, bool has_segments, bool adds) {
+  std::vector<Input> inputs;
+  const ResidualPlaces at = residual_inputs(f, T, C, inputs);
+  for (Input& input : inputs) input.differentiable = false;
+  const size_t before = inputs.size();
+  inputs.push_back(data({3}, Type::f64));
+  std::vector<int32_t> segments;
+  for (int64_t t = 0; t < T; ++t) segments.push_back(t % 3 == 2 ? -1 : int32_t(t / 3));
+  return {inputs,
+          [=](Bench& b, auto& v) {
+            const auto pick = [&](int place) { return place < 0 ? Tensor() : v[size_t(place)].value(); };
+            ResidualNorm p{scale_of(b, f.residual_scale, 1.25), scale_of(b, f.branch_scale, 0.75)};
+            if (at.residual >= 0) p.residual_scale.tensor = pick(at.residual);
+            if (at.scale >= 0) p.branch_scale.tensor = pick(at.scale);
+            const Tensor sums = adds ? v[before].value() : b.output({3}, DType::f64);
+            const ResidualInputs terms{v[0].value(), pick(at.second), pick(at.branch), pick(at.bias), {}, {}};
+            b.backend().residual_square_sums(adds ? add_to(sums) : write_to(sums), terms, p,
+                                             has_segments ? b.ints(segments) : Tensor());
+            return constants(v[0], {sums});
+          },
+          [=]<class R>(const Lists<R>& in) -> Lists<R> {
+            double sums[3] = {};
+            for (size_t q = 0; q < 3; ++q) sums[q] = adds ? double(in[before][q]) : 0;
+            for (int64_t t = 0; t < T; ++t)
+              for (int64_t c = 0; c < C && !(has_segments && segments[size_t(t)] < 0); ++c) {
+                const size_t i = size_t(t * C + c);
+                const R r = scale_value(f.residual_scale, 1.25, at.residual, in, c) * in[0][i] +
+                            (f.second ? in[size_t(at.second)][i] : R(0));
+                sums[0] += double(r) * double(r);
+                if (!f.branch) continue;
+                const R branch = scale_value(f.branch_scale, 0.75, at.scale, in, c) *
+                                 (in[size_t(at.branch)][i] + (f.bias ? in[size_t(at.bias)][size_t(c)] : R(0)));
+                sums[1] += double(branch) * double(branch);
+                sums[2] += double(branch);
+              }
+            return {{R(sums[0]), R(sums[1]), R(sums[2])}};
+          }};
+}
+
 struct OptimizerForm {
   OptimizerConstants constants;
   bool has_average = true, is_finite = true;

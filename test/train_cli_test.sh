@@ -82,6 +82,29 @@ kill -9 $child; wait $child 2>/dev/null
 train parts --after 60u --save-freq 100000
 check "resume after kill -9 gives the same bits" test "$(parameters whole)" = "$(parameters parts)"
 
+# The instruments change no bit, and put a line into the metrics every N updates, also across a resume.
+logged="--log-layer-norms 10 --log-model-update"
+# shellcheck disable=SC2086  # several options
+train logged --after 30u $logged && train logged --after 60u $logged
+check "log-layer-norms leaves the bits alone" test "$(parameters whole)" = "$(parameters logged)"
+check "... and logs every ten updates" test "$(grep -c layer_update_norms logged/model.npz.metrics.jsonl)" = 6
+check "... with model updates" test "$(grep -c '"model_update":[0-9]' logged/model.npz.metrics.jsonl)" = 6
+
+# A diverged run ends with 3 and one sentence; what it logged says so, too.
+train diverged --after 200u --learn-rate 50 --lr-warmup 0 --clip-norm 0 --divergence-threshold 20 \
+  --divergence-updates 3 --quiet false >out.txt 2>&1
+check "a loss above the threshold ends with 3" test $? = 3
+check "... in one sentence" test "$(grep -c "Error: train: the run has diverged: the loss was above" out.txt)" = 1
+check "... that names a layer" grep -q "largest gradient norm in [a-z]*coder_l[12] (" out.txt
+check "... and so do the metrics" says '"diverged":"train: the run' diverged/model.npz.metrics.jsonl
+train infinite --after 200u --learn-rate 1e38 --lr-warmup 0 --clip-norm 0 --divergence-updates 4 \
+  --quiet false >out.txt 2>&1
+check "gradients that are not finite end with 3" test $? = 3
+check "... in one sentence" says "the gradient was not finite in 4 updates in a row" out.txt
+train ramp --after 5u --branchnorm-schedule by-layer --branchnorm-max-step 4 --quiet false >out.txt 2>&1
+check "a ramp that the run cannot finish is a warning" says "reaches 1 at 8u, but the run ends at 5u" out.txt
+check "... once, and at the end" says "the run ended at alpha 0.6250" out.txt
+
 # Kills at random moments, inside saves too: the checkpoint is always whole and always goes on.
 for i in 1 2 3 4 5 6 7 8; do
   start kills --after 60u --save-freq 1; child=$!

@@ -123,6 +123,8 @@ inline float exp2(float x) { return std::exp2(x); }
 inline float log2(float x) { return std::log2(x); }
 inline float inverse_sqrt(float x) { return 1.0f / std::sqrt(x); }
 
+inline int opaque(int x) { return x; }
+
 inline void fence() {}
 inline uint32_t atomic_add(uint32_t* p, uint32_t n) {
   const uint32_t before = *p;

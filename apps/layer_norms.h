@@ -1,0 +1,68 @@
+#pragma once
+#include <array>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/parameters.h"
+#include "layers/transformer.h"
+
+namespace bough {
+
+/// What one update did, layer by layer. NaN or infinity where a number is.
+struct LayerReport {
+  std::vector<double> gradient_norms;  ///< of each layer: |gradient / target tokens|, before clipping
+  std::vector<double> update_norms;    ///< of each layer: |theta_after - theta_before|; 0 when it was skipped
+  std::vector<double> branch_ratios;   ///< of each residual site, see LayerNorms::branch_ratios
+  std::optional<double> model_update;  ///< see LayerNorms::output_change
+};
+
+/// The instruments of `log-layer-norms`. They read what an update leaves behind and change nothing: training has
+/// the same bits with and without. All sums are taken on the backend; a few numbers per layer come to the host.
+class LayerNorms {
+ public:
+  /// `keeps_parameters`: takes memory for a copy of the parameters, which update norms need.
+  LayerNorms(const ParameterSet& parameters, const Transformer& transformer, bool keeps_parameters);
+
+  /// The groups of parameters: "embeddings", "encoder_l1", ..., "encoder_top" where the stack has a norm of its
+  /// own, "decoder_l1", ..., "output" (bias and output matrix, unless that is the embedding's).
+  const std::vector<std::string>& layers() const { return layers_; }
+
+  /// Norm of every layer's share of an arena, or of the difference of two.
+  std::vector<double> norms(In arena, In other = {}) const;
+
+  /// Before an update: the sums over residual sites start at 0.
+  void start();
+  /// For Transformer::set_residual_square_sums.
+  const Tensor& residual_sums() const { return residual_sums_; }
+  /// sqrt(sum of |branch_scale F(x)|^2 / sum of |residual_scale x [+ second]|^2) of every residual site, over all
+  /// rows since start(); F with its bias, without dropout.
+  std::vector<double> branch_ratios() const;
+  /// {sum of f, sum of f^2} of every site, f = branch_scale F(x), over all elements since start().
+  std::vector<std::array<double, 2>> branch_sums() const;
+
+  void keep_parameters();                   ///< before the optimizer's step
+  std::vector<double> update_norms() const; ///< after it
+
+  /// Keeps the first `rows` rows of what the decoder returned, until output_change.
+  void keep_output(In output, int64_t rows);
+  /// sqrt(sum over those rows of |new - kept|^2 / rows).
+  double output_change(In output);
+
+ private:
+  std::vector<double> square_sums_of(In x, In y, In pieces, Out sums) const;
+  Tensor as_wide(In x) const;
+
+  const ParameterSet& parameters_;
+  std::vector<std::string> layers_;
+  std::vector<size_t> layer_of_piece_;
+  Tensor pieces_, sums_;        // (P, 2), (P) f64
+  Tensor residual_sums_;        // (sites, 3) f64
+  Tensor kept_parameters_, kept_output_;
+  int64_t kept_rows_ = 0;
+};
+
+/// The group of LayerNorms::layers() that a parameter belongs to.
+std::string layer_of(const std::string& parameter);
+
+}  // namespace bough

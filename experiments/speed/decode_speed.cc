@@ -1,0 +1,88 @@
+// bough-decode-speed: target tokens a second of bough-translate's search, without reading and writing text.
+//   bough-decode-speed REPEATS [bough-translate options]
+// The end of sentence is made impossible, so that every hypothesis lives until max-length-factor ends it: the work
+// is the same for any weights, trained or not. Prints {"sentences": S, "target_tokens": N, "seconds": [...]}; a first
+// pass over all sentences is not counted. Tokens are those of the best hypotheses, end of sentence included.
+#include <chrono>
+#include <cstdio>
+
+#include "apps/device.h"
+#include "apps/model_file.h"
+#include "apps/text_encoder.h"
+#include "apps/translator.h"
+#include "core/io.h"
+#include "core/log.h"
+#include "data/vocabulary.h"
+
+namespace {
+
+using namespace bough;
+
+void forbid_end_of_sentence(ParameterSet& parameters) {
+  std::vector<float> values = parameters.download(parameters.values());
+  for (const ParameterPart& part : parameters.parts()) {
+    if (part.name != "decoder_ff_logit_out_b") continue;
+    std::vector<float> bias(size_t(part.size()));
+    parameters.extract(values, part, bias.data());
+    bias[size_t(end_id)] = -1e9f;
+    parameters.insert(values, part, bias.data());
+    parameters.upload(parameters.values(), values);
+    parameters.values_changed();
+    return;
+  }
+  fail("decode_speed: the model has no bias of its output, must have one; train it without output-omit-bias");
+}
+
+std::vector<std::vector<int32_t>> read_sentences(const TranslateOptions& options, const Vocabulary& vocabulary) {
+  std::vector<std::vector<int32_t>> sentences;
+  LineReader lines(options.input.front());
+  for (std::string line; lines.next(line);) sentences.push_back(vocabulary.encode(line));
+  check(!sentences.empty(), "decode_speed: '{}' has no lines", options.input.front());
+  return sentences;
+}
+
+int run(int argc, char** argv) {
+  check(argc >= 2, "bough-decode-speed: no number of repeats given; see the first lines of decode_speed.cc");
+  const int repeats = std::stoi(argv[1]);
+  const auto options = parse_translate_options(argc - 1, argv + 1);
+  if (!options) return 0;
+  log::configure({.quiet = true});
+  const auto backend = make_backend(options->machine);
+  const Model model = load_model(options->models.front(), *backend);
+  forbid_end_of_sentence(*model.parameters);
+  const auto vocabularies = load_model_vocabularies(options->vocabulary.paths, model.options, options->models.front());
+  const auto sentences = read_sentences(*options, *vocabularies.front());
+  TranslatorSettings settings;
+  settings.batch = options->batch;
+  settings.workers = cpu_thread_count(options->machine);
+  settings.cache_bytes = int64_t(workspace_bytes(options->machine));
+  Translator translator(*model.transformer, *backend, options->decoding, settings);
+
+  std::string seconds;
+  int64_t tokens = 0;
+  for (int i = 0; i <= repeats; ++i) {
+    const auto start = std::chrono::steady_clock::now();
+    const auto results = translator.translate(sentences);
+    const std::chrono::duration<double> time = std::chrono::steady_clock::now() - start;
+    tokens = 0;
+    for (const Translator::Result& result : results) {
+      check(!result.empty(), "decode_speed: the model gives no finite score");
+      tokens += int64_t(result[0].tokens.size()) + 1;
+    }
+    if (i > 0) seconds += fmt::format("{}{:.6f}", i > 1 ? ", " : "", time.count());
+  }
+  std::printf("{\"sentences\": %zu, \"target_tokens\": %lld, \"seconds\": [%s]}\n", sentences.size(),
+              static_cast<long long>(tokens), seconds.c_str());
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "bough-decode-speed: %s\n", error.what());
+    return 1;
+  }
+}
