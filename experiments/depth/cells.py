@@ -11,6 +11,8 @@ STUDIES = {  # letter: name
 }
 # Rows of the stability study and their options. T of branchnorm: as long as the warmup, unless said.
 KINDS = {kind: {"transformer_residual": kind} for kind in ["post-ln", "pre-ln", "deepnorm", "branchnorm"]}
+BASELINES = ["admin", "b2t", "residual-dual", "rezero", "sub-ln", "dlcl"]
+KINDS.update({kind: {"transformer_residual": kind} for kind in BASELINES})
 KINDS["branchnorm-T1000"] = {"transformer_residual": "branchnorm", "branchnorm_max_step": "1000u"}
 DEPTHS = [6, 18, 50, 100, 200, 500]
 RAMPS = [30, 100, 300, 1000, 3000]
@@ -33,6 +35,10 @@ class Cell:
     options: dict  # of bough-train, beside config.yml
     form: str = "tok"  # of the text: tok = lower-cased and tokenised, cased = raw
     translates: bool = False  # BLEU of test_2016_flickr at the end
+
+    @property
+    def residual(self):
+        return self.options["transformer-residual"]
 
     @property
     def updates(self):
@@ -69,18 +75,19 @@ def stability():
     """First updates, without dropout and smoothing: what the residual alone does. Loss in plain nats."""
     for depth in DEPTHS:
         for kind in KINDS:
-            yield cell("stability", f"{kind}-{depth}", kind, depth, 1, 32, **EARLY, after="200u", learn_rate=0.003)
+            yield cell("stability", f"{kind}-{depth}", kind, depth, 1.1 if kind in BASELINES else 1, 32, **EARLY,
+                       after="200u", learn_rate=0.003)
 
 
 def thousand():
     """500+500 layers for longer, every update logged: is there a spike?"""
     for kind in ["deepnorm", "branchnorm-T1000", "post-ln", "branchnorm"]:
-        yield cell("thousand", kind, kind, 500, 1, 32, **EARLY, after="500u", learn_rate=0.002)
+        yield cell("thousand", kind, kind, 500, 1, 32, **EARLY, after="400u", learn_rate=0.002)
 
 
-LONG = dict(after="1500u", mini_batch_words=1000, learn_rate=0.002, lr_warmup="400u", lr_decay_inv_sqrt="400u",
+LONG = dict(after="1200u", mini_batch_words=1000, learn_rate=0.002, lr_warmup="400u", lr_decay_inv_sqrt="400u",
             transformer_dropout=0.1, label_smoothing=0.1, disp_freq="10u", gradient_norm_average_window=10,
-            valid_freq="150u", log_layer_norms="100u", log_model_update="true")
+            valid_freq="200u", log_layer_norms="100u", log_model_update="true")
 
 
 def convergence():
