@@ -64,6 +64,9 @@ assert whole["training"]["update"] == list(range(5, 301, 5)), whole["training"][
 assert whole["validation"]["update"] == [100, 200, 300]
 losses = whole["training"]["loss"]
 assert len(losses) == 60 and losses[-1] < losses[0] - 1, losses
+assert whole["layers"]["update"] == [100, 200, 300] and whole["layers"]["layer"] == [1, 2]
+assert all(n > 0 for n in whole["layers"]["update_norm"] + whole["layers"]["model_update"])
+assert all(g > 0 for g in whole["layers"]["encoder"]["gradient"][0] + whole["layers"]["decoder"]["branch_ratio"])
 assert whole["exit_code"] == 0 and whole["bleu"]["tokenizer"] == "none"
 PY
 check "interrupted = uninterrupted, and the numbers are there" test $? = 0

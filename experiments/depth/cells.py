@@ -11,7 +11,9 @@ STUDIES = {  # letter: name
 }
 # Rows of the stability study and their options. T of branchnorm: as long as the warmup, unless said.
 KINDS = {kind: {"transformer_residual": kind} for kind in ["post-ln", "pre-ln", "deepnorm", "branchnorm"]}
-KINDS["branchnorm-T2000"] = {"transformer_residual": "branchnorm", "branchnorm_max_step": "2000u"}
+BASELINES = ["admin", "b2t", "residual-dual", "rezero", "sub-ln", "dlcl"]
+KINDS.update({kind: {"transformer_residual": kind} for kind in BASELINES})
+KINDS["branchnorm-T1000"] = {"transformer_residual": "branchnorm", "branchnorm_max_step": "1000u"}
 DEPTHS = [6, 18, 50, 100, 200, 500]
 RAMPS = [30, 100, 300, 1000, 3000]
 RATES = [0.001, 0.002, 0.004, 0.008]
@@ -29,10 +31,14 @@ class Cell:
     kind: str  # of KINDS: the residual and what belongs to it
     depth: int  # encoder layers = decoder layers
     seed: int
-    rank: int  # cells of rank 1 run first
+    rank: float  # cells of rank 1 run first
     options: dict  # of bough-train, beside config.yml
     form: str = "tok"  # of the text: tok = lower-cased and tokenised, cased = raw
     translates: bool = False  # BLEU of test_2016_flickr at the end
+
+    @property
+    def residual(self):
+        return self.options["transformer-residual"]
 
     @property
     def updates(self):
@@ -61,25 +67,27 @@ def cell(study, name, kind, depth, rank, width, *, seed=1, form="tok", translate
     return Cell(study, name, kind, depth, seed, rank, options, form, translates)
 
 
-EARLY = dict(mini_batch_words=250, lr_warmup="100u", disp_freq="1u", gradient_norm_average_window=1)
+EARLY = dict(mini_batch_words=250, lr_warmup="100u", disp_freq="1u", gradient_norm_average_window=1,
+             log_layer_norms="20u")
 
 
 def stability():
     """First updates, without dropout and smoothing: what the residual alone does. Loss in plain nats."""
     for depth in DEPTHS:
         for kind in KINDS:
-            yield cell("stability", f"{kind}-{depth}", kind, depth, 1, 32, **EARLY, after="200u", learn_rate=0.003)
+            yield cell("stability", f"{kind}-{depth}", kind, depth, 1.1 if kind in BASELINES else 1, 32, **EARLY,
+                       after="200u", learn_rate=0.003)
 
 
 def thousand():
     """500+500 layers for longer, every update logged: is there a spike?"""
-    for kind in ["deepnorm", "branchnorm-T2000", "post-ln", "branchnorm"]:
-        yield cell("thousand", kind, kind, 500, 1, 32, **EARLY, after="600u", learn_rate=0.001)
+    for kind in ["deepnorm", "branchnorm-T1000", "post-ln", "branchnorm"]:
+        yield cell("thousand", kind, kind, 500, 1, 32, **EARLY, after="400u", learn_rate=0.002)
 
 
-LONG = dict(after="2000u", mini_batch_words=1000, learn_rate=0.002, lr_warmup="400u", lr_decay_inv_sqrt="400u",
+LONG = dict(after="1200u", mini_batch_words=1000, learn_rate=0.002, lr_warmup="400u", lr_decay_inv_sqrt="400u",
             transformer_dropout=0.1, label_smoothing=0.1, disp_freq="10u", gradient_norm_average_window=10,
-            valid_freq="200u")
+            valid_freq="200u", log_layer_norms="100u", log_model_update="true")
 
 
 def convergence():
@@ -87,50 +95,53 @@ def convergence():
     for form in ["tok", "cased"]:
         for seed in [1, 2, 3]:
             for depth in [6, 18, 50] if form == "tok" else [6, 18]:
-                for kind in ["post-ln", "deepnorm", "branchnorm"]:
+                for kind in ["post-ln", "deepnorm", "branchnorm", "branchnorm-T1000"]:
                     yield cell("convergence", f"{form}-{kind}-{depth}-seed{seed}", kind, depth,
-                               rank_of(form, depth, seed), 64, seed=seed, form=form, translates=True, **LONG)
+                               rank_of(form, depth, seed, kind), 64, seed=seed, form=form, translates=True, **LONG)
 
 
-def rank_of(form, depth, seed):
-    if seed == 1:
-        return 1 if form == "tok" and depth < 50 else 2
-    return 1 + seed if form == "tok" else 2 + seed
+def rank_of(form, depth, seed, kind):
+    """Seed 1 of everything first; its long cells of 50 layers beside the short ones of other studies."""
+    if form == "cased":
+        return 4 if seed == 1 else 7
+    if seed > 1:
+        return 3 + seed
+    return 1 if depth < 50 else {"deepnorm": 2.0, "branchnorm-T1000": 2.2, "post-ln": 2.4, "branchnorm": 3}[kind]
 
 
-SHORT = {**LONG, "after": "1000u", "lr_warmup": "100u", "lr_decay_inv_sqrt": "100u", "valid_freq": "100u"}
+SHORT = {**LONG, "after": "600u", "lr_warmup": "100u", "lr_decay_inv_sqrt": "100u", "valid_freq": "100u"}
 
 
 def ramp():
     """How long alpha should grow, and where: 18 layers."""
     for kind in ["post-ln", "deepnorm"]:
-        yield cell("ramp", kind, kind, 18, 2, 64, **SHORT)
+        yield cell("ramp", kind, kind, 18, 2.1, 64, **SHORT)
     for steps in RAMPS:
         for schedule in ["linear", "by-layer"]:
-            yield cell("ramp", f"{schedule}-{steps}", "branchnorm", 18, 2, 64, **SHORT,
+            yield cell("ramp", f"{schedule}-{steps}", "branchnorm", 18, 2.1, 64, **SHORT,
                        branchnorm_max_step=f"{steps}u", branchnorm_schedule=schedule)
 
 
 def robustness():
     """Learning rate times warmup, 18 layers: how many runs survive?"""
-    for kind in ["branchnorm", "deepnorm"]:
+    for kind in ["branchnorm-T1000", "deepnorm"]:
         for rate in RATES:
             for warmup in WARMUPS:
                 more = {**LONG, "after": "400u", "mini_batch_words": 500, "learn_rate": rate,
                         "lr_warmup": f"{warmup}u", "lr_decay_inv_sqrt": f"{warmup}u", "valid_freq": "100u"}
-                yield cell("robustness", f"{kind}-lr{rate:g}-warmup{warmup}", kind, 18, 2, 64, **more)
+                yield cell("robustness", f"{kind}-lr{rate:g}-warmup{warmup}", kind, 18, 2.3, 64, **more)
 
 
 def trial():
     """Seconds: does everything work here? Not part of the results."""
     yield cell("trial", "small", "branchnorm", 2, 9, 16, after="300u", mini_batch_words=250, learn_rate=0.003,
                lr_warmup="50u", disp_freq="5u", gradient_norm_average_window=5, valid_freq="100u", translates=True,
-               save_freq="20u", transformer_heads=2)
+               save_freq="20u", transformer_heads=2, log_layer_norms="100u", log_model_update="true")
 
 
 def all_cells():
     """In the order in which they run."""
-    cells = [*thousand(), *stability(), *convergence(), *ramp(), *robustness(), *trial()]
+    cells = [*stability(), *thousand(), *convergence(), *ramp(), *robustness(), *trial()]
     return sorted(cells, key=lambda c: c.rank)  # stable: the order above within a rank
 
 
@@ -138,7 +149,7 @@ def cells_of(study):
     """The cells that a study's figures need; `late` looks again at runs of `convergence`."""
     if study == "late":
         return [c for c in all_cells() if c.study == "convergence" and c.depth == 18 and c.form == "tok"
-                and c.kind in ("deepnorm", "branchnorm", "post-ln")]
+                and c.kind != "post-ln"]
     return [c for c in all_cells() if c.study == study]
 
 
@@ -148,5 +159,5 @@ def comparisons():
     for first in cells:
         for second in cells:
             same = (first.depth, first.form, first.seed) == (second.depth, second.form, second.seed)
-            if same and second.kind == "branchnorm" and first.kind in ("deepnorm", "post-ln"):
+            if same and second.kind.startswith("branchnorm") and first.kind in ("deepnorm", "post-ln"):
                 yield first, second

@@ -6,11 +6,13 @@ import outcomes
 import svg
 from svg import Line, Panel
 
-GOOD, BAD, WORST, NONE = "#56B4E9", "#F0E442", "#D55E00", "#F2F2F2"
-OUTCOME_COLOURS = {"trained": GOOD, "stuck": BAD, "diverged": WORST}
-OUTCOME_KEY = [(GOOD, "trained"), (BAD, f"stuck: ends above {outcomes.STUCK_LEVEL} nats"), (WORST, "diverged"),
-               (NONE, "not run")]
-KIND_STYLES = {"post-ln": 7, "deepnorm": 1, "branchnorm": 0, "branchnorm-T2000": 4, "pre-ln": 2}
+NONE = "#F2F2F2"
+OUTCOME_COLOURS = {"trained": "#56B4E9", "falling": "#BFE0F5", "stuck": "#F0E442", "diverged": "#D55E00"}
+OUTCOME_MARKS = {"trained": "", "falling": "> ", "stuck": "~ ", "diverged": "x "}
+OUTCOME_KEY = [*((colour, OUTCOME_MARKS[name] + name) for name, colour in OUTCOME_COLOURS.items()), (NONE, "not run")]
+OUTCOME_NOTE = (f"trained: {outcomes.STUCK_LEVEL} nats or less (token frequencies alone: {outcomes.FREQUENCIES}); falling: more, "
+                "but still learning; stuck: neither.")
+KIND_STYLES = {"post-ln": 7, "deepnorm": 1, "branchnorm": 0, "branchnorm-T1000": 4}
 LOSS = "nats per target token"
 
 
@@ -23,8 +25,7 @@ def outcome_cell(result):
         return NONE, "not run", "#777777"
     outcome = outcomes.outcome(result)
     loss = outcomes.final(result)
-    mark = {"trained": "", "stuck": "~ ", "diverged": "x "}[outcome]
-    return OUTCOME_COLOURS[outcome], mark + ("-" if loss is None else f"{loss:.2f}"), "#000000"
+    return OUTCOME_COLOURS[outcome], OUTCOME_MARKS[outcome] + ("-" if loss is None else f"{loss:.2f}"), "#000000"
 
 
 def stability_outcomes(every):
@@ -37,7 +38,8 @@ def stability_outcomes(every):
                     [[outcome_cell(found[k, d]) for d in depths] for k in kinds], OUTCOME_KEY,
                     "encoder + decoder layers",
                     f"Training loss ({LOSS}) of the last tenth. Width {options['dim-emb']}, peak rate "
-                    f"{options['learn-rate']}, same data order and seed.\n~ stuck, x diverged (rules: outcomes.py).")
+                    f"{options['learn-rate']}, same data order and seed.\n"
+                    f"{OUTCOME_NOTE}")
 
 
 def by_kind(every, quantity, label, log_y, y_range=None):
@@ -138,7 +140,7 @@ def robustness(every):
                     [f"{k}, warmup {w}" for k, w in rows],
                     [[outcome_cell(found[k, rate, w]) for rate in rates] for k, w in rows], OUTCOME_KEY,
                     "peak learning rate", f"Validation cross-entropy ({LOSS}) after {options['after'].rstrip('u')} updates. "
-                    "branchnorm: T = warmup.\n~ stuck, x diverged (rules: outcomes.py).")
+                    f"branchnorm: T = 1000.\n{OUTCOME_NOTE}")
 
 
 def layer_gradients(every):

@@ -4,9 +4,10 @@ import statistics
 # Cross-entropy, in nats a target token, of a model that knows nothing but how frequent each token is
 # (entropy of the 4,000 pieces in the lower-cased, tokenised German training text). A deep model that is
 # stuck ends there: its output layer learns, its branches do not.
-FREQUENCIES = 5.65
-STUCK_LEVEL = 5.2
-SPIKE = 1.0  # nats above the lowest loss before it
+FREQUENCIES = 5.58
+STUCK_LEVEL = 5.3
+FALL = 0.15  # nats between the last two fifths of a run: more than batches differ, less than a run that learns
+DIVERGED_RISE = 1.0  # nats above the loss of the first update
 
 
 def known(values):
@@ -43,7 +44,7 @@ def smooth(values, window):
 
 
 def spike(result):
-    """How far the loss (mean of the last tenth of the run at most, ten lines at least) rose above its lowest value before."""
+    """How far the loss, as a mean of ten log lines, rose above its lowest value before."""
     lowest, worst = float("inf"), 0.0
     losses = known(result["training"]["loss"])
     for value in smooth(losses, 10)[9:]:
@@ -56,10 +57,19 @@ def largest_gradient(result):
     return max(known(result["training"]["gradient_norm"]), default=None)
 
 
-def outcome(result):
-    """diverged: ten updates in a row with a gradient that is not finite (bough-train's exit code 3), or a loss
-    SPIKE nats above where it began; stuck: it ends above STUCK_LEVEL; trained: neither."""
+def recent_fall(result):
+    """Mean training loss of the last but one fifth of the run minus that of the last fifth."""
     losses = known(result["training"]["loss"])
-    if result["exit_code"] == 3 or not losses or final_loss(result) > losses[0] + SPIKE:
+    fifth = max(1, len(losses) // 5)
+    return statistics.fmean(losses[-2 * fifth:-fifth] or losses) - statistics.fmean(losses[-fifth:])
+
+
+def outcome(result):
+    """diverged: bough-train ended the run (exit code 3), or the loss ends DIVERGED_RISE nats above where it began.
+    trained: ends at STUCK_LEVEL or below. falling: above it, and still falling. stuck: above it and not falling."""
+    losses = known(result["training"]["loss"])
+    if result["exit_code"] == 3 or not losses or final_loss(result) > losses[0] + DIVERGED_RISE:
         return "diverged"
-    return "stuck" if final(result) > STUCK_LEVEL else "trained"
+    if final(result) <= STUCK_LEVEL:
+        return "trained"
+    return "falling" if recent_fall(result) > FALL else "stuck"

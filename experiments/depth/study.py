@@ -5,6 +5,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -55,6 +56,23 @@ class Study:
     def git_commit():
         done = subprocess.run(["git", "-C", HERE, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
         return done.stdout.strip() or "unknown"
+
+    def residuals(self):
+        """What transformer-residual can be in this build of bough-train."""
+        done = subprocess.run([f"{self.bin}/bough-train", "--help"], capture_output=True, text=True)
+        found = re.search(r"--transformer-residual.*?one of: ([^;)]*)", done.stdout, re.DOTALL)
+        if done.returncode != 0 or not found:
+            raise SystemExit(f"study.py: {self.bin}/bough-train --help does not tell the residual kinds; build it first")
+        return {name.strip() for name in found[1].split(",")}
+
+    def possible(self, todo):
+        """Without the cells whose residual this build of bough-train does not know."""
+        residuals = self.residuals()
+        left_out = [c for c in todo if c.residual not in residuals]
+        if left_out:
+            names = ", ".join(dict.fromkeys(c.residual for c in left_out))
+            say(f"left out: {len(left_out)} cells of residuals that {self.bin}/bough-train does not have: {names}")
+        return [c for c in todo if c.residual in residuals]
 
     def result_path(self, cell):
         return os.path.join(self.results, cell.study, cell.name + ".json")
@@ -320,7 +338,7 @@ def main():
     print_plan(study, chosen, options.jobs, options.list)
     if options.list:
         return 0
-    todo = [c for c in chosen if study.result(c) is None]
+    todo = study.possible([c for c in chosen if study.result(c) is None])
     signal.signal(signal.SIGINT, study.stop)
     signal.signal(signal.SIGTERM, study.stop)
     queue = Queue(study, todo)

@@ -117,8 +117,8 @@ def robustness_table(every):
     for kind in dict.fromkeys(c.kind for c, _ in every.values() if c.study == "robustness"):
         results = [(c, r) for c, r in every.values() if c.study == "robustness" and c.kind == kind]
         run = [outcomes.outcome(r) for _, r in results if r]
-        rows.append([kind, len(results), len(run)] + [run.count(o) for o in ("trained", "stuck", "diverged")])
-    return markdown(["kind", "cells", "run", "trained", "stuck", "diverged"], rows)
+        rows.append([kind, len(results), len(run)] + [run.count(o) for o in ("trained", "falling", "stuck", "diverged")])
+    return markdown(["kind", "cells", "run", "trained", "falling", "stuck", "diverged"], rows)
 
 
 def late_table(every):
