@@ -23,7 +23,7 @@ std::vector<std::array<double, 4>> measure_terms(TrainingModel& model, const Upd
   for (const Batch& host : batches.micro) {
     Tape tape(model.backend(), false);
     const ModelBatch batch = upload_batch(model.backend(), host);
-    const Var memory = transformer.encode(tape, batch.source, batch.bins);
+    const Var memory = transformer.encode(tape, batch.source);
     transformer.decode_layers(memory, batch);
   }
   transformer.set_residual_square_sums({});

@@ -77,24 +77,24 @@ const ModelBatch& TrainingModel::place(const Batch& batch) {
 
 void TrainingModel::accumulate_gradients(const Batch& host, bool is_first) {
   const ModelBatch& batch = place(host);
-  if (has_shape_classes_)
-    backend_.repeat((is_first ? "first: " : "later: ") + shape_of(host).name(),
-                    [&] { forward_and_backward(batch, is_first); });
+  const auto work = [&] { forward_and_backward(batch, is_first, host.target.rows()); };
+  if (has_shape_classes_ && !is_measuring_)  // instruments are rare, and work on the host too
+    backend_.repeat((is_first ? "first: " : "later: ") + shape_of(host).name(), work);
   else
-    forward_and_backward(batch, is_first);
+    work();
   exact_ = {};
 }
 
 /// Recorded by some backends: on the host it may run for the first batches only, so that it must leave nothing there
 /// that a later call needs.
-void TrainingModel::forward_and_backward(const ModelBatch& batch, bool is_first) {
+void TrainingModel::forward_and_backward(const ModelBatch& batch, bool is_first, int64_t target_rows) {
   if (is_first) parameters_.begin_update();
   transformer_.set_training(true);
   Tape tape(backend_);
   if (is_measuring_) transformer_.set_residual_square_sums(layer_norms_->residual_sums());
   const Var top = transformer_.decode_layers(transformer_.encode(tape, batch.source), batch);
   transformer_.set_residual_square_sums({});  // layers that run again in the backward pass do not count twice
-  if (is_measuring_ && is_first && with_model_update_) layer_norms_->keep_output(top.value(), batch_rows_);
+  if (is_measuring_ && is_first && with_model_update_) layer_norms_->keep_output(top.value(), target_rows);
   const Tensor loss = cross_entropy(transformer_.logits(top), batch.labels, label_smoothing_,
                                     transformer_.target_vocabulary());
   backend_.sum(is_first ? write_to(loss_sum_) : add_to(loss_sum_), loss);
@@ -124,10 +124,13 @@ void TrainingModel::finish_measuring(const UpdateBatches& batches, LayerReport& 
   report.update_norms = layer_norms_->update_norms();
   report.branch_ratios = layer_norms_->branch_ratios();
   if (!with_model_update_) return;
-  Tape tape(backend_, false);
-  const ModelBatch batch = upload_batch(backend_, batches.micro.front());
-  const Var memory = transformer_.encode(tape, batch.source, batch.bins);
-  report.model_update = layer_norms_->output_change(transformer_.decode_layers(memory, batch).value());
+  const ModelBatch& batch = place(batches.micro.front());
+  {
+    Tape tape(backend_, false);
+    const Var memory = transformer_.encode(tape, batch.source);
+    report.model_update = layer_norms_->output_change(transformer_.decode_layers(memory, batch).value());
+  }
+  exact_ = {};
 }
 
 double TrainingModel::evaluate(const Batch& host) {

@@ -96,7 +96,7 @@ class TrainingModel {
  private:
   BatchShape shape_of(const Batch& batch) const;
   const ModelBatch& place(const Batch& batch);
-  void forward_and_backward(const ModelBatch& batch, bool is_first);
+  void forward_and_backward(const ModelBatch& batch, bool is_first, int64_t target_rows);
   LayerNorms& layer_norms();
   void finish_measuring(const UpdateBatches& batches, LayerReport& report);
 

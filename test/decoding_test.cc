@@ -118,7 +118,7 @@ TEST_CASE("incremental decoding is the teacher-forced pass", "[decoding]") {
 
 TEST_CASE("incremental decoding is the teacher-forced pass on a GPU", "[decoding][cuda]") {
   if (cuda_device_count() == 0) return;
-  for (ResidualKind kind : all_residual_kinds)
+  for (ResidualKind kind : all_residual_kinds())
     DYNAMIC_SECTION("residual " << int(kind)) {
       CHECK(decoding_error(small_options(kind), make_cuda_backend({.compute_dtype = DType::f32})) <= 1e-5);
     }

@@ -28,7 +28,7 @@ std::vector<double> decoder_output(TrainingModel& model, const Batch& host) {
   model.transformer().set_training(false);
   Tape tape(model.backend(), false);
   const ModelBatch batch = upload_batch(model.backend(), host);
-  const Var memory = model.transformer().encode(tape, batch.source, batch.bins);
+  const Var memory = model.transformer().encode(tape, batch.source);
   return values_of(model.backend(), model.transformer().decode_layers(memory, batch).value());
 }
 

@@ -169,7 +169,7 @@ TEST_CASE("residual-precision decides where the stream has two parts", "[model]"
           saved.residual_precision = ResidualPrecision::split;
           return saved.to_yaml();
         }(), "m.npz").splits_residual());
-  for (const ResidualKind kind : all_residual_kinds)
+  for (const ResidualKind kind : all_residual_kinds())
     for (const DType dtype : {DType::bf16, DType::f32}) {
       // The memory of a forward pass says whether low parts were made.
       const auto peak = [&](ResidualPrecision precision) {
@@ -184,7 +184,7 @@ TEST_CASE("residual-precision decides where the stream has two parts", "[model]"
         Tape tape(*backend, false);
         const auto words = random_sentences(1, 9, 60, 1).front();
         const ModelBatch batch = upload_batch(*backend, pack(std::vector<SentencePair>{{words, words, 0}}));
-        model.encode(tape, batch.source, batch.bins);
+        model.encode(tape, batch.source);
         return backend->allocator().peak();
       };
       const auto plain = peak(ResidualPrecision::bfloat16), split = peak(ResidualPrecision::split);
