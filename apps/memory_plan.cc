@@ -56,7 +56,8 @@ MemoryPlan plan_memory(const TrainOptions& options, int64_t source_rows, int64_t
   if (is_gpu) model.use_shape_classes(source_rows, target_rows);
   plan.source_rows = is_gpu ? shape_class(source_rows, source_rows) : source_rows;
   plan.target_rows = is_gpu ? shape_class(target_rows, target_rows) : target_rows;
-  model.accumulate_gradients(imagined_batch(plan.source_rows, plan.target_rows), true);
+  const int64_t longest = options.model.learned_positions ? options.model.max_positions : plan.target_rows + 1;
+  model.accumulate_gradients(imagined_batch(plan.source_rows, plan.target_rows, longest), true);
   plan.activation_bytes = backend->allocator().peak();
   plan.flops = backend->flops;
   if (is_gpu) plan.other_bytes = product_bytes + small_bytes + validation_bytes(options, model, plan.activation_bytes);

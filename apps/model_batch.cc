@@ -159,10 +159,11 @@ const ModelBatch& BatchPlaces::upload(Backend& backend, const Batch& batch, cons
   return places_.emplace(shape, Place{memory_, layout.views()}).first->second.batch;
 }
 
-Batch imagined_batch(int64_t source_rows, int64_t target_rows) {
+Batch imagined_batch(int64_t source_rows, int64_t target_rows, int64_t longest) {
   constexpr int64_t usual_length = 30;
-  const int64_t sentences =
-      std::clamp<int64_t>(target_rows / usual_length, 1, std::max<int64_t>(std::min(source_rows, target_rows), 1));
+  const int64_t least = (std::max(source_rows, target_rows) + longest - 1) / longest;
+  const int64_t sentences = std::clamp<int64_t>(std::max(target_rows / usual_length, least), 1,
+                                                std::max<int64_t>(std::min(source_rows, target_rows), 1));
   // The first sentences get what does not divide evenly.
   const auto length = [&](int64_t rows, int64_t s) { return std::max<int64_t>(rows / sentences + (s < rows % sentences), 1) - 1; };
   const std::vector<int32_t> tokens(size_t(std::max(source_rows, target_rows)), unknown_id);

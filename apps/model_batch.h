@@ -44,8 +44,8 @@ class BatchPlaces {
   Tensor memory_;
 };
 
-/// A batch of the null backend's kind, of so many rows a side, in equal sentences of about 30: shapes for the memory
-/// plan. Attention needs memory per row only, so any length would do.
-Batch imagined_batch(int64_t source_rows, int64_t target_rows);
+/// A batch of the null backend's kind, of so many rows a side, in equal sentences of about 30, at most `longest`, rows:
+/// shapes for the memory plan. Attention needs memory per row only, so any length would do.
+Batch imagined_batch(int64_t source_rows, int64_t target_rows, int64_t longest);
 
 }  // namespace bough

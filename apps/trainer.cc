@@ -157,7 +157,8 @@ int Trainer::run() {
     start_update(batches);
     const bool validates = validation_ && is_due(options_.validation.valid_freq, before, state_.clock);
     const bool saves = is_due(options_.run.save_freq, before, state_.clock);
-    finish_updates(validates || saves || log_->is_due(state_, before) ? 0 : most_under_way());
+    const bool measures = is_due(options_.run.log_layer_norms, before, state_.clock);
+    finish_updates(validates || saves || measures || log_->is_due(state_, before) ? 0 : most_under_way());
     if (!bar) bar.emplace(fmt::format("epoch {}", state_.clock.epochs), pairs);
     bar->advance_to(state_.sentences);
     log_->after_update(state_, before, model_->branch_scale());
@@ -219,7 +220,9 @@ void Trainer::start_update(const UpdateBatches& batches) {
 
 /// While the device works on one update, the host prepares the next: its result is looked at one update late. Not in
 /// trouble: the gradients must still be those of the update that is judged.
-size_t Trainer::most_under_way() const { return backend_->records() && state_.skipped_in_a_row == 0 ? 1 : 0; }
+size_t Trainer::most_under_way() const {
+  return backend_->records() && state_.skipped_in_a_row == 0 && state_.diverged_in_a_row == 0 ? 1 : 0;
+}
 
 /// Takes in the results of all updates but the last `under_way`.
 void Trainer::finish_updates(size_t under_way) {
@@ -228,6 +231,10 @@ void Trainer::finish_updates(size_t under_way) {
     under_way_.pop_front();
     const UpdateResult result = update.result();
     if (std::isfinite(result.loss)) state_.display.loss += result.loss;
+    if (result.layers)
+      log_->layers(state_, model_->layers(), model_->transformer().residual_site_names(), model_->site_branch_scales(),
+                   *result.layers);
+    watch_loss(result, update.number);
     count_skipped(result, update.number);
   }
 }
@@ -236,7 +243,7 @@ void Trainer::count_skipped(const UpdateResult& result, int64_t update) {
   if (!result.statistics.is_finite) {
     ++state_.skipped_updates;
     if (++state_.skipped_in_a_row >= options_.run.divergence_updates)
-      fail_diverged("the gradient was not finite", result);
+      fail_diverged("the gradient was not finite", result, update);
     log::warn("[train] update {}: the gradient is not finite; the update was skipped ({} so far)", update,
               state_.skipped_updates);
     return;
@@ -248,20 +255,21 @@ void Trainer::count_skipped(const UpdateResult& result, int64_t update) {
 }
 
 /// The other half of divergence-threshold: losses that are high, though finite.
-void Trainer::watch_loss(const UpdateResult& result) {
+void Trainer::watch_loss(const UpdateResult& result, int64_t update) {
   const double threshold = options_.run.divergence_threshold;
   if (threshold <= 0 || !std::isfinite(result.loss)) return;
   const bool is_high = result.loss > threshold * double(result.target_tokens);
   state_.diverged_in_a_row = is_high ? state_.diverged_in_a_row + 1 : 0;
   if (state_.diverged_in_a_row >= options_.run.divergence_updates)
-    fail_diverged(fmt::format("the loss was above divergence-threshold, {} nats per target token,", threshold), result);
+    fail_diverged(fmt::format("the loss was above divergence-threshold, {} nats per target token,", threshold), result,
+                  update);
 }
 
-void Trainer::fail_diverged(const std::string& what, const UpdateResult& result) {
+void Trainer::fail_diverged(const std::string& what, const UpdateResult& result, int64_t update) {
   const std::string sentence = fmt::format(
       "train: the run has diverged: {} in {} updates in a row (at update {}: loss {:.4g} per target token, largest "
       "gradient norm in {}); lower learn-rate, raise lr-warmup, or use transformer-residual: branchnorm",
-      what, options_.run.divergence_updates, state_.clock.updates, result.loss / double(result.target_tokens),
+      what, options_.run.divergence_updates, update, result.loss / double(result.target_tokens),
       worst_layer(model_->layers(), model_->gradient_norms(result.target_tokens)));
   log_->divergence(state_, sentence);
   throw Diverged(sentence, std::source_location::current());

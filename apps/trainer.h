@@ -45,14 +45,14 @@ class Trainer {
   void finish_updates(size_t under_way);
   size_t most_under_way() const;
   void count_skipped(const UpdateResult& result, int64_t update);
-  void watch_loss(const UpdateResult& result);
+  void watch_loss(const UpdateResult& result, int64_t update);
   void warn_of_unfinished_ramp() const;
   void finish_epoch();
   void validate();
   void run_validation();
   bool should_stop_early() const;
   void save();
-  [[noreturn]] void fail_diverged(const std::string& what, const UpdateResult& result);
+  [[noreturn]] void fail_diverged(const std::string& what, const UpdateResult& result, int64_t update);
 
   struct UnderWay {
     int64_t number;
