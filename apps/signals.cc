@@ -1,6 +1,8 @@
 #include "apps/signals.h"
 
+#include <array>
 #include <csignal>
+#include <cstddef>
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -20,7 +22,12 @@ extern "C" void leave(int signal) { _exit(128 + signal); }
 }  // namespace
 
 void catch_signals(bool exit_at_once) {
+  // Not on the stack of what is interrupted: see block_signals in core/thread_pool.h.
+  static std::array<std::byte, 1 << 16> stack;
+  const stack_t own{.ss_sp = stack.data(), .ss_flags = 0, .ss_size = stack.size()};
+  sigaltstack(&own, nullptr);
   struct sigaction action {};
+  action.sa_flags = SA_ONSTACK;
   action.sa_handler = exit_at_once ? leave : remember;
   sigaction(SIGTERM, &action, nullptr);
   sigaction(SIGINT, &action, nullptr);

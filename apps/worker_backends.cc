@@ -6,6 +6,8 @@
 #include <thread>
 #include <utility>
 
+#include "core/thread_pool.h"
+
 namespace bough {
 
 struct WorkerBackends::Failure {
@@ -44,7 +46,10 @@ void WorkerBackends::run(const std::function<void(Backend&)>& body) {
   {
     std::vector<std::jthread> threads;  // joined at the end of this block
     for (size_t i = 1; i < workers_.size(); ++i)
-      threads.emplace_back([&, i] { guarded(*workers_[i]); });
+      threads.emplace_back([&, i] {
+        block_signals();
+        guarded(*workers_[i]);
+      });
     guarded(*workers_[0]);
   }
   failure_->happened = false;

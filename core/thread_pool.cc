@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <csignal>
 #include <exception>
 #include <mutex>
 #include <thread>
@@ -33,6 +34,12 @@ void wait_for_change(const std::atomic<int32_t>& word, int32_t old, int spin) {
 }
 
 }  // namespace
+
+void block_signals() {
+  sigset_t all;
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, nullptr);
+}
 
 /// One job at a time. A part is claimed by lowering `unclaimed`; the body is read after a claim
 /// only, and it stays in place until every claimed part has lowered `unfinished`: a late worker
@@ -77,7 +84,10 @@ ThreadPool::ThreadPool(int threads) : threads_(threads), shared_(std::make_uniqu
   // More threads than processors: whoever spins takes the processor from somebody who works.
   if (unsigned(threads) > std::thread::hardware_concurrency()) shared_->spin = 0;
   for (int i = 1; i < threads; ++i)
-    shared_->workers.emplace_back([shared = shared_.get()] { shared->worker(); });
+    shared_->workers.emplace_back([shared = shared_.get()] {
+      block_signals();
+      shared->worker();
+    });
 }
 
 ThreadPool::~ThreadPool() {
