@@ -33,9 +33,6 @@ void GeneralOptions::settings(Settings& v) {
   v(log_time_zone, "log-time-zone",
     "time zone of the log's time stamps, e.g. UTC; none = the machine's");
   v(quiet, "quiet", "no log on stderr; the log file still gets it");
-  v(seed, "seed",
-    "seed of every random decision: with the same seed, options and machine a run gives the same "
-    "bits. 0 = from the clock");
   v(relative_paths, "relative-paths",
     "file names in a configuration file are relative to its folder");
   v.transient();
@@ -43,6 +40,13 @@ void GeneralOptions::settings(Settings& v) {
     "replace ${VAR} in file names by the environment variable");
   v.transient();
   exit_settings(v);
+}
+
+void GeneralOptions::seed_settings(Settings& v) {
+  v.group("General");
+  v(seed, "seed",
+    "seed of every random decision: with the same seed, options and machine a run gives the same "
+    "bits. 0 = from the clock");
 }
 
 void GeneralOptions::exit_settings(Settings& v) {

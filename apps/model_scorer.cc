@@ -85,13 +85,12 @@ class Scoring {
       longest = std::min<int64_t>(longest, model_.options.max_positions);
     for (size_t side = 0; side < 2; ++side)
       encoders_.emplace_back("'" + file_of_side(options.corpus, side) + "'", vocabularies[side], longest,
-                             options.vocabulary.no_spm_encode);
+                             options.vocabulary.no_spm_encode, options.corpus.max_length_crop);
   }
 
   void run() {
     WorkerBackends workers(*backend_, cpu_thread_count(options_.machine));
-    const int64_t bytes = int64_t(std::max(options_.machine.workspace, 1)) << 20;
-    PairScorer{*model_.transformer, workers, options_.batch, bytes}.run(
+    PairScorer{*model_.transformer, workers, options_.batch, int64_t(workspace_bytes(options_.machine))}.run(
         [this] { return read_window(); }, [this](TokenScores&& scores) { write(scores); });
     if (options_.summary != ScoreSummary::none)
       output_.write(fmt::format("{:.6g}\n", totals_.summary(options_.summary)));

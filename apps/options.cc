@@ -30,10 +30,17 @@ void check_sides(const char* option, size_t files, const char* advice) {
         files == 1 ? "file" : "files", advice);
 }
 
+/// What only training needs, and Marian's other programs have, too.
+void accepted_settings(Settings& v) {
+  v.accepted<uint64_t>("seed", "accepted: nothing is random here, the same input gives the same output");
+  v.accepted<int>("data-threads", "accepted: lines are encoded as they are read");
+}
+
 }  // namespace
 
 void TrainOptions::settings(Settings& v) {
   general.settings(v);
+  general.seed_settings(v);
   machine.settings(v);
   run.settings(v);
   model.settings(v);
@@ -44,6 +51,7 @@ void TrainOptions::settings(Settings& v) {
   v.alias("no-shuffle", "as shuffle none", false, {});
   v.group("Vocabularies");
   vocabulary.settings(v);
+  vocabulary.thread_settings(v);
   corpus.vocabulary_settings(v);
   v.group("Batches");
   batch.settings(v);
@@ -99,6 +107,7 @@ TranslateOptions::TranslateOptions() {
 
 void TranslateOptions::settings(Settings& v) {
   general.settings(v);
+  accepted_settings(v);
   machine.settings(v);
   v.group("Translation");
   v(models, {"models", 'm'}, "model file (.npz)", Path{});
@@ -114,7 +123,7 @@ void TranslateOptions::settings(Settings& v) {
   decoding.output_settings(v);
 }
 
-void TranslateOptions::resolve(const GivenNames&) { resolve_seed(general); }
+void TranslateOptions::resolve(const GivenNames&) {}
 
 void TranslateOptions::validate() const {
   machine.validate();
@@ -134,6 +143,7 @@ ModelScorerOptions::ModelScorerOptions() {
 
 void ModelScorerOptions::settings(Settings& v) {
   general.settings(v);
+  accepted_settings(v);
   machine.settings(v);
   v.group("Scoring");
   v(model, {"model", 'm'}, "model file (.npz)", Path{});
@@ -153,11 +163,15 @@ void ModelScorerOptions::settings(Settings& v) {
   batch.settings(v);
 }
 
-void ModelScorerOptions::resolve(const GivenNames&) { resolve_seed(general); }
+void ModelScorerOptions::resolve(const GivenNames&) {}
 
 void ModelScorerOptions::validate() const {
   machine.validate();
   check(model.ends_with(".npz"), "model is '{}', must end in .npz", model);
+  check(!word_scores || !n_best, "word-scores and n-best are both given: a line of an n-best list gets one score; leave one out");
+  check(summary == ScoreSummary::none || !(word_scores || normalize),
+        "summary prints one number over all sentences, and {} is about each; leave one out",
+        word_scores ? "word-scores" : "normalize");
   check_sides("train-sets", corpus.train_sets.size(), "Use --train-sets source target");
   check_sides("vocabs", vocabulary.paths.size(), "Use --vocabs source.spm target.spm");
 }

@@ -52,7 +52,8 @@ struct GeneralOptions {
   bool version = false;
   bool help = false;
 
-  void settings(Settings& v);
+  void settings(Settings& v);       ///< all programs
+  void seed_settings(Settings& v);  ///< training; the others draw no random numbers
   log::Options log_options() const;
 
  private:

@@ -9,11 +9,12 @@
 namespace bough {
 
 TextEncoder::TextEncoder(std::string what, std::shared_ptr<const Vocabulary> vocabulary, int64_t longest,
-                         bool is_in_pieces)
+                         bool is_in_pieces, bool cuts_by_request)
     : what_(std::move(what)),
       vocabulary_(std::move(vocabulary)),
       longest_(longest),
-      is_in_pieces_(is_in_pieces) {}
+      is_in_pieces_(is_in_pieces),
+      cuts_by_request_(cuts_by_request) {}
 
 void TextEncoder::repair(std::string& line, int64_t number) {
   if (!line.empty() && line.back() == '\r') line.pop_back();
@@ -38,8 +39,9 @@ std::vector<int32_t> TextEncoder::encode(std::string line, int64_t number) {
       is_in_pieces_ ? vocabulary_->encode_pieces(line) : vocabulary_->encode(line);
   if (int64_t(ids.size()) + 1 > longest_) {
     if (!std::exchange(warned_length_, true))
-      log::warn("[data] {}: line {} has {} tokens; it and later lines are cut to max-length, {}", what_,
-                number, ids.size() + 1, longest_);
+      log::write(cuts_by_request_ ? log::Level::info : log::Level::warn,
+                 fmt::format("[data] {}: line {} has {} tokens; it and later lines are cut to max-length, {}", what_,
+                             number, ids.size() + 1, longest_));
     ids.resize(size_t(longest_ - 1));
   }
   return ids;

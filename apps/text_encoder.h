@@ -11,12 +11,13 @@ namespace bough {
 
 /// Turns lines into token ids for inference, where no line may be lost and none is refused: bytes that are not
 /// UTF-8 become U+FFFD, NUL becomes a space, '\r' at the end goes, what is beyond `longest` tokens is cut.
-/// Each is warned about once, with the line. One thread at a time.
+/// Each is told once, with the line, as a warning. One thread at a time.
 class TextEncoder {
  public:
   /// what: names the text in warnings ("input", a file). longest: tokens, end of sentence included.
+  /// cuts_by_request: cutting is no reason for a warning, only for a line in the log.
   TextEncoder(std::string what, std::shared_ptr<const Vocabulary> vocabulary, int64_t longest,
-              bool is_in_pieces);
+              bool is_in_pieces, bool cuts_by_request = false);
 
   /// Token ids without end_id. number: of the line, from 1.
   std::vector<int32_t> encode(std::string line, int64_t number);
@@ -26,7 +27,7 @@ class TextEncoder {
   std::string what_;
   std::shared_ptr<const Vocabulary> vocabulary_;
   int64_t longest_;
-  bool is_in_pieces_;
+  bool is_in_pieces_, cuts_by_request_;
   bool warned_utf8_ = false, warned_nul_ = false, warned_length_ = false;
 };
 

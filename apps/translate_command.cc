@@ -40,7 +40,7 @@ class Translation {
         encoder_(is_stdin(lines_.path()) ? "standard input" : "'" + lines_.path() + "'",
                  vocabularies_.front(),
                  std::min<int64_t>(options.corpus.max_length, Translator::longest_source(model_.options)),
-                 options.vocabulary.no_spm_encode),
+                 options.vocabulary.no_spm_encode, options.corpus.max_length_crop),
         output_(options.output) {}
 
   void run() {

@@ -201,6 +201,19 @@ class Settings {
   /// A row without a member: `task`, `fp16`, `no-shuffle`. What it stands for is the parser's.
   void alias(Key key, const char* help, bool is_list, std::vector<std::string> choices);
 
+  /// A row without a member whose value is checked and asks for nothing: what it is for is always so, as `help` says.
+  template <class T>
+  void accepted(Key key, const char* help) {
+    Setting& row = start<T>(key, help, "");
+    row.is_alias = true;
+    row.is_flag = std::is_same_v<T, bool>;
+    row.set = [row](const GivenValue& given) {
+      require_scalar(row.name, given);
+      parse_item<T>(row, given.items[0], given.where, [](const T&) { return true; });
+    };
+    row.get = [] { return Yaml(); };
+  }
+
   /// Marks the row added last as asked of this run only.
   void transient() { rows_.back().is_transient = true; }
 

@@ -18,15 +18,19 @@ void VocabularyOptions::settings(Settings& v) {
     "(token: id), or text with one token a line",
     Path{});
   v(no_spm_encode, "no-spm-encode", "the text is already in SentencePiece pieces");
+}
+
+void VocabularyOptions::thread_settings(Settings& v) {
   v(data_threads, "data-threads", "threads that encode text", Range<int>{1});
 }
 
 void CorpusOptions::length_settings(Settings& v) {
   v(max_length, "max-length",
     "longest sentence in tokens, end of sentence included. Training drops longer pairs (and counts "
-    "them in the log), translation and scoring cut them with a warning",
+    "them in the log), translation and scoring cut them",
     Range<int>{1});
-  v(max_length_crop, "max-length-crop", "cut longer sentences, in training too");
+  v(max_length_crop, "max-length-crop",
+    "cut longer sentences: in training instead of dropping them, in translation and scoring without a warning");
 }
 
 void CorpusOptions::settings(Settings& v) {
@@ -40,7 +44,7 @@ void CorpusOptions::settings(Settings& v) {
     "keep the encoded corpus in memory instead of in a file under tempdir");
   v(tempdir, {"tempdir", 'T'}, "where the encoded corpus is cached", Path{});
   v(tsv, "tsv", "the corpus is one file with tab-separated fields, source first");
-  v(tsv_fields, "tsv-fields", "fields each line of tsv must have; 0 = as many as vocabularies",
+  v(tsv_fields, "tsv-fields", "with tsv, fields that each line must have: 2, source and target; 0 means 2, too",
     Range<int>{0});
 }
 
@@ -65,6 +69,9 @@ void CorpusOptions::validate() const {
       train_sets.size() == 1 && (train_sets[0] == "stdin" || train_sets[0] == "-");
   check(!reads_stdin || tsv,
         "train-sets is stdin, must come with tsv: both sides arrive as fields of a line");
+  check(tsv_fields == 0 || tsv_fields == 2,
+        "tsv-fields is {}, must be 2: source and target; cut the other columns away", tsv_fields);
+  check(tsv_fields == 0 || tsv, "tsv-fields is given without tsv; give both or neither");
   check(!tsv || train_sets.size() == 1, "train-sets has {} files, must have 1 with tsv",
         train_sets.size());
 }

@@ -17,6 +17,7 @@ struct VocabularyOptions {
   int data_threads = 8;
 
   void settings(Settings& v);
+  void thread_settings(Settings& v);  ///< training; the others encode lines as they read them
 };
 
 /// Where parallel text comes from and which of it is used.

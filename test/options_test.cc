@@ -162,6 +162,7 @@ TEST_CASE("every option of bough-train changes something", "[settings]") {
        {"valid-metrics", {{"bleu", "chrf"}, ""}},
        {"dim-emb", {{"64"}, ""}},
        {"tsv", {{"true"}, "train-sets has 2 files, must have 1 with tsv"}},
+       {"tsv-fields", {{"2"}, "tsv-fields is given without tsv"}},
        {"devices", {{"1"}, ""}},
        {"transformer-preprocess", {{"n"}, "give them as post-ln or pre-ln"}},
        {"transformer-postprocess", {{"da"}, "give them as post-ln or pre-ln"}},

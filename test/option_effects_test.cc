@@ -1,0 +1,114 @@
+// What stands behind the rows of the settings tables.
+#include <filesystem>
+#include <fstream>
+#include <regex>
+#include <set>
+#include <sstream>
+
+#include "apps/options.h"
+#include "apps/text_encoder.h"
+#include "core/files.h"
+#include "core/log.h"
+#include "test/catch.h"
+#include "test/scratch_folder.h"
+#include "test/throws.h"
+
+using namespace bough;
+namespace fs = std::filesystem;
+
+namespace {
+
+const fs::path source_folder = BOUGH_SOURCE_DIR;
+
+/// The sources of the product without the rows themselves, `v(member, "name", ...)`.
+std::string sources_without_rows() {
+  std::string all;
+  for (const char* folder : {"apps", "core", "data", "layers", "optim"})
+    for (const auto& entry : fs::directory_iterator(source_folder / folder)) {
+      std::ifstream in(entry.path());
+      for (std::string line; std::getline(in, line);)
+        if (!std::regex_search(line, std::regex(R"(^\s*(v\(|v\.items\($|//))"))) all += line + "\n";
+    }
+  return all;
+}
+
+template <class Parse>
+std::string message(Parse parse, std::vector<const char*> arguments) {
+  arguments.insert(arguments.begin(), "bough");
+  return message_of([&] { parse(int(arguments.size()), arguments.data()); });
+}
+
+}  // namespace
+
+TEST_CASE("every member that an option sets is read somewhere", "[settings]") {
+  const std::string sources = sources_without_rows();
+  std::map<std::string, int> words;
+  const std::regex word("[A-Za-z_]+");
+  for (auto it = std::sregex_iterator(sources.begin(), sources.end(), word); it != std::sregex_iterator(); ++it)
+    ++words[it->str()];
+  int members = 0;
+  for (const char* header : {"apps/options.h", "data/data_options.h", "layers/model_options.h", "optim/optimizer_options.h"}) {
+    std::ifstream in(source_folder / header);
+    const std::regex member(R"(^  [A-Za-z_][\w:<>, ]* (\w+)( = [^;]*|\{[^;]*\})?;)");
+    for (std::string line; std::getline(in, line);) {
+      std::smatch match;
+      if (!std::regex_search(line, match, member)) continue;
+      INFO(header << ": " << match[1].str());
+      CHECK(words[match[1].str()] >= 2);  // its declaration, and a use
+      ++members;
+    }
+  }
+  CHECK(members > 100);
+}
+
+TEST_CASE("max-length-crop asks for what is otherwise a warning", "[settings]") {
+  const ScratchFolder folder;
+  write_file(folder / "vocabulary.txt", "</s>\n<unk>\na\n");
+  const auto warnings = [&](bool is_asked) {
+    const std::string path = folder / (is_asked ? "asked.log" : "log");
+    log::configure({path, log::Level::warn, true, ""});
+    TextEncoder encoder("input", load_vocabulary(folder / "vocabulary.txt"), 3, false, is_asked);
+    CHECK(encoder.encode("a a a a", 1).size() == 2);
+    CHECK(encoder.encode("a a a a", 2).size() == 2);
+    log::configure({});
+    std::ifstream in(path);
+    int lines = 0;
+    for (std::string line; std::getline(in, line);) ++lines;
+    return lines;
+  };
+  CHECK(warnings(false) == 1);
+  CHECK(warnings(true) == 0);
+}
+
+TEST_CASE("where nothing is random, a seed is accepted and checked", "[settings]") {
+  const std::vector<const char*> base = {"-m", "m.npz", "-v", "a", "b"};
+  const auto translate = [&](std::vector<const char*> more) {
+    more.insert(more.begin(), base.begin(), base.end());
+    return message(parse_translate_options, more);
+  };
+  CHECK(translate({"--seed", "1111", "--data-threads", "16"}) == "no exception");
+  CHECK(translate({"--seed", "x"}) == "command line: seed is 'x', must be a whole number, at least 0");
+  TranslateOptions options;
+  CHECK(dump(options).find("seed") == nullptr);
+}
+
+TEST_CASE("options of model scoring that exclude each other say so", "[settings]") {
+  const auto score = [](std::vector<const char*> more) {
+    more.insert(more.begin(), {"-t", "a", "b", "-v", "a", "b"});
+    return message(parse_model_scorer_options, more);
+  };
+  CHECK(score({"--n-best", "--word-scores"}).find("word-scores and n-best are both given") == 0);
+  CHECK(score({"--summary", "--word-scores"}).find("summary prints one number over all sentences, and word-scores") == 0);
+  CHECK(score({"--summary", "-n"}).find("summary prints one number over all sentences, and normalize") == 0);
+  CHECK(score({"--n-best", "-n"}) == "no exception");
+}
+
+TEST_CASE("tsv-fields is the two sides", "[settings]") {
+  const auto train = [](std::vector<const char*> more) {
+    more.insert(more.begin(), {"-t", "a", "-v", "a", "b", "--no-reload"});
+    return message(parse_train_options, more);
+  };
+  CHECK(train({"--tsv", "--tsv-fields", "2"}) == "no exception");
+  CHECK(train({"--tsv", "--tsv-fields", "3"}).find("tsv-fields is 3, must be 2") == 0);
+  CHECK(train({"--tsv-fields", "2"}).find("tsv-fields is given without tsv") == 0);
+}
