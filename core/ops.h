@@ -8,6 +8,8 @@ namespace bough {
 
 /// x W^T + b.  x: (T, K); weight: (N, K); bias: (N) or empty Var. Returns (T, N).
 Var linear(const Var& x, const Var& weight, const Var& bias = {});
+/// max(x W^T + b, 0): a linear layer and its activation in one product.
+Var linear_relu(const Var& x, const Var& weight, const Var& bias);
 
 /// Token ids of one side of a batch, on the backend.
 struct TokenRows {

@@ -25,6 +25,16 @@ struct Settings {
 };
 Settings& settings();
 
+/// What the fake runtime was asked for since the program began.
+struct Counters {
+  int64_t kernels = 0;      ///< launches, also those recorded
+  int64_t allocations = 0;  ///< of device and of pinned memory
+  int64_t waits = 0;        ///< for events, streams, the device
+};
+Counters& counters();
+/// Operations on streams that wait for their turn.
+size_t queued_operations();
+
 /// A clock for cudaEventElapsedTime, in microseconds: every piece of work takes one, and what it adds here.
 extern double clock_us;
 

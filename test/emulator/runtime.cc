@@ -161,6 +161,7 @@ bool lies_in(const std::map<std::byte*, size_t>& areas, const void* p, size_t by
 
 cudaError_t allocate(std::map<std::byte*, size_t>& areas, void** p, size_t bytes) {
   *p = nullptr;
+  ++bough::emulator::counters().allocations;
   if (const auto refused = refuse_in_capture()) return *refused;
   if (bytes == 0) return cudaSuccess;
   if (posix_memalign(p, 256, bytes) != 0) return result(cudaErrorMemoryAllocation);
@@ -202,6 +203,16 @@ void run_graph(const std::vector<EmulatedGraphNode>& nodes) {
 }  // namespace
 
 double bough::emulator::clock_us = 0;
+
+bough::emulator::Counters& bough::emulator::counters() {
+  static Counters c;
+  return c;
+}
+size_t bough::emulator::queued_operations() {
+  size_t count = 0;
+  for (const EmulatedStream* s : runtime().streams) count += s->queue.size();
+  return count;
+}
 
 const char* cudaGetErrorName(cudaError_t error) {
   switch (error) {
@@ -300,11 +311,13 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   return cudaSuccess;
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  ++bough::emulator::counters().waits;
   if (const auto refused = refuse_in_capture()) return *refused;
   drain_until([&] { return stream_of(stream).queue.empty(); });
   return cudaSuccess;
 }
 cudaError_t cudaDeviceSynchronize() {
+  ++bough::emulator::counters().waits;
   if (const auto refused = refuse_in_capture()) return *refused;
   drain_all();
   return cudaSuccess;
@@ -331,6 +344,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   return cudaSuccess;
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  ++bough::emulator::counters().waits;
   if (const auto refused = refuse_in_capture()) return *refused;
   if (event->flag) drain_until([&] { return event->flag->is_set; });
   return cudaSuccess;
