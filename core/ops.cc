@@ -63,6 +63,17 @@ Var linear_relu(const Var& x, const Var& weight, const Var& bias) {
   return linear_layer("linear_relu", x, weight, bias, true);
 }
 
+Var sum_gradients_in_f32(const Var& x) {
+  if (!x.needs_gradient() || x.value().dtype() != DType::bf16) return x;
+  Tape& tape = x.tape();
+  const auto wide = std::make_shared<GradSlot>();
+  wide->shape = x.value().shape();
+  wide->dtype = DType::f32;
+  const Var y = tape.parameter(x.value(), wide);
+  tape.record({y}, [&b = tape.backend, dx = x.gradient(), wide] { b.accumulate(dx.claim(), wide->tensor); });
+  return y;
+}
+
 Var embedding(const Var& table, const Var& position_table, const TokenRows& tokens, In positions,
               double scale, const Dropout& word, const Dropout& dropout) {
   Tape& tape = table.tape();

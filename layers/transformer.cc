@@ -309,8 +309,9 @@ Var Transformer::logits(const Var& x) const {
   return linear(x, output_->on(tape), output_bias_ ? output_bias_->on(tape) : Var());
 }
 
-Var Transformer::decode_layers(const Var& memory, const ModelBatch& batch) {
-  Tape& tape = memory.tape();
+Var Transformer::decode_layers(const Var& encoded, const ModelBatch& batch) {
+  Tape& tape = encoded.tape();
+  const Var memory = cross_groups_.size() > 1 ? sum_gradients_in_f32(encoded) : encoded;
   ResidualStream stream = decoder_residual_->begin(embed(tape, batch.target, false));
   Var cross;
   for (size_t i = 0; i < decoder_.size(); ++i) {
