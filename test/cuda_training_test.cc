@@ -301,6 +301,42 @@ TEST_CASE("the encoder's result gets its gradient in f32 from several groups of 
   CHECK(sums(40) == sums(9));
 }
 
+#if defined(BOUGH_EMULATOR)
+TEST_CASE("in the middle of training nothing is allocated, and only the update before is waited for",
+          "[cuda][emulator][training]") {
+  const auto backend = gpu(DType::bf16);
+  TrainingModel model(*backend, small_model(), dropouts(), adam(), 7);
+  model.initialize();
+  TrainingClock clock;
+  std::vector<std::function<UpdateResult()>> under_way;
+  std::vector<double> losses;
+  int updates_done = 0;
+  for (const UpdateBatches& update : two_shapes()) {
+    const emulator::Counters before = emulator::counters();
+    const size_t queued = emulator::queued_operations();
+    under_way.push_back(model.start_update(update, {clock, 3e-3, 0.01}));
+    clock.finish_update(update.target_tokens);
+    // Uploads are under way beside the update before, whose batch and pinned memory are still being read.
+    CHECK(emulator::queued_operations() > queued);
+    if (updates_done > 0) CHECK(emulator::counters().waits == before.waits);
+    if (under_way.size() > 1) {
+      const UpdateResult result = under_way.front()();
+      under_way.erase(under_way.begin());
+      losses.push_back(result.loss / double(result.target_tokens));
+      CHECK(emulator::queued_operations() > 0);                     // this update has not been run
+      CHECK(emulator::counters().waits == before.waits + 2);        // for the loss and the statistics
+    }
+    // Two shapes, each first and later: as they are in updates 1 and 2, recorded in 3 and 4.
+    if (++updates_done > 4) {
+      CHECK(emulator::counters().allocations == before.allocations);
+      CHECK(emulator::counters().kernels == before.kernels);  // replays are graphs
+    }
+  }
+  const Outcome patient = train(gpu(DType::bf16));
+  CHECK(losses == std::vector<double>(patient.losses.begin(), patient.losses.end() - 1));
+}
+#endif
+
 TEST_CASE("what cannot be recorded is an error", "[cuda]") {
   if (cuda_device_count() == 0) return;
   const auto backend = gpu(DType::f32);
