@@ -261,6 +261,31 @@ TEST_CASE("twenty updates on a GPU in bfloat16 follow the CPU's losses", "[cuda]
   check_same_bits(recorded, train(gpu(DType::bf16, 0)));
 }
 
+TEST_CASE("updates with TF32 products follow the CPU's losses", "[cuda][training]") {
+  if (cuda_device_count() == 0) return;
+  const Setup few{.updates = 5};
+  const Outcome cpu = train(make_cpu_backend(2), few);
+  const Outcome tf32 = train(make_cuda_backend({.compute_dtype = DType::f32, .allow_tf32 = true}), few);
+  const double difference = largest_difference(tf32.losses, cpu.losses);
+  CHECK(difference <= 2e-3);
+  CHECK(difference > 1e-6);  // 10 bits of mantissa were in use
+}
+
+TEST_CASE("every residual kind trains on a GPU as on the CPU", "[cuda][training]") {
+  if (cuda_device_count() == 0) return;
+  for (const auto& [name, kind] : residual_names)
+    DYNAMIC_SECTION("transformer-residual: " << name) {
+      Setup few{.model = small_model(), .updates = 4};
+      few.model.residual = kind;
+      few.model.encoder_layers = few.model.decoder_layers = 2;
+      few.model.resolve(true, false);
+      few.dropout.activation_dropout = 0;  // relu is a part of the product
+      const Outcome cpu = train(make_cpu_backend(2), few);
+      CHECK(largest_difference(train(gpu(DType::f32), few).losses, cpu.losses) <= 1e-5);
+      CHECK(largest_difference(train(gpu(DType::bf16), few).losses, cpu.losses) <= 2e-2);
+    }
+}
+
 TEST_CASE("many small gradients of one value are added in f32", "[cuda][training]") {
   if (cuda_device_count() == 0) return;
   const auto b = gpu(DType::bf16);
