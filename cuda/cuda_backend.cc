@@ -78,7 +78,8 @@ CudaBackend::CudaBackend(const CudaOptions& options)
   counter_memory_ = cuda::allocate_device(counter_count * sizeof(uint32_t), "counters", memory_advice);
   check_cuda(cudaMemsetAsync(counter_memory_.get(), 0, counter_count * sizeof(uint32_t), stream_.handle),
              "clearing counters");
-  scratch_bytes(smallest_scratch);
+  // A kernel that cannot start says so here rather than after the memory was filled.
+  cuda::fill_random(stream_, scratch_bytes(smallest_scratch), 256, DType::f32);
   if (options.arena_bytes > 0) arena_.reserve(options.arena_bytes);
 }
 

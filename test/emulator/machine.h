@@ -22,6 +22,9 @@ struct Settings {
   int driver_version = 12020;    ///< what the driver of driver_error supports
   int capability = 9;            ///< major compute capability
   size_t memory = size_t{4} << 30;  ///< bytes of a device
+  bool has_kernel_image = true;     ///< the program has code for the device
+  bool has_all_epilogues = true;    ///< cuBLASLt: also relu behind a bias, and sums over the inner dimension
+  double row_sums_us = 0;           ///< what those sums cost
 };
 Settings& settings();
 

@@ -248,6 +248,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
 cudaError_t cudaSetDevice(int device) {
   return device >= 0 && device < settings().devices ? cudaSuccess : result(cudaErrorInvalidDevice);
 }
+cudaError_t cudaGetDevice(int* device) { return *device = 0, cudaSuccess; }
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
   *total = settings().memory;
   *free = *total - std::min(*total, runtime().allocated);
@@ -441,6 +442,8 @@ cudaError_t bough::emulator::enqueue_kernel(const cudaLaunchConfig_t& config, co
                                             std::function<void()> body) {
   const auto limit = runtime().shared_limits.find(kernel);
   const size_t allowed = limit == runtime().shared_limits.end() ? 48 * 1024 : std::max<size_t>(limit->second, 48 * 1024);
+  if (!settings().has_kernel_image) return result(cudaErrorNoKernelImageForDevice);
+  ++counters().kernels;
   const dim3 grid = config.gridDim, block = config.blockDim;
   if (config.dynamicSmemBytes > allowed || block.x == 0 || block.x > 1024 || grid.x == 0 || grid.y == 0 ||
       grid.z == 0 || grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535)
