@@ -40,17 +40,47 @@ void set_vocabulary_sizes(TrainOptions& options) {
   }
 }
 
+size_t needed_bytes(const MemoryPlan& plan) { return plan.state_bytes + plan.activation_bytes + plan.other_bytes; }
+
+bool fits(const MemoryPlan& plan, const DeviceChoice& device) {
+  return !device.is_gpu || needed_bytes(plan) <= device.free_bytes;
+}
+
+/// Whether the plan is within `workspace`; a negative one speaks of all memory, not of activations alone.
+bool fits(const MemoryPlan& plan, const MachineOptions& machine) {
+  return (machine.workspace < 0 ? needed_bytes(plan) : plan.activation_bytes) <= workspace_bytes(machine);
+}
+
+/// The plan with the fewest recomputed layers, more than `too_few`, that fits into `memory`, by bisection: with each
+/// layer the memory falls and the work grows. All layers where nothing fits.
+template <class Memory>
+MemoryPlan recompute_until_it_fits(const TrainOptions& options, int64_t source_rows, int64_t target_rows, int too_few,
+                                   const Memory& memory) {
+  MemoryPlan best = plan_memory(options, source_rows, target_rows, options.model.layers());
+  if (!fits(best, memory)) return best;
+  while (best.recomputed_layers - too_few > 1) {
+    const int middle = (too_few + best.recomputed_layers) / 2;
+    const MemoryPlan plan = plan_memory(options, source_rows, target_rows, middle);
+    if (fits(plan, memory))
+      best = plan;
+    else
+      too_few = middle;
+  }
+  return best;
+}
+
 }  // namespace
 
-MemoryPlan plan_memory(const TrainOptions& options, int64_t source_rows, int64_t target_rows) {
+MemoryPlan plan_memory(const TrainOptions& options, int64_t source_rows, int64_t target_rows, int recomputed_layers) {
   const auto backend = make_null_backend(planned_type(options.machine));
   TrainingModel model(*backend, options.model, options.dropout, options.optimizer, 1);
-  model.set_recompute(options.run.gradient_checkpointing);
+  model.set_recompute(recomputed_layers);
   if (options.run.log_layer_norms) model.enable_layer_norms(false);
   MemoryPlan plan;
   plan.parameters = model.parameters().trained_elements();
   plan.state_bytes = backend->persistent_bytes;
-  plan.recompute = options.run.gradient_checkpointing;
+  plan.layers = model.transformer().layers();
+  plan.recomputed_layers = recomputed_layers;
 
   const bool is_gpu = plans_for_gpu(options.machine);
   if (is_gpu) model.use_shape_classes(source_rows, target_rows);
@@ -64,38 +94,49 @@ MemoryPlan plan_memory(const TrainOptions& options, int64_t source_rows, int64_t
   return plan;
 }
 
+MemoryPlan plan_training(const TrainOptions& options, int64_t source_rows, int64_t target_rows, int least_recomputed,
+                         const DeviceChoice& device) {
+  const Checkpointing checkpointing = options.run.gradient_checkpointing;
+  if (checkpointing == Checkpointing::all && !options.batch.mini_batch_fit) least_recomputed = options.model.layers();
+  const MemoryPlan plan = plan_memory(options, source_rows, target_rows, least_recomputed);
+  if (checkpointing == Checkpointing::none || fits(plan, device)) return plan;
+  return recompute_until_it_fits(options, source_rows, target_rows, least_recomputed, device);
+}
+
 void check_memory(const MemoryPlan& plan, const DeviceChoice& device) {
-  const size_t needed = plan.state_bytes + plan.activation_bytes + plan.other_bytes;
-  check(!device.is_gpu || needed <= device.free_bytes,
-        "memory: this run needs {} ({} of parameters, gradients and optimizer state, {} of activations, {} for products "
-        "and validation), but {} of GPU {}'s {} are free; lower mini-batch-words or mini-batch, set "
-        "gradient-checkpointing, or free the GPU of other programs",
-        gibibytes(needed), gibibytes(plan.state_bytes), gibibytes(plan.activation_bytes), gibibytes(plan.other_bytes),
-        gibibytes(device.free_bytes), device.id, gibibytes(device.total_bytes));
+  const bool all = plan.recomputed_layers == plan.layers;
+  check(fits(plan, device),
+        "memory: this run needs {} ({} of parameters, gradients and optimizer state, {} of activations{}, {} for products "
+        "and validation), but {} of GPU {}'s {} are free; lower mini-batch-words or mini-batch{}, or free the GPU of "
+        "other programs",
+        gibibytes(needed_bytes(plan)), gibibytes(plan.state_bytes), gibibytes(plan.activation_bytes),
+        all ? " with all layers recomputed" : "", gibibytes(plan.other_bytes), gibibytes(device.free_bytes), device.id,
+        gibibytes(device.total_bytes), all ? "" : ", leave out gradient-checkpointing: false");
 }
 
 MemoryPlan fit_memory(const TrainOptions& options, double length_ratio) {
-  const size_t workspace = workspace_bytes(options.machine);
+  const Checkpointing checkpointing = options.run.gradient_checkpointing;
+  int layers = checkpointing == Checkpointing::all ? options.model.layers() : 0;
   const auto source_rows = [&](int64_t target_rows) { return int64_t(double(target_rows) * length_ratio); };
-  const auto fits = [&](int64_t target_rows) {
-    const MemoryPlan plan = plan_memory(options, source_rows(target_rows), target_rows);
-    // A negative workspace speaks of all memory, not of activations alone.
-    const size_t beside = options.machine.workspace < 0 ? plan.state_bytes + plan.other_bytes : 0;
-    return plan.activation_bytes + beside <= workspace;
+  const auto plan = [&](int64_t target_rows) {
+    return plan_memory(options, source_rows(target_rows), target_rows, layers);
   };
+  const auto holds = [&](int64_t target_rows) { return fits(plan(target_rows), options.machine); };
   int64_t low = options.corpus.max_length, high = low;
-  check(fits(low),
-        "workspace: {} MiB cannot hold one sentence of max-length {}; raise workspace, lower "
-        "max-length or set gradient-checkpointing",
-        workspace >> 20, options.corpus.max_length);
+  if (checkpointing == Checkpointing::automatic && !holds(low)) layers = options.model.layers();
+  check(holds(low), "workspace: {} MiB cannot hold one sentence of max-length {}{}; raise workspace or lower max-length{}",
+        workspace_bytes(options.machine) >> 20, options.corpus.max_length,
+        layers ? ", even with all layers recomputed" : "",
+        layers ? "" : ", or leave out gradient-checkpointing: false");
   constexpr int64_t most_rows = 1 << 20;
-  while (high < most_rows && fits(2 * high)) high *= 2;
+  while (high < most_rows && holds(2 * high)) high *= 2;
   low = high;
   high = 2 * high;
   for (int64_t step = (high - low) / 2; step >= std::max<int64_t>(low / 64, 1); step /= 2)
-    if (fits(low + step)) low += step;
+    if (holds(low + step)) low += step;
   if (const int64_t multiple = preferred_row_multiple(options.machine); low > multiple) low -= low % multiple;
-  return plan_memory(options, source_rows(low), low);
+  if (layers == 0) return plan(low);
+  return recompute_until_it_fits(options, source_rows(low), low, -1, options.machine);
 }
 
 std::string format_plan(const MemoryPlan& p) {
@@ -103,7 +144,7 @@ std::string format_plan(const MemoryPlan& p) {
       "{} + {} tokens a batch: {} of parameters, gradients and optimizer state, {} of activations{}, {}"
       "{:.2f} TFLOP",
       p.source_rows, p.target_rows, gibibytes(p.state_bytes), gibibytes(p.activation_bytes),
-      p.recompute ? " (layers recomputed)" : "",
+      p.recomputed_layers ? fmt::format(" ({} of {} layers recomputed)", p.recomputed_layers, p.layers) : "",
       p.other_bytes ? fmt::format("{} for products and validation, {} in all, ", gibibytes(p.other_bytes),
                                   gibibytes(p.state_bytes + p.activation_bytes + p.other_bytes))
                     : "",
@@ -123,14 +164,12 @@ std::string describe_model(TrainOptions options) {
   const int64_t budget = options.batch.mini_batch_words > 0
                              ? options.batch.mini_batch_words
                              : options.batch.mini_batch * sentence_rows;
-  for (const bool recompute : {false, true}) {
-    options.run.gradient_checkpointing = recompute;
-    text += fmt::format("gradient-checkpointing {:<5}: {}\n", recompute,
-                        format_plan(plan_memory(options, budget, budget)));
-    if (options.batch.mini_batch_fit)
-      text += fmt::format("  mini-batch-fit in {} MiB: {}\n", workspace_bytes(options.machine) >> 20,
-                          format_plan(fit_memory(options, 1)));
-  }
+  for (const int layers : {0, options.model.layers()})
+    text += fmt::format("gradient-checkpointing {:<5}: {}\n", layers > 0,
+                        format_plan(plan_memory(options, budget, budget, layers)));
+  if (options.batch.mini_batch_fit)
+    text += fmt::format("mini-batch-fit in {} MiB: {}\n", workspace_bytes(options.machine) >> 20,
+                        format_plan(fit_memory(options, 1)));
   return text;
 }
 

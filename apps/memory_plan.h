@@ -14,16 +14,23 @@ struct MemoryPlan {
   size_t activation_bytes = 0;  ///< peak of the arena over forward and backward
   size_t other_bytes = 0;       ///< on a GPU: for products, copies, and validation beyond activation_bytes
   double flops = 0;             ///< of one micro-batch, recomputation included
-  bool recompute = false;
+  int layers = 0, recomputed_layers = 0;  ///< the first ones, see Transformer::set_recompute
 };
 
 /// One micro-batch of `source_rows` + `target_rows` tokens, in sentences of about 30; for a GPU rounded up to their
-/// shape class.
-MemoryPlan plan_memory(const TrainOptions& options, int64_t source_rows, int64_t target_rows);
+/// shape class. The first `recomputed_layers` layers run again in the backward pass.
+MemoryPlan plan_memory(const TrainOptions& options, int64_t source_rows, int64_t target_rows, int recomputed_layers);
 
 /// mini-batch-fit: the largest target budget (source budget: times length_ratio) whose activations fit into
-/// `workspace`. Error when not even a sentence of max-length fits.
+/// `workspace`, with all layers recomputed (gradient-checkpointing true) or none (false, auto); auto goes on to all
+/// where not even a sentence of max-length fits without. Of this batch as few layers are recomputed as it then needs
+/// to. Error when not even a sentence of max-length fits.
 MemoryPlan fit_memory(const TrainOptions& options, double length_ratio);
+
+/// The plan to train by: `least_recomputed` layers recomputed (all with gradient-checkpointing true and no
+/// mini-batch-fit), and unless gradient-checkpointing is false as many more as the GPU's free memory asks for.
+MemoryPlan plan_training(const TrainOptions& options, int64_t source_rows, int64_t target_rows, int least_recomputed,
+                         const DeviceChoice& device);
 
 /// Throws Error with numbers when the GPU has too little free memory for the plan.
 void check_memory(const MemoryPlan& plan, const DeviceChoice& device);

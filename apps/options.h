@@ -29,9 +29,12 @@ enum class ValidationMetric {
   valid_script
 };
 enum class StopOn { first, all, any };
+/// Which layers are run again in the backward pass: as many as the device's memory asks for, none, or all.
+enum class Checkpointing { automatic, none, all };
 
 extern const EnumNames<CostType> cost_type_names;
 extern const EnumNames<ValidationMetric> metric_names;
+extern const EnumNames<Checkpointing> checkpointing_names;
 
 /// Log, seed, and options about options. Every program has them.
 struct GeneralOptions {
@@ -106,7 +109,7 @@ struct RunOptions {
   bool no_reload = false;
   bool no_optimizer_reload = false;
   bool no_restore_corpus = false;
-  bool gradient_checkpointing = false;
+  Checkpointing gradient_checkpointing = Checkpointing::automatic;
   bool gemm_autotune = false;
   SigtermAction sigterm = SigtermAction::save_and_exit;
   bool describe = false;

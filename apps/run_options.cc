@@ -20,6 +20,9 @@ const EnumNames<ValidationMetric> metric_names = {{"cross-entropy", ValidationMe
                                         {"chrf", ValidationMetric::chrf},
                                         {"translation", ValidationMetric::translation},
                                         {"valid-script", ValidationMetric::valid_script}};
+const EnumNames<Checkpointing> checkpointing_names = {{"auto", Checkpointing::automatic},
+                                                      {"false", Checkpointing::none},
+                                                      {"true", Checkpointing::all}};
 
 namespace {
 
@@ -48,10 +51,11 @@ void RunOptions::settings(Settings& v) {
   v(after_epochs, {"after-epochs", 'e'}, "older spelling of after Ne; 0 = never",
     Range<int64_t>{0});
   v(after_batches, "after-batches", "older spelling of after Nu; 0 = never", Range<int64_t>{0});
-  v(gradient_checkpointing, "gradient-checkpointing",
-    "recompute activations in the backward pass instead of keeping them: more work, less memory, "
-    "the same "
-    "bits");
+  v(gradient_checkpointing, {"gradient-checkpointing", 0, "true"},
+    "recompute layers in the backward pass instead of keeping their activations: more work, less memory, the same "
+    "bits. auto = as few layers, from the first on, as a GPU's memory or mini-batch-fit asks for; true = all of "
+    "them, with mini-batch-fit as few as its largest batch asks for",
+    checkpointing_names);
   v(gemm_autotune, "gemm-autotune",
     "on a GPU, time the ways to compute each matrix product and use the fastest, instead of the one that the library "
     "proposes. The choices are saved with the training state: a resumed run has the same bits");

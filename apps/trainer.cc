@@ -37,7 +37,7 @@ Trainer::Trainer(TrainOptions options) : options_(std::move(options)) {
   make_backend_on(device);
   model_ = std::make_unique<TrainingModel>(*backend_, options_.model, options_.dropout,
                                            options_.optimizer, options_.general.seed);
-  model_->set_recompute(options_.run.gradient_checkpointing);
+  model_->set_recompute(recomputed_layers_);
   if (backend_->records()) model_->use_shape_classes(data_->most_source_rows(), data_->most_target_rows());
   if (options_.run.log_layer_norms) model_->enable_layer_norms(options_.run.log_model_update);
   log::info("[model] {} parameters, residual {}, {}+{} layers",
@@ -89,17 +89,19 @@ void Trainer::open_data() {
   if (options_.batch.mini_batch_fit) {
     const MemoryPlan fitted = fit_memory(options_, data_->statistics().length_ratio());
     data_->set_budgets(fitted.source_rows, fitted.target_rows);
+    recomputed_layers_ = fitted.recomputed_layers;
   }
 }
 
 /// With memory for the largest batch, or an Error before anything was trained.
 void Trainer::make_backend_on(const DeviceChoice& device) {
-  const MemoryPlan plan = plan_memory(options_, data_->most_source_rows(), data_->most_target_rows());
+  const MemoryPlan plan =
+      plan_training(options_, data_->most_source_rows(), data_->most_target_rows(), recomputed_layers_, device);
   log::info("[memory] {}", format_plan(plan));
   check_memory(plan, device);
+  recomputed_layers_ = plan.recomputed_layers;
   // Records of very deep models are large, on the device too.
-  const int layers = options_.model.encoder_layers + options_.model.decoder_layers;
-  const int classes = layers > 200 ? 1 : 4, variants = data_->limits().micro_batches > 1 ? 2 : 1;
+  const int classes = options_.model.layers() > 200 ? 1 : 4, variants = data_->limits().micro_batches > 1 ? 2 : 1;
   backend_ = make_backend(device, options_.machine,
                           {.arena_bytes = plan.activation_bytes,
                            .graph_limit = classes * variants + 1,

@@ -68,6 +68,7 @@ class Trainer {
   std::unique_ptr<Validation> validation_;
   std::unique_ptr<TrainingLog> log_;
   TrainingState state_;
+  int recomputed_layers_ = 0;       ///< by the memory plan
   std::deque<UnderWay> under_way_;  ///< updates that were started and not looked at, oldest first
 };
 

@@ -72,7 +72,9 @@ class TrainingModel {
   /// See LayerNorms::layers.
   const std::vector<std::string>& layers() { return layer_norms().layers(); }
 
-  void set_recompute(bool on) { transformer_.set_recompute(on); }
+  /// See Transformer::set_recompute.
+  void set_recompute(int layers) { transformer_.set_recompute(layers); }
+  void set_recompute(bool) = delete;
   Transformer& transformer() { return transformer_; }
   ParameterSet& parameters() { return parameters_; }
   Optimizer& optimizer() { return optimizer_; }

@@ -54,6 +54,7 @@ Corpus::Corpus(EncodingRules rules)
     : rules_(std::move(rules)),
       is_stream_(rules_.corpus.tsv && !rules_.corpus.train_sets.empty() &&
                  is_stdin(rules_.corpus.train_sets[0])) {
+  check_sampling();
   if (is_stream_) {
     stream_ = std::make_unique<ParallelReader>(rules_.corpus);
     if (read_stream_window()) statistics_ = cache_->statistics();
@@ -64,32 +65,86 @@ Corpus::Corpus(EncodingRules rules)
   check_statistics();
 }
 
-void Corpus::open_files() {
-  check(!rules_.corpus.train_sets.empty(), "train-sets is missing, must name the training files.");
-  uint64_t key = rules_.hash();
-  bool has_pipes = false;
-  for (const auto& path : rules_.corpus.train_sets) has_pipes |= !identify(path, key);
-  if (has_pipes || rules_.corpus.shuffle_in_ram) return encode_files("", key);
-  const std::string path = fmt::format("{}/bough-{:016x}.tokens", rules_.corpus.tempdir, key);
-  cache_ = TokenCache::open(path, key);
-  if (cache_) return;
-  const FileLock lock(path + ".lock");
-  cache_ = TokenCache::open(path, key);
-  if (!cache_) encode_files(path, key);
+void Corpus::check_sampling() const {
+  const auto& alphas = rules_.corpus.sentencepiece_alphas;
+  check(alphas.empty() || alphas.size() == 2, "sentencepiece-alphas has {} values, must have 2: source, target.",
+        alphas.size());
+  check(!rules_.samples() || !rules_.in_pieces,
+        "sentencepiece-alphas: no-spm-encode says that the text is in pieces already. Leave one of them out.");
+  for (size_t side = 0; side < 2; ++side)
+    check(rules_.alpha(side) == 0 || rules_.vocabularies[side]->can_sample(),
+          "sentencepiece-alphas: {} for '{}', which is no unigram model of SentencePiece. Give it 0, or another "
+          "vocabulary.",
+          rules_.alpha(side), rules_.vocabularies[side]->path());
 }
 
-void Corpus::encode_files(const std::string& path, uint64_t key) {
-  log::info("[data] encoding the training corpus{}",
+void Corpus::open_files() {
+  check(!rules_.corpus.train_sets.empty(), "train-sets is missing, must name the training files.");
+  key_ = rules_.hash();
+  for (const auto& path : rules_.corpus.train_sets) {
+    const bool is_regular = identify(path, key_);
+    check(is_regular || !rules_.samples(),
+          "sentencepiece-alphas: '{}' can be read only once, but segmentations are drawn anew in each epoch. Save it "
+          "to a file.",
+          path);
+    in_memory_ |= !is_regular;
+  }
+  in_memory_ |= rules_.corpus.shuffle_in_ram;
+  cache_ = open_or_encode(key_, 0);
+  fingerprint_ = cache_->fingerprint();
+  if (rules_.samples()) fingerprint_ = combine_hashes(fingerprint_, rules_.hash_of_alphas());
+}
+
+std::string Corpus::cache_path(uint64_t key) const {
+  return in_memory_ ? "" : fmt::format("{}/bough-{:016x}.tokens", rules_.corpus.tempdir, key);
+}
+
+std::shared_ptr<const TokenCache> Corpus::open_or_encode(uint64_t key, int64_t epoch) {
+  const std::string path = cache_path(key);
+  if (path.empty()) return encode_files(path, key, epoch);
+  if (std::shared_ptr<const TokenCache> cache = TokenCache::open(path, key)) return cache;
+  const FileLock lock(path + ".lock");
+  if (std::shared_ptr<const TokenCache> cache = TokenCache::open(path, key)) return cache;
+  return encode_files(path, key, epoch);
+}
+
+std::shared_ptr<const TokenCache> Corpus::encode_files(const std::string& path, uint64_t key, int64_t epoch) {
+  log::info("[data] encoding the training corpus{}{}", epoch > 0 ? fmt::format(" for epoch {}", epoch) : "",
             path.empty() ? std::string(" in memory") : fmt::format(" into '{}'", path));
   ParallelReader reader(rules_.corpus);
   TokenCacheWriter writer(path, key);
-  encode(reader, rules_, std::numeric_limits<int64_t>::max(), writer);
-  cache_ = writer.finish();
+  encode(reader, rules_, {.epoch = epoch, .stop = stop_.get_token()}, writer);
+  return writer.finish();
+}
+
+/// Sampled segmentations: the cache of an epoch instead of that of another, whose file goes.
+void Corpus::open_epoch(int64_t epoch) {
+  const auto key_of = [&](int64_t e) {
+    return combine_hashes(combine_hashes(fingerprint_, key_),
+                          combine_hashes(rules_.seed, static_cast<uint64_t>(e)));
+  };
+  auto cache = open_or_encode(key_of(epoch), epoch);
+  const CorpusStatistics& found = cache->statistics();
+  check(found.lines == statistics_.lines,
+        "train-sets: {} lines in epoch {}, {} when training began, must be the same text. Leave the files alone.",
+        found.lines, epoch, statistics_.lines);
+  check(found.pairs > 0, "sentencepiece-alphas: in epoch {} all pairs are longer than max-length = {} tokens. Raise "
+        "max-length or the alphas, or set max-length-crop.", epoch, rules_.corpus.max_length);
+  log::info("[data] epoch {}: {} sentence pairs, {} source and {} target tokens, {} pairs {}", epoch, found.pairs,
+            found.source_tokens, found.target_tokens, found.dropped + found.cropped,
+            rules_.corpus.max_length_crop ? "cut" : "dropped");
+  if (epoch_ > 0 && !in_memory_) {
+    const std::string old = cache_path(key_of(epoch_));
+    for (const std::string& path : {old, old + ".lock"}) ::unlink(path.c_str());
+  }
+  cache_ = std::move(cache);
+  epoch_ = epoch;
 }
 
 bool Corpus::read_stream_window() {
   TokenCacheWriter writer("", 0);
-  encode(*stream_, rules_, stream_window_lines, writer);
+  encode(*stream_, rules_,
+         {.most_lines = stream_window_lines, .epoch = rules_.samples() ? 1 : 0, .stop = stop_.get_token()}, writer);
   ++stream_window_;
   const bool has_lines = writer.statistics().lines > 0;
   cache_ = has_lines ? std::shared_ptr<const TokenCache>(writer.finish()) : nullptr;
@@ -125,20 +180,23 @@ void Corpus::check_statistics() const {
               rules_.corpus.max_length);
 }
 
-uint64_t Corpus::fingerprint() const { return cache_ ? cache_->fingerprint() : 0; }
+uint64_t Corpus::fingerprint() const {
+  if (!is_stream_) return fingerprint_;
+  return cache_ ? cache_->fingerprint() : 0;
+}
 
 int64_t Corpus::longest_source() const {
-  return is_stream_ ? rules_.corpus.max_length : statistics_.longest_source;
+  return has_bounded_lengths() ? rules_.corpus.max_length : statistics_.longest_source;
 }
 int64_t Corpus::longest_target() const {
-  return is_stream_ ? rules_.corpus.max_length : statistics_.longest_target;
+  return has_bounded_lengths() ? rules_.corpus.max_length : statistics_.longest_target;
 }
 
 int64_t Corpus::most_source_rows(int64_t sentences) const {
-  return is_stream_ ? sentences * longest_source() : cache_->rows_of_longest(sentences, 0);
+  return has_bounded_lengths() ? sentences * longest_source() : cache_->rows_of_longest(sentences, 0);
 }
 int64_t Corpus::most_target_rows(int64_t sentences) const {
-  return is_stream_ ? sentences * longest_target() : cache_->rows_of_longest(sentences, 1);
+  return has_bounded_lengths() ? sentences * longest_target() : cache_->rows_of_longest(sentences, 1);
 }
 
 void Corpus::seek_stream(int64_t window) {
@@ -151,6 +209,7 @@ void Corpus::seek_stream(int64_t window) {
 
 CorpusWindow Corpus::window(const OrderRules& rules, int64_t epoch, int64_t window) {
   if (!is_stream_) {
+    if (rules_.samples() && epoch != epoch_) open_epoch(epoch);
     if (window >= window_count(*cache_, rules)) return {};
     return {cache_, window_order(*cache_, rules, epoch, window)};
   }

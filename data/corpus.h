@@ -16,7 +16,8 @@ struct CorpusWindow {
 
 /// The encoded training corpus. Files: encoded once into a token cache in tempdir (in memory with
 /// shuffle-in-ram, or if they are no regular files). Standard input: one window at a time in
-/// memory, one epoch.
+/// memory, one epoch. With sentencepiece-alphas each epoch has a cache of its own, made when it
+/// begins, beside that of the best segmentations, which tells statistics and fingerprint.
 class Corpus {
  public:
   static constexpr int64_t stream_window_lines = 65536;
@@ -28,13 +29,14 @@ class Corpus {
   bool is_stream() const { return is_stream_; }
   /// Of all pairs; of the first window for a stream.
   const CorpusStatistics& statistics() const { return statistics_; }
-  /// Rows of the longest sentence of a side; for a stream, of the longest that max-length allows.
+  /// Rows of the longest sentence of a side; for a stream or sampled segmentations, of the longest
+  /// that max-length allows.
   int64_t longest_source() const;
   int64_t longest_target() const;
   /// No batch of so many sentences has more rows.
   int64_t most_source_rows(int64_t sentences) const;
   int64_t most_target_rows(int64_t sentences) const;
-  /// Files: identifies the corpus. Stream: identifies the window that was read last.
+  /// Files: identifies the corpus (and alphas). Stream: identifies the window that was read last.
   uint64_t fingerprint() const;
 
   /// Reads a stream up to `window`, which is not encoded yet or is the current one.
@@ -42,10 +44,19 @@ class Corpus {
   /// A window in the order of `rules`; order is empty and cache null after the last one of the
   /// epoch. Streams go forward only; windows in between are read and dropped.
   CorpusWindow window(const OrderRules& rules, int64_t epoch, int64_t window);
+  /// Makes a window() on another thread, and those after it, end with an Error instead of encoding; until
+  /// allow_encoding().
+  void stop_encoding() { stop_.request_stop(); }
+  void allow_encoding() { stop_ = std::stop_source(); }
 
  private:
   void open_files();
-  void encode_files(const std::string& path, uint64_t key);
+  void open_epoch(int64_t epoch);
+  void check_sampling() const;
+  bool has_bounded_lengths() const { return is_stream_ || rules_.samples(); }
+  std::string cache_path(uint64_t key) const;
+  std::shared_ptr<const TokenCache> open_or_encode(uint64_t key, int64_t epoch);
+  std::shared_ptr<const TokenCache> encode_files(const std::string& path, uint64_t key, int64_t epoch);
   bool read_stream_window();
   void skip_stream_windows(int64_t windows);
   void check_statistics() const;
@@ -54,6 +65,10 @@ class Corpus {
   bool is_stream_;
   CorpusStatistics statistics_;
   std::shared_ptr<const TokenCache> cache_;  // stream: of window stream_window_; null at its end
+  uint64_t key_ = 0, fingerprint_ = 0;       // of files
+  int64_t epoch_ = 0;                        // of cache_; 0: the best segmentations
+  bool in_memory_ = false;
+  std::stop_source stop_;
   std::unique_ptr<ParallelReader> stream_;
   int64_t stream_window_ = -1;
 };

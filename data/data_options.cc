@@ -53,7 +53,8 @@ void CorpusOptions::vocabulary_settings(Settings& v) {
   v(sentencepiece_options, "sentencepiece-options",
     "passed to SentencePiece's trainer as they stand, e.g. '--character_coverage=1.0'");
   v(sentencepiece_alphas, "sentencepiece-alphas",
-    "subword regularisation, one alpha per stream; empty or 0 = the best segmentation always",
+    "subword regularisation: in each epoch of training, draw the segmentation of every line anew, with probability "
+    "proportional to its unigram probability to the power of alpha. One alpha per stream; 0 = the best one always",
     Range<double>{0});
   v(sentencepiece_max_lines, "sentencepiece-max-lines",
     "train SentencePiece on a sample of at most this many lines", Range<int64_t>{1});

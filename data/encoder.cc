@@ -1,11 +1,13 @@
 #include "data/encoder.h"
 
 #include <algorithm>
+#include <bit>
 #include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <future>
 #include <mutex>
+#include <optional>
 #include <thread>
 
 #include "core/error.h"
@@ -16,13 +18,25 @@
 namespace bough {
 namespace {
 
+constexpr uint64_t segmentation_stream = 0x5E6;  // apart from the streams of data/shuffle
+
 /// Lines of one block as read, to be encoded by whichever thread is free.
 struct RawBlock {
   int64_t first_line = 0;
   std::vector<std::string> sides[2];
 };
 
-TokenBlock encode_block(const RawBlock& raw, const EncodingRules& rules) {
+std::vector<int32_t> encode_line(const std::string& text, const EncodingRules& rules, size_t side, int64_t line,
+                                 int64_t epoch) {
+  const auto& vocabulary = *rules.vocabularies[side];
+  if (rules.in_pieces) return vocabulary.encode_pieces(text);
+  if (epoch == 0 || rules.alpha(side) == 0) return vocabulary.encode(text);
+  const uint64_t place = combine_hashes(static_cast<uint64_t>(epoch), static_cast<uint64_t>(2 * line) + side);
+  RandomStream random(rules.seed, combine_hashes(segmentation_stream, place));
+  return vocabulary.sample(text, rules.alpha(side), random);
+}
+
+TokenBlock encode_block(const RawBlock& raw, const EncodingRules& rules, int64_t epoch) {
   TokenBlock block;
   block.first_line = raw.first_line;
   const auto most = static_cast<size_t>(rules.corpus.max_length - 1);  // the end of sentence counts
@@ -32,8 +46,7 @@ TokenBlock encode_block(const RawBlock& raw, const EncodingRules& rules) {
     for (size_t side = 0; side < 2; ++side) {
       const std::string& text = raw.sides[side][line];
       check_text(text, file_of_side(rules.corpus, side), raw.first_line + line + 1);
-      const auto& vocabulary = *rules.vocabularies[side];
-      ids[side] = rules.in_pieces ? vocabulary.encode_pieces(text) : vocabulary.encode(text);
+      ids[side] = encode_line(text, rules, side, raw.first_line + line, epoch);
       if (ids[side].size() <= most) continue;
       is_long = true;
       if (rules.corpus.max_length_crop) ids[side].resize(most);
@@ -96,8 +109,12 @@ class Workers {
 /// Shows how far a long pass is: on the terminal, and in the log every ten seconds.
 class EncodingProgress {
  public:
+  /// A bar unless training's own is there.
+  explicit EncodingProgress(bool has_bar) {
+    if (has_bar) bar_.emplace("encoding");
+  }
   void report(int64_t lines) {
-    bar_.advance_to(lines);
+    if (bar_) bar_->advance_to(lines);
     const auto now = std::chrono::steady_clock::now();
     if (now < next_) return;
     next_ = now + interval;
@@ -106,7 +123,7 @@ class EncodingProgress {
 
  private:
   static constexpr std::chrono::seconds interval{10};
-  Progress bar_{"encoding"};
+  std::optional<Progress> bar_;
   std::chrono::steady_clock::time_point next_ = std::chrono::steady_clock::now() + interval;
 };
 
@@ -134,13 +151,17 @@ uint64_t EncodingRules::hash() const {
   return hash;
 }
 
-bool encode(ParallelReader& reader, const EncodingRules& rules, int64_t most_lines,
-            TokenCacheWriter& writer) {
+uint64_t EncodingRules::hash_of_alphas() const {
+  return combine_hashes(std::bit_cast<uint64_t>(alpha(0)), std::bit_cast<uint64_t>(alpha(1)));
+}
+
+bool encode(ParallelReader& reader, const EncodingRules& rules, const EncodingPass& pass, TokenCacheWriter& writer) {
+  int64_t most_lines = pass.most_lines;
   // Blocks are fixed by line numbers and written in order: the file does not depend on threads.
   const auto in_flight_most = static_cast<size_t>(4 * std::max(rules.threads, 1));
   std::deque<std::future<TokenBlock>> in_flight;
   Workers workers(std::max(rules.threads, 1));
-  EncodingProgress progress;
+  EncodingProgress progress(pass.epoch == 0);
   const auto write_oldest = [&] {
     writer.add(in_flight.front().get());
     in_flight.pop_front();
@@ -148,13 +169,14 @@ bool encode(ParallelReader& reader, const EncodingRules& rules, int64_t most_lin
   };
   bool ended = false;
   while (!ended && most_lines > 0) {
+    check(!pass.stop.stop_requested(), "training data: encoding was stopped");
     auto raw = std::make_shared<RawBlock>(read_block(reader, most_lines));
     const auto lines = static_cast<int64_t>(raw->sides[0].size());
     ended = lines < std::min<int64_t>(most_lines, block_lines);
     most_lines -= lines;
     if (lines == 0) break;
     in_flight.push_back(
-        workers.start(Workers::Task([raw, &rules] { return encode_block(*raw, rules); })));
+        workers.start(Workers::Task([raw, &rules, epoch = pass.epoch] { return encode_block(*raw, rules, epoch); })));
     if (in_flight.size() >= in_flight_most) write_oldest();
   }
   while (!in_flight.empty()) write_oldest();

@@ -6,10 +6,12 @@
 #include <algorithm>
 #include <cctype>
 #include <exception>
+#include <mutex>
 #include <sstream>
 #include <unordered_map>
 
 #include "core/error.h"
+#include "data/segmentation_sampler.h"
 #include "data/vocabulary.h"
 
 namespace bough {
@@ -39,10 +41,13 @@ long last_number(const std::string& text) {
   return end == text.rend() ? -1 : std::stol(std::string(begin.base(), end.base()));
 }
 
-/// The trainer's own message without the source position in front.
+/// The trainer's own message, "...: file(line) [condition] text", without the source position in front; the condition
+/// that does not hold where there is no text.
 std::string reason(const std::string& message) {
-  const size_t bracket = message.rfind("] ");
-  return bracket == std::string::npos ? message : message.substr(bracket + 2);
+  const size_t begin = message.find(" ["), end = message.rfind("] ");
+  if (begin == std::string::npos || end == std::string::npos || end < begin) return message;
+  const std::string text = message.substr(end + 2);
+  return text.empty() ? "must hold: " + message.substr(begin + 2, end - begin - 2) : text;
 }
 
 [[noreturn]] void fail_training(const SentencePieceTraining& training, const std::string& message) {
@@ -62,6 +67,17 @@ std::string reason(const std::string& message) {
       training.path, reason(message));
 }
 
+/// The pieces for the bytes of a character that is no piece; empty unless the model has byte_fallback.
+std::vector<int32_t> byte_pieces(const sentencepiece::SentencePieceProcessor& processor, const std::string& character) {
+  std::vector<int32_t> ids;
+  for (const char c : character) {
+    const int32_t id = processor.PieceToId(fmt::format("<0x{:02X}>", static_cast<unsigned char>(c)));
+    if (!processor.IsByte(id)) return {};
+    ids.push_back(id);
+  }
+  return ids;
+}
+
 class Lines : public sentencepiece::SentenceIterator {
  public:
   explicit Lines(const std::vector<std::string>& lines) : lines_(lines) {}
@@ -78,8 +94,29 @@ class Lines : public sentencepiece::SentenceIterator {
 }  // namespace
 
 struct SentencePieceModel::Impl {
+  const SegmentationSampler& sampler() {
+    std::call_once(sampler_made, [this] { sampler_ = make_sampler(); });
+    return *sampler_;
+  }
+  std::unique_ptr<SegmentationSampler> make_sampler() const;
+
   sentencepiece::SentencePieceProcessor processor;
+  std::once_flag sampler_made;
+  std::unique_ptr<SegmentationSampler> sampler_;
 };
+
+std::unique_ptr<SegmentationSampler> SentencePieceModel::Impl::make_sampler() const {
+  constexpr double unknown_penalty = 10;  // the library's kUnkPenalty
+  std::vector<SegmentationSampler::Piece> pieces;
+  double least = 0;
+  for (int32_t id = 0; id < processor.GetPieceSize(); ++id) {
+    if (processor.IsControl(id) || processor.IsUnknown(id) || processor.IsUnused(id) || processor.IsByte(id)) continue;
+    pieces.push_back({processor.IdToPiece(id), id, processor.GetScore(id)});
+    least = std::min(least, pieces.back().score);
+  }
+  return std::make_unique<SegmentationSampler>(
+      pieces, SegmentationSampler::Piece{"", unknown_id, least - unknown_penalty});
+}
 
 SentencePieceModel::SentencePieceModel(const std::string& bytes, const std::string& path)
     : impl_(std::make_unique<Impl>()) {
@@ -100,6 +137,35 @@ std::vector<int32_t> SentencePieceModel::encode(std::string_view line) const {
   const auto status = impl_->processor.Encode({line.data(), line.size()}, &ids);
   check(status.ok(), "SentencePiece: a line of {} bytes cannot be encoded: {}", line.size(),
         status.ToString());
+  return ids;
+}
+
+bool SentencePieceModel::is_unigram() const {
+  std::vector<std::vector<int>> segmentations;
+  return impl_->processor.NBestEncode("a", 1, &segmentations).ok();  // other models have no n-best list
+}
+
+std::vector<int32_t> SentencePieceModel::sample(std::string_view line, double alpha, RandomStream& random) const {
+  auto& processor = impl_->processor;
+  std::vector<std::string> best;
+  const auto status = processor.Encode({line.data(), line.size()}, &best);
+  check(status.ok(), "SentencePiece: a line of {} bytes cannot be encoded: {}", line.size(), status.ToString());
+  // Together the pieces are the normalised line. With byte_fallback some stand for a byte of it: <0xC3>.
+  std::string normalised;
+  for (const std::string& piece : best)
+    if (processor.IsByte(processor.PieceToId(piece)))
+      normalised += char(std::stoi(piece.substr(3, 2), nullptr, 16));
+    else
+      normalised += piece;
+  std::vector<int32_t> ids;
+  for (const auto& piece : impl_->sampler().sample(normalised, alpha, random)) {
+    if (piece.id != unknown_id)
+      ids.push_back(piece.id);
+    else if (const std::vector<int32_t> bytes = byte_pieces(processor, piece.text); !bytes.empty())
+      ids.insert(ids.end(), bytes.begin(), bytes.end());
+    else if (ids.empty() || ids.back() != unknown_id)  // a run of unknown characters is one token, as in Encode
+      ids.push_back(unknown_id);
+  }
   return ids;
 }
 

@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "core/random.h"
+
 namespace bough {
 
 /// A trained SentencePiece model (Kudo & Richardson 2018); the library is known to this pair of
@@ -20,6 +22,10 @@ class SentencePieceModel {
   ~SentencePieceModel();
 
   std::vector<int32_t> encode(std::string_view line) const;
+  /// A segmentation drawn with probability proportional to exp(alpha * score), see SegmentationSampler: the
+  /// distribution of the library's SampleEncode(line, -1, alpha), from random numbers of ours. Unigram models only.
+  std::vector<int32_t> sample(std::string_view line, double alpha, RandomStream& random) const;
+  bool is_unigram() const;
   std::string decode(const std::vector<int32_t>& ids) const;
   int32_t size() const;
   std::string piece(int32_t id) const;

@@ -23,15 +23,17 @@ struct Ready {
 /// Makes updates on a thread of its own: two ahead, more while they are small.
 class Prefetcher {
  public:
-  Prefetcher(UpdateBuilder builder, const LoaderState& from)
-      : builder_(std::move(builder)), state_(from), thread_([this] { run(); }) {}
+  Prefetcher(Corpus& corpus, UpdateBuilder builder, const LoaderState& from)
+      : corpus_(corpus), builder_(std::move(builder)), state_(from), thread_([this] { run(); }) {}
   ~Prefetcher() {
     {
       std::lock_guard lock(mutex_);
       stopping_ = true;
     }
     changed_.notify_all();
+    corpus_.stop_encoding();
     thread_.join();
+    corpus_.allow_encoding();
   }
 
   Ready next() {
@@ -79,6 +81,7 @@ class Prefetcher {
     return !stopping_;
   }
 
+  Corpus& corpus_;
   UpdateBuilder builder_;
   LoaderState state_;
   std::mutex mutex_;
@@ -93,12 +96,8 @@ EncodingRules encoding_rules(const TrainingDataOptions& options,
                              std::vector<std::shared_ptr<Vocabulary>> vocabularies) {
   check(vocabularies.size() == 2, "training data: {} vocabularies, must be 2: source, target.",
         vocabularies.size());
-  const auto& alphas = options.corpus.sentencepiece_alphas;
-  check(std::all_of(alphas.begin(), alphas.end(), [](double alpha) { return alpha == 0; }),
-        "sentencepiece-alphas: sampling of segmentations is not available yet. Leave the option "
-        "out.");
   return {std::move(vocabularies), options.vocabulary.no_spm_encode, options.right_left,
-          options.corpus, options.vocabulary.data_threads};
+          options.corpus, options.seed, options.vocabulary.data_threads};
 }
 
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -153,7 +152,7 @@ struct TrainingData::Impl {
   Prefetcher& started() {
     if (!prefetcher)
       prefetcher =
-          std::make_unique<Prefetcher>(UpdateBuilder(corpus, order_rules(), limits), state);
+          std::make_unique<Prefetcher>(corpus, UpdateBuilder(corpus, order_rules(), limits), state);
     return *prefetcher;
   }
 
@@ -189,8 +188,8 @@ void TrainingData::restore(const LoaderState& state) {
   impl_->prefetcher.reset();
   if (corpus.is_stream() && state.window > 0) corpus.seek_stream(state.window);
   check(state.corpus == corpus.fingerprint(),
-        "train-sets: not the text that this model was trained on so far, or other vocabularies or "
-        "max-length. Restore them, or set no-restore-corpus to start the corpus anew.");
+        "train-sets: not the text that this model was trained on so far, or other vocabularies, "
+        "max-length or sentencepiece-alphas. Restore them, or set no-restore-corpus to start the corpus anew.");
   impl_->state = state;
   impl_->epoch = state.epoch;
   if (impl_->limits.counts_tokens() && !impl_->options.batch.mini_batch_fit)

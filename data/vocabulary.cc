@@ -1,6 +1,7 @@
 #include "data/vocabulary.h"
 
 #include <algorithm>
+#include <cassert>
 
 #include "core/error.h"
 #include "core/files.h"
@@ -72,6 +73,13 @@ int32_t Vocabulary::id(std::string_view piece) const {
 
 std::vector<int32_t> Vocabulary::encode(std::string_view line) const {
   return model_ ? model_->encode(line) : encode_pieces(line);
+}
+
+bool Vocabulary::can_sample() const { return model_ && model_->is_unigram(); }
+
+std::vector<int32_t> Vocabulary::sample(std::string_view line, double alpha, RandomStream& random) const {
+  assert(can_sample());
+  return model_->sample(line, alpha, random);
 }
 
 std::vector<int32_t> Vocabulary::encode_pieces(std::string_view line) const {

@@ -7,6 +7,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "core/random.h"
 #include "data/data_options.h"
 
 namespace bough {
@@ -36,6 +37,9 @@ class Vocabulary {
   std::vector<int32_t> encode(std::string_view line) const;
   /// The same for a line that is in pieces already, separated by spaces (Marian's no-spm-encode).
   std::vector<int32_t> encode_pieces(std::string_view line) const;
+  /// Token ids of a segmentation drawn at random, see SentencePieceModel::sample; only where can_sample().
+  std::vector<int32_t> sample(std::string_view line, double alpha, RandomStream& random) const;
+  bool can_sample() const;
   /// The text of `ids` up to the first `</s>`; negative ids are skipped. Throws Error for an id >=
   /// size().
   std::string decode(std::span<const int32_t> ids) const;

@@ -66,6 +66,8 @@ struct ModelOptions {
     return residual != ResidualKind::post_ln && residual != ResidualKind::pre_ln;
   }
 
+  /// Of both stacks.
+  int layers() const { return encoder_layers + decoder_layers; }
   /// The t at which branchnorm's alpha is 1 in every layer: T, or T times the deeper stack's layers by-layer.
   int64_t ramp_end() const {
     const int slowest =

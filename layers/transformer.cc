@@ -186,6 +186,12 @@ ResidualContext Transformer::residual_context(uint32_t site, const Packing& rows
   return {dropout(dropout_.dropout, site, rows.first_row), step_state_, square_sums_, rows.segments};
 }
 
+void Transformer::set_recompute(int count) {
+  check(count >= 0 && count <= layers(), "transformer: {} layers to recompute, must be from 0 to {}, its layers", count,
+        layers());
+  recomputed_layers_ = count;
+}
+
 Tensor Transformer::position_rows(Backend& backend, int64_t longest) {
   const std::lock_guard lock(sinusoids_mutex_);
   if (!sinusoids_ || sinusoids_.rows() < longest) {
@@ -272,7 +278,7 @@ Var Transformer::encode(Tape& tape, const SideRows& source) {
       return encoder_layer(i, ResidualStream::from(in), source).vars();
     };
     stream = encoder_residual_->end_layer(
-        stream, ResidualStream::from(recompute_ ? checkpoint(stream.vars(), layer) : layer(stream.vars())));
+        stream, ResidualStream::from(is_recomputed(i) ? checkpoint(stream.vars(), layer) : layer(stream.vars())));
   }
   return stream.x;
 }
@@ -323,7 +329,7 @@ Var Transformer::decode_layers(const Var& encoded, const ModelBatch& batch) {
     std::vector<Var> in = stream.vars();
     in.push_back(cross);
     stream = decoder_residual_->end_layer(
-        stream, ResidualStream::from(recompute_ ? checkpoint(in, layer) : layer(in)));
+        stream, ResidualStream::from(is_recomputed(encoder_.size() + i) ? checkpoint(in, layer) : layer(in)));
   }
   return stream.x;
 }

@@ -62,8 +62,13 @@ class Transformer {
   /// (sites, 4) f64 on the backend: later passes add the sizes of both terms of every residual to it (see
   /// residual_square_sums in core/kernels.def). Empty: they do not.
   void set_residual_square_sums(Tensor sums) { square_sums_ = std::move(sums); }
-  /// Keep layer inputs only and run layers again in the backward pass.
-  void set_recompute(bool on) { recompute_ = on; }
+  /// The layers of both stacks.
+  int layers() const { return options_.layers(); }
+  /// Of the first `layers` layers in order of execution, the encoder's from the bottom and then the decoder's, keep
+  /// inputs only and run them again in the backward pass. The first ones' activations live longest. Same bits for any
+  /// number; Error unless 0 <= layers <= layers().
+  void set_recompute(int layers);
+  void set_recompute(bool) = delete;
 
   /// Returns (T source, d).
   Var encode(Tape& tape, const SideRows& source);
@@ -118,11 +123,13 @@ class Transformer {
   ResidualStream project(const ResidualStack& residual, size_t sublayer, const Linear& linear,
                          const ResidualStream& stream, const Var& inner, const ResidualContext& context) const;
   Var cross_keys_values(size_t group, const Var& memory) const;
+  bool is_recomputed(size_t layer) const { return layer < size_t(recomputed_layers_); }
   ResidualContext residual_context(uint32_t site, const Packing& rows) const;
 
   const ModelOptions options_;
   const DropoutOptions dropout_;
-  bool recompute_ = false, is_training_ = false;
+  bool is_training_ = false;
+  int recomputed_layers_ = 0;
   Tensor step_state_, square_sums_;
   Parameter *source_embedding_ = nullptr, *target_embedding_ = nullptr, *output_ = nullptr,
             *output_bias_ = nullptr, *learned_positions_ = nullptr;

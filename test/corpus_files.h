@@ -1,6 +1,8 @@
 #pragma once
+#include <unistd.h>
 #include <zlib.h>
 
+#include <cstdio>
 #include <fstream>
 #include <string>
 #include <vector>
@@ -52,3 +54,27 @@ inline ParallelText make_parallel_text(int pairs, uint64_t seed, int words = 500
   }
   return text;
 }
+
+inline void write_tsv(const std::string& path, const ParallelText& text) {
+  std::string lines;
+  for (size_t i = 0; i < text.source.size(); ++i)
+    lines += text.source[i] + "\t" + text.target[i] + "\n";
+  write_text(path, lines);
+}
+
+/// Replaces standard input by a file while it lives.
+class StandardInput {
+ public:
+  explicit StandardInput(const std::string& path) : saved_(dup(STDIN_FILENO)) {
+    FILE* file = fopen(path.c_str(), "rb");
+    dup2(fileno(file), STDIN_FILENO);
+    fclose(file);
+  }
+  ~StandardInput() {
+    dup2(saved_, STDIN_FILENO);
+    close(saved_);
+  }
+
+ private:
+  int saved_;
+};

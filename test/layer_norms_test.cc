@@ -112,29 +112,30 @@ TEST_CASE("the model update is how far the decoder's output moved", "[layer norm
 TEST_CASE("branch ratios follow alpha, and recomputation does not count twice", "[layer norms]") {
   const Sentences corpus(12);
   const UpdateBatches update = update_of(corpus, 2);
-  const auto ratios = [&](int64_t done, bool recompute) {
+  const auto ratios = [&](int64_t done, int recomputed_layers) {
     Run run(small_model(ResidualKind::branchnorm), all_dropouts(0), adam(0));
     run.model.enable_layer_norms(false);
-    run.model.set_recompute(recompute);
+    run.model.set_recompute(recomputed_layers);
     run.clock.updates = done;
     return run.step(update, 0, true).layers->branch_ratios;
   };
-  const auto first = ratios(0, false), second = ratios(1, false);
+  const auto first = ratios(0, 0), second = ratios(1, 0);
   CHECK(second[0] == Approx(2 * first[0]));  // the embedding is the same: alpha_2 = 2 alpha_1
   CHECK(first[0] < 0.1);
-  CHECK(ratios(0, true) == first);
-  CHECK(ratios(99, false)[0] == Approx(100 * first[0]));
+  CHECK(ratios(0, 3) == first);
+  CHECK(ratios(0, 4) == first);
+  CHECK(ratios(99, 0)[0] == Approx(100 * first[0]));
 }
 
 TEST_CASE("measuring leaves the bits of training alone", "[layer norms]") {
   const Sentences corpus(24);
   for (ResidualKind kind : all_residual_kinds())
-    for (const bool recompute : {false, true})
-      DYNAMIC_SECTION(name_of(kind) << " recompute " << recompute) {
+    for (const int recomputed_layers : {0, 3, 4})
+      DYNAMIC_SECTION(name_of(kind) << " recompute " << recomputed_layers) {
         const UpdateBatches update = update_of(corpus, 2);
         const auto train = [&](bool measures) {
           Run run(small_model(kind), all_dropouts(0.1), adam(0));
-          run.model.set_recompute(recompute);
+          run.model.set_recompute(recomputed_layers);
           if (measures) run.model.enable_layer_norms(true);
           for (int u = 0; u < 4; ++u) run.step(update, 1e-3, measures && u % 2 == 0);
           return std::pair(run.parameters(), run.losses);

@@ -82,6 +82,21 @@ kill -9 $child; wait $child 2>/dev/null
 train parts --after 60u --save-freq 100000
 check "resume after kill -9 gives the same bits" test "$(parameters whole)" = "$(parameters parts)"
 
+# Sampled segmentations, killed in the second epoch, the encoded epochs lost, other threads: the same bits.
+alphas="--sentencepiece-alphas 0.2 0.1"
+# shellcheck disable=SC2086  # several options
+train sampled --after 60u $alphas --data-threads 1
+# shellcheck disable=SC2086
+start sampled-parts --after 100000u --save-freq 40 $alphas; child=$!
+while [ ! -e sampled-parts/model.npz.optimizer.npz ]; do sleep 0.05; done
+kill -9 $child; wait $child 2>/dev/null
+rm -f ./*.tokens
+# shellcheck disable=SC2086
+train sampled-parts --after 60u --save-freq 100000 --data-threads 3 $alphas
+check "resume with sampled segmentations gives the same bits" \
+  test "$(parameters sampled)" = "$(parameters sampled-parts)"
+check "... other bits than without" test "$(parameters sampled)" != "$(parameters whole)"
+
 # The instruments change no bit, and put a line into the metrics every N updates, also across a resume.
 logged="--log-layer-norms 10 --log-model-update"
 # shellcheck disable=SC2086  # several options

@@ -133,6 +133,31 @@ TEST_CASE("the memory plan is in the log before the first update", "[cuda][emula
   CHECK(start != std::string::npos);
 }
 
+TEST_CASE("layers are recomputed when the GPU's memory asks for it", "[cuda][emulator][training]") {
+  const Runs corpus;
+  const Machine machine;
+  const std::vector<std::string> words = {"--precision", "float32", "--after", "3u", "--enc-depth", "2"};
+  TrainOptions o = corpus.options("plan", words);
+  o.model.vocab_sizes = {50, 50};
+  const auto needed = [&](int layers) {
+    const MemoryPlan p = plan_memory(o, 120, 120, layers);
+    return p.state_bytes + p.activation_bytes + p.other_bytes;
+  };
+  CHECK(needed(1) < needed(0));
+  corpus.train("kept", words);
+  emulator::settings().memory = needed(0) - 1;
+  corpus.train("recomputed", words);
+  CHECK(content(corpus / "kept.npz") == content(corpus / "recomputed.npz"));
+  const auto run = [&](const char* checkpointing) {
+    auto more = words;
+    more.insert(more.end(), {"--gradient-checkpointing", checkpointing});
+    return message_of([&] { corpus.train("no", more); });
+  };
+  CHECK(run("false").find("lower mini-batch-words or mini-batch, leave out gradient-checkpointing: false, or") !=
+        std::string::npos);
+  CHECK(run("true") == "no exception");
+}
+
 TEST_CASE("mini-batch-fit fills workspace with rows that fill a GPU evenly", "[cuda][emulator][training]") {
   const Runs corpus;
   TrainOptions o = corpus.options("fit", {"--mini-batch-fit", "--workspace", "20"});
@@ -142,7 +167,8 @@ TEST_CASE("mini-batch-fit fills workspace with rows that fill a GPU evenly", "[c
   CHECK(multiple == 64 * 4);  // the emulated device has 4 multiprocessors
   CHECK(plan.target_rows % multiple == 0);
   CHECK(plan.activation_bytes <= size_t{20} << 20);
-  CHECK(plan_memory(o, plan.target_rows * 5 / 4, plan.target_rows * 5 / 4).activation_bytes > size_t{20} << 20);
+  CHECK(plan.recomputed_layers == 0);
+  CHECK(plan_memory(o, plan.target_rows * 5 / 4, plan.target_rows * 5 / 4, 0).activation_bytes > size_t{20} << 20);
 }
 
 TEST_CASE("500+500 layers fit on one GPU of 141 GB", "[training]") {
@@ -155,9 +181,8 @@ TEST_CASE("500+500 layers fit on one GPU of 141 GB", "[training]") {
   o.model.encoder_layers = o.model.decoder_layers = 500;
   o.model.tied_embeddings_all = true;
   o.model.residual = ResidualKind::branchnorm;
-  o.run.gradient_checkpointing = true;
   REQUIRE(o.model.splits_residual());
-  const MemoryPlan plan = plan_memory(o, 8448, 8448);
+  const MemoryPlan plan = plan_memory(o, 8448, 8448, 1000);
   const size_t total = plan.state_bytes + plan.activation_bytes + plan.other_bytes;
   CHECK(plan.parameters == 3'694'624'000);
   const size_t states = 18 * size_t(plan.parameters);  // bf16 copy; f32 value, gradient, two moments
@@ -175,8 +200,7 @@ TEST_CASE("500+500 layers fit on one GPU of 141 GB", "[training]") {
   CHECK(message.find("memory: this run needs ") == 0);
   CHECK(message.find("but 79.0 GiB of GPU 2's 80.0 GiB are free; lower mini-batch-words") != std::string::npos);
   // Activations of all layers at once would not fit.
-  o.run.gradient_checkpointing = false;
-  const MemoryPlan whole = plan_memory(o, 8448, 8448);
+  const MemoryPlan whole = plan_memory(o, 8448, 8448, 0);
   CHECK(whole.state_bytes + whole.activation_bytes + whole.other_bytes > 141'000'000'000u);
 }
 

@@ -92,30 +92,6 @@ void check_same_stream(TrainingData& a, TrainingData& b, int updates) {
   }
 }
 
-/// Replaces standard input by a file while it lives.
-class StandardInput {
- public:
-  explicit StandardInput(const std::string& path) : saved_(dup(STDIN_FILENO)) {
-    FILE* file = fopen(path.c_str(), "rb");
-    dup2(fileno(file), STDIN_FILENO);
-    fclose(file);
-  }
-  ~StandardInput() {
-    dup2(saved_, STDIN_FILENO);
-    close(saved_);
-  }
-
- private:
-  int saved_;
-};
-
-void write_tsv(const std::string& path, const ParallelText& text) {
-  std::string lines;
-  for (size_t i = 0; i < text.source.size(); ++i)
-    lines += text.source[i] + "\t" + text.target[i] + "\n";
-  write_text(path, lines);
-}
-
 }  // namespace
 
 TEST_CASE("each epoch holds every pair once, each in another order", "[data]") {

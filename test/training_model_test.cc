@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "test/catch.h"
+#include "test/throws.h"
 #include "test/training_run.h"
 
 using namespace bough;
@@ -57,16 +58,16 @@ TEST_CASE("two runs, and runs that recompute activations, give the same bits", "
   for (ResidualKind kind : all_residual_kinds()) {
     DYNAMIC_SECTION(name_of(kind)) {
       const UpdateBatches update = update_of(corpus, 2);
-      const auto train = [&](bool recompute) {
+      const auto train = [&](int recomputed_layers) {
         Run run(small_model(kind), all_dropouts(0.1), adam(0));
         run.perturb();
-        run.model.set_recompute(recompute);
+        run.model.set_recompute(recomputed_layers);
         for (int u = 0; u < 5; ++u) run.step(update, 1e-3);
         return run.parameters();
       };
-      const auto first = train(false);
-      CHECK(first == train(false));
-      CHECK(first == train(true));
+      const auto first = train(0);
+      CHECK(first == train(0));
+      for (const int layers : {1, 2, 3, 4}) CHECK(first == train(layers));
     }
   }
 }
@@ -76,26 +77,39 @@ TEST_CASE("recomputation needs less memory", "[training]") {
   const UpdateBatches update = update_of(corpus, 1);
   ModelOptions options = small_model(ResidualKind::branchnorm);
   options.encoder_layers = options.decoder_layers = 8;
-  const auto peak = [&](bool recompute) {
+  struct Cost {
+    size_t peak;
+    double flops;
+  };
+  const auto cost = [&](int layers) {
     const auto backend = make_null_backend();
     TrainingModel model(*backend, options, all_dropouts(0.1), adam(0), 1);
-    model.set_recompute(recompute);
+    model.set_recompute(layers);
     model.accumulate_gradients(update.micro.front(), true);
-    return backend->allocator().peak();
+    return Cost{backend->allocator().peak(), backend->flops};
   };
-  CHECK(peak(true) * 2 < peak(false));
+  CHECK(cost(16).peak * 2 < cost(0).peak);
+  for (int layers = 1; layers <= 16; ++layers) {
+    INFO(layers);
+    CHECK(cost(layers).flops > cost(layers - 1).flops);
+    if (layers < 16) CHECK(cost(layers).peak < cost(layers - 1).peak);  // the last one's are there when it runs again
+  }
+  Run run(small_model(ResidualKind::post_ln), {}, adam(0));
+  CHECK(message_of([&] { run.model.set_recompute(5); }) ==
+        "transformer: 5 layers to recompute, must be from 0 to 4, its layers");
+  CHECK_FALSE(message_of([&] { run.model.set_recompute(-1); }).empty());
 }
 
 TEST_CASE("the memory planned for every residual kind is what it takes", "[training]") {
   const Sentences corpus(40);
   const UpdateBatches update = update_of(corpus, 1);
   for (ResidualKind kind : all_residual_kinds())
-    for (const bool recompute : {false, true})
-      DYNAMIC_SECTION(name_of(kind) << " recompute " << recompute) {
+    for (const int recomputed_layers : {0, 1, 3, 4})
+      DYNAMIC_SECTION(name_of(kind) << " recompute " << recomputed_layers) {
         const auto peak = [&](Backend& backend) {
           TrainingModel model(backend, small_model(kind), all_dropouts(0.1), adam(0), 1);
           if (!backend.is_null()) model.initialize();
-          model.set_recompute(recompute);
+          model.set_recompute(recomputed_layers);
           model.set_step_state({}, 0, 0, 1);
           model.parameters().begin_update();
           model.accumulate_gradients(update.micro.front(), true);

@@ -126,13 +126,13 @@ int run(int argc, char** argv) {
   TrainingData data({options->vocabulary, options->corpus, options->batch, {}, options->general.seed},
                     vocabularies);
   const DeviceChoice device = choose_device(options->machine);
-  const MemoryPlan plan = plan_memory(*options, data.most_source_rows(), data.most_target_rows());
+  const MemoryPlan plan = plan_training(*options, data.most_source_rows(), data.most_target_rows(), 0, device);
   check_memory(plan, device);
   const auto backend = make_backend(device, options->machine,
                                     {.arena_bytes = plan.activation_bytes, .tune_gemm = options->run.gemm_autotune});
   TrainingModel model(*backend, options->model, options->dropout, options->optimizer,
                       options->general.seed);
-  model.set_recompute(options->run.gradient_checkpointing);
+  model.set_recompute(plan.recomputed_layers);
   if (backend->records()) model.use_shape_classes(data.most_source_rows(), data.most_target_rows());
   model.initialize();
   save_model(options->run.model, options->model, model.parameters(), model.parameters().values());
