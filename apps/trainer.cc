@@ -29,7 +29,8 @@ std::string worst_layer(const std::vector<std::string>& layers, const std::vecto
 
 }  // namespace
 
-Trainer::Trainer(TrainOptions options) : options_(std::move(options)) {
+Trainer::Trainer(TrainOptions options) : options_(std::move(options)), lock_(options_.run.model + ".lock") {
+  lock_model();
   keep_seed();
   const DeviceChoice device = choose_device(options_.machine);
   open_vocabularies();
@@ -53,6 +54,18 @@ Trainer::Trainer(TrainOptions options) : options_(std::move(options)) {
 Trainer::~Trainer() = default;
 
 /// A run whose seed came from the clock goes on with that seed: order of the corpus and dropout.
+/// Two runs would overwrite each other's checkpoints.
+void Trainer::lock_model() {
+  const std::string& model = options_.run.model;
+  check(lock_.state() != FileLock::State::taken,
+        "model: '{}' is being trained by {}, which holds '{}.lock'; stop that run, or give another model", model,
+        lock_.holder(), model);
+  if (lock_.state() == FileLock::State::unsupported)
+    log::warn("[train] the file system of '{}' has no locks, so nothing keeps a second run from writing the same files; "
+              "see to it that there is none",
+              model);
+}
+
 void Trainer::keep_seed() {
   const uint64_t saved = Checkpoint::saved_seed(options_.run);
   if (saved == 0) return;

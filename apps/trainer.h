@@ -10,6 +10,7 @@
 #include "apps/training_model.h"
 #include "apps/training_state.h"
 #include "apps/validation.h"
+#include "core/files.h"
 #include "data/training_data.h"
 
 namespace bough {
@@ -34,6 +35,7 @@ class Trainer {
   TrainingModel& model() { return *model_; }
 
  private:
+  void lock_model();
   void keep_seed();
   void open_vocabularies();
   void open_data();
@@ -61,6 +63,7 @@ class Trainer {
 
   TrainOptions options_;
   std::unique_ptr<Backend> backend_;
+  FileLock lock_;  ///< of the model: one run at a time
   std::vector<std::shared_ptr<Vocabulary>> vocabularies_;
   std::unique_ptr<TrainingModel> model_;
   std::unique_ptr<TrainingData> data_;

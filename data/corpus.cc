@@ -1,9 +1,6 @@
 #include "data/corpus.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <filesystem>
@@ -16,24 +13,6 @@
 
 namespace bough {
 namespace {
-
-/// Held while a cache is being made: a second run on the same corpus waits instead of encoding too.
-class FileLock {
- public:
-  explicit FileLock(const std::string& path)
-      : descriptor_(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666)) {
-    if (descriptor_ < 0) fail_writing(path, errno);
-    if (flock(descriptor_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return;
-    log::info("[data] waiting for another run that encodes the same corpus");
-    while (flock(descriptor_, LOCK_EX) != 0 && errno == EINTR) continue;
-  }
-  ~FileLock() { close(descriptor_); }
-  FileLock(const FileLock&) = delete;
-  FileLock& operator=(const FileLock&) = delete;
-
- private:
-  int descriptor_;
-};
 
 /// What tells one version of a file from another without reading it; false if it is no regular
 /// file.
@@ -73,7 +52,10 @@ void Corpus::open_files() {
   const std::string path = fmt::format("{}/bough-{:016x}.tokens", rules_.corpus.tempdir, key);
   cache_ = TokenCache::open(path, key);
   if (cache_) return;
-  const FileLock lock(path + ".lock");
+  FileLock lock(path + ".lock");  // a second run on the same corpus waits instead of encoding, too
+  if (lock.state() == FileLock::State::taken)
+    log::info("[data] waiting for another run that encodes the same corpus ({})", lock.holder());
+  lock.wait();
   cache_ = TokenCache::open(path, key);
   if (!cache_) encode_files(path, key);
 }
