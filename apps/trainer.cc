@@ -8,6 +8,7 @@
 #include "apps/device.h"
 #include "apps/memory_plan.h"
 #include "apps/signals.h"
+#include "core/interrupt.h"
 #include "core/io.h"
 #include "core/log.h"
 #include "core/progress.h"
@@ -53,7 +54,6 @@ Trainer::Trainer(TrainOptions options) : options_(std::move(options)), lock_(opt
 
 Trainer::~Trainer() = default;
 
-/// A run whose seed came from the clock goes on with that seed: order of the corpus and dropout.
 /// Two runs would overwrite each other's checkpoints.
 void Trainer::lock_model() {
   const std::string& model = options_.run.model;
@@ -66,6 +66,7 @@ void Trainer::lock_model() {
               model);
 }
 
+/// A run whose seed came from the clock goes on with that seed: order of the corpus and dropout.
 void Trainer::keep_seed() {
   const uint64_t saved = Checkpoint::saved_seed(options_.run);
   if (saved == 0) return;
@@ -139,6 +140,7 @@ void Trainer::start_or_resume() {
   } else {
     state_.loader = data_->state();
   }
+  if (!validation_) state_.owes_validation = false;
   state_.seed = options_.general.seed;
   log_ = std::make_unique<TrainingLog>(options_, state_.clock.updates);
 }
@@ -161,10 +163,11 @@ int Trainer::run() {
   log::info("Training started");
   warn_of_unfinished_ramp();
   int64_t saved = -1;
+  if (state_.owes_validation) validate();
   std::optional<Progress> bar;
   const int64_t pairs = is_stdin(options_.corpus.train_sets.front()) ? 0 : data_->statistics().pairs;
   while (!is_finished() && !should_stop_early() && caught_signal() == 0) {
-    const UpdateBatches batches = data_->next();
+    const UpdateBatches batches = next_batches();
     if (batches.micro.empty()) break;
     const TrainingClock before = state_.clock;
     start_update(batches);
@@ -198,6 +201,15 @@ int Trainer::run() {
   }
   if (saved != state_.clock.updates) save();
   return caught_signal() == 0 ? 0 : 128 + caught_signal();
+}
+
+/// Without micro-batches: the input has ended, or a signal the wait for it.
+UpdateBatches Trainer::next_batches() {
+  try {
+    return data_->next();
+  } catch (const Interrupted&) {
+    return {};
+  }
 }
 
 void Trainer::start_update(const UpdateBatches& batches) {
@@ -311,11 +323,18 @@ void Trainer::finish_epoch() {
   if (!is_finished()) log::info("Starting epoch {}", state_.clock.epochs);
 }
 
+/// A validation that does not come to its end is owed: a resumed run begins with it.
 void Trainer::validate() {
+  state_.owes_validation = true;
+  const auto metrics_before = state_.metrics;
   try {
     run_validation();
+    state_.owes_validation = false;
+  } catch (const Interrupted&) {
+    log::info("[valid] interrupted; a resumed run begins with it");  // run() sees the signal and saves
   } catch (const Error&) {
-    // A script failed, or CTRL-C ended it together with us: what has been trained is kept.
+    // A script failed, or was ended by the signal that comes to us next: what has been trained is kept.
+    state_.metrics = metrics_before;
     save();
     if (caught_signal() == 0) throw;
   }

@@ -23,7 +23,7 @@ struct Diverged : Error {
 /// A training run from options to saved model: data -> update -> log, validation, checkpoint.
 class Trainer {
  public:
-  /// Reads or makes vocabularies, opens the corpus, builds the model and resumes an earlier run.
+  /// Locks the model, reads or makes vocabularies, opens the corpus, builds the model and resumes an earlier run.
   explicit Trainer(TrainOptions options);
   ~Trainer();
 
@@ -43,6 +43,7 @@ class Trainer {
   bool is_finished() const;
   bool is_measured(const std::string& metric) const;
   void make_backend_on(const DeviceChoice& device);
+  UpdateBatches next_batches();
   void start_update(const UpdateBatches& batches);
   void finish_updates(size_t under_way);
   size_t most_under_way() const;
@@ -62,8 +63,8 @@ class Trainer {
   };
 
   TrainOptions options_;
-  std::unique_ptr<Backend> backend_;
   FileLock lock_;  ///< of the model: one run at a time
+  std::unique_ptr<Backend> backend_;
   std::vector<std::shared_ptr<Vocabulary>> vocabularies_;
   std::unique_ptr<TrainingModel> model_;
   std::unique_ptr<TrainingData> data_;

@@ -43,6 +43,10 @@ Corpus::Corpus(EncodingRules rules)
   check_statistics();
 }
 
+void Corpus::stop() {
+  if (stream_) stream_->stop();
+}
+
 void Corpus::open_files() {
   check(!rules_.corpus.train_sets.empty(), "train-sets is missing, must name the training files.");
   uint64_t key = rules_.hash();

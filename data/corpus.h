@@ -42,6 +42,8 @@ class Corpus {
   /// A window in the order of `rules`; order is empty and cache null after the last one of the
   /// epoch. Streams go forward only; windows in between are read and dropped.
   CorpusWindow window(const OrderRules& rules, int64_t epoch, int64_t window);
+  /// Ends a wait for lines of a stream, now or later, with Interrupted. From any thread.
+  void stop();
 
  private:
   void open_files();
