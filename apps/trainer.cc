@@ -162,7 +162,6 @@ int Trainer::run() {
   catch_signals(options_.run.sigterm == SigtermAction::exit_immediately);
   log::info("Training started");
   warn_of_unfinished_ramp();
-  int64_t saved = -1;
   if (state_.owes_validation) validate();
   std::optional<Progress> bar;
   const int64_t pairs = is_stdin(options_.corpus.train_sets.front()) ? 0 : data_->statistics().pairs;
@@ -183,10 +182,7 @@ int Trainer::run() {
       finish_epoch();
     }
     if (validates) validate();
-    if (saves) {
-      save();
-      saved = state_.clock.updates;
-    }
+    if (saves) save();
   }
   bar.reset();
   finish_updates(0);
@@ -195,11 +191,9 @@ int Trainer::run() {
   if (is_finished() && model_->branch_scale() < 1)
     log::warn("[train] the run ended at alpha {:.4f}; branchnorm is Post-LN from alpha 1 on. Train longer, or lower "
               "branchnorm-max-step", model_->branch_scale());
-  if (caught_signal() == 0 && validation_ && state_.last_validation != state_.clock.updates) {
+  if (caught_signal() == 0 && validation_ && state_.last_validation != state_.clock.updates)
     validate();
-    saved = -1;
-  }
-  if (saved != state_.clock.updates) save();
+  if (saved_ != state_.clock.updates) save();
   return caught_signal() == 0 ? 0 : 128 + caught_signal();
 }
 
@@ -209,6 +203,11 @@ UpdateBatches Trainer::next_batches() {
     return data_->next();
   } catch (const Interrupted&) {
     return {};
+  } catch (const Error&) {
+    // A bad line, late in a stream: what has been trained is kept.
+    finish_updates(0);
+    if (state_.clock.updates > 0 && saved_ != state_.clock.updates) save();
+    throw;
   }
 }
 
@@ -330,6 +329,7 @@ void Trainer::validate() {
   try {
     run_validation();
     state_.owes_validation = false;
+    saved_ = -1;
   } catch (const Interrupted&) {
     log::info("[valid] interrupted; a resumed run begins with it");  // run() sees the signal and saves
   } catch (const Error&) {
@@ -380,6 +380,7 @@ bool Trainer::should_stop_early() const {
 void Trainer::save() {
   const auto start = Clock::now();
   checkpoint_->save(state_);
+  saved_ = state_.clock.updates;
   if (options_.optimizer.kind == OptimizerKind::adam)
     log::info("[train] Adam's sqrt(v) is below epsilon for {:.2f} % of the parameters",
               100 * model_->optimizer().small_moment_share());

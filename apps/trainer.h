@@ -72,6 +72,7 @@ class Trainer {
   std::unique_ptr<Validation> validation_;
   std::unique_ptr<TrainingLog> log_;
   TrainingState state_;
+  int64_t saved_ = -1;  ///< update of the last save, if nothing has changed since
   std::deque<UnderWay> under_way_;  ///< updates that were started and not looked at, oldest first
 };
 

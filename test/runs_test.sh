@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs of bough-train that meet on one model, and signals that come while one waits or validates.
+# Runs of bough-train that meet on one model; signals that come while one waits or validates; logs on a full disk.
 # Usage: runs_test.sh BUILD_FOLDER
 set -u
 . "$(dirname "$0")/train_cli.sh"
@@ -173,5 +173,18 @@ exec 9>lines
 cat window.tsv >&9
 check "a run that has enough does not wait for the end of the input" ended_with 0
 exec 9>&-
+# shellcheck disable=SC2086
+{ cat window.tsv; echo "no tab"; } | train stream-bad $streamed --quiet false >out.txt 2>&1
+check "a bad line late in the input ends with 1" test $? = 1
+check "... and is named" says "line 65537 has 1 tab-separated fields" out.txt
+# shellcheck disable=SC2086
+train stream-bad $streamed <all.tsv
+check "... what was trained before it was saved" test "$(parameters stream-whole)" = "$(parameters stream-bad)"
+
+# No run ends for a line of its log.
+train unlogged --after 3u --disp-freq 1 --log /dev/full --metrics /dev/full --quiet false >out.txt 2>&1
+check "a log on a full disk does not end a run" test $? = 0
+check "... but is said, once" test "$(grep -c "log: '/dev/full' cannot be written (No space left on device)" out.txt)" = 1
+check "... of the metrics, too" test "$(grep -c "metrics: '/dev/full' cannot be written (No space" out.txt)" = 1
 
 report
