@@ -70,7 +70,7 @@ std::string read_output(int input) {
     while (poll(ends, std::size(ends), -1) < 0 && errno == EINTR) continue;
     stop_if_interrupted();
     const ssize_t n = read(input, buffer, sizeof buffer);
-    if (n == 0) return output;
+    if (n == 0 || (n < 0 && errno != EINTR)) return output;
     if (n > 0) output.append(buffer, size_t(n));
   }
 }
