@@ -75,7 +75,7 @@ def stability():
     """First updates, without dropout and smoothing: what the residual alone does. Loss in plain nats."""
     for depth in DEPTHS:
         for kind in KINDS:
-            yield cell("stability", f"{kind}-{depth}", kind, depth, 1.1 if kind in BASELINES else 1, 32, **EARLY,
+            yield cell("stability", f"{kind}-{depth}", kind, depth, 1.2 if kind in BASELINES else 1, 32, **EARLY,
                        after="200u", learn_rate=0.003)
 
 
@@ -85,7 +85,7 @@ def thousand():
         yield cell("thousand", kind, kind, 500, 1, 32, **EARLY, after="400u", learn_rate=0.002)
     # Beyond the end of the ramp: 200 updates of a plain Post-LN model of 500+500 layers.
     for kind in ["branchnorm-T1000", "deepnorm"]:
-        yield cell("thousand", f"{kind}-long", kind, 500, 2.5, 32, **EARLY, after="1200u", learn_rate=0.002,
+        yield cell("thousand", f"{kind}-long", kind, 500, 1.3, 32, **EARLY, after="1200u", learn_rate=0.002,
                    lr_decay_inv_sqrt="100u")
 
 
@@ -120,13 +120,13 @@ SHORT = {**LONG, "after": "600u", "lr_warmup": "100u", "lr_decay_inv_sqrt": "100
 def ramp():
     """How long alpha should grow, and where: 18 layers."""
     for kind in ["post-ln", "deepnorm"]:
-        yield cell("ramp", kind, kind, 18, 2.1, 64, **SHORT)
+        yield cell("ramp", kind, kind, 18, 1.1, 64, **SHORT)
     for steps in RAMPS:
         for schedule in ["linear", "by-layer"]:
-            yield cell("ramp", f"{schedule}-{steps}", "branchnorm", 18, 2.1, 64, **SHORT,
+            yield cell("ramp", f"{schedule}-{steps}", "branchnorm", 18, 1.1, 64, **SHORT,
                        branchnorm_max_step=f"{steps}u", branchnorm_schedule=schedule)
     for steps in [100, 1000]:
-        yield cell("ramp", f"deepnorm-init-{steps}", "branchnorm", 18, 2.1, 64, **SHORT,
+        yield cell("ramp", f"deepnorm-init-{steps}", "branchnorm", 18, 1.1, 64, **SHORT,
                    branchnorm_max_step=f"{steps}u", branchnorm_init="deepnorm")
 
 
