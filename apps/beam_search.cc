@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "core/interrupt.h"
 #include "data/vocabulary.h"
 
 namespace bough {
@@ -182,6 +183,7 @@ std::vector<std::vector<Hypothesis>> beam_search(StepModel& model, std::span<con
   }
   StepScores scores;
   while (!unfinished.empty()) {
+    stop_if_interrupted();
     rows = StepRows{.length = rows.length};
     for (size_t s : unfinished) beams[s].add_rows(rows);
     model.step(rows, 2 * int64_t(options.beam_size), scores);

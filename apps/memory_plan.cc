@@ -145,7 +145,10 @@ std::string format_plan(const MemoryPlan& p) {
       "{:.2f} TFLOP",
       p.source_rows, p.target_rows, gibibytes(p.state_bytes), gibibytes(p.activation_bytes),
       p.recomputed_layers ? fmt::format(" ({} of {} layers recomputed)", p.recomputed_layers, p.layers) : "",
-      p.other_bytes ? gibibytes(p.other_bytes) + " for products and validation, " : "", p.flops * 1e-12);
+      p.other_bytes ? fmt::format("{} for products and validation, {} in all, ", gibibytes(p.other_bytes),
+                                  gibibytes(p.state_bytes + p.activation_bytes + p.other_bytes))
+                    : "",
+      p.flops * 1e-12);
 }
 
 std::string describe_model(TrainOptions options) {

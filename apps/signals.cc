@@ -7,21 +7,29 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "apps/command.h"
+#include "core/interrupt.h"
+
 namespace bough {
 namespace {
 
 volatile std::sig_atomic_t caught = 0;
 
-extern "C" void remember(int signal) {
-  if (caught != 0) _exit(128 + signal);
-  caught = signal;
+extern "C" void leave(int signal) {
+  kill_command();
+  _exit(128 + signal);
 }
 
-extern "C" void leave(int signal) { _exit(128 + signal); }
+extern "C" void remember(int signal) {
+  if (caught != 0) leave(signal);
+  caught = signal;
+  interruption().raise();
+}
 
 }  // namespace
 
 void catch_signals(bool exit_at_once) {
+  interruption();  // made here: a handler must not
   // Not on the stack of what is interrupted: see block_signals in core/thread_pool.h.
   static std::array<std::byte, 1 << 16> stack;
   const stack_t own{.ss_sp = stack.data(), .ss_flags = 0, .ss_size = stack.size()};

@@ -2,8 +2,8 @@
 
 namespace bough {
 
-/// From now on SIGTERM and SIGINT only set the flag below, a second one kills the process;
-/// with `exit_at_once` they end it with 128 + the signal.
+/// From now on SIGTERM and SIGINT set the flag below and raise interruption(), a second one ends the process with 128 +
+/// the signal; with `exit_at_once` the first does. A command that is running (apps/command.h) goes with it.
 void catch_signals(bool exit_at_once);
 /// The signal that arrived, or 0.
 int caught_signal();

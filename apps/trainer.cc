@@ -8,6 +8,7 @@
 #include "apps/device.h"
 #include "apps/memory_plan.h"
 #include "apps/signals.h"
+#include "core/interrupt.h"
 #include "core/io.h"
 #include "core/log.h"
 #include "core/progress.h"
@@ -29,7 +30,8 @@ std::string worst_layer(const std::vector<std::string>& layers, const std::vecto
 
 }  // namespace
 
-Trainer::Trainer(TrainOptions options) : options_(std::move(options)) {
+Trainer::Trainer(TrainOptions options) : options_(std::move(options)), lock_(options_.run.model + ".lock") {
+  lock_model();
   keep_seed();
   const DeviceChoice device = choose_device(options_.machine);
   open_vocabularies();
@@ -51,6 +53,18 @@ Trainer::Trainer(TrainOptions options) : options_(std::move(options)) {
 }
 
 Trainer::~Trainer() = default;
+
+/// Two runs would overwrite each other's checkpoints.
+void Trainer::lock_model() {
+  const std::string& model = options_.run.model;
+  check(lock_.state() != FileLock::State::taken,
+        "model: '{}' is being trained by {}, which holds '{}.lock'; stop that run, or give another model", model,
+        lock_.holder(), model);
+  if (lock_.state() == FileLock::State::unsupported)
+    log::warn("[train] the file system of '{}' has no locks, so nothing keeps a second run from writing the same files; "
+              "see to it that there is none",
+              model);
+}
 
 /// A run whose seed came from the clock goes on with that seed: order of the corpus and dropout.
 void Trainer::keep_seed() {
@@ -128,6 +142,7 @@ void Trainer::start_or_resume() {
   } else {
     state_.loader = data_->state();
   }
+  if (!validation_) state_.owes_validation = false;
   state_.seed = options_.general.seed;
   log_ = std::make_unique<TrainingLog>(options_, state_.clock.updates);
 }
@@ -149,11 +164,11 @@ int Trainer::run() {
   catch_signals(options_.run.sigterm == SigtermAction::exit_immediately);
   log::info("Training started");
   warn_of_unfinished_ramp();
-  int64_t saved = -1;
+  if (state_.owes_validation) validate();
   std::optional<Progress> bar;
   const int64_t pairs = is_stdin(options_.corpus.train_sets.front()) ? 0 : data_->statistics().pairs;
   while (!is_finished() && !should_stop_early() && caught_signal() == 0) {
-    const UpdateBatches batches = data_->next();
+    const UpdateBatches batches = next_batches();
     if (batches.micro.empty()) break;
     const TrainingClock before = state_.clock;
     start_update(batches);
@@ -169,10 +184,7 @@ int Trainer::run() {
       finish_epoch();
     }
     if (validates) validate();
-    if (saves) {
-      save();
-      saved = state_.clock.updates;
-    }
+    if (saves) save();
   }
   bar.reset();
   finish_updates(0);
@@ -181,12 +193,24 @@ int Trainer::run() {
   if (is_finished() && model_->branch_scale() < 1)
     log::warn("[train] the run ended at alpha {:.4f}; branchnorm is Post-LN from alpha 1 on. Train longer, or lower "
               "branchnorm-max-step", model_->branch_scale());
-  if (caught_signal() == 0 && validation_ && state_.last_validation != state_.clock.updates) {
+  if (caught_signal() == 0 && validation_ && state_.last_validation != state_.clock.updates)
     validate();
-    saved = -1;
-  }
-  if (saved != state_.clock.updates) save();
+  if (saved_ != state_.clock.updates) save();
   return caught_signal() == 0 ? 0 : 128 + caught_signal();
+}
+
+/// Without micro-batches: the input has ended, or a signal the wait for it.
+UpdateBatches Trainer::next_batches() {
+  try {
+    return data_->next();
+  } catch (const Interrupted&) {
+    return {};
+  } catch (const Error&) {
+    // A bad line, late in a stream: what has been trained is kept.
+    finish_updates(0);
+    if (state_.clock.updates > 0 && saved_ != state_.clock.updates) save();
+    throw;
+  }
 }
 
 void Trainer::start_update(const UpdateBatches& batches) {
@@ -300,11 +324,19 @@ void Trainer::finish_epoch() {
   if (!is_finished()) log::info("Starting epoch {}", state_.clock.epochs);
 }
 
+/// A validation that does not come to its end is owed: a resumed run begins with it.
 void Trainer::validate() {
+  state_.owes_validation = true;
+  const auto metrics_before = state_.metrics;
   try {
     run_validation();
+    state_.owes_validation = false;
+    saved_ = -1;
+  } catch (const Interrupted&) {
+    log::info("[valid] interrupted; a resumed run begins with it");  // run() sees the signal and saves
   } catch (const Error&) {
-    // A script failed, or CTRL-C ended it together with us: what has been trained is kept.
+    // A script failed, or was ended by the signal that comes to us next: what has been trained is kept.
+    state_.metrics = metrics_before;
     save();
     if (caught_signal() == 0) throw;
   }
@@ -350,6 +382,7 @@ bool Trainer::should_stop_early() const {
 void Trainer::save() {
   const auto start = Clock::now();
   checkpoint_->save(state_);
+  saved_ = state_.clock.updates;
   if (options_.optimizer.kind == OptimizerKind::adam)
     log::info("[train] Adam's sqrt(v) is below epsilon for {:.2f} % of the parameters",
               100 * model_->optimizer().small_moment_share());

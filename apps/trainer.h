@@ -10,6 +10,7 @@
 #include "apps/training_model.h"
 #include "apps/training_state.h"
 #include "apps/validation.h"
+#include "core/files.h"
 #include "data/training_data.h"
 
 namespace bough {
@@ -22,7 +23,7 @@ struct Diverged : Error {
 /// A training run from options to saved model: data -> update -> log, validation, checkpoint.
 class Trainer {
  public:
-  /// Reads or makes vocabularies, opens the corpus, builds the model and resumes an earlier run.
+  /// Locks the model, reads or makes vocabularies, opens the corpus, builds the model and resumes an earlier run.
   explicit Trainer(TrainOptions options);
   ~Trainer();
 
@@ -34,6 +35,7 @@ class Trainer {
   TrainingModel& model() { return *model_; }
 
  private:
+  void lock_model();
   void keep_seed();
   void open_vocabularies();
   void open_data();
@@ -41,6 +43,7 @@ class Trainer {
   bool is_finished() const;
   bool is_measured(const std::string& metric) const;
   void make_backend_on(const DeviceChoice& device);
+  UpdateBatches next_batches();
   void start_update(const UpdateBatches& batches);
   void finish_updates(size_t under_way);
   size_t most_under_way() const;
@@ -60,6 +63,7 @@ class Trainer {
   };
 
   TrainOptions options_;
+  FileLock lock_;  ///< of the model: one run at a time
   std::unique_ptr<Backend> backend_;
   std::vector<std::shared_ptr<Vocabulary>> vocabularies_;
   std::unique_ptr<TrainingModel> model_;
@@ -68,6 +72,7 @@ class Trainer {
   std::unique_ptr<Validation> validation_;
   std::unique_ptr<TrainingLog> log_;
   TrainingState state_;
+  int64_t saved_ = -1;           ///< update of the last save, if nothing has changed since
   int recomputed_layers_ = 0;       ///< by the memory plan
   std::deque<UnderWay> under_way_;  ///< updates that were started and not looked at, oldest first
 };

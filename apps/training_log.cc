@@ -2,8 +2,10 @@
 
 #include <cerrno>
 #include <cmath>
+#include <cstring>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "core/files.h"
 #include "core/log.h"
@@ -142,8 +144,11 @@ void TrainingLog::validation(const TrainingState& s, const std::string& metric, 
 
 void TrainingLog::write_json(const std::string& line) {
   if (!json_.is_open()) return;
+  json_.clear();
   errno = 0;
-  if (!(json_ << line << std::endl)) fail_writing(options_.run.metrics_path(), errno);
+  if (json_ << line << std::endl || std::exchange(has_failed_, true)) return;
+  log::warn("[train] metrics: '{}' cannot be written ({}); the run goes on, but lines are missing there",
+            options_.run.metrics_path(), std::strerror(errno));
 }
 
 }  // namespace bough

@@ -42,6 +42,7 @@ class TrainingLog {
   std::chrono::steady_clock::time_point shown_;
   int64_t last_labels_ = 0;  ///< target tokens of the last update
   std::ofstream json_;
+  bool has_failed_ = false;
 };
 
 /// Marian's "Cost" field for what was summed up since the last line.

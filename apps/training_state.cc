@@ -50,6 +50,7 @@ void state_rows(V& v, State& s) {
   v("gradient-norm", s.gradient_norm);
   v("norm-count", s.norm_count);
   v("last-validation", s.last_validation);
+  v.optional("owes-validation", s.owes_validation);
   v("display-loss", s.display.loss);
   v("display-labels", s.display.labels);
   v("display-sentences", s.display.sentences);

@@ -39,6 +39,7 @@ struct TrainingState {
   DisplayState display;
   std::map<std::string, MetricState> metrics;
   int64_t last_validation = 0;      ///< update of the last validation
+  bool owes_validation = false;     ///< the one after this update did not come to its end
 
   int64_t most_stalled() const;
   Yaml to_yaml() const;

@@ -4,16 +4,17 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <numeric>
 
+#include "apps/command.h"
 #include "apps/device.h"
 #include "apps/model_file.h"
 #include "apps/text_encoder.h"
 #include "apps/translator.h"
 #include "core/files.h"
+#include "core/interrupt.h"
 #include "core/io.h"
 #include "core/log.h"
 #include "core/progress.h"
@@ -44,6 +45,15 @@ std::string fill_template(std::string text, const TrainingClock& clock) {
       text.replace(at, 3, std::to_string(value));
   return text;
 }
+
+/// Removes the file at its end, if it has a name.
+struct TemporaryFile {
+  const std::string path;
+  ~TemporaryFile() {
+    std::error_code ignored;
+    if (!path.empty()) std::filesystem::remove(path, ignored);
+  }
+};
 
 }  // namespace
 
@@ -107,11 +117,11 @@ std::vector<MetricValue> Validation::run(TrainingState& state) {
   if (std::any_of(metrics.begin(), metrics.end(), is_cost)) costs = this->costs();
   if (std::any_of(metrics.begin(), metrics.end(), is_text_metric)) decoded = decode();
   std::vector<MetricValue> values;
-  for (size_t i = 0; i < metrics.size(); ++i) {
-    const std::string name = name_of(metrics[i]);
-    const double value = value_of(metrics[i], state, costs, decoded);
-    values.push_back({name, value, note(state.metrics[name], metrics[i], value, i)});
-  }
+  for (ValidationMetric metric : metrics)
+    values.push_back({name_of(metric), value_of(metric, state, costs, decoded), false});
+  // All values or none: a validation that does not come to its end is done again as a whole.
+  for (size_t i = 0; i < metrics.size(); ++i)
+    values[i].is_better = note(state.metrics[values[i].name], metrics[i], values[i].value, i);
   return values;
 }
 
@@ -136,6 +146,7 @@ Validation::Costs Validation::costs() const {
                    [&](size_t a, size_t b) { return targets_[a].size() < targets_[b].size(); });
   const size_t step = size_t(options_.validation.mini_batch);
   for (size_t first = 0; first < order.size(); first += step) {
+    stop_if_interrupted();
     std::vector<SentencePair> pairs;
     for (size_t i = first; i < std::min(first + step, order.size()); ++i)
       pairs.push_back({sources_[order[i]], targets_[order[i]], int64_t(order[i])});
@@ -222,12 +233,7 @@ double Validation::run_script(const std::string& argument) const {
   // The path is a shell string, as in Marian: users write "bash ./scripts/validate.sh".
   const std::string command = options_.validation.script_path + " " +
                               join(options_.validation.script_args) + " " + argument;
-  FILE* const pipe = popen(command.c_str(), "r");
-  check(pipe != nullptr, "valid-script-path: cannot start '{}'", command);
-  std::string output;
-  char buffer[4096];
-  for (size_t n; (n = fread(buffer, 1, sizeof buffer, pipe)) > 0;) output.append(buffer, n);
-  const int status = pclose(pipe);
+  const auto [output, status] = run_command(command);
   check(status == 0, "valid-script-path: '{}' ended with exit code {}; it must print the score and end with 0",
         command, WIFEXITED(status) ? WEXITSTATUS(status) : status);
   char* end = nullptr;
@@ -245,9 +251,8 @@ double Validation::translation_script(const TrainingState& state, const Decoded&
   std::string text;
   for (const auto& line : decoded.texts) text += line + "\n";
   write_file(path, text);
-  const double value = run_script(path);
-  if (!is_kept) std::filesystem::remove(path);
-  return value;
+  const TemporaryFile temporary{is_kept ? "" : path};
+  return run_script(path);
 }
 
 double Validation::model_script(const TrainingState& state) const {

@@ -25,7 +25,8 @@ class Validation {
   Validation(const TrainOptions& options, std::vector<std::shared_ptr<Vocabulary>> vocabularies,
              TrainingModel& model);
 
-  /// Every metric in the order of valid-metrics; `state` gets new bests and stalls.
+  /// Every metric in the order of valid-metrics; `state` gets new bests and stalls. Throws Interrupted, or Error when
+  /// a script fails: `state` is then as before.
   std::vector<MetricValue> run(TrainingState& state);
 
  private:

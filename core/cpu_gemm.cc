@@ -242,11 +242,17 @@ void CpuBackend::gemm_impl(const Grad& c, In a, In b, const Gemm& p) {
         to_string(b.shape()), p.transpose_b ? "^T" : "", to_string(c.tensor.shape()));
   check(!p.bias || (p.bias.size() == n && c.mode == GradMode::write),
         "gemm: a bias of {} elements for {} columns, only with GradMode::write", p.bias.size(), n);
+  check(!p.relu || c.mode == GradMode::write, "gemm: a relu only with GradMode::write");
+  check(!p.row_sums || (p.transpose_a && p.row_sums.tensor.size() == m),
+        "gemm: {} sums for {} rows, only with transpose_a", p.row_sums.tensor.size(), m);
+  const bool adds_bias = p.bias && !p.relu;
   dispatch(c.tensor.dtype(), [&]<class T>() {
-    multiply<T>(pool_, {m, n, k, a.data<T>(), b.data<T>(), p.bias ? p.bias.data<T>() : nullptr,
+    multiply<T>(pool_, {m, n, k, a.data<T>(), b.data<T>(), adds_bias ? p.bias.data<T>() : nullptr,
                         c.tensor.data<T>(), a.cols(), b.cols(), n, p.transpose_a, p.transpose_b,
                         c.mode == GradMode::add});
   });
+  if (p.relu) bias_activation_dropout_impl(c.tensor, c.tensor, p.bias, Activation::relu, {});
+  if (p.row_sums) column_sum_impl(p.row_sums, a);
 }
 
 }  // namespace bough

@@ -180,6 +180,44 @@ void AtomicFile::commit() {
   sync_folder(folder_of(target_), path_);
 }
 
+FileLock::FileLock(const std::string& path) : path_(path) { take(LOCK_NB); }
+
+/// A holder removes the file before it lets go: what we then get is the lock of a file without a name, so again.
+void FileLock::take(int extra_flags) {
+  do {
+    if (fd_ >= 0) close(fd_);
+    fd_ = open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (fd_ < 0) fail_writing(path_, errno);
+    while (flock(fd_, LOCK_EX | extra_flags) != 0) {
+      if (errno == EINTR) continue;
+      state_ = errno == EWOULDBLOCK ? State::taken : State::unsupported;
+      return;
+    }
+  } while (!names_this_file(path_, fd_));
+  state_ = State::held;
+  // For people: the lock holds without it, on a full disk for instance.
+  char host[256] = "";
+  gethostname(host, sizeof host - 1);
+  const std::string name = fmt::format("process {} on {}\n", getpid(), host);
+  if (ftruncate(fd_, 0) != 0 || pwrite(fd_, name.data(), name.size(), 0) < 0) return;
+}
+
+FileLock::~FileLock() {
+  if (state_ != State::taken && names_this_file(path_, fd_)) unlink(path_.c_str());
+  close(fd_);
+}
+
+std::string FileLock::holder() const {
+  char text[512];
+  const ssize_t n = pread(fd_, text, sizeof text, 0);
+  const std::string name(text, n > 0 ? static_cast<std::size_t>(n) : 0);
+  return name.ends_with('\n') ? name.substr(0, name.size() - 1) : "another process";
+}
+
+void FileLock::wait() {
+  if (state_ == State::taken) take(0);
+}
+
 void write_file(const std::string& path, std::string_view content) {
   AtomicFile file(path);
   file.write(content);

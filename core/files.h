@@ -38,6 +38,37 @@ class AtomicFile {
   std::vector<char> buffer_;
 };
 
+/// The right to be the only one among processes that ask for the same path: an advisory lock (flock) on a file of its
+/// own, which names its holder. Held until destroyed; the kernel lets go of it however a process ends, so that a
+/// file which a kill left behind means nothing.
+class FileLock {
+ public:
+  enum class State {
+    held,         ///< by us
+    taken,        ///< by another process, or another FileLock of this one
+    unsupported,  ///< nobody can hold it: a file system without locks
+  };
+
+  /// Takes the lock if it is free. Throws Error naming the path when the file cannot be made.
+  explicit FileLock(const std::string& path);
+  /// Removes the file and lets go.
+  ~FileLock();
+  FileLock(const FileLock&) = delete;
+  FileLock& operator=(const FileLock&) = delete;
+
+  State state() const { return state_; }
+  /// Who holds a lock that is taken: "process 1234 on node7".
+  std::string holder() const;
+  /// Returns when the lock is ours.
+  void wait();
+
+ private:
+  void take(int extra_flags);
+  std::string path_;
+  int fd_ = -1;
+  State state_ = State::taken;
+};
+
 /// Replaces a file's whole content, atomically (AtomicFile).
 void write_file(const std::string& path, std::string_view content);
 

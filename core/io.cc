@@ -1,13 +1,16 @@
 #include "core/io.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <unistd.h>
 #include <zlib.h>
 
 #include <cerrno>
 #include <cstring>
+#include <optional>
 
 #include "core/error.h"
+#include "core/interrupt.h"
 
 namespace bough {
 namespace {
@@ -26,10 +29,12 @@ bool is_stdin(const std::string& path) { return path == "-" || path == "stdin"; 
 struct LineReader::Source {
   int descriptor = -1;
   gzFile unpacked = nullptr;
+  std::optional<Event> stop;  // standard input's
 
   explicit Source(const std::string& path) {
     if (is_stdin(path)) {
       descriptor = STDIN_FILENO;
+      stop.emplace();
       return;
     }
     descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
@@ -53,12 +58,20 @@ struct LineReader::Source {
   /// Reads at most `size` bytes; 0 at the end.
   size_t read(const std::string& path, char* to, size_t size) {
     if (unpacked != nullptr) return read_gzip(path, to, size);
+    if (stop) wait_for_input();
     ssize_t got = 0;
     do {
       got = ::read(descriptor, to, size);
     } while (got < 0 && errno == EINTR);
     check(got >= 0, "'{}': cannot be read: {}; give a text file", path, std::strerror(errno));
     return static_cast<size_t>(got);
+  }
+
+  /// A terminal or a pipe may bring nothing for hours.
+  void wait_for_input() const {
+    pollfd ends[] = {{descriptor, POLLIN, 0}, {stop->descriptor(), POLLIN, 0}, {interruption().descriptor(), POLLIN, 0}};
+    while (poll(ends, std::size(ends), -1) < 0 && errno == EINTR) continue;
+    if (stop->is_raised() || interruption().is_raised()) throw Interrupted();
   }
 
   size_t read_gzip(const std::string& path, char* to, size_t size) {
@@ -82,8 +95,12 @@ LineReader::~LineReader() = default;
 LineReader::LineReader(LineReader&&) noexcept = default;
 LineReader& LineReader::operator=(LineReader&&) noexcept = default;
 
+void LineReader::stop() {
+  if (source_->stop) source_->stop->raise();
+}
+
 bool LineReader::refill() {
-  begin_ = 0;
+  begin_ = end_ = 0;  // also if read() throws
   end_ = source_->read(path_, buffer_.get(), buffer_size);
   return end_ > 0;
 }

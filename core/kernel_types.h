@@ -9,10 +9,14 @@ namespace bough {
 
 enum class Activation : uint8_t { relu, gelu, swish };
 
-/// C = op(A) op(B) (+ bias over the columns), op = transpose where the flag says so.
+/// C = op(A) op(B), op = transpose where the flag says so; and what else the same pass over C or A gives.
 struct Gemm {
   bool transpose_a = false, transpose_b = false;
-  Tensor bias;  ///< (N), added to every row; only with GradMode::write
+  Tensor bias;        ///< (N), added to every row; only with GradMode::write
+  bool relu = false;  ///< C becomes max(C, 0), behind the bias; only with GradMode::write
+  /// (M), of C's type: the sums of op(A) over K, only with transpose_a. Where C is a weight's gradient (A = dy), its
+  /// bias' gradient.
+  Grad row_sums = {};
 };
 
 /// The packed sentences of one side of a batch.

@@ -1,16 +1,21 @@
 #include "core/log.h"
 
-#include <spdlog/sinks/basic_file_sink.h>
+#include <fcntl.h>
+#include <spdlog/sinks/base_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <ctime>
+#include <filesystem>
 #include <memory>
 #include <mutex>
+#include <utility>
 
 #include "core/error.h"
 
@@ -19,13 +24,36 @@ namespace {
 
 constexpr auto pattern = "[%Y-%m-%d %H:%M:%S] %v";
 
-spdlog::sink_ptr open_file(const std::string& path) {
-  try {
-    return std::make_shared<spdlog::sinks::basic_file_sink_mt>(path);
-  } catch (const spdlog::spdlog_ex&) {
-    fail("log: cannot open '{}' for appending; check the folder and its permissions", path);
+/// Appends to a file. What cannot be written, on a full disk for instance, is lost: said once on stderr, as no run
+/// should end for a log line.
+class FileSink : public spdlog::sinks::base_sink<std::mutex> {
+ public:
+  explicit FileSink(const std::string& path) : path_(path) {
+    std::error_code ignored;
+    std::filesystem::create_directories(std::filesystem::path(path).parent_path(), ignored);
+    file_ = open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    check(file_ >= 0, "log: cannot open '{}' for appending; check the folder and its permissions", path);
   }
-}
+  ~FileSink() override { close(file_); }
+
+ private:
+  void sink_it_(const spdlog::details::log_msg& message) override {
+    spdlog::memory_buf_t line;
+    formatter_->format(message, line);
+    errno = 0;
+    const ssize_t written = ::write(file_, line.data(), line.size());
+    if (written == ssize_t(line.size()) || std::exchange(has_failed_, true)) return;
+    std::fprintf(stderr, "log: '%s' cannot be written (%s); the run goes on, but lines are missing there\n", path_.c_str(),
+                 errno == 0 ? std::strerror(ENOSPC) : std::strerror(errno));
+  }
+  void flush_() override {}
+
+  std::string path_;
+  int file_ = -1;
+  bool has_failed_ = false;
+};
+
+spdlog::sink_ptr open_file(const std::string& path) { return std::make_shared<FileSink>(path); }
 
 std::shared_ptr<spdlog::logger> make_logger(std::vector<spdlog::sink_ptr> sinks) {
   auto logger = std::make_shared<spdlog::logger>("bough", sinks.begin(), sinks.end());

@@ -27,27 +27,50 @@ DType statistics_type(const Backend& b) {
   return b.compute_dtype() == DType::f64 ? DType::f64 : DType::f32;
 }
 
-}  // namespace
-
-Var linear(const Var& x, const Var& weight, const Var& bias) {
+/// x W^T + b, or with `relu` the larger of that and 0.
+Var linear_layer(const char* op, const Var& x, const Var& weight, const Var& bias, bool relu) {
   Tape& tape = x.tape();
   Backend& b = tape.backend;
-  check(weight.cols() == x.cols(), "linear: x has {} columns but the weight {} takes {}", x.cols(),
+  check(weight.cols() == x.cols(), "{}: x has {} columns but the weight {} takes {}", op, x.cols(),
         to_string(weight.value().shape()), weight.cols());
-  check_vector("linear", "bias", bias, weight.rows());
+  check_vector(op, "bias", bias, weight.rows());
 
   const Tensor out = b.allocate({x.rows(), weight.rows()});
-  multiply(b, write_to(out), x.value(), weight.value(), {.transpose_b = true, .bias = bias.value()});
+  multiply(b, write_to(out), x.value(), weight.value(), {.transpose_b = true, .bias = bias.value(), .relu = relu});
   const Var y = tape.result(out, any_gradient({&x, &weight, &bias}));
   if (!y.needs_gradient()) return y;
   tape.record({y}, [&b, x = x.value(), w = weight.value(), dx = x.gradient(), dw = weight.gradient(),
-                    db = bias.gradient(), gy = y.gradient()] {
+                    db = bias.gradient(), gy = y.gradient(), out = relu ? out : Tensor()] {
     const Tensor& dy = gy.value();
-    if (dw) multiply(b, dw.claim(), dy, x, {.transpose_a = true});
+    Grad bias_gradient = db.claim();
+    if (out) {  // relu's derivative needs the result alone, takes dy's place and brings the bias' gradient with it
+      b.bias_activation_dropout_backward(write_to(dy), bias_gradient, dy, Tensor(), out, Tensor(), Activation::relu, Dropout());
+      bias_gradient = {};
+    }
     // The two products in a row: CUDA runs them side by side.
+    if (dw) multiply(b, dw.claim(), dy, x, {.transpose_a = true, .row_sums = bias_gradient});
     if (dx) multiply(b, dx.claim(), dy, w, {});
-    if (db) b.column_sum(db.claim(), dy);
+    if (!dw && bias_gradient) b.column_sum(bias_gradient, dy);
   });
+  return y;
+}
+
+}  // namespace
+
+Var linear(const Var& x, const Var& weight, const Var& bias) { return linear_layer("linear", x, weight, bias, false); }
+
+Var linear_relu(const Var& x, const Var& weight, const Var& bias) {
+  return linear_layer("linear_relu", x, weight, bias, true);
+}
+
+Var sum_gradients_in_f32(const Var& x) {
+  if (!x.needs_gradient() || x.value().dtype() != DType::bf16) return x;
+  Tape& tape = x.tape();
+  const auto wide = std::make_shared<GradSlot>();
+  wide->shape = x.value().shape();
+  wide->dtype = DType::f32;
+  const Var y = tape.parameter(x.value(), wide);
+  tape.record({y}, [&b = tape.backend, dx = x.gradient(), wide] { b.accumulate(dx.claim(), wide->tensor); });
   return y;
 }
 

@@ -8,6 +8,12 @@ namespace bough {
 
 /// x W^T + b.  x: (T, K); weight: (N, K); bias: (N) or empty Var. Returns (T, N).
 Var linear(const Var& x, const Var& weight, const Var& bias = {});
+/// max(x W^T + b, 0): a linear layer and its activation in one product.
+Var linear_relu(const Var& x, const Var& weight, const Var& bias);
+
+/// x, whose gradient is added up in f32 where x is bf16, and rounded once: for values with many users, whose single
+/// gradients bf16 would lose.
+Var sum_gradients_in_f32(const Var& x);
 
 /// Token ids of one side of a batch, on the backend.
 struct TokenRows {

@@ -33,7 +33,7 @@ int count_devices() {
 }
 
 constexpr size_t smallest_scratch = size_t{1} << 20;
-constexpr const char* memory_advice = "Free the device of other programs, or use a smaller model.";
+using cuda::memory_advice;
 
 /// Selects the device for this thread, if it can be used.
 cudaDeviceProp select_device(int id) {
@@ -78,7 +78,8 @@ CudaBackend::CudaBackend(const CudaOptions& options)
   counter_memory_ = cuda::allocate_device(counter_count * sizeof(uint32_t), "counters", memory_advice);
   check_cuda(cudaMemsetAsync(counter_memory_.get(), 0, counter_count * sizeof(uint32_t), stream_.handle),
              "clearing counters");
-  scratch_bytes(smallest_scratch);
+  // A kernel that cannot start says so here rather than after the memory was filled.
+  cuda::fill_random(stream_, scratch_bytes(smallest_scratch), 256, DType::f32);
   if (options.arena_bytes > 0) arena_.reserve(options.arena_bytes);
 }
 
@@ -121,12 +122,20 @@ void CudaBackend::gemm_impl(const Grad& c, In a, In b, const Gemm& gemm) {
   const bool is_weight_gradient = gemm.transpose_a && !gemm.transpose_b;
   // Reading the same gradient of the output tells that this is the other half of one derivative.
   const bool may_run_beside = beside_is_busy_ && !gemm.transpose_a && a.data<void>() == beside_reads_;
+  const bool does_all = !c || gemms_->does_all(c, a, b, gemm);
+  Gemm product = gemm;
+  if (!does_all && gemm.row_sums) {
+    column_sum_impl(gemm.row_sums, a);  // before the fork, which it would end
+    product.row_sums = {};
+  }
+  if (!does_all && gemm.relu) product.bias = {}, product.relu = false;
   if (is_weight_gradient) {
-    gemms_->multiply(c, a, b, gemm, fork());
+    gemms_->multiply(c, a, b, product, fork());
     beside_reads_ = a.data<void>();
   } else {
-    gemms_->multiply(c, a, b, gemm, may_run_beside ? stream_ : stream());
+    gemms_->multiply(c, a, b, product, may_run_beside ? stream_ : stream());
   }
+  if (!does_all && gemm.relu) bias_activation_dropout_impl(c.tensor, c.tensor, gemm.bias, Activation::relu, {});
 }
 
 void CudaBackend::repeat(const std::string& key, const std::function<void()>& work) {

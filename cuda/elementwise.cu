@@ -167,6 +167,13 @@ void copy(const Stream& stream, const char* name, Out y, In x, bool adds) {
 }
 
 }  // namespace
+
+void deposit_row_sums(const Stream& stream, const Grad& target, const float* sums) {
+  const int64_t n = target.tensor.size();
+  launch(stream, "gemm row sums", copy_kernel<float, float>, chunk_shape(n), target.tensor.data<float>(), sums, n,
+         rows_are_vectors(n, target.tensor), target.mode == GradMode::add);
+}
+
 }  // namespace bough::cuda
 
 namespace bough {

@@ -9,10 +9,23 @@ void check_cuda(cudaError_t status, const char* what) {
        cudaGetErrorString(status), cudaGetErrorName(status));
 }
 
+namespace {
+
+[[noreturn]] void fail_no_code() {
+  cudaGetLastError();
+  int id = 0;
+  cudaDeviceProp properties{};
+  check_cuda(cudaGetDevice(&id), "asking for the device");
+  check_cuda(cudaGetDeviceProperties(&properties, id), "reading the device's properties");
+  fail("cuda: device {} ({}) has compute capability {}.{}, but this bough was built for {}. Build it with "
+       "-DBOUGH_CUDA_ARCHITECTURES={}{}, choose another with `devices`, or set cpu-threads to use the CPU.",
+       id, properties.name, properties.major, properties.minor, BOUGH_CUDA_BUILT_FOR, properties.major, properties.minor);
+}
+
+}  // namespace
+
 void check_launch(cudaError_t status, const char* kernel, const Stream& stream) {
-  if (status == cudaErrorNoKernelImageForDevice)
-    fail("cuda: this bough has no code for the device's architecture. Build it with "
-         "-DBOUGH_CUDA_ARCHITECTURES=native on the machine that is to run it.");
+  if (status == cudaErrorNoKernelImageForDevice) fail_no_code();
   if (status == cudaSuccess && stream.debug_sync) {
     cudaStreamCaptureStatus capture = cudaStreamCaptureStatusNone;
     check_cuda(cudaStreamIsCapturing(stream.handle, &capture), "asking for the state of a stream");

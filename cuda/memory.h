@@ -25,6 +25,8 @@ OwnedEvent make_event(unsigned flags = cudaEventDisableTiming);
 /// "3.2 GiB", "17 MiB".
 std::string format_bytes(size_t bytes);
 
+inline constexpr const char* memory_advice = "Free the device of other programs, or use a smaller model.";
+
 /// Device memory that lives as long as the pointer; null for 0 bytes. `purpose`, `advice`: for the Error when
 /// the device has no more ("<purpose> need ..., but ... are free. <advice>").
 std::shared_ptr<std::byte> allocate_device(size_t bytes, const char* purpose, const char* advice);

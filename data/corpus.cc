@@ -1,9 +1,6 @@
 #include "data/corpus.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <filesystem>
@@ -16,24 +13,6 @@
 
 namespace bough {
 namespace {
-
-/// Held while a cache is being made: a second run on the same corpus waits instead of encoding too.
-class FileLock {
- public:
-  explicit FileLock(const std::string& path)
-      : descriptor_(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666)) {
-    if (descriptor_ < 0) fail_writing(path, errno);
-    if (flock(descriptor_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return;
-    log::info("[data] waiting for another run that encodes the same corpus");
-    while (flock(descriptor_, LOCK_EX) != 0 && errno == EINTR) continue;
-  }
-  ~FileLock() { close(descriptor_); }
-  FileLock(const FileLock&) = delete;
-  FileLock& operator=(const FileLock&) = delete;
-
- private:
-  int descriptor_;
-};
 
 /// What tells one version of a file from another without reading it; false if it is no regular
 /// file.
@@ -78,6 +57,11 @@ void Corpus::check_sampling() const {
           rules_.alpha(side), rules_.vocabularies[side]->path());
 }
 
+void Corpus::stop() {
+  stop_encoding();
+  if (stream_) stream_->stop();
+}
+
 void Corpus::open_files() {
   check(!rules_.corpus.train_sets.empty(), "train-sets is missing, must name the training files.");
   key_ = rules_.hash();
@@ -103,7 +87,10 @@ std::shared_ptr<const TokenCache> Corpus::open_or_encode(uint64_t key, int64_t e
   const std::string path = cache_path(key);
   if (path.empty()) return encode_files(path, key, epoch);
   if (std::shared_ptr<const TokenCache> cache = TokenCache::open(path, key)) return cache;
-  const FileLock lock(path + ".lock");
+  FileLock lock(path + ".lock");  // a second run on the same corpus waits instead of encoding, too
+  if (lock.state() == FileLock::State::taken)
+    log::info("[data] waiting for another run that encodes the same corpus ({})", lock.holder());
+  lock.wait();
   if (std::shared_ptr<const TokenCache> cache = TokenCache::open(path, key)) return cache;
   return encode_files(path, key, epoch);
 }
@@ -133,10 +120,7 @@ void Corpus::open_epoch(int64_t epoch) {
   log::info("[data] epoch {}: {} sentence pairs, {} source and {} target tokens, {} pairs {}", epoch, found.pairs,
             found.source_tokens, found.target_tokens, found.dropped + found.cropped,
             rules_.corpus.max_length_crop ? "cut" : "dropped");
-  if (epoch_ > 0 && !in_memory_) {
-    const std::string old = cache_path(key_of(epoch_));
-    for (const std::string& path : {old, old + ".lock"}) ::unlink(path.c_str());
-  }
+  if (epoch_ > 0 && !in_memory_) ::unlink(cache_path(key_of(epoch_)).c_str());
   cache_ = std::move(cache);
   epoch_ = epoch;
 }

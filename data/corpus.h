@@ -48,6 +48,8 @@ class Corpus {
   /// allow_encoding().
   void stop_encoding() { stop_.request_stop(); }
   void allow_encoding() { stop_ = std::stop_source(); }
+  /// For good, and a wait for lines of a stream, too, which ends with Interrupted. From any thread.
+  void stop();
 
  private:
   void open_files();

@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "core/error.h"
+#include "core/interrupt.h"
 #include "core/log.h"
 #include "core/progress.h"
 #include "data/hash.h"
@@ -170,6 +171,7 @@ bool encode(ParallelReader& reader, const EncodingRules& rules, const EncodingPa
   bool ended = false;
   while (!ended && most_lines > 0) {
     check(!pass.stop.stop_requested(), "training data: encoding was stopped");
+    stop_if_interrupted();
     auto raw = std::make_shared<RawBlock>(read_block(reader, most_lines));
     const auto lines = static_cast<int64_t>(raw->sides[0].size());
     ended = lines < std::min<int64_t>(most_lines, block_lines);

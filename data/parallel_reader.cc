@@ -48,6 +48,10 @@ bool ParallelReader::next(std::string& source, std::string& target) {
   return true;
 }
 
+void ParallelReader::stop() {
+  for (LineReader& reader : readers_) reader.stop();
+}
+
 bool ParallelReader::next_fields(std::string& source, std::string& target) {
   if (!readers_[0].next(line_)) return false;
   drop_carriage_return(line_);

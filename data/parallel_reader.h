@@ -19,6 +19,8 @@ class ParallelReader {
   /// The next pair; false at the end. Throws Error if the files have different numbers of lines
   /// (naming both) or a line has a wrong number of fields (naming it).
   bool next(std::string& source, std::string& target);
+  /// LineReader::stop() of every side.
+  void stop();
   int64_t line_number() const { return readers_.front().line_number(); }
 
  private:

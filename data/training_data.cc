@@ -115,6 +115,8 @@ struct TrainingData::Impl {
     if (options.batch.mini_batch_words > 0 && !options.batch.mini_batch_fit) set_word_budget();
   }
 
+  ~Impl() { corpus.stop(); }  // the thread that reads ahead may be waiting for standard input
+
   void set_word_budget() {
     const int64_t target = divide_up(options.batch.mini_batch_words, options.shape.devices);
     set_budgets(source_budget_for(target), target, "mini-batch-words");

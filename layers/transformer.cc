@@ -230,9 +230,11 @@ ResidualStream Transformer::feed_forward(const ResidualStack& residual, size_t s
                                          const ResidualStream& stream, const Tensor& first_row,
                                          const ResidualContext& context) const {
   const Var& x = stream.x;
-  const Var inner = bias_activation(
-      matrix_only(l.ffn1, x), l.ffn1.bias->on(x.tape()), options_.activation,
-      dropout(dropout_.activation_dropout, l.activation_site, first_row));
+  const Var bias = l.ffn1.bias->on(x.tape());
+  const Dropout inner_dropout = dropout(dropout_.activation_dropout, l.activation_site, first_row);
+  const bool is_one_product = options_.activation == Activation::relu && !inner_dropout;
+  const Var inner = is_one_product ? linear_relu(x, l.ffn1.weight->on(x.tape()), bias)
+                                   : bias_activation(matrix_only(l.ffn1, x), bias, options_.activation, inner_dropout);
   return project(residual, sublayer, l.ffn2, stream, inner, context);
 }
 
@@ -313,8 +315,9 @@ Var Transformer::logits(const Var& x) const {
   return linear(x, output_->on(tape), output_bias_ ? output_bias_->on(tape) : Var());
 }
 
-Var Transformer::decode_layers(const Var& memory, const ModelBatch& batch) {
-  Tape& tape = memory.tape();
+Var Transformer::decode_layers(const Var& encoded, const ModelBatch& batch) {
+  Tape& tape = encoded.tape();
+  const Var memory = cross_groups_.size() > 1 ? sum_gradients_in_f32(encoded) : encoded;
   ResidualStream stream = decoder_residual_->begin(embed(tape, batch.target, false));
   Var cross;
   for (size_t i = 0; i < decoder_.size(); ++i) {

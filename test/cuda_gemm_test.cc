@@ -9,6 +9,9 @@
 #include "cuda/factory.h"
 #include "test/catch.h"
 #include "test/throws.h"
+#if defined(BOUGH_EMULATOR)
+#include "test/emulator/machine.h"
+#endif
 
 using namespace bough;
 
@@ -187,17 +190,92 @@ TEST_CASE("cuda gemm: plans are text, and bring the same bits back", "[cuda][gem
   const auto tuned = make_cuda_backend({.compute_dtype = DType::bf16, .autotune = true});
   const std::vector<double> expected = product(*tuned);
   const std::string plans = tuned->plans();
-  CHECK(plans.starts_with("gemm-plans 1 | "));
+  CHECK(plans.starts_with("gemm-plans 2 | "));
 
   const auto resumed = make_cuda_backend({.compute_dtype = DType::bf16});
   CHECK(resumed->set_plans(plans));
   CHECK(product(*resumed) == expected);
   CHECK(resumed->plans() == plans);
 
-  CHECK(!resumed->set_plans("gemm-plans 1 | another device\n"));
+  CHECK(!resumed->set_plans("gemm-plans 2 | another device\n"));
   CHECK(message_of([&] { resumed->set_plans(plans + "64 64 oops\n"); }).find("is damaged") != std::string::npos);
   CHECK(product(*resumed) == expected);
 }
+
+#if defined(BOUGH_EMULATOR)
+namespace {
+
+/// What a weight's and its bias' gradient are, and a layer with relu, where the sums begin `offset` elements behind an
+/// aligned address; added twice more to the first.
+struct Products {
+  std::vector<double> weight, bias, inner;
+  int64_t kernels = 0;  ///< that were launched besides gemm
+  bool operator==(const Products&) const = default;
+};
+
+Products products(Backend& b, int64_t offset) {
+  const Matrix dy = random_matrix(b, {50, 24}, DType::bf16, 1), x = random_matrix(b, {50, 40}, DType::bf16, 2);
+  const Matrix w = random_matrix(b, {24, 40}, DType::bf16, 3), bias = random_matrix(b, {24}, DType::bf16, 4);
+  const Tensor dw = b.allocate_persistent({24, 40}, DType::f32), db = place(b, {24}, DType::f32, offset);
+  const Tensor y = b.allocate_persistent({50, 24}, DType::bf16);
+  const int64_t before = emulator::counters().kernels;
+  for (const GradMode mode : {GradMode::write, GradMode::add, GradMode::add})
+    b.gemm(Grad{dw, mode}, dy.tensor, x.tensor, Gemm{.transpose_a = true, .row_sums = {db, mode}});
+  b.gemm(write_to(y), x.tensor, w.tensor, Gemm{.transpose_b = true, .bias = bias.tensor, .relu = true});
+  const int64_t kernels = emulator::counters().kernels - before;
+  return {download(b, dw), download(b, db), download(b, y), kernels};
+}
+
+}  // namespace
+
+TEST_CASE("cuda gemm: relu and row sums in one pass, or by kernels where cuBLASLt has none", "[cuda][gemm][emulator]") {
+  const emulator::Settings saved = emulator::settings();
+  const auto run = [](int64_t offset) {
+    return products(*make_cuda_backend({.compute_dtype = DType::bf16}), offset);
+  };
+  const Products fused = run(0);
+  Products shifted = run(3);
+  emulator::settings().has_all_epilogues = false;
+  const Products apart = run(0);
+  emulator::settings() = saved;
+  CHECK(fused.kernels == 2);    // sums that are added
+  CHECK(shifted.kernels == 3);  // and sums that vectors may not be written to
+  CHECK(apart.kernels == 7);    // two for each of three sums over columns, one for relu
+  shifted.kernels = fused.kernels;
+  CHECK(shifted == fused);
+  CHECK(apart.weight == fused.weight);
+  REQUIRE(fused.bias.size() == 24);
+  for (size_t i = 0; i < 24; ++i) CHECK(std::abs(fused.bias[i] - apart.bias[i]) <= 1e-4);
+  double positive = 0;
+  for (size_t i = 0; i < fused.inner.size(); ++i) {
+    CHECK(fused.inner[i] >= 0);
+    CHECK(std::abs(fused.inner[i] - apart.inner[i]) <= 0x1p-7 * std::abs(fused.inner[i]) + 0x1p-7);
+    positive += fused.inner[i] > 0;
+  }
+  CHECK(positive > 200);
+  CHECK(positive < 1000);
+}
+
+TEST_CASE("cuda gemm: autotuning leaves row sums to a pass of their own where that is faster", "[cuda][gemm][emulator]") {
+  const emulator::Settings saved = emulator::settings();
+  emulator::settings().row_sums_us = 100;
+  const auto tuned = make_cuda_backend({.compute_dtype = DType::bf16, .autotune = true});
+  products(*tuned, 0);  // times proposals
+  const Products slow = products(*tuned, 0);
+  emulator::settings() = saved;
+  CHECK(slow.kernels == 6);  // relu stays in its product
+
+  // The choice is a part of the plans: a run that goes on makes the same, whatever it would measure.
+  const auto resumed = make_cuda_backend({.compute_dtype = DType::bf16, .autotune = true});
+  CHECK(resumed->set_plans(tuned->plans()));
+  CHECK(products(*resumed, 0) == slow);
+  CHECK(resumed->plans() == tuned->plans());
+
+  const auto fresh = make_cuda_backend({.compute_dtype = DType::bf16, .autotune = true});
+  products(*fresh, 0);
+  CHECK(products(*fresh, 0).kernels == 2);
+}
+#endif
 
 TEST_CASE("cuda gemm: a weight's gradient beside the input's", "[cuda][gemm]") {
   if (cuda_device_count() == 0) return;

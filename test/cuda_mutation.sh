@@ -62,6 +62,8 @@ mutant residual_norm_backward.cu residual_norm_backward.cu 'sums[of_beta][k][i] 
 mutant column_sums.cu column_sums.cu 'b < blocks; b += slices' 'b < slices && b < blocks; b += slices'
 mutant column_sums.cu rows.h 'adds ? to_float(*out) + value : value' 'value'
 mutant elementwise.cu rows.h 'v[i] += before[i];' 'v[i] = before[i];'
+mutant gemm.cc gemm.cc 'gemm.row_sums.mode == GradMode::write && common_alignment' 'common_alignment'
+mutant elementwise.cu elementwise.cu 'target.tensor), target.mode == GradMode::add' 'target.tensor), false'
 # Missing barriers.
 mutant attention_bins.cu attention_bins.cu 'sync_block("values from other threads would be missing");' ''
 mutant attention_bins_backward.cu attention_bins_backward.cu 'sync_block("weights of other warps'"'"' queries would be missing");' ''

@@ -15,7 +15,8 @@ using namespace bough;
 
 namespace {
 
-constexpr int vocabulary = 60, updates = 20;
+constexpr int vocabulary = 60;
+constexpr size_t most_updates = 20;
 
 ModelOptions small_model() {
   ModelOptions o;
@@ -67,7 +68,7 @@ Batch batch_of(int64_t rows, RandomStream& random) {
 std::vector<UpdateBatches> two_shapes() {
   RandomStream random(5);
   std::vector<UpdateBatches> all;
-  for (int u = 0; u < updates; ++u) {
+  for (size_t u = 0; u < most_updates; ++u) {
     UpdateBatches update;
     for (const int64_t rows : {u % 2 ? 110 : 240, u % 2 ? 240 : 110}) {
       Batch batch = batch_of(rows, random);
@@ -87,11 +88,19 @@ struct Outcome {
   std::vector<float> parameters, average;
 };
 
-/// `lag`: results are fetched so many updates late.
-Outcome train(std::unique_ptr<Backend> backend, int recomputed_layers = 0, size_t lag = 0) {
-  const auto data = two_shapes();
-  TrainingModel model(*backend, small_model(), dropouts(), adam(), 7);
-  model.set_recompute(recomputed_layers);
+struct Setup {
+  int recomputed_layers = 0;
+  size_t lag = 0;  ///< results are fetched so many updates late
+  ModelOptions model = small_model();
+  DropoutOptions dropout = dropouts();
+  size_t updates = most_updates;
+};
+
+Outcome train(std::unique_ptr<Backend> backend, const Setup& setup = {}) {
+  auto data = two_shapes();
+  data.resize(setup.updates);
+  TrainingModel model(*backend, setup.model, setup.dropout, adam(), 7);
+  model.set_recompute(setup.recomputed_layers);
   model.initialize();
   Outcome outcome;
   TrainingClock clock;
@@ -108,7 +117,7 @@ Outcome train(std::unique_ptr<Backend> backend, int recomputed_layers = 0, size_
   for (const UpdateBatches& update : data) {
     under_way.push_back(model.start_update(update, {clock, 3e-3, 0.01}));
     clock.finish_update(update.target_tokens);
-    finish(lag);
+    finish(setup.lag);
   }
   finish(0);
   outcome.parameters = model.parameters().download(model.parameters().values());
@@ -227,7 +236,7 @@ TEST_CASE("padding to shape classes changes no loss and no gradient", "[packing]
 TEST_CASE("twenty updates on a GPU: the CPU's losses; recorded = eager = late, bit for bit", "[cuda][training]") {
   if (cuda_device_count() == 0) return;
   const Outcome cpu = train(make_cpu_backend(2));
-  const Outcome recorded = train(gpu(DType::f32), 0, 1);
+  const Outcome recorded = train(gpu(DType::f32), {.lag = 1});
   CHECK(largest_difference(recorded.losses, cpu.losses) <= 1e-5);
   CHECK(largest_difference(recorded.norms, cpu.norms) <= 1e-4);
   CHECK(cpu.losses.back() < 0.9 * cpu.losses.front());
@@ -242,15 +251,117 @@ TEST_CASE("twenty updates on a GPU: the CPU's losses; recorded = eager = late, b
   check_same_bits(recorded, train(gpu(DType::f32, 0)));
   check_same_bits(recorded, train(gpu(DType::f32)));
 #endif
-  for (const int layers : {1, small_model().layers()}) check_same_bits(recorded, train(gpu(DType::f32), layers));
+  for (const int layers : {1, small_model().layers()})
+    check_same_bits(recorded, train(gpu(DType::f32), {.recomputed_layers = layers}));
 }
 
 TEST_CASE("twenty updates on a GPU in bfloat16 follow the CPU's losses", "[cuda][training]") {
   if (cuda_device_count() == 0) return;
-  const Outcome cpu = train(make_cpu_backend(2)), recorded = train(gpu(DType::bf16), 0, 1);
+  const Outcome cpu = train(make_cpu_backend(2)), recorded = train(gpu(DType::bf16), {.lag = 1});
   CHECK(largest_difference(recorded.losses, cpu.losses) <= 2e-2);
   check_same_bits(recorded, train(gpu(DType::bf16, 0)));
 }
+
+TEST_CASE("updates with TF32 products follow the CPU's losses", "[cuda][training]") {
+  if (cuda_device_count() == 0) return;
+  const Setup few{.updates = 5};
+  const Outcome cpu = train(make_cpu_backend(2), few);
+  const Outcome tf32 = train(make_cuda_backend({.compute_dtype = DType::f32, .allow_tf32 = true}), few);
+  const double difference = largest_difference(tf32.losses, cpu.losses);
+  CHECK(difference <= 2e-3);
+  CHECK(difference > 1e-6);  // 10 bits of mantissa were in use
+}
+
+TEST_CASE("every residual kind trains on a GPU as on the CPU", "[cuda][training]") {
+  if (cuda_device_count() == 0) return;
+  for (const auto& [name, kind] : residual_names)
+    DYNAMIC_SECTION("transformer-residual: " << name) {
+      Setup few{.model = small_model(), .updates = 4};
+      few.model.residual = kind;
+      few.model.encoder_layers = few.model.decoder_layers = 2;
+      few.model.resolve(true, false);
+      few.dropout.activation_dropout = 0;  // relu is a part of the product
+      const Outcome cpu = train(make_cpu_backend(2), few);
+      CHECK(largest_difference(train(gpu(DType::f32), few).losses, cpu.losses) <= 1e-5);
+      CHECK(largest_difference(train(gpu(DType::bf16), few).losses, cpu.losses) <= 2e-2);
+    }
+}
+
+TEST_CASE("many small gradients of one value are added in f32", "[cuda][training]") {
+  if (cuda_device_count() == 0) return;
+  const auto b = gpu(DType::bf16);
+  const Tensor x = b->allocate_persistent({4, 8}, DType::bf16), w = b->allocate_persistent({1, 8}, DType::bf16);
+  b->fill(x, 1);
+  b->fill(w, 1);
+  const auto gradient = [&](bool is_wide) {
+    const auto slot = std::make_shared<GradSlot>(GradSlot{{}, false, {4, 8}, DType::bf16});
+    Tape tape(*b);
+    const Var leaf = tape.parameter(x, slot), users = is_wide ? sum_gradients_in_f32(leaf) : leaf;
+    for (int i = 0; i < 64; ++i) {
+      const Var y = linear(users, tape.constant(w));
+      const Tensor dy = b->allocate({4, 1});
+      b->fill(dy, i == 63 ? 1 : 0x1p-9);  // the backward pass begins with the last
+      tape.seed(y, dy);
+    }
+    tape.backward();
+    const Tensor wide = b->allocate({4, 8}, DType::f32);
+    b->cast(wide, slot->tensor);
+    std::vector<float> values(32);
+    b->download(values.data(), wide);
+    return values;
+  };
+  CHECK(gradient(false) == std::vector<float>(32, 1.0f));
+  CHECK(gradient(true) == std::vector<float>(32, 1.125f));  // 1 + 63/512, in bf16
+}
+
+TEST_CASE("the encoder's result gets its gradient in f32 from several groups of decoder layers", "[training]") {
+  const auto sums = [](int decoder_layers) {
+    const auto backend = make_null_backend(DType::bf16);
+    ModelOptions o = small_model();
+    o.decoder_layers = decoder_layers;
+    TrainingModel model(*backend, o, dropouts(), adam(), 1);
+    model.accumulate_gradients(two_shapes().front().micro.front(), true);
+    return backend->calls["accumulate"];
+  };
+  CHECK(sums(9) == sums(8) + 1);  // groups are of 8 layers
+  CHECK(sums(40) == sums(9));
+}
+
+#if defined(BOUGH_EMULATOR)
+TEST_CASE("in the middle of training nothing is allocated, and only the update before is waited for",
+          "[cuda][emulator][training]") {
+  const auto backend = gpu(DType::bf16);
+  TrainingModel model(*backend, small_model(), dropouts(), adam(), 7);
+  model.initialize();
+  TrainingClock clock;
+  std::vector<std::function<UpdateResult()>> under_way;
+  std::vector<double> losses;
+  int updates_done = 0;
+  for (const UpdateBatches& update : two_shapes()) {
+    const emulator::Counters before = emulator::counters();
+    const size_t queued = emulator::queued_operations();
+    under_way.push_back(model.start_update(update, {clock, 3e-3, 0.01}));
+    clock.finish_update(update.target_tokens);
+    // Uploads are under way beside the update before, whose batch and pinned memory are still being read.
+    CHECK(emulator::queued_operations() > queued);
+    if (updates_done > 0) CHECK(emulator::counters().waits == before.waits);
+    if (under_way.size() > 1) {
+      const UpdateResult result = under_way.front()();
+      under_way.erase(under_way.begin());
+      losses.push_back(result.loss / double(result.target_tokens));
+      CHECK(emulator::queued_operations() > 0);                     // this update has not been run
+      CHECK(emulator::counters().waits == before.waits + 2);        // for the loss and the statistics
+    }
+    // Two shapes, each first and later: as they are in updates 1 and 2, recorded in 3 and 4.
+    if (++updates_done > 4) {
+      CHECK(emulator::counters().allocations == before.allocations);
+      CHECK(emulator::counters().kernels == before.kernels);  // replays are graphs
+    }
+  }
+  const Outcome patient = train(gpu(DType::bf16));
+  CHECK(losses == std::vector<double>(patient.losses.begin(), patient.losses.end() - 1));
+}
+#endif
 
 TEST_CASE("what cannot be recorded is an error", "[cuda]") {
   if (cuda_device_count() == 0) return;

@@ -31,7 +31,7 @@ for language in en de; do
 done
 
 # The example corpus has too few words for the vocabulary of config.yml.
-mkdir -p whole/work parts/work
+mkdir -p whole/work parts/work vocabulary
 "$bin/bough-train" -c "$depth/config.yml" --quiet --model vocabulary/model.npz --vocabs whole/work/tok.spm whole/work/tok.spm \
   --dim-vocabs 300 300 --train-sets data/tok/train.en data/tok/train.de --tempdir . --after 1u --dim-emb 16 \
   --transformer-heads 1 --mini-batch-words 100

@@ -78,6 +78,12 @@ TEST_CASE("a GPU that cannot be used is an error in one sentence", "[device][emu
   CHECK(has(error(options({}, 0)), "compute capability 7.0, must be 8.0 or later"));
   CHECK(has(error(options({}, 0)), "cpu-threads"));
   emulator::settings() = machine.saved;
+  emulator::settings().has_kernel_image = false;  // a bundle for other GPUs
+  emulator::settings().capability = 8;
+  CHECK(has(error(options({0}, 0)), "cuda: device 0 (emulated device) has compute capability 8.0, but this bough was built "
+                                    "for emulation. Build it with -DBOUGH_CUDA_ARCHITECTURES=80"));
+  CHECK(has(error(options({0}, 0)), "cpu-threads"));
+  emulator::settings() = machine.saved;
   emulator::settings().devices = 0;
   CHECK(has(error(options({0}, 0)), "finds no GPU"));
   CHECK(has(error(options({}, 0, {ComputeType::bfloat16})), "precision: bfloat16 needs a GPU"));

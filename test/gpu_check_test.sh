@@ -49,6 +49,15 @@ assert all(r["target_tokens"] > r["sentences"] for r in parts["decode"]["rows"])
 PYTHON
 grep -q 'residual_dropout_norm_backward' "$work/all.txt" || fail "the kernels' table is missing"
 
+# The default run's parts, and their sum: below nine minutes.
+python3 - experiments/gpu/check.py <<'PYTHON' || fail "the default run has no room for its parts in 9 minutes"
+import ast, sys
+
+values = {n.targets[0].id: ast.literal_eval(n.value) for n in ast.parse(open(sys.argv[1]).read()).body
+          if isinstance(n, ast.Assign) and n.targets[0].id in ("PARTS", "DEFAULT_LIMIT")}
+assert sum(values["PARTS"].values()) <= values["DEFAULT_LIMIT"] < 540, values
+PYTHON
+
 # A cell alone; a cell that is none; no time.
 check cell 0 '^kernels +passed' kernels fill cast --emulated
 [ "$(grep -c '"variant"' "$work/cell/gpu_check.json")" = 2 ] || fail "cell: other rows than those of fill and cast"

@@ -12,6 +12,8 @@ inline void add_linear_rows(std::vector<Row>& rows) {
       {"linear", true, [](int64_t T, int64_t K) { return linear_case(T, K, 7, false); }});
   rows.push_back(
       {"linear bias", true, [](int64_t T, int64_t N) { return linear_case(T, 5, N, true); }});
+  rows.push_back(
+      {"linear_relu", true, [](int64_t T, int64_t N) { return linear_case(T, 5, N, true, true); }});
   for (const int64_t M : {1, 7, 33, 257})
     for (int form = 0; form < 10; ++form) {
       const bool ta = form & 1, tb = form & 2, adds = form & 4, bias = form >= 8;
@@ -22,6 +24,10 @@ inline void add_linear_rows(std::vector<Row>& rows) {
                         return gemm_case(M, 65, 50, ta, bias || tb, adds, bias);
                       }});
     }
+  for (const int64_t M : {1, 33, 257})
+    for (const bool adds : {false, true})
+      rows.push_back({fmt::format("gemm TN{} row sums M = {}", adds ? " add" : "", M), false,
+                      [=](int64_t, int64_t) { return row_sums_case(M, 65, 50, adds); }});
 }
 
 inline void add_embedding_rows(std::vector<Row>& rows) {

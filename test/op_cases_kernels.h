@@ -41,6 +41,35 @@ inline Case gemm_case(int64_t M, int64_t N, int64_t K, bool transpose_a, bool tr
           false};
 }
 
+/// c (=|+=) a^T b and the sums of a's columns (a weight's and its bias' gradient).
+inline Case row_sums_case(int64_t M, int64_t N, int64_t K, bool adds) {
+  return {{data({K, M}), data({K, N}), data({M, N}), data({M})},
+          [=](Bench& b, auto& v) {
+            const Tensor c = adds ? v[2].value() : b.output({M, N}), sums = adds ? v[3].value() : b.output({M});
+            const GradMode mode = adds ? GradMode::add : GradMode::write;
+            b.backend().gemm(Grad{c, mode}, v[0].value(), v[1].value(),
+                             Gemm{.transpose_a = true, .row_sums = {sums, mode}});
+            return constants(v[0], {c, sums});
+          },
+          [=]<class R>(const Lists<R>& in) -> Lists<R> {
+            std::vector<R> c(size_t(M * N)), sums(static_cast<size_t>(M));
+            for (int64_t m = 0; m < M; ++m) {
+              R total = 0;
+              for (int64_t k = 0; k < K; ++k) total += in[0][size_t(k * M + m)];
+              sums[size_t(m)] = total + (adds ? in[3][size_t(m)] : R(0));
+              for (int64_t n = 0; n < N; ++n) {
+                R sum = 0;
+                for (int64_t k = 0; k < K; ++k) sum += in[0][size_t(k * M + m)] * in[1][size_t(k * N + n)];
+                c[size_t(m * N + n)] = sum + (adds ? in[2][size_t(m * N + n)] : R(0));
+              }
+            }
+            return {c, sums};
+          },
+          {},
+          0,
+          false};
+}
+
 // ---- cross_entropy through its op: the loss, and the logits that became their gradient
 
 inline Case cross_entropy_case(int64_t T, int64_t V, int64_t padded, double smoothing,

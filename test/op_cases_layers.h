@@ -13,11 +13,12 @@ using Range = Input::Range;
 
 // ---- linear
 
-inline Case linear_case(int64_t T, int64_t K, int64_t N, bool has_bias) {
+inline Case linear_case(int64_t T, int64_t K, int64_t N, bool has_bias, bool has_relu = false) {
   std::vector<Input> inputs{{{T, K}}, {{N, K}}};
   if (has_bias) inputs.push_back({{N}});
   return {inputs,
-          [](Bench&, auto& v) {
+          [has_relu](Bench&, auto& v) {
+            if (has_relu) return std::vector{linear_relu(v[0], v[1], v[2])};
             return std::vector{v.size() > 2 ? linear(v[0], v[1], v[2]) : linear(v[0], v[1])};
           },
           [=]<class R>(const Lists<R>& in) -> Lists<R> {
@@ -26,7 +27,8 @@ inline Case linear_case(int64_t T, int64_t K, int64_t N, bool has_bias) {
               for (int64_t n = 0; n < N; ++n) {
                 R sum = 0;
                 for (int64_t k = 0; k < K; ++k) sum += in[0][t * K + k] * in[1][n * K + k];
-                y.push_back(has_bias ? sum + in[2][n] : sum);
+                if (has_bias) sum += in[2][n];
+                y.push_back(has_relu ? std::max(sum, R(0)) : sum);
               }
             return {y};
           },

@@ -2,76 +2,7 @@
 # bough-train as a user runs it: resume after kills, signals, and one clear sentence for bad input.
 # Usage: train_cli_test.sh BUILD_FOLDER
 set -u
-bin=$(cd "$1" && pwd)
-work=$(mktemp -d)
-trap 'kill -9 $(jobs -p) 2>/dev/null; rm -rf "$work"' EXIT
-cd "$work"
-passed=0 failed=0
-
-check() {  # check NAME CONDITION...
-  local name=$1
-  shift
-  if "$@"; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "FAILED: $name"; fi
-}
-same() { cmp -s "$1" "$2"; }
-says() { grep -qF -- "$1" "$2"; }
-
-"$bin/bough-example-corpus" corpus 600 60 60
-cat >config.yml <<'YML'
-type: transformer
-train-sets: [corpus/train.en, corpus/train.de]
-vocabs: [vocab.spm, vocab.spm]
-dim-vocabs: [300, 300]
-tempdir: .
-dim-emb: 32
-enc-depth: 2
-dec-depth: 2
-transformer-heads: 4
-transformer-dim-ffn: 64
-tied-embeddings-all: true
-transformer-residual: branchnorm
-branchnorm-max-step: 40
-transformer-dropout: 0.1
-transformer-dropout-attention: 0.1
-transformer-dropout-ffn: 0.1
-label-smoothing: 0.1
-learn-rate: 0.003
-lr-warmup: 20
-optimizer-params: [0.9, 0.98, 1e-9]
-exponential-smoothing: 1e-4
-mini-batch-words: 400
-optimizer-delay: 2
-max-length: 100
-cpu-threads: 2
-seed: 3
-quiet: true
-disp-freq: 10
-overwrite: true
-YML
-train() {  # train FOLDER OPTIONS...
-  local folder=$1
-  shift
-  mkdir -p "$folder"
-  "$bin/bough-train" -c config.yml --model "$folder/model.npz" "$@"
-}
-start() {  # the same in the background, as process $!
-  local folder=$1
-  shift
-  mkdir -p "$folder"
-  "$bin/bough-train" -c config.yml --model "$folder/model.npz" "$@" &
-}
-parameters() { unzip_array "$1/model.npz.optimizer.npz"; }
-unzip_array() {  # the arrays of a checkpoint, without the state text
-  python3 - "$1" <<'PY'
-import hashlib, sys, zipfile
-archive = zipfile.ZipFile(sys.argv[1])
-digest = hashlib.sha256()
-for name in sorted(archive.namelist()):
-    if not name.startswith("special"):
-        digest.update(name.encode() + archive.read(name))
-print(digest.hexdigest())
-PY
-}
+. "$(dirname "$0")/train_cli.sh"
 
 # 60 updates at once, or 30, a kill -9 somewhere behind them, and the rest: the same bits.
 train whole --after 60u --save-freq 100000
@@ -262,5 +193,4 @@ cp -r whole full
 check "a full disk ends with 1" test $? = 1
 check "... and keeps the checkpoint" test "$(parameters full)" = "$(parameters whole)"
 
-echo "$passed passed, $failed failed"
-test "$failed" = 0
+report

@@ -75,7 +75,7 @@ def stability():
     """First updates, without dropout and smoothing: what the residual alone does. Loss in plain nats."""
     for depth in DEPTHS:
         for kind in KINDS:
-            yield cell("stability", f"{kind}-{depth}", kind, depth, 1.1 if kind in BASELINES else 1, 32, **EARLY,
+            yield cell("stability", f"{kind}-{depth}", kind, depth, 1.2 if kind in BASELINES else 1, 32, **EARLY,
                        after="200u", learn_rate=0.003)
 
 
@@ -83,6 +83,10 @@ def thousand():
     """500+500 layers for longer, every update logged: is there a spike?"""
     for kind in ["deepnorm", "branchnorm-T1000", "post-ln", "branchnorm"]:
         yield cell("thousand", kind, kind, 500, 1, 32, **EARLY, after="400u", learn_rate=0.002)
+    # Beyond the end of the ramp: 200 updates of a plain Post-LN model of 500+500 layers.
+    for kind in ["branchnorm-T1000", "deepnorm"]:
+        yield cell("thousand", f"{kind}-long", kind, 500, 1.3, 32, **EARLY, after="1200u", learn_rate=0.002,
+                   lr_decay_inv_sqrt="100u")
 
 
 LONG = dict(after="1200u", mini_batch_words=1000, learn_rate=0.002, lr_warmup="400u", lr_decay_inv_sqrt="400u",
@@ -101,11 +105,12 @@ def convergence():
 
 
 def rank_of(form, depth, seed, kind):
-    """Seed 1 of everything first; its long cells of 50 layers beside the short ones of other studies."""
+    """Seed 1 of everything first, its long cells of 50 layers beside the short ones of other studies; more seeds of the
+    deepest last."""
     if form == "cased":
         return 4 if seed == 1 else 7
     if seed > 1:
-        return 3 + seed
+        return 3 + seed if depth < 50 else 8
     return 1 if depth < 50 else {"deepnorm": 2.0, "branchnorm-T1000": 2.2, "post-ln": 2.4, "branchnorm": 3}[kind]
 
 
@@ -115,11 +120,14 @@ SHORT = {**LONG, "after": "600u", "lr_warmup": "100u", "lr_decay_inv_sqrt": "100
 def ramp():
     """How long alpha should grow, and where: 18 layers."""
     for kind in ["post-ln", "deepnorm"]:
-        yield cell("ramp", kind, kind, 18, 2.1, 64, **SHORT)
+        yield cell("ramp", kind, kind, 18, 1.1, 64, **SHORT)
     for steps in RAMPS:
         for schedule in ["linear", "by-layer"]:
-            yield cell("ramp", f"{schedule}-{steps}", "branchnorm", 18, 2.1, 64, **SHORT,
+            yield cell("ramp", f"{schedule}-{steps}", "branchnorm", 18, 1.1, 64, **SHORT,
                        branchnorm_max_step=f"{steps}u", branchnorm_schedule=schedule)
+    for steps in [100, 1000]:
+        yield cell("ramp", f"deepnorm-init-{steps}", "branchnorm", 18, 1.1, 64, **SHORT,
+                   branchnorm_max_step=f"{steps}u", branchnorm_init="deepnorm")
 
 
 def robustness():

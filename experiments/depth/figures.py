@@ -71,8 +71,8 @@ def thousand(every):
     runs = of_study(every, "thousand")
 
     def lines(key, window):
-        return [Line(c.kind, list(zip(r["training"]["update"], outcomes.smooth(r["training"][key], window))),
-                     KIND_STYLES[c.kind]) for c, r in runs]
+        return [Line(c.name, list(zip(r["training"]["update"], outcomes.smooth(r["training"][key], window))),
+                     KIND_STYLES[c.kind] + 2 * c.name.endswith("-long")) for c, r in runs]
 
     losses = [v for _, r in runs for v in outcomes.known(r["training"]["loss"])]
     low, high = min(losses) - 0.2, min(max(losses), 12.0)
@@ -113,10 +113,11 @@ def convergence_bleu(every):
 def ramp(every):
     runs = of_study(every, "ramp")
     lines = []
-    for i, schedule in enumerate(["linear", "by-layer"]):
+    for name, start, style in [("linear", "linear-", 0), ("by-layer", "by-layer-", 2),
+                               ("linear, DeepNorm's initial weights", "deepnorm-init-", 3)]:
         points = [(int(c.options["branchnorm-max-step"].rstrip("u")), outcomes.final(r)) for c, r in runs
-                  if c.options.get("branchnorm-schedule") == schedule]
-        lines.append(Line(f"branchnorm, {schedule}", sorted(points), [0, 2][i], markers=True))
+                  if c.name.startswith(start)]
+        lines.append(Line(f"branchnorm, {name}", sorted(points), style, markers=True))
     for c, r in runs:  # the kinds without T: a line across
         if c.kind != "branchnorm":
             lines.append(Line(c.kind, [(t, outcomes.final(r)) for t in (cells.RAMPS[0], cells.RAMPS[-1])],

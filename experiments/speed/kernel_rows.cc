@@ -12,17 +12,20 @@ double size(const Buffers& b) { return double(size_of(b.backend.compute_dtype())
 /// Bytes of one activation of the model's width.
 double unit(const Buffers& b) { return double(b.sizes.rows) * double(b.sizes.width) * size(b); }
 
-/// How a product of a Transformer's layer lies in memory.
-enum class Product { forward, input_gradient, weight_gradient };
+/// How a product of a Transformer's layer lies in memory; with relu behind a bias, or with the bias' gradient too.
+enum class Product { forward, forward_relu, input_gradient, weight_gradient, both_gradients };
 
 /// Of a layer with `in` inputs and `out` outputs.
 Call product(Buffers& b, int64_t in, int64_t out, Product kind) {
   const int64_t T = b.sizes.rows;
-  const bool is_weight = kind == Product::weight_gradient, is_forward = kind == Product::forward;
+  const bool is_weight = kind == Product::weight_gradient || kind == Product::both_gradients;
+  const bool is_forward = kind == Product::forward || kind == Product::forward_relu;
   const Tensor x = b.numbers({T, is_forward || is_weight ? in : out});
   const Tensor w = is_weight ? b.numbers({T, out}) : b.numbers({out, in});
   const Tensor y = is_weight ? b.memory({out, in}, DType::f32) : b.memory({T, is_forward ? out : in});
-  const Gemm form{.transpose_a = is_weight, .transpose_b = is_forward};
+  Gemm form{.transpose_a = is_weight, .transpose_b = is_forward, .relu = kind == Product::forward_relu};
+  if (form.relu) form.bias = b.numbers({out});
+  if (kind == Product::both_gradients) form.row_sums = write_to(b.memory({out}, DType::f32));
   Backend& backend = b.backend;
   return {[=, &backend] {
             if (is_weight) backend.gemm(write_to(y), w, x, form);
@@ -49,12 +52,15 @@ void add_products(std::vector<KernelRow>& rows) {
   add("output", square, Product::forward);
   add("keys and values", key_value, Product::forward);
   add("ffn1", ffn1, Product::forward);
+  add("ffn1 with relu", ffn1, Product::forward_relu);
   add("ffn2", ffn2, Product::forward);
   add("head", head, Product::forward);
   add("ffn1 input gradient", ffn1, Product::input_gradient);
   add("ffn2 input gradient", ffn2, Product::input_gradient);
   add("head input gradient", head, Product::input_gradient);
   add("output weight gradient", square, Product::weight_gradient);
+  add("qkv weight gradient", qkv, Product::weight_gradient);
+  add("qkv gradients of weight and bias", qkv, Product::both_gradients);
   add("ffn1 weight gradient", ffn1, Product::weight_gradient);
   add("head weight gradient", head, Product::weight_gradient);
 }

@@ -67,7 +67,9 @@ cublasStatus_t check_product(const EmulatedProduct& p, const EmulatedLayout& a, 
   const bool all_f32 = a.type == CUDA_R_32F && d.type == CUDA_R_32F;
   const bool is_bf16 = a.type == CUDA_R_16BF && p.compute == CUBLAS_COMPUTE_32F;
   if (a.type != b.type || c.type != d.type || !(all_f32 || is_bf16)) return CUBLAS_STATUS_NOT_SUPPORTED;
-  if (p.epilogue == CUBLASLT_EPILOGUE_BIAS && !p.bias) return CUBLAS_STATUS_INVALID_VALUE;
+  const bool is_rare = p.epilogue == CUBLASLT_EPILOGUE_RELU_BIAS || p.epilogue == CUBLASLT_EPILOGUE_BGRADB;
+  if (is_rare && !bough::emulator::settings().has_all_epilogues) return CUBLAS_STATUS_NOT_SUPPORTED;
+  if (p.epilogue != CUBLASLT_EPILOGUE_DEFAULT && !p.bias) return CUBLAS_STATUS_INVALID_VALUE;
   return CUBLAS_STATUS_SUCCESS;
 }
 
@@ -137,9 +139,19 @@ void run(const Work& w) {
       const uint64_t at = j * uint64_t(w.d.ld) + i;
       float value = w.alpha * sum[i];
       if (w.beta != 0) value += w.beta * read(w.c_data, w.d.type, at);  // C is not read where beta is 0
-      if (w.product.epilogue == CUBLASLT_EPILOGUE_BIAS) value += read(w.product.bias, w.d.type, i);
+      const bool has_relu = w.product.epilogue == CUBLASLT_EPILOGUE_RELU_BIAS;
+      if (has_relu || w.product.epilogue == CUBLASLT_EPILOGUE_BIAS) value += read(w.product.bias, w.d.type, i);
+      if (has_relu) value = value > 0 ? value : 0;  // NaN too
       write(w.d_data, w.d.type, at, value);
     }
+  }
+  if (w.product.epilogue == CUBLASLT_EPILOGUE_BGRADB) {
+    for (uint64_t j = 0; j < n; ++j) {
+      float total = 0;
+      for (uint64_t l = 0; l < k; ++l) total += b[j * k + l];
+      write(const_cast<void*>(w.product.bias), w.d.type, j, total);
+    }
+    bough::emulator::clock_us += bough::emulator::settings().row_sums_us;
   }
   bough::emulator::clock_us += w.algorithm->us;
 }
@@ -247,7 +259,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t product, co
   if (!found) return CUBLAS_STATUS_NOT_SUPPORTED;
   for (const void* p : {a, b, c, static_cast<const void*>(d)})
     if (!is_vector_aligned(p, found->alignment)) return CUBLAS_STATUS_INVALID_VALUE;
-  if (product->epilogue == CUBLASLT_EPILOGUE_BIAS && !is_vector_aligned(product->bias, found->alignment))
+  if (product->epilogue != CUBLASLT_EPILOGUE_DEFAULT && !is_vector_aligned(product->bias, found->alignment))
     return CUBLAS_STATUS_INVALID_VALUE;
   if (found->workspace > 0 && (!workspace || workspace_bytes < found->workspace || !is_vector_aligned(workspace, 256)))
     return CUBLAS_STATUS_INVALID_VALUE;

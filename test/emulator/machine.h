@@ -22,8 +22,21 @@ struct Settings {
   int driver_version = 12020;    ///< what the driver of driver_error supports
   int capability = 9;            ///< major compute capability
   size_t memory = size_t{4} << 30;  ///< bytes of a device
+  bool has_kernel_image = true;     ///< the program has code for the device
+  bool has_all_epilogues = true;    ///< cuBLASLt: also relu behind a bias, and sums over the inner dimension
+  double row_sums_us = 0;           ///< what those sums cost
 };
 Settings& settings();
+
+/// What the fake runtime was asked for since the program began.
+struct Counters {
+  int64_t kernels = 0;      ///< launches, also those recorded
+  int64_t allocations = 0;  ///< of device and of pinned memory
+  int64_t waits = 0;        ///< for events, streams, the device
+};
+Counters& counters();
+/// Operations on streams that wait for their turn.
+size_t queued_operations();
 
 /// A clock for cudaEventElapsedTime, in microseconds: every piece of work takes one, and what it adds here.
 extern double clock_us;

@@ -161,6 +161,7 @@ bool lies_in(const std::map<std::byte*, size_t>& areas, const void* p, size_t by
 
 cudaError_t allocate(std::map<std::byte*, size_t>& areas, void** p, size_t bytes) {
   *p = nullptr;
+  ++bough::emulator::counters().allocations;
   if (const auto refused = refuse_in_capture()) return *refused;
   if (bytes == 0) return cudaSuccess;
   if (posix_memalign(p, 256, bytes) != 0) return result(cudaErrorMemoryAllocation);
@@ -203,6 +204,16 @@ void run_graph(const std::vector<EmulatedGraphNode>& nodes) {
 
 double bough::emulator::clock_us = 0;
 
+bough::emulator::Counters& bough::emulator::counters() {
+  static Counters c;
+  return c;
+}
+size_t bough::emulator::queued_operations() {
+  size_t count = 0;
+  for (const EmulatedStream* s : runtime().streams) count += s->queue.size();
+  return count;
+}
+
 const char* cudaGetErrorName(cudaError_t error) {
   switch (error) {
     case cudaSuccess: return "cudaSuccess";
@@ -237,6 +248,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
 cudaError_t cudaSetDevice(int device) {
   return device >= 0 && device < settings().devices ? cudaSuccess : result(cudaErrorInvalidDevice);
 }
+cudaError_t cudaGetDevice(int* device) { return *device = 0, cudaSuccess; }
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
   *total = settings().memory;
   *free = *total - std::min(*total, runtime().allocated);
@@ -300,11 +312,13 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   return cudaSuccess;
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  ++bough::emulator::counters().waits;
   if (const auto refused = refuse_in_capture()) return *refused;
   drain_until([&] { return stream_of(stream).queue.empty(); });
   return cudaSuccess;
 }
 cudaError_t cudaDeviceSynchronize() {
+  ++bough::emulator::counters().waits;
   if (const auto refused = refuse_in_capture()) return *refused;
   drain_all();
   return cudaSuccess;
@@ -331,6 +345,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   return cudaSuccess;
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  ++bough::emulator::counters().waits;
   if (const auto refused = refuse_in_capture()) return *refused;
   if (event->flag) drain_until([&] { return event->flag->is_set; });
   return cudaSuccess;
@@ -427,6 +442,8 @@ cudaError_t bough::emulator::enqueue_kernel(const cudaLaunchConfig_t& config, co
                                             std::function<void()> body) {
   const auto limit = runtime().shared_limits.find(kernel);
   const size_t allowed = limit == runtime().shared_limits.end() ? 48 * 1024 : std::max<size_t>(limit->second, 48 * 1024);
+  if (!settings().has_kernel_image) return result(cudaErrorNoKernelImageForDevice);
+  ++counters().kernels;
   const dim3 grid = config.gridDim, block = config.blockDim;
   if (config.dynamicSmemBytes > allowed || block.x == 0 || block.x > 1024 || grid.x == 0 || grid.y == 0 ||
       grid.z == 0 || grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535)

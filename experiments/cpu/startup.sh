@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# From the start of bough-train to its first update on Multi30k, vocabularies present, with the token cache missing and
+# there; and the most memory it had. Prints a table and writes result-startup.json beside this script.
+#
+# Usage: startup.sh [--data FOLDER] [--work FOLDER]
+#   --data FOLDER  files as experiments/multi30k/README.md lists them; without it they are downloaded into the work folder
+#   --work FOLDER  vocabulary, token cache, models; default: ${XDG_CACHE_HOME:-~/.cache}/bough/startup
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+bough=$(cd "$here/../.." && pwd)
+command="experiments/cpu/startup.sh"  # for the result: folders are nobody else's business
+
+fail() {
+  echo "startup.sh: $1" >&2
+  exit 1
+}
+. "$bough/experiments/multi30k/data.sh"
+
+data=""
+work="${XDG_CACHE_HOME:-$HOME/.cache}/bough/startup"
+while [ $# -gt 0 ]; do
+  [ $# -ge 2 ] || fail "$1 needs a value; see the first lines of this script"
+  case $1 in
+    --data) data=$2 ;;
+    --work) work=$2 ;;
+    *) fail "'$1' is not an option of this script" ;;
+  esac
+  command="$command $1 FOLDER"
+  shift 2
+done
+mkdir -p "$work"
+work=$(cd "$work" && pwd)
+multi30k_data "$data" "$work"
+
+cd "$bough"
+experiments/install.sh --python
+cmake --preset cpu >/dev/null
+cmake --build build --target bough-train >&2
+python3 "$here/startup.py" "$here/result-startup.json" "$work" "$command" build/bough-train \
+  -c experiments/multi30k/config.yml --train-sets "$data/train.en" "$data/train.de" \
+  --vocabs "$work/vocab.spm" "$work/vocab.spm"

@@ -1,0 +1,77 @@
+# shellcheck shell=bash
+# Sourced by tests of bough-train with the build folder as $1: a folder to work in ($work, the current one), a corpus in
+# corpus/, config.yml of a tiny model, and the functions below. The last line of such a test is: report
+bin=$(cd "$1" && pwd)
+work=$(mktemp -d)
+trap 'kill -9 $(jobs -p) 2>/dev/null; rm -rf "$work"' EXIT
+cd "$work"
+passed=0 failed=0
+
+check() {  # check NAME CONDITION...
+  local name=$1
+  shift
+  if "$@"; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "FAILED: $name"; fi
+}
+same() { cmp -s "$1" "$2"; }
+says() { grep -qF -- "$1" "$2"; }
+
+"$bin/bough-example-corpus" corpus 600 60 60
+cat >config.yml <<'YML'
+type: transformer
+train-sets: [corpus/train.en, corpus/train.de]
+vocabs: [vocab.spm, vocab.spm]
+dim-vocabs: [300, 300]
+tempdir: .
+dim-emb: 32
+enc-depth: 2
+dec-depth: 2
+transformer-heads: 4
+transformer-dim-ffn: 64
+tied-embeddings-all: true
+transformer-residual: branchnorm
+branchnorm-max-step: 40
+transformer-dropout: 0.1
+transformer-dropout-attention: 0.1
+transformer-dropout-ffn: 0.1
+label-smoothing: 0.1
+learn-rate: 0.003
+lr-warmup: 20
+optimizer-params: [0.9, 0.98, 1e-9]
+exponential-smoothing: 1e-4
+mini-batch-words: 400
+optimizer-delay: 2
+max-length: 100
+cpu-threads: 2
+seed: 3
+quiet: true
+disp-freq: 10
+overwrite: true
+YML
+train() {  # train FOLDER OPTIONS...
+  local folder=$1
+  shift
+  mkdir -p "$folder"
+  "$bin/bough-train" -c config.yml --model "$folder/model.npz" "$@"
+}
+start() {  # the same in the background, as process $!, which reads $input
+  local folder=$1
+  shift
+  mkdir -p "$folder"
+  "$bin/bough-train" -c config.yml --model "$folder/model.npz" "$@" <"${input:-/dev/null}" &
+}
+parameters() { unzip_array "$1/model.npz.optimizer.npz"; }
+unzip_array() {  # the arrays of a checkpoint, without the state text
+  python3 - "$1" <<'PY'
+import hashlib, sys, zipfile
+archive = zipfile.ZipFile(sys.argv[1])
+digest = hashlib.sha256()
+for name in sorted(archive.namelist()):
+    if not name.startswith("special"):
+        digest.update(name.encode() + archive.read(name))
+print(digest.hexdigest())
+PY
+}
+report() {
+  echo "$passed passed, $failed failed"
+  test "$failed" = 0
+}
