@@ -198,6 +198,19 @@ bool SegmentReader::next(SegmentBlock& block) {
   block.reference_count = reference_count();
   block.lines = 0;
   block.first_line = lines_;
+  if (has_failed_) return false;
+  try {
+    read_block(block);
+  } catch (...) {
+    has_failed_ = true;  // lines of references and systems no longer belong together
+    throw;
+  }
+  lines_ += block.lines;
+  block.index = blocks_++;
+  return block.lines > 0;
+}
+
+void SegmentReader::read_block(SegmentBlock& block) {
   size_t bytes = 0;
   while (!is_done_ && block.lines < lines_at_once && bytes < bytes_at_once) {
     if (!read_line(block)) {
@@ -211,9 +224,6 @@ bool SegmentReader::next(SegmentBlock& block) {
   if (is_done_ && lines_ == 0 && block.lines == 0)
     throw ScoreError(bad_input,
                      "bough-score: the files are empty, must have one segment a line. Check them.");
-  lines_ += block.lines;
-  block.index = blocks_++;
-  return block.lines > 0;
 }
 
 void SegmentReader::check_block(SegmentBlock& block) const {

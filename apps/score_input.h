@@ -40,7 +40,7 @@ class SegmentReader {
   size_t reference_count() const;
   const std::vector<std::string>& system_names() const { return names_; }
 
-  /// The next lines; false at the end. Thread-safe. Text is not checked yet: check_block().
+  /// The next lines; false at the end, and after it threw. Thread-safe. Text is not checked yet: check_block().
   bool next(SegmentBlock& block);
   /// Throws ScoreError unless the text is valid; removes trailing white space. On any thread.
   void check_block(SegmentBlock& block) const;
@@ -49,6 +49,7 @@ class SegmentReader {
 
  private:
   class Stream;
+  void read_block(SegmentBlock& block);
   bool read_line(SegmentBlock& block);
   static void check_text(std::string& text, const Stream& stream, size_t line);
   [[noreturn]] void report_lengths();
@@ -60,7 +61,7 @@ class SegmentReader {
   std::mutex mutex_;
   size_t blocks_ = 0;
   size_t lines_ = 0;
-  bool is_done_ = false;
+  bool is_done_ = false, has_failed_ = false;
 };
 
 }  // namespace bough

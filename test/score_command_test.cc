@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "apps/score_command.h"
+#include "apps/score_input.h"
 #include "apps/score_options.h"
 #include "apps/word_diff.h"
 #include "test/catch.h"
@@ -83,6 +84,16 @@ TEST_CASE("command lines give sacreBLEU's output and exit code", "[scoring]") {
       CHECK(outcome.out == line["stdout"].get<std::string>());
     }
   }
+}
+
+TEST_CASE("of threads that read together one reports what is wrong with a file", "[scoring]") {
+  const fs::path folder = cases() / "cli";
+  const std::vector<std::string> arguments = {folder / "refs-bad.tsv", "-nr", "2", "-i", folder / "hyp3.txt"};
+  SegmentReader reader(parse_score_options(arguments));
+  SegmentBlock block;
+  CHECK_THROWS_AS(reader.next(block), ScoreError);
+  CHECK_FALSE(reader.next(block));  // the lines that follow do not belong together
+  CHECK(block.lines == 0);
 }
 
 TEST_CASE("several metrics and paired tests print as sacreBLEU does", "[scoring]") {
