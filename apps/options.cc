@@ -169,9 +169,8 @@ void ModelScorerOptions::validate() const {
   machine.validate();
   check(model.ends_with(".npz"), "model is '{}', must end in .npz", model);
   check(!word_scores || !n_best, "word-scores and n-best are both given: a line of an n-best list gets one score; leave one out");
-  check(summary == ScoreSummary::none || !(word_scores || normalize),
-        "summary prints one number over all sentences, and {} is about each; leave one out",
-        word_scores ? "word-scores" : "normalize");
+  check(summary == ScoreSummary::none || !word_scores,
+        "summary prints one number over all sentences, word-scores some for each; leave one out");
   check_sides("train-sets", corpus.train_sets.size(), "Use --train-sets source target");
   check_sides("vocabs", vocabulary.paths.size(), "Use --vocabs source.spm target.spm");
 }
