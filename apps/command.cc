@@ -67,8 +67,9 @@ std::string read_output(int input) {
   char buffer[4096];
   while (true) {
     pollfd ends[] = {{input, POLLIN, 0}, {interruption().descriptor(), POLLIN, 0}};
-    while (poll(ends, std::size(ends), -1) < 0 && errno == EINTR) continue;
+    const int found = poll(ends, std::size(ends), -1);
     stop_if_interrupted();
+    if (found < 0 || ends[0].revents == 0) continue;
     const ssize_t n = read(input, buffer, sizeof buffer);
     if (n == 0 || (n < 0 && errno != EINTR)) return output;
     if (n > 0) output.append(buffer, size_t(n));

@@ -70,8 +70,12 @@ struct LineReader::Source {
   /// A terminal or a pipe may bring nothing for hours.
   void wait_for_input() const {
     pollfd ends[] = {{descriptor, POLLIN, 0}, {stop->descriptor(), POLLIN, 0}, {interruption().descriptor(), POLLIN, 0}};
-    while (poll(ends, std::size(ends), -1) < 0 && errno == EINTR) continue;
-    if (stop->is_raised() || interruption().is_raised()) throw Interrupted();
+    int found = 0;
+    do {
+      found = poll(ends, std::size(ends), -1);
+      if (stop->is_raised() || interruption().is_raised()) throw Interrupted();
+      // Not all that poll() reports is input: a forked child shares descriptors of events that only others raised.
+    } while (found < 0 ? errno == EINTR : ends[0].revents == 0);
   }
 
   size_t read_gzip(const std::string& path, char* to, size_t size) {

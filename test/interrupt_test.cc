@@ -109,6 +109,7 @@ TEST_CASE("stop() ends a wait for standard input, of this reader alone", "[inter
 
 TEST_CASE("a signal ends a wait for standard input, whichever thread waits", "[interrupt]") {
   const PipedInput input;
+  interruption();  // made before the fork: children share its descriptor, which the first one leaves readable
   const auto read = [&] {
     LineReader reader("-");
     std::string line;
