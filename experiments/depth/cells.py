@@ -13,7 +13,8 @@ STUDIES = {  # letter: name
 KINDS = {kind: {"transformer_residual": kind} for kind in ["post-ln", "pre-ln", "deepnorm", "branchnorm"]}
 BASELINES = ["admin", "b2t", "residual-dual", "rezero", "sub-ln", "dlcl"]
 KINDS.update({kind: {"transformer_residual": kind} for kind in BASELINES})
-KINDS["branchnorm-T1000"] = {"transformer_residual": "branchnorm", "branchnorm_max_step": "1000u"}
+for ramp_length in [1000, 10000]:
+    KINDS[f"branchnorm-T{ramp_length}"] = {"transformer_residual": "branchnorm", "branchnorm_max_step": f"{ramp_length}u"}
 DEPTHS = [6, 18, 50, 100, 200, 500]
 RAMPS = [30, 100, 300, 1000, 3000]
 RATES = [0.001, 0.002, 0.004, 0.008]
@@ -80,13 +81,12 @@ def stability():
 
 
 def thousand():
-    """500+500 layers for longer, every update logged: is there a spike?"""
-    for kind in ["deepnorm", "branchnorm-T1000", "post-ln", "branchnorm"]:
-        yield cell("thousand", kind, kind, 500, 1, 32, **EARLY, after="400u", learn_rate=0.002)
-    # Beyond the end of the ramp: 200 updates of a plain Post-LN model of 500+500 layers.
-    for kind in ["branchnorm-T1000", "deepnorm"]:
-        yield cell("thousand", f"{kind}-long", kind, 500, 1.3, 32, **EARLY, after="1200u", learn_rate=0.002,
-                   lr_decay_inv_sqrt="100u")
+    """500+500 layers for longer, with a lower rate, every update logged: is there a spike?"""
+    options = dict(**EARLY, after="400u", learn_rate=0.0005)
+    for kind in ["deepnorm", "branchnorm-T10000", "branchnorm-T1000", "post-ln", "branchnorm"]:
+        yield cell("thousand", kind, kind, 500, 0.9, 32, **options)
+    kind = "branchnorm-T10000"
+    yield cell("thousand", f"{kind}-deepnorm-init", kind, 500, 0.9, 32, **options, branchnorm_init="deepnorm")
 
 
 LONG = dict(after="1200u", mini_batch_words=1000, learn_rate=0.002, lr_warmup="400u", lr_decay_inv_sqrt="400u",
@@ -111,7 +111,7 @@ def rank_of(form, depth, seed, kind):
         return 4 if seed == 1 else 7
     if seed > 1:
         return 3 + seed if depth < 50 else 8
-    return 1 if depth < 50 else {"deepnorm": 2.0, "branchnorm-T1000": 2.2, "post-ln": 2.4, "branchnorm": 3}[kind]
+    return 1.05 if depth < 50 else {"deepnorm": 2.0, "branchnorm-T1000": 2.2, "post-ln": 2.4, "branchnorm": 3}[kind]
 
 
 SHORT = {**LONG, "after": "600u", "lr_warmup": "100u", "lr_decay_inv_sqrt": "100u", "valid_freq": "100u"}
@@ -120,10 +120,10 @@ SHORT = {**LONG, "after": "600u", "lr_warmup": "100u", "lr_decay_inv_sqrt": "100
 def ramp():
     """How long alpha should grow, and where: 18 layers."""
     for kind in ["post-ln", "deepnorm"]:
-        yield cell("ramp", kind, kind, 18, 1.1, 64, **SHORT)
+        yield cell("ramp", kind, kind, 18, 1, 64, **SHORT)
     for steps in RAMPS:
         for schedule in ["linear", "by-layer"]:
-            yield cell("ramp", f"{schedule}-{steps}", "branchnorm", 18, 1.1, 64, **SHORT,
+            yield cell("ramp", f"{schedule}-{steps}", "branchnorm", 18, 1 if schedule == "linear" else 1.1, 64, **SHORT,
                        branchnorm_max_step=f"{steps}u", branchnorm_schedule=schedule)
     for steps in [100, 1000]:
         yield cell("ramp", f"deepnorm-init-{steps}", "branchnorm", 18, 1.1, 64, **SHORT,

@@ -12,7 +12,7 @@ OUTCOME_MARKS = {"trained": "", "falling": "> ", "stuck": "~ ", "diverged": "x "
 OUTCOME_KEY = [*((colour, OUTCOME_MARKS[name] + name) for name, colour in OUTCOME_COLOURS.items()), (NONE, "not run")]
 OUTCOME_NOTE = (f"trained: {outcomes.STUCK_LEVEL} nats or less (token frequencies alone: {outcomes.FREQUENCIES}); falling: more, "
                 "but still learning; stuck: neither.")
-KIND_STYLES = {"post-ln": 7, "deepnorm": 1, "branchnorm": 0, "branchnorm-T1000": 4}
+KIND_STYLES = {"post-ln": 7, "deepnorm": 1, "branchnorm": 0, "branchnorm-T1000": 4, "branchnorm-T10000": 2}
 LOSS = "nats per target token"
 
 
@@ -72,7 +72,7 @@ def thousand(every):
 
     def lines(key, window):
         return [Line(c.name, list(zip(r["training"]["update"], outcomes.smooth(r["training"][key], window))),
-                     KIND_STYLES[c.kind] + 2 * c.name.endswith("-long")) for c, r in runs]
+                     KIND_STYLES[c.kind] + (c.name != c.kind)) for c, r in runs]
 
     losses = [v for _, r in runs for v in outcomes.known(r["training"]["loss"])]
     low, high = min(losses) - 0.2, min(max(losses), 12.0)
