@@ -2,19 +2,9 @@
 # The driver of experiments/depth with one toy cell: training, a kill in its middle, resume, the result's JSON, tables.
 # Usage: depth_study_test.sh BUILD_FOLDER
 set -u
-bin=$(cd "$1" && pwd)
 depth=$(cd "$(dirname "$0")/../experiments/depth" && pwd)
-work=$(mktemp -d)
-trap 'kill -9 $(jobs -p) 2>/dev/null; rm -rf "$work"' EXIT
-cd "$work"
-passed=0 failed=0
+. "$(dirname "$0")/checks.sh"
 
-check() {  # check NAME CONDITION...
-  local name=$1
-  shift
-  if "$@"; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "FAILED: $name"; fi
-}
-says() { grep -qF -- "$1" "$2"; }
 study() {  # study NAME ARGUMENTS...: work and results folders of that name
   local name=$1
   shift
@@ -112,5 +102,4 @@ assert "not run" in open("none/tables.md").read()
 PY
 check "figures are well-formed, none without results" test $? = 0
 
-echo "$passed passed, $failed failed"
-test "$failed" = 0
+report

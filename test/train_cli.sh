@@ -1,19 +1,7 @@
 # shellcheck shell=bash
-# Sourced by tests of bough-train with the build folder as $1: a folder to work in ($work, the current one), a corpus in
-# corpus/, config.yml of a tiny model, and the functions below. The last line of such a test is: report
-bin=$(cd "$1" && pwd)
-work=$(mktemp -d)
-trap 'kill -9 $(jobs -p) 2>/dev/null; rm -rf "$work"' EXIT
-cd "$work"
-passed=0 failed=0
-
-check() {  # check NAME CONDITION...
-  local name=$1
-  shift
-  if "$@"; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "FAILED: $name"; fi
-}
-same() { cmp -s "$1" "$2"; }
-says() { grep -qF -- "$1" "$2"; }
+# Sourced by tests of bough-train with the build folder as $1: checks.sh, a corpus in corpus/, config.yml of a tiny model,
+# and the functions below.
+. "$(dirname "${BASH_SOURCE[0]}")/checks.sh"
 
 "$bin/bough-example-corpus" corpus 600 60 60
 cat >config.yml <<'YML'
@@ -70,8 +58,4 @@ for name in sorted(archive.namelist()):
         digest.update(name.encode() + archive.read(name))
 print(digest.hexdigest())
 PY
-}
-report() {
-  echo "$passed passed, $failed failed"
-  test "$failed" = 0
 }
