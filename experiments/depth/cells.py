@@ -8,13 +8,16 @@ STUDIES = {  # letter: name
     "d": "ramp",
     "e": "robustness",
     "f": "late",
+    "g": "full",
 }
+ON_GPU = ["full"]  # run when named: they need a GPU
 # Rows of the stability study and their options. T of branchnorm: as long as the warmup, unless said.
 KINDS = {kind: {"transformer_residual": kind} for kind in ["post-ln", "pre-ln", "deepnorm", "branchnorm"]}
 BASELINES = ["admin", "b2t", "residual-dual", "rezero", "sub-ln", "dlcl"]
 KINDS.update({kind: {"transformer_residual": kind} for kind in BASELINES})
-for ramp_length in [1000, 10000]:
+for ramp_length in [1000, 2000, 10000]:
     KINDS[f"branchnorm-T{ramp_length}"] = {"transformer_residual": "branchnorm", "branchnorm_max_step": f"{ramp_length}u"}
+EARLY_KINDS = [kind for kind in KINDS if kind != "branchnorm-T2000"]  # of the stability study
 DEPTHS = [6, 18, 50, 100, 200, 500]
 RAMPS = [30, 100, 300, 1000, 3000]
 RATES = [0.001, 0.002, 0.004, 0.008]
@@ -23,6 +26,7 @@ WARMUPS = [20, 60, 200]
 # Seconds of one idle core (Zen 4, 2.6 GHz) for 1,000 target tokens: a part for the vocabulary and a part
 # for each encoder-decoder pair of layers. Measured with short runs; a cell of a narrow model costs as much as its kernels' calls.
 SECONDS = {16: (0.006, 0.004), 32: (0.008, 0.004), 64: (0.024, 0.0092)}
+GPU_SECONDS = (0.002, 0.0002)  # of a GPU for an update
 
 
 @dataclass(frozen=True)
@@ -45,8 +49,15 @@ class Cell:
     def updates(self):
         return int(self.options["after"].rstrip("u"))
 
+    @property
+    def on_gpu(self):
+        return self.study in ON_GPU
+
     def seconds(self):
-        """Estimated seconds of one idle core."""
+        """Estimated seconds of one idle core, or of a GPU."""
+        if self.on_gpu:
+            base, layer = GPU_SECONDS
+            return 10 + (base + layer * self.depth) * self.updates
         base, layer = SECONDS[self.options["dim-emb"]]
         per_thousand = base + layer * self.depth
         seconds = 2 + per_thousand * self.updates * self.options["mini-batch-words"] / 1000
@@ -75,7 +86,7 @@ EARLY = dict(mini_batch_words=250, lr_warmup="100u", disp_freq="1u", gradient_no
 def stability():
     """First updates, without dropout and smoothing: what the residual alone does. Loss in plain nats."""
     for depth in DEPTHS:
-        for kind in KINDS:
+        for kind in EARLY_KINDS:
             yield cell("stability", f"{kind}-{depth}", kind, depth, 1.2 if kind in BASELINES else 1, 32, **EARLY,
                        after="200u", learn_rate=0.003)
 
@@ -140,6 +151,19 @@ def robustness():
                 yield cell("robustness", f"{kind}-lr{rate:g}-warmup{warmup}", kind, 18, 2.3, 64, **more)
 
 
+FULL = dict(devices=0, cpu_threads=0, precision=["bfloat16", "float32"], transformer_dim_ffn=1024, transformer_heads=4,
+            after="3000u", mini_batch_words=4096, learn_rate=0.0007, lr_warmup="1000u", lr_decay_inv_sqrt="1000u",
+            transformer_dropout=0.2, label_smoothing=0.1, disp_freq="20u", gradient_norm_average_window=20, valid_freq="300u",
+            valid_mini_batch=256, log_layer_norms="300u", log_model_update="true")
+
+
+def full():
+    """Multi30k until alpha has been 1 for a while, up to 100+100 layers."""
+    for depth in [6, 18, 50, 100]:
+        for kind in ["post-ln", "pre-ln", "deepnorm", "branchnorm-T1000", "branchnorm-T2000"]:
+            yield cell("full", f"{kind}-{depth}", kind, depth, 10, 256, translates=True, **FULL)
+
+
 def trial():
     """Seconds: does everything work here? Not part of the results."""
     yield cell("trial", "small", "branchnorm", 2, 9, 16, after="300u", mini_batch_words=250, learn_rate=0.003,
@@ -149,7 +173,7 @@ def trial():
 
 def all_cells():
     """In the order in which they run."""
-    cells = [*stability(), *thousand(), *convergence(), *ramp(), *robustness(), *trial()]
+    cells = [*stability(), *thousand(), *convergence(), *ramp(), *robustness(), *full(), *trial()]
     return sorted(cells, key=lambda c: c.rank)  # stable: the order above within a rank
 
 

@@ -124,7 +124,9 @@ def translate(cell, folder, bin_folder, data):
     """BLEU of test_2016_flickr; the translations stay in the work folder for the paired tests."""
     output = os.path.join(folder, "test.de")
     with open(os.path.join(data, "test_2016_flickr.en")) as source, open(output + ".tmp", "w") as target:
-        run_tool([f"{bin_folder}/bough-translate", "-c", f"{folder}/model.npz.decoder.yml", "--cpu-threads", "1",
+        place = (["--devices", str(cell.options["devices"]), "--precision", *cell.options["precision"]] if cell.on_gpu
+                 else ["--cpu-threads", "1"])
+        run_tool([f"{bin_folder}/bough-translate", "-c", f"{folder}/model.npz.decoder.yml", *place,
                   "--mini-batch", "64", "--maxi-batch", "100", "--maxi-batch-sort", "src", "--quiet"],
                  folder, source, target)
     os.replace(output + ".tmp", output)

@@ -111,7 +111,7 @@ class Study:
         if "valid-freq" in options:
             command += ["--valid-sets", f"{text}/val.en", f"{text}/val.de"]
         for key, value in options.items():
-            command += [f"--{key}", str(value)]
+            command += [f"--{key}", *(map(str, value) if isinstance(value, list) else [str(value)])]
         return command
 
     def make_vocabularies(self, forms):
@@ -295,7 +295,7 @@ def print_plan(study, chosen, jobs, details):
 def parse_arguments():
     parser = argparse.ArgumentParser(prog="study.py", description=__doc__)
     parser.add_argument("studies", nargs="*", help=f"of {', '.join(f'{k} or {v}' for k, v in cells.STUDIES.items())},"
-                        " trial; all but trial without any")
+                        " trial; all but full, which needs a GPU, and trial without any")
     parser.add_argument("--bin", required=True, help="folder of bough-train, bough-translate, bough-score")
     parser.add_argument("--data", help="folder of the Multi30k files")
     parser.add_argument("--work", required=True, help="folder for checkpoints and logs")
@@ -307,10 +307,11 @@ def parse_arguments():
     if options.jobs < 1:
         parser.error(f"--jobs is {options.jobs}, must be at least 1")
     names = list(cells.STUDIES.values()) + ["trial"]
-    options.studies = [cells.STUDIES.get(s, s) for s in options.studies] or names[:-1]
+    on_cpu = [name for name in names[:-1] if name not in cells.ON_GPU]
+    options.studies = [cells.STUDIES.get(s, s) for s in options.studies] or on_cpu
     for name in options.studies:
         if name not in names:
-            parser.error(f"'{name}' is not a study, must be one of {', '.join(names)} or a letter a to f")
+            parser.error(f"'{name}' is not a study, must be one of {', '.join(names)} or a letter a to g")
     return options
 
 
