@@ -8,52 +8,76 @@ namespace bough::cuda {
 namespace {
 
 constexpr unsigned row_threads = 512;
+/// Blocks that are to fit onto a multiprocessor, which bounds the registers of a thread.
+template <class T>
+constexpr int min_blocks = sizeof(T) == 2 ? 3 : 2;
 
 struct Smoothing {
   float confidence, uniform;  // 1-e, e/V
 };
 
-/// Row x becomes the gradient; 0 beyond the vocabulary.
-template <class T>
-__device__ void write_gradient(T* x, int64_t cols, int64_t vocabulary, int32_t label, const LogitSums& sums,
-                               Smoothing smoothing, bool is_vector) {
-  const float inverse = 1.0f / sums.exponentials;
-  for (int64_t col = int64_t(threadIdx.x) * chunk_cols; col < cols; col += int64_t(blockDim.x) * chunk_cols) {
-    Chunk v = load_chunk(x, col, cols, is_vector);
-#pragma unroll
-    for (int i = 0; i < chunk_cols; ++i) {
-      const float p = math::exp(v[i] - sums.maximum) * inverse;
-      const float g = p - smoothing.uniform - (col + i == label ? smoothing.confidence : 0.0f);
-      v[i] = label >= 0 && col + i < vocabulary ? g : 0.0f;
-    }
-    store_chunk(x, col, cols, is_vector, v);
+/// d loss / d x of one row, as a function of the column.
+struct RowGradient {
+  float maximum, inverse;
+  Smoothing smoothing;
+  int label;
+
+  /// Without the label's own term.
+  __device__ float of_others(float x) const { return exp_of_difference(x - maximum) * inverse - smoothing.uniform; }
+  __device__ float operator()(int col, float x) const {
+    return of_others(x) - (col == label ? smoothing.confidence : 0.0f);
   }
+};
+
+/// Columns 0 .. vocabulary-1 of x become the gradient.
+template <class T>
+__device__ void write_gradient(T* x, int vocabulary, bool is_vector, const RowGradient& gradient) {
+  if (is_vector)
+    for_each_chunk(x, vocabulary, [&](int col, const Vector<T, chunk_cols>& packed) {
+      Chunk v = floats_of(packed);
+#pragma unroll
+      for (int i = 0; i < chunk_cols; ++i) v[i] = gradient.of_others(v[i]);
+      if (unsigned(gradient.label - col) < unsigned(chunk_cols))
+#pragma unroll
+        for (int i = 0; i < chunk_cols; ++i) v[i] -= col + i == gradient.label ? gradient.smoothing.confidence : 0.0f;
+      store_floats(x + col, v);
+    });
+  for (int col = (is_vector ? vocabulary / chunk_cols * chunk_cols : 0) + int(threadIdx.x); col < vocabulary;
+       col += int(blockDim.x))
+    x[col] = from_float<T>(gradient(col, to_float(x[col])));
+}
+
+/// Zeros in columns begin .. end-1.
+template <class T>
+__device__ void clear(T* x, int begin, int end) {
+  for (int col = begin + int(threadIdx.x); col < end; col += int(blockDim.x)) x[col] = from_float<T>(0);
 }
 
 /// A block a row.
 template <class T>
-__global__ void __launch_bounds__(row_threads)
-    cross_entropy_kernel(float* loss, T* logits, const int32_t* labels, int64_t cols, int64_t vocabulary,
-                         Smoothing smoothing, bool with_gradient, bool is_vector) {
+__global__ void __launch_bounds__(row_threads, min_blocks<T>)
+    cross_entropy_kernel(float* loss, T* logits, const int32_t* labels, int cols, int vocabulary, Smoothing smoothing,
+                         bool with_gradient, bool is_vector) {
   // The product has just written the last rows: they are still in the L2 cache, the first may not be.
   const int64_t row = int64_t(gridDim.x) - 1 - blockIdx.x;
   T* const x = logits + row * cols;
   const int32_t label = labels[row];
-  LogitSums sums{0, 1, 0};
-  if (label >= 0) {
-    sums = sum_logits(x, vocabulary, is_vector);
-    if (threadIdx.x == 0) {
-      const bool is_outside = label >= vocabulary;  // no error can be thrown here: NaN shows it
-      loss[row] = is_outside ? NAN
-                             : sums.maximum + logf(sums.exponentials) - smoothing.confidence * to_float(x[label]) -
-                                   smoothing.uniform * sums.logits;
-    }
-  } else if (threadIdx.x == 0) {
-    loss[row] = 0;
+  if (label < 0) {  // a tail
+    if (threadIdx.x == 0) loss[row] = 0;
+    if (with_gradient) clear(x, 0, cols);
+    return;
+  }
+  const LogitSums sums = sum_logits(x, vocabulary, is_vector);
+  if (threadIdx.x == 0) {
+    const bool is_outside = label >= vocabulary;  // no error can be thrown here: NaN shows it
+    loss[row] = is_outside ? NAN
+                           : sums.maximum + logf(sums.exponentials) - smoothing.confidence * to_float(x[label]) -
+                                 smoothing.uniform * sums.logits;
   }
   if (!with_gradient) return;
   sync_block("the label's logit would be overwritten before the loss has read it");
-  write_gradient(x, cols, vocabulary, label, sums, smoothing, is_vector);
+  write_gradient(x, vocabulary, is_vector, {sums.maximum, 1.0f / sums.exponentials, smoothing, label});
+  clear(x, vocabulary, cols);
 }
 
 }  // namespace
@@ -70,7 +94,7 @@ void CudaBackend::cross_entropy_impl(Out loss, Out logits, In labels, double smo
   const unsigned threads = std::min(row_threads, threads_for_row(cols));
   dispatch_float(logits.dtype(), [&]<class T>() {
     launch(stream(), "cross_entropy", cross_entropy_kernel<T>, {unsigned(logits.rows()), cols > 4096 ? row_threads : threads},
-           loss.data<float>(), logits.data<T>(), labels.data<int32_t>(), cols, vocabulary, s, with_gradient,
+           loss.data<float>(), logits.data<T>(), labels.data<int32_t>(), int(cols), int(vocabulary), s, with_gradient,
            rows_are_vectors(cols, logits));
   });
 }

@@ -132,8 +132,12 @@ __device__ inline uint32_t pack_bf16(float low, float high) {
   return pair;
 }
 
-/// 2^x and 1 / sqrt(x), within 2 ulp.
-__device__ inline float exp2(float x) { return exp2f(x); }
+/// 2^x (0 where that is no normal number) and 1 / sqrt(x), within 2 ulp.
+__device__ inline float exp2(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
 __device__ inline float log2(float x) { return log2f(x); }
 __device__ inline float inverse_sqrt(float x) { return rsqrtf(x); }
 
@@ -187,12 +191,15 @@ __device__ inline bf16 from_float<bf16>(float x) {
 
 /// N elements of type float or bf16 as f32, and back.
 template <int N, class T>
-__device__ inline Vector<float, N> load_floats(const T* p) {
-  const Vector<T, N> in = load_vector<N>(p);
+__device__ inline Vector<float, N> floats_of(const Vector<T, N>& in) {
   Vector<float, N> out;
 #pragma unroll
   for (int i = 0; i < N; ++i) out[i] = to_float(in[i]);
   return out;
+}
+template <int N, class T>
+__device__ inline Vector<float, N> load_floats(const T* p) {
+  return floats_of(load_vector<N>(p));
 }
 template <int N, class T>
 __device__ inline void store_floats(T* p, const Vector<float, N>& v) {

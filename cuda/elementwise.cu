@@ -88,15 +88,25 @@ __global__ void activation_backward_kernel(Target dx, float* partial, const T* d
   const DropoutFactors dropout(site);
   const int64_t begin = blockIdx.y * block_rows, end = begin + block_rows < rows ? begin + block_rows : rows;
   Chunk sum = filled(0.0f);
-  for (int64_t row = begin; row < end; ++row) {
-    Chunk g = slope(dropout, row, col, cols, is_vector);
-    const Chunk above = load_chunk(dy + row * cols, col, cols, is_vector);
+  constexpr int ahead = 2;  // rows that are loaded before the first is stored
+  for (int64_t first = begin; first < end; first += ahead) {
+    Chunk g[ahead], above[ahead];
 #pragma unroll
-    for (int i = 0; i < chunk_cols; ++i) {
-      g[i] *= above[i];
-      sum[i] += g[i];
+    for (int k = 0; k < ahead; ++k) {
+      const int64_t row = first + k < end ? first + k : end - 1;
+      g[k] = slope(dropout, row, col, cols, is_vector);
+      above[k] = load_chunk(dy + row * cols, col, cols, is_vector);
     }
-    deposit_chunk(dx, row * cols, col, cols, is_vector, g);
+#pragma unroll
+    for (int k = 0; k < ahead; ++k) {
+      if (first + k >= end) break;
+#pragma unroll
+      for (int i = 0; i < chunk_cols; ++i) {
+        g[k][i] *= above[k][i];
+        sum[i] += g[k][i];
+      }
+      deposit_chunk(dx, (first + k) * cols, col, cols, is_vector, g[k]);
+    }
   }
   if (partial) store_chunk(partial + blockIdx.y * cols, col, cols, is_vector, sum);
 }
@@ -143,10 +153,16 @@ __global__ void convert_kernel(To* y, const From* x, int64_t n) {
     y[i] = from_float<To>(float(x[i]));
 }
 
+/// 16 bytes a thread, one behind the other over a warp: in chunks of f32, every store would be half of a 32-byte sector.
 template <class T>
 __global__ void fill_kernel(T* y, int64_t n, bool is_vector, float value) {
-  const int64_t i = (int64_t(blockIdx.x) * blockDim.x + threadIdx.x) * chunk_cols;
-  if (i < n) store_chunk(y, i, n, is_vector, filled(value));
+  constexpr int count = 16 / sizeof(T);
+  const int64_t first = (int64_t(blockIdx.x) * blockDim.x + threadIdx.x) * count;
+  Vector<T, count> v;
+#pragma unroll
+  for (int i = 0; i < count; ++i) v[i] = from_float<T>(value);
+  if (is_vector && first + count <= n) return store_vector(y + first, v);
+  for (int64_t i = first; i < first + count && i < n; ++i) y[i] = v[0];
 }
 
 __global__ void fill_f64_kernel(double* y, int64_t n, double value) {
@@ -155,7 +171,9 @@ __global__ void fill_f64_kernel(double* y, int64_t n, double value) {
 }
 
 LaunchShape flat_shape(int64_t n) { return {blocks_for(n, flat_threads), flat_threads}; }
-LaunchShape chunk_shape(int64_t n) { return {blocks_for(n, flat_threads * chunk_cols), flat_threads}; }
+LaunchShape chunk_shape(int64_t n, int64_t of_thread = chunk_cols) {
+  return {blocks_for(n, flat_threads * of_thread), flat_threads};
+}
 LaunchShape column_shape(const RowBlocks& blocks, int64_t cols) {
   return {dim3(blocks_for(cols, column_threads * chunk_cols), unsigned(blocks.count())), column_threads};
 }
@@ -244,7 +262,7 @@ void CudaBackend::fill_impl(Out y, double value) {
     return;
   }
   dispatch_float(y.dtype(), [&]<class T>() {
-    launch(stream(), "fill", fill_kernel<T>, chunk_shape(y.size()), y.data<T>(), y.size(), rows_are_vectors(y.size(), y),
+    launch(stream(), "fill", fill_kernel<T>, chunk_shape(y.size(), 16 / sizeof(T)), y.data<T>(), y.size(), is_aligned(y),
            float(value));
   });
 }

@@ -3,35 +3,77 @@
 
 namespace bough::cuda {
 
+constexpr float log2_e = 1.44269504f;
+
+/// e^d, d <= 0, as 2^(d log2 e): a multiplication and one instruction, within (2 + |d|) ulp.
+__device__ inline float exp_of_difference(float d) { return exp2(d * log2_e); }
+
+/// Calls use(col, chunk) for the whole chunks of x[0 .. n) that belong to this thread of the block: chunk is packed, as
+/// memory holds it. 64 bytes are loaded before the first are used, so that enough of them are on their way.
+template <class T, class F>
+__device__ inline void for_each_chunk(const T* x, int n, F&& use) {
+  constexpr int ahead = 8 / sizeof(T);
+  const int stride = int(blockDim.x) * chunk_cols;
+  int col = int(threadIdx.x) * chunk_cols;
+  for (; col + (ahead - 1) * stride + chunk_cols <= n; col += ahead * stride) {
+    Vector<T, chunk_cols> v[ahead];
+#pragma unroll
+    for (int k = 0; k < ahead; ++k) v[k] = load_vector<chunk_cols>(x + col + k * stride);
+#pragma unroll
+    for (int k = 0; k < ahead; ++k) use(col + k * stride, v[k]);
+  }
+  for (; col + chunk_cols <= n; col += stride) use(col, load_vector<chunk_cols>(x + col));
+}
+
 /// What one pass over logits leaves behind.
 struct LogitSums {
-  float maximum, exponentials, logits;  ///< max x, sum of exp(x - max), sum of x
-};
+  float maximum = -3.0e38f;  ///< max x; not -inf: the difference of two would be NaN
+  float exponentials = 0;    ///< sum of exp(x - max); relative to the largest value so far (Milakov & Gimelshein 2018)
+  float logits = 0;          ///< sum of x
 
-/// The sums over x[0 .. n), read once by a block; the same bits in every thread. The sum of exponentials is kept
-/// relative to the largest value seen so far (Milakov & Gimelshein 2018).
-template <class T>
-__device__ inline LogitSums sum_logits(const T* x, int64_t n, bool is_vector) {
-  // Not -inf: exp(-inf - -inf) would be NaN.
-  float maximum = -3.0e38f, exponentials = 0, logits = 0;
-  for (int64_t col = int64_t(threadIdx.x) * chunk_cols; col < n; col += int64_t(blockDim.x) * chunk_cols) {
-    const bool is_whole = is_vector && col + chunk_cols <= n;
-    const Chunk v = load_chunk(x, col, n, is_whole);
+  __device__ void raise(float highest) {
+    exponentials *= exp_of_difference(maximum - highest);
+    maximum = highest;
+  }
+  template <int N>
+  __device__ void add(const Vector<float, N>& v) {
     float highest = maximum;
 #pragma unroll
-    for (int i = 0; i < chunk_cols; ++i)
-      if (col + i < n && v[i] > highest) highest = v[i];
-    exponentials *= math::exp(maximum - highest);
-    maximum = highest;
+    for (int i = 0; i < N; ++i) highest = fmaxf(highest, v[i]);  // a NaN shows in the sums
+    raise(highest);
 #pragma unroll
-    for (int i = 0; i < chunk_cols; ++i)
-      if (col + i < n) {
-        exponentials += math::exp(v[i] - maximum);
-        logits += v[i];
-      }
+    for (int i = 0; i < N; ++i) {
+      exponentials += exp_of_difference(v[i] - maximum);
+      logits += v[i];
+    }
   }
-  const float highest = block_max(maximum);
-  return {highest, block_sum(exponentials * math::exp(maximum - highest)), block_sum(logits)};
+};
+
+/// The sums over x[0 .. n), read once by a block; the same bits in every thread.
+template <class T>
+__device__ inline LogitSums sum_logits(const T* x, int n, bool is_vector) {
+  LogitSums own;
+  if (is_vector)
+    for_each_chunk(x, n, [&](int, const Vector<T, chunk_cols>& v) { own.add(floats_of(v)); });
+  for (int col = (is_vector ? n / chunk_cols * chunk_cols : 0) + int(threadIdx.x); col < n; col += int(blockDim.x))
+    own.add(Vector<float, 1>{to_float(x[col])});
+
+  __shared__ SharedArray<float, 3 * warp_size> of_warps;
+  own.raise(warp_max(own.maximum));
+  const float exponentials = warp_sum(own.exponentials), logits = warp_sum(own.logits);
+  if (lane_id() == 0) {
+    of_warps[3 * warp_id()] = own.maximum;
+    of_warps[3 * warp_id() + 1] = exponentials;
+    of_warps[3 * warp_id() + 2] = logits;
+  }
+  sync_block("sums of other warps would be missing");
+  LogitSums sums;
+  for (int w = 0; w < warp_count(); ++w) sums.maximum = fmaxf(sums.maximum, of_warps[3 * w]);
+  for (int w = 0; w < warp_count(); ++w) {
+    sums.exponentials += of_warps[3 * w + 1] * exp_of_difference(of_warps[3 * w] - sums.maximum);
+    sums.logits += of_warps[3 * w + 2];
+  }
+  return sums;
 }
 
 }  // namespace bough::cuda

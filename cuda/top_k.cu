@@ -82,7 +82,7 @@ __global__ void __launch_bounds__(threads)
                              int64_t banned_id, bool is_vector) {
   const int64_t row = blockIdx.x;
   const T* const x = logits + row * cols;
-  const LogitSums sums = sum_logits(x, vocabulary, is_vector);
+  const LogitSums sums = sum_logits(x, int(vocabulary), is_vector);
   const float normaliser = sums.maximum + logf(sums.exponentials);
   OwnColumns<T> mine{x, vocabulary, banned_id, is_vector, {}, {}};
   mine.search({}, false);

@@ -57,7 +57,9 @@ mutant() {
 }
 
 # Lost sums.
-mutant embedding.cu embedding.cu 'sum[i] += weight * keep[i] * g[i]' 'sum[i] = weight * keep[i] * g[i]'
+mutant embedding.cu embedding.cu 'sum[i] += factor * keep[i] * g[k][i]' 'sum[i] = factor * keep[i] * g[k][i]'
+mutant embedding.cu embedding.cu 'sum[i] += more[i]' 'sum[i] = more[i]'
+mutant embedding.cu embedding.cu 'found == warp_size; end += found' 'found < 0; end += found'
 mutant residual_norm_backward.cu residual_norm_backward.cu 'sums[of_beta][k][i] += now.dy[i]' 'sums[of_beta][k][i] = now.dy[i]'
 mutant column_sums.cu column_sums.cu 'b < blocks; b += slices' 'b < slices && b < blocks; b += slices'
 mutant column_sums.cu rows.h 'adds ? to_float(*out) + value : value' 'value'
@@ -73,7 +75,8 @@ mutant top_k.cu top_k.cu 'sync_block("candidates of other warps would be missing
 mutant "attention_bins.cu attention_bins_backward.cu" attention_tiles.h 'begin + position + 1 < end ? begin + position + 1' 'begin + position + 2 < end ? begin + position + 2'
 mutant "attention_bins.cu attention_bins_backward.cu" attention_tiles.h '{begin > 0 ? begin : 0,' '{0,'
 mutant attention.cu attention.cu 'if (a.is_causal && causal_end < r.end)' 'if (causal_end < r.end)'
-mutant cross_entropy.cu cross_entropy.cu 'label >= 0 && col + i < vocabulary ? g' 'label >= 0 ? g'
+mutant cross_entropy.cu cross_entropy.cu 'clear(x, vocabulary, cols);' ''
+mutant cross_entropy.cu cross_entropy.cu '(unsigned(gradient.label - col) < unsigned(chunk_cols))' '(unsigned(gradient.label - col) < unsigned(chunk_cols) - 1)'
 # Tails that are off by one.
 mutant residual_norm.cu rows.h 'v[i] = col + i < cols ? to_float(row[col + i])' 'v[i] = col + i <= cols ? to_float(row[col + i])'
 mutant residual_norm.cu rows.h 'if (col + i < cols) row[col + i] = from_float<T>(v[i])' 'if (col + i <= cols) row[col + i] = from_float<T>(v[i])'

@@ -394,8 +394,14 @@ TEST_CASE("inputs without gradient do not change the gradients of the others", "
         if (pull.wanted[inputs[i]]) expected[inputs[i]] = all[inputs[i]];
       }
       INFO("subset " << subset);
-      const std::string wrong = bit_difference(backward(bench, problem, pull), expected);
-      if (wrong != "") FAIL_CHECK(wrong);
+      const Lists<double> actual = backward(bench, problem, pull);
+      // On a GPU a bias's gradient comes with that of the weight from cuBLASLt, alone from a kernel: other sums.
+      if (problem.op.has_exact_bits || !problem.backend.name.starts_with("cuda")) {
+        CHECK(bit_difference(actual, expected) == "");
+      } else {
+        for (size_t i = 0; i < all.size(); ++i)
+          CHECK(difference(actual[i], expected[i], tolerance(problem.backend.precision).gradient * largest(all[i])) == "");
+      }
       bench.forget();
     }
   });
