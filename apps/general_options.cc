@@ -32,7 +32,7 @@ void GeneralOptions::settings(Settings& v) {
     level_names);
   v(log_time_zone, "log-time-zone",
     "time zone of the log's time stamps, e.g. UTC; none = the machine's");
-  v(quiet, "quiet", "no log on stderr; the log file still gets it");
+  v(quiet, "quiet", "errors alone on stderr; the log file still gets the whole log");
   v(relative_paths, "relative-paths",
     "file names in a configuration file are relative to its folder");
   v.transient();

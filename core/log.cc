@@ -102,8 +102,8 @@ void configure(const Options& options) {
     setenv("TZ", options.time_zone.c_str(), 1);
     tzset();
   }
-  std::vector<spdlog::sink_ptr> sinks;
-  if (!options.quiet) sinks.push_back(std::make_shared<spdlog::sinks::stderr_sink_mt>());
+  std::vector<spdlog::sink_ptr> sinks{std::make_shared<spdlog::sinks::stderr_sink_mt>()};
+  if (options.quiet) sinks[0]->set_level(spdlog::level::err);
   if (!options.file.empty()) sinks.push_back(open_file(options.file));
   state().general = make_logger(std::move(sinks));
   state().general->set_level(to_spdlog(options.level));

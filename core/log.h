@@ -11,7 +11,7 @@ enum class Level { debug, info, warn, error, critical, off };
 struct Options {
   std::string file;        ///< also append to this file; "" = none
   Level level = Level::info;
-  bool quiet = false;      ///< nothing on stderr (the file still gets everything)
+  bool quiet = false;      ///< errors alone on stderr (the file still gets everything)
   std::string time_zone;   ///< TZ for time stamps; "" = the machine's
 };
 

@@ -94,7 +94,7 @@ done
 cp -r whole other
 for change in "--transformer-heads 2" "--transformer-residual post-ln"; do
   # shellcheck disable=SC2086  # an option and its value
-  train other --after 70u --quiet false $change >out.txt 2>&1
+  train other --after 70u $change >out.txt 2>&1  # quiet, but for errors
   check "resuming with $change is refused" test $? = 1
   check "... and says what was" says "was written with" out.txt
 done
