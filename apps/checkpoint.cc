@@ -117,12 +117,15 @@ Yaml Checkpoint::decoder_settings(const std::string& model_path) const {
 void Checkpoint::save_optimizer(const TrainingState& state, const std::string& path) {
   const ParameterSet& parameters = model_.parameters();
   const OptimizerArenas& arenas = model_.optimizer().arenas();
-  std::vector<std::vector<float>> storage;
   std::vector<NpzArray> arrays;
-  for (const auto& [name, arena] : named_arenas(arenas, options_.optimizer.kind)) {
-    storage.push_back(parameters.to_file_order(arena));
-    arrays.push_back(npz_array<float>(name, storage.back(), {1, int64_t(storage.back().size())}));
-  }
+  std::vector<float> values;  // of one part of an arena: a copy of all arenas might not fit into memory
+  for (const auto& [name, arena] : named_arenas(arenas, options_.optimizer.kind))
+    arrays.push_back({name, {1, parameters.file_elements()}, NpzType::f32, nullptr, [&, arena](size_t i) {
+                        const ParameterPart& part = parameters.parts()[i];
+                        values = parameters.extract(arena, part);
+                        values.resize(size_t(parameters.file_elements(part)), 0.0f);
+                        return std::as_bytes(std::span(values));
+                      }});
   double denominators[2];
   model_.backend().download(denominators, arenas.denominators);
   arrays.push_back(npz_array<double>("adam_denoms", denominators, {1, 2}));

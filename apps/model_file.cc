@@ -141,15 +141,14 @@ std::string model_yaml_bytes(const ModelOptions& options) {
 
 void save_model(const std::string& path, const ModelOptions& options, const ParameterSet& parameters,
                 In arena) {
-  const std::vector<float> host = parameters.download(arena);
-  std::vector<float> values(size_t(parameters.trained_elements()));
   std::vector<NpzArray> arrays;
-  float* next = values.data();
+  std::vector<float> values;  // of one array
   for (const ParameterPart& part : parameters.parts()) {
-    parameters.extract(host, part, next);
     const Shape shape = part.file_shape();
-    arrays.push_back(npz_array<float>(part.name, {next, size_t(part.size())}, {shape[0], shape[1]}));
-    next += part.size();
+    arrays.push_back({part.name, {shape[0], shape[1]}, NpzType::f32, nullptr, [&](size_t) {
+                        values = parameters.extract(arena, part);
+                        return std::as_bytes(std::span(values));
+                      }});
   }
   const std::string yaml = model_yaml_bytes(options);
   arrays.push_back(npz_array<char>(model_yaml_array, {yaml.data(), yaml.size()}));

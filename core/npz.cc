@@ -81,16 +81,83 @@ zip_int64_t sink_command(void* user, void* data, zip_uint64_t bytes, zip_source_
   }
 }
 
-void add_array(zip_t* archive, const NpzArray& array, std::string& head) {
-  zip_buffer_fragment_t parts[2] = {
-      {reinterpret_cast<zip_uint8_t*>(head.data()), head.size()},
-      {static_cast<zip_uint8_t*>(const_cast<void*>(array.data)), array.bytes()}};
-  zip_source_t* source = zip_source_buffer_fragment(archive, parts, array.bytes() > 0 ? 2 : 1, 0);
-  const std::string file = array.name + ".npy";
-  const auto index = source ? zip_file_add(archive, file.c_str(), source, ZIP_FL_ENC_UTF_8) : -1;
+/// What goes into one entry: the head, then the array's bytes, piece by piece.
+class Content {
+ public:
+  Content(const NpzArray& array, Sink& sink)
+      : array_(array), sink_(sink), head_(write_npy_header({array.type, array.shape})) {}
+  std::uint64_t bytes() const { return head_.size() + array_.bytes(); }
+  const NpzArray& array() const { return array_; }
+
+  zip_int64_t command(void* data, zip_uint64_t bytes, zip_source_cmd_t command) {
+    switch (command) {
+      case ZIP_SOURCE_SUPPORTS:
+        return zip_source_make_command_bitmap(ZIP_SOURCE_OPEN, ZIP_SOURCE_READ, ZIP_SOURCE_CLOSE, ZIP_SOURCE_STAT,
+                                              ZIP_SOURCE_ERROR, ZIP_SOURCE_FREE, -1);
+      case ZIP_SOURCE_OPEN: return open();
+      case ZIP_SOURCE_READ: return sink_.guarded([&] { return read(static_cast<std::byte*>(data), bytes); });
+      case ZIP_SOURCE_STAT: {
+        auto* stat = static_cast<zip_stat_t*>(data);
+        zip_stat_init(stat);
+        stat->size = this->bytes();
+        stat->valid = ZIP_STAT_SIZE;
+        return sizeof *stat;
+      }
+      case ZIP_SOURCE_ERROR: {
+        const int codes[2] = {ZIP_ER_READ, 0};
+        std::memcpy(data, codes, sizeof codes);
+        return sizeof codes;
+      }
+      default: return 0;
+    }
+  }
+
+ private:
+  zip_int64_t open() {
+    left_ = std::as_bytes(std::span(head_));
+    given_ = next_piece_ = 0;
+    return 0;
+  }
+  zip_int64_t read(std::byte* out, std::uint64_t bytes) {
+    std::uint64_t done = 0;
+    while (done < bytes && (!left_.empty() || given_ < array_.bytes())) {
+      if (left_.empty()) left_ = next_piece();
+      const std::size_t n = std::min<std::uint64_t>(bytes - done, left_.size());
+      std::memcpy(out + done, left_.data(), n);
+      left_ = left_.subspan(n);
+      done += n;
+    }
+    return static_cast<zip_int64_t>(done);
+  }
+  std::span<const std::byte> next_piece() {
+    const auto piece = array_.piece && !array_.data
+                           ? array_.piece(next_piece_++)
+                           : std::span(static_cast<const std::byte*>(array_.data), array_.bytes());
+    given_ += piece.size();
+    check(!piece.empty() && given_ <= array_.bytes(), "npz: array '{}' got {} bytes in pieces, must get {}", array_.name,
+          given_, array_.bytes());
+    return piece;
+  }
+
+  const NpzArray& array_;
+  Sink& sink_;
+  std::string head_;
+  std::span<const std::byte> left_;
+  std::uint64_t given_ = 0;
+  std::size_t next_piece_ = 0;
+};
+
+zip_int64_t content_command(void* user, void* data, zip_uint64_t bytes, zip_source_cmd_t command) {
+  return static_cast<Content*>(user)->command(data, bytes, command);
+}
+
+void add_array(zip_t* archive, Content& content) {
+  const std::string& name = content.array().name;
+  zip_source_t* source = zip_source_function(archive, content_command, &content);
+  const auto index = source ? zip_file_add(archive, (name + ".npy").c_str(), source, ZIP_FL_ENC_UTF_8) : -1;
   if (index < 0) {
     zip_source_free(source);
-    fail("npz: array '{}' cannot be added: {}", array.name, zip_strerror(archive));
+    fail("npz: array '{}' cannot be added: {}", name, zip_strerror(archive));
   }
   const auto entry = static_cast<zip_uint64_t>(index);
   zip_set_file_compression(archive, entry, ZIP_CM_STORE, 0);
@@ -112,8 +179,9 @@ void check_names(const std::string& path, std::span<const NpzArray> arrays) {
 void write_npz(const std::string& path, std::span<const NpzArray> arrays) {
   check_names(path, arrays);
   Sink sink{AtomicFile(path), nullptr};
-  std::vector<std::string> heads;
-  for (const auto& array : arrays) heads.push_back(write_npy_header({array.type, array.shape}));
+  std::vector<Content> contents;
+  contents.reserve(arrays.size());
+  for (const auto& array : arrays) contents.emplace_back(array, sink);
 
   zip_error_t error{};
   zip_source_t* source = zip_source_function_create(sink_command, &sink, &error);
@@ -124,7 +192,7 @@ void write_npz(const std::string& path, std::span<const NpzArray> arrays) {
     fail("'{}' cannot be written: {}.", path, zip_error_strerror(&error));
   }
   try {
-    for (std::size_t i = 0; i < arrays.size(); ++i) add_array(archive, arrays[i], heads[i]);
+    for (Content& content : contents) add_array(archive, content);
     if (zip_close(archive) != 0) {
       if (sink.failure) std::rethrow_exception(sink.failure);
       fail("'{}' cannot be written: {}.", path, zip_strerror(archive));

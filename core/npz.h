@@ -1,6 +1,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -38,27 +39,30 @@ struct NpzHeader {
   std::size_t bytes() const;
 };
 
-/// An array to write; data stays the caller's and must outlive write_npz.
+/// An array to write; data stays the caller's and must outlive write_npz. Where it is null, `piece` gives the bytes while
+/// the file is written, so that not all of them have to be in memory: piece(i) for i = 0, 1, ..., in order, each valid
+/// until the next call, none of them empty, until there are bytes().
 struct NpzArray {
   std::string name;
   std::vector<std::int64_t> shape;
   NpzType type = NpzType::f32;
   const void* data = nullptr;
+  std::function<std::span<const std::byte>(std::size_t)> piece = nullptr;
   std::size_t bytes() const { return NpzHeader{type, shape}.bytes(); }
 };
 
 /// An array over the caller's elements; without a shape it is one-dimensional.
 template <class T>
 NpzArray npz_array(std::string name, std::span<const T> data, std::vector<std::int64_t> shape) {
-  return {std::move(name), std::move(shape), npz_type_of<T>(), data.data()};
+  return {std::move(name), std::move(shape), npz_type_of<T>(), data.data(), nullptr};
 }
 template <class T>
 NpzArray npz_array(std::string name, std::span<const T> data) {
-  return {std::move(name), {static_cast<std::int64_t>(data.size())}, npz_type_of<T>(), data.data()};
+  return {std::move(name), {static_cast<std::int64_t>(data.size())}, npz_type_of<T>(), data.data(), nullptr};
 }
 
 /// Writes NumPy's npz: a zip of npy files, stored (not deflated), little-endian, row-major, in the
-/// order given, without a copy of the data. Any size (zip64 past 4 GiB). The same arrays give the
+/// order given, without a copy of all data. Any size (zip64 past 4 GiB). The same arrays give the
 /// same bytes. Atomic: path holds its old content or the whole new one (core/files.h).
 /// Throws Error: duplicate or empty name, no arrays, anything that keeps path from being written.
 void write_npz(const std::string& path, std::span<const NpzArray> arrays);

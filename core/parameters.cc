@@ -87,18 +87,15 @@ ParameterSet& ParameterSet::allocate(bool with_gradients) {
 
 void ParameterSet::initialize(uint64_t seed) {
   if (backend_.is_null()) return;
-  std::vector<float> arena(size_t(elements_), 0.0f);
+  backend_.fill(values_, 0.0);
   for (const ParameterPart& part : parts_) {
-    float* out = arena.data() + part.first;
-    if (part.init.kind == Init::Kind::constant) {
-      std::fill_n(out, part.size(), float(part.init.value));
-      continue;
+    std::vector<float> values(size_t(part.size()), float(part.init.value));
+    if (part.init.kind != Init::Kind::constant) {
+      RandomStream random(seed, hash_name(part.name));
+      for (float& v : values) v = float((2 * random.uniform() - 1) * part.init.value);
     }
-    RandomStream random(seed, hash_name(part.name));
-    for (int64_t i = 0; i < part.size(); ++i)
-      out[i] = float((2 * random.uniform() - 1) * part.init.value);
+    upload(values_.view(part.first, {part.size()}), values);
   }
-  upload(values_, arena);
   values_changed();
 }
 
@@ -122,20 +119,11 @@ int64_t ParameterSet::trained_elements() const {
 
 int64_t ParameterSet::file_elements() const {
   int64_t n = 0;
-  for (const auto& part : parts_) n += round_up(part.size(), alignment);
+  for (const auto& part : parts_) n += file_elements(part);
   return n;
 }
 
-std::vector<float> ParameterSet::to_file_order(In arena) const {
-  const std::vector<float> host = download(arena);
-  std::vector<float> flat(size_t(file_elements()), 0.0f);
-  float* out = flat.data();
-  for (const auto& part : parts_) {
-    extract(host, part, out);
-    out += round_up(part.size(), alignment);
-  }
-  return flat;
-}
+int64_t ParameterSet::file_elements(const ParameterPart& part) const { return round_up(part.size(), alignment); }
 
 void ParameterSet::from_file_order(std::span<const float> flat, Out arena) const {
   check(int64_t(flat.size()) == file_elements(),
@@ -145,17 +133,17 @@ void ParameterSet::from_file_order(std::span<const float> flat, Out arena) const
   const float* in = flat.data();
   for (const auto& part : parts_) {
     insert(host, part, in);
-    in += round_up(part.size(), alignment);
+    in += file_elements(part);
   }
   upload(arena, host);
 }
 
-void ParameterSet::extract(std::span<const float> arena, const ParameterPart& part, float* out) const {
-  const float* in = arena.data() + part.first;
-  if (part.is_transposed)
-    transpose(in, part.rows, part.cols, out);
-  else
-    std::copy_n(in, part.size(), out);
+std::vector<float> ParameterSet::extract(In arena, const ParameterPart& part) const {
+  std::vector<float> values = download(arena.view(part.first, {part.size()}));
+  if (!part.is_transposed) return values;
+  std::vector<float> transposed(values.size());
+  transpose(values.data(), part.rows, part.cols, transposed.data());
+  return transposed;
 }
 
 void ParameterSet::insert(std::span<float> arena, const ParameterPart& part, const float* in) const {

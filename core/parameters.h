@@ -75,12 +75,12 @@ class ParameterSet {
   /// Elements of the flat form that Marian's optimizer file uses: parts sorted by name, each padded to
   /// 256 bytes of f32.
   int64_t file_elements() const;
-  /// An arena as that flat form, and back (padding of the arena becomes 0).
-  std::vector<float> to_file_order(In arena) const;
+  int64_t file_elements(const ParameterPart& part) const;  ///< of one part, with its padding
+  /// Makes an arena of that flat form (padding of the arena becomes 0).
   void from_file_order(std::span<const float> flat, Out arena) const;
 
-  /// One part of an arena that was downloaded as f32, in the file's layout; and back into it.
-  void extract(std::span<const float> arena, const ParameterPart& part, float* out) const;
+  /// One part of an arena in the file's layout; and back into one that was downloaded as f32.
+  std::vector<float> extract(In arena, const ParameterPart& part) const;
   void insert(std::span<float> arena, const ParameterPart& part, const float* in) const;
   std::vector<float> download(In arena) const;             ///< as f32
   void upload(Out arena, std::span<const float> values) const;

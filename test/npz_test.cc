@@ -8,6 +8,7 @@
 #include <random>
 #include <thread>
 
+#include "core/error.h"
 #include "core/files.h"
 #include "core/npy_header.h"
 #include "test/catch.h"
@@ -84,6 +85,32 @@ TEST_CASE("npz: the same arrays are the same bytes, stored as they lie", "[npz]"
   CHECK(bytes == read_whole_file(folder / "b.npz"));
   const std::string raw(reinterpret_cast<const char*>(values.data()), 4000);
   CHECK(bytes.find(raw) != std::string::npos);
+}
+
+TEST_CASE("npz: an array that comes in pieces is the same file; one that breaks off leaves the old file", "[npz]") {
+  ScratchFolder folder;
+  const auto values = ramp(50000, 0);
+  const NpzArray whole = npz_array<float>("w", values);
+  write_npz(folder / "whole.npz", {&whole, 1});
+  NpzArray pieces = whole;
+  pieces.data = nullptr;
+  const auto piece = [&](size_t i) { return std::as_bytes(std::span(values)).subspan(8000 * i, 8000); };
+  pieces.piece = piece;
+  const std::string path = folder / "pieces.npz";
+  write_npz(path, {&pieces, 1});
+  const std::string bytes = read_whole_file(path);
+  CHECK(bytes == read_whole_file(folder / "whole.npz"));
+
+  pieces.piece = [&](size_t i) {
+    bough::check(i < 3, "the device is gone");
+    return piece(i);
+  };
+  CHECK(message_of([&] { write_npz(path, {&pieces, 1}); }) == "the device is gone");
+  pieces.piece = [&](size_t i) { return i < 3 ? piece(i) : std::span<const std::byte>(); };
+  CHECK_THAT(message_of([&] { write_npz(path, {&pieces, 1}); }), Contains("got 24000 bytes in pieces, must get 200000"));
+  pieces.piece = [&](size_t) { return std::as_bytes(std::span(values)).first(199999); };
+  CHECK_THAT(message_of([&] { write_npz(path, {&pieces, 1}); }), Contains("got 399998 bytes in pieces"));
+  CHECK(read_whole_file(path) == bytes);
 }
 
 TEST_CASE("npz: reads what NumPy and Marian write", "[npz]") {
