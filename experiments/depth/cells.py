@@ -15,9 +15,8 @@ ON_GPU = ["full"]  # run when named: they need a GPU
 KINDS = {kind: {"transformer_residual": kind} for kind in ["post-ln", "pre-ln", "deepnorm", "branchnorm"]}
 BASELINES = ["admin", "b2t", "residual-dual", "rezero", "sub-ln", "dlcl"]
 KINDS.update({kind: {"transformer_residual": kind} for kind in BASELINES})
-for ramp_length in [600, 1000, 1500, 10000]:
+for ramp_length in [1000, 10000]:
     KINDS[f"branchnorm-T{ramp_length}"] = {"transformer_residual": "branchnorm", "branchnorm_max_step": f"{ramp_length}u"}
-EARLY_KINDS = [kind for kind in KINDS if kind not in ("branchnorm-T600", "branchnorm-T1500")]  # of the stability study
 DEPTHS = [6, 18, 50, 100, 200, 500]
 RAMPS = [30, 100, 300, 1000, 3000]
 RATES = [0.001, 0.002, 0.004, 0.008]
@@ -86,7 +85,7 @@ EARLY = dict(mini_batch_words=250, lr_warmup="100u", disp_freq="1u", gradient_no
 def stability():
     """First updates, without dropout and smoothing: what the residual alone does. Loss in plain nats."""
     for depth in DEPTHS:
-        for kind in EARLY_KINDS:
+        for kind in KINDS:
             yield cell("stability", f"{kind}-{depth}", kind, depth, 1.2 if kind in BASELINES else 1, 32, **EARLY,
                        after="200u", learn_rate=0.003)
 
@@ -152,14 +151,14 @@ def robustness():
 
 
 FULL = dict(devices=0, cpu_threads=0, precision=["bfloat16", "float32"], transformer_dim_ffn=1024, transformer_heads=4,
-            after="3000u", mini_batch_words=4096, learn_rate=0.0007, lr_warmup="600u", lr_decay_inv_sqrt="600u",
-            transformer_dropout=0.2, label_smoothing=0.1, disp_freq="20u", gradient_norm_average_window=20, valid_freq="300u",
-            valid_mini_batch=256, log_layer_norms="300u", log_model_update="true")
+            after="2000u", mini_batch_words=4096, learn_rate=0.0007, lr_warmup="500u", lr_decay_inv_sqrt="500u",
+            transformer_dropout=0.2, label_smoothing=0.1, disp_freq="20u", gradient_norm_average_window=20, valid_freq="200u",
+            valid_mini_batch=256, log_layer_norms="200u", log_model_update="true")
 
 
 def full():
     """Multi30k until alpha has been 1 for half of the run."""
-    for rank, kind in enumerate(["branchnorm-T1500", "deepnorm", "pre-ln", "branchnorm-T600", "post-ln"]):
+    for rank, kind in enumerate(["branchnorm-T1000", "deepnorm", "pre-ln", "branchnorm", "post-ln"]):
         for depth in [6, 18, 50]:
             yield cell("full", f"{kind}-{depth}", kind, depth, 10 + rank, 256, translates=True, **FULL)
 

@@ -12,8 +12,8 @@ OUTCOME_MARKS = {"trained": "", "falling": "> ", "stuck": "~ ", "diverged": "x "
 OUTCOME_KEY = [*((colour, OUTCOME_MARKS[name] + name) for name, colour in OUTCOME_COLOURS.items()), (NONE, "not run")]
 OUTCOME_NOTE = (f"trained: {outcomes.STUCK_LEVEL} nats or less (token frequencies alone: {outcomes.FREQUENCIES}); falling: more, "
                 "but still learning; stuck: neither.")
-KIND_STYLES = {"post-ln": 7, "deepnorm": 1, "branchnorm": 0, "branchnorm-T600": 0, "branchnorm-T1000": 4,
-               "branchnorm-T1500": 4, "branchnorm-T10000": 2, "pre-ln": 3}
+KIND_STYLES = {"post-ln": 7, "deepnorm": 1, "branchnorm": 0, "branchnorm-T1000": 4, "branchnorm-T10000": 2,
+               "pre-ln": 3}
 LOSS = "nats per target token"
 
 
