@@ -133,7 +133,11 @@ __device__ inline uint32_t pack_bf16(float low, float high) {
 }
 
 /// 2^x and 1 / sqrt(x), within 2 ulp.
-__device__ inline float exp2(float x) { return exp2f(x); }
+__device__ inline float exp2(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
 __device__ inline float log2(float x) { return log2f(x); }
 __device__ inline float inverse_sqrt(float x) { return rsqrtf(x); }
 
