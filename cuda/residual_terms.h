@@ -97,7 +97,9 @@ inline bool is_given(const Scale& scale) { return !scale.tensor || scale.word >=
 __device__ inline int column_of(int k) { return (k * warp_size + lane_id()) * chunk_cols; }
 
 /// Number of this lane's first element in a row; those of its other chunks lie narrow_step elements further each.
-__device__ inline uint32_t element_of(int row, int cols) { return uint32_t(row) * uint32_t(cols) + uint32_t(column_of(0)); }
+__device__ inline uint32_t element_of(int row, int cols) {
+  return uint32_t(row) * uint32_t(cols) + uint32_t(column_of(0));
+}
 constexpr int narrow_step = warp_size * chunk_cols;
 
 /// f32 of `narrow_cols` columns in shared memory. The halves of chunks lie apart: lanes that read 16 bytes side by
