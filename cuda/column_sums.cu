@@ -4,7 +4,7 @@
 namespace bough::cuda {
 namespace {
 
-constexpr int slices = 8;  // warps of a block, each sums every 8th partial sum of 32 columns
+constexpr int slices = 32;  // warps of a block, each sums every 32nd partial sum of 32 columns
 constexpr unsigned threads = slices * warp_size;
 
 struct Sums {
@@ -16,6 +16,7 @@ __device__ float sum_over_blocks(const float* column, int64_t blocks, int64_t st
   __shared__ SharedArray<float, int(threads)> of_slice;
   float sum = 0;
   if (is_inside)
+#pragma unroll 8  // loads under way at a time
     for (int64_t b = warp_id(); b < blocks; b += slices) sum += column[b * stride];
   of_slice[int(threadIdx.x)] = sum;
   sync_block("the sums of other slices would be missing");

@@ -8,6 +8,7 @@ namespace {
 
 constexpr unsigned flat_threads = 256, sum_threads = 1024;
 constexpr unsigned column_threads = 64;  // of a block that sums columns: 512 columns
+constexpr int column_slices = 8;         // of the rows of a block, where nothing but sums is to be done
 
 struct Relu {
   __device__ static float value(float x) { return x > 0 ? x : 0.0f; }
@@ -111,19 +112,40 @@ __global__ void activation_backward_kernel(Target dx, float* partial, const T* d
   if (partial) store_chunk(partial + blockIdx.y * cols, col, cols, is_vector, sum);
 }
 
-template <class T>
-__global__ void column_sum_kernel(float* partial, const T* x, int64_t rows, int64_t block_rows, int64_t cols,
-                                  bool is_vector) {
-  const int64_t col = (int64_t(blockIdx.x) * blockDim.x + threadIdx.x) * chunk_cols;
-  if (col >= cols) return;
-  const int64_t begin = blockIdx.y * block_rows, end = begin + block_rows < rows ? begin + block_rows : rows;
+/// The sum of 8 columns over every column_slices-th row, several loads under way at a time.
+template <bool is_vector, class T>
+__device__ Chunk slice_sum(const T* x, int64_t row, int64_t end, int64_t col, int64_t cols) {
   Chunk sum = filled(0.0f);
-  for (int64_t row = begin; row < end; ++row) {
+#pragma unroll 4
+  for (; row < end; row += column_slices) {
     const Chunk v = load_chunk(x + row * cols, col, cols, is_vector);
 #pragma unroll
     for (int i = 0; i < chunk_cols; ++i) sum[i] += v[i];
   }
-  store_chunk(partial + blockIdx.y * cols, col, cols, is_vector, sum);
+  return sum;
+}
+
+/// column_slices threads share 8 columns of a block of rows; their sums are added in order.
+template <class T>
+__global__ void column_sum_kernel(float* partial, const T* x, int64_t rows, int64_t block_rows, int64_t cols,
+                                  bool is_vector) {
+  constexpr int block_cols = int(column_threads) * chunk_cols;
+  __shared__ SharedArray<float, column_slices * block_cols> of_slice;
+  const int thread = int(threadIdx.x) % int(column_threads), slice = int(threadIdx.x) / int(column_threads);
+  const int64_t first = int64_t(blockIdx.x) * block_cols, col = first + thread * chunk_cols;
+  const int64_t begin = blockIdx.y * block_rows, end = begin + block_rows < rows ? begin + block_rows : rows;
+  Chunk sum = filled(0.0f);
+  if (col < cols)
+    sum = is_vector ? slice_sum<true>(x, begin + slice, end, col, cols)
+                    : slice_sum<false>(x, begin + slice, end, col, cols);
+  store_floats(of_slice.data() + slice * block_cols + thread * chunk_cols, sum);
+  sync_block("sums of other slices would be missing");
+  for (int c = int(threadIdx.x); c < block_cols && first + c < cols; c += int(blockDim.x)) {
+    float total = 0;
+#pragma unroll
+    for (int s = 0; s < column_slices; ++s) total += of_slice[s * block_cols + c];
+    partial[blockIdx.y * cols + first + c] = total;
+  }
 }
 
 /// One block: n is a number of rows, and the order of summation must be fixed. f64: sums of many losses.
@@ -227,7 +249,9 @@ void CudaBackend::column_sum_impl(const Grad& total, In x) {
   const RowBlocks blocks(x.rows());
   float* const partial = scratch<float>(blocks.count() * x.cols());
   dispatch_float(x.dtype(), [&]<class T>() {
-    launch(stream(), "column_sum", column_sum_kernel<T>, column_shape(blocks, x.cols()), partial, x.data<T>(),
+    LaunchShape shape = column_shape(blocks, x.cols());
+    shape.threads *= column_slices;
+    launch(stream(), "column_sum", column_sum_kernel<T>, shape, partial, x.data<T>(),
            blocks.rows, blocks.block_rows, x.cols(), rows_are_vectors(x.cols(), x));
   });
   finish_column_sums(stream(), partial, blocks.count(), x.cols(), {{target_of(total)}});

@@ -10,6 +10,8 @@ namespace {
 
 constexpr int warps = 4;  // rows of a block
 constexpr int warp_cols = warp_size * chunk_cols;
+constexpr int narrow_warps = 8;
+constexpr int64_t many_rows = 8192;  // for whose blocks there are enough multiprocessors at one row a warp
 
 template <class T>
 struct Outputs {
@@ -130,6 +132,81 @@ __global__ void __launch_bounds__(warps * warp_size) residual_norm_kernel(Output
   out.rstd[row] = rstd;
 }
 
+/// What a narrow row is loaded as, while the row before it is at work. 0 beyond the last column.
+template <class T>
+struct PackedTerms {
+  PackedChunk<T> x[narrow_chunks]{}, branch[narrow_chunks]{};
+
+  __device__ void load(const ResidualTerms<T>& in, int row, int cols) {
+    const uint32_t first = element_of(row, cols);
+#pragma unroll
+    for (int k = 0; k < narrow_chunks; ++k) {
+      if (column_of(k) >= cols) continue;
+      x[k] = load_packed(in.x + first + k * narrow_step);
+      branch[k] = load_packed(in.branch + first + k * narrow_step);
+    }
+  }
+};
+
+/// Narrow rows of a branch and one residual without low parts, normalised. A warp goes through rows of its block, with
+/// bias, gamma and beta at hand.
+template <class T>
+__global__ void __launch_bounds__(narrow_warps * warp_size, sizeof(T) == 2 ? 4 : 2)
+    narrow_norm_kernel(Outputs<T> out, ResidualTerms<T> in, int rows, int cols, int block_rows) {
+  __shared__ SharedArray<float, 3 * narrow_cols> shared;
+  const SharedColumns bias(shared.data()), gamma(shared.data() + narrow_cols), beta(shared.data() + 2 * narrow_cols);
+  const int begin = int(blockIdx.x) * block_rows, end = begin + block_rows < rows ? begin + block_rows : rows;
+  PackedTerms<T> next;
+  if (begin + warp_id() < end) next.load(in, begin + warp_id(), cols);
+  bias.fill(in.bias, cols);
+  gamma.fill(in.gamma, cols);
+  beta.fill(in.beta, cols);
+  sync_block("columns that other warps fill in would be missing");
+  const ResidualFactors<T> f(in);
+  const float inverse_cols = 1 / float(cols);
+  for (int row = begin + warp_id(); row < end; row += narrow_warps) {
+    const uint32_t first = element_of(row, cols);
+    Chunk v[narrow_chunks];  // the sum, then what it differs by from its mean
+    float total = 0, squares = 0;
+#pragma unroll
+    for (int k = 0; k < narrow_chunks; ++k) {
+      const Chunk x = unpack<T>(next.x[k]), branch = unpack<T>(next.branch[k]), b = bias.load(k);
+      const Chunk keep = f.dropout.of_chunk(row, column_of(k), f.branch);
+#pragma unroll
+      for (int i = 0; i < chunk_cols; ++i) v[k][i] = f.residual * x[i] + keep[i] * (branch[i] + b[i]);
+      if (out.sum) {  // see normed_sum_chunk
+        const PackedChunk<T> sum = pack<T>(v[k]);
+        if (column_of(k) < cols) store_packed(out.sum + first + k * narrow_step, sum);
+        v[k] = unpack<T>(sum);
+      }
+      total += chunk_sum(v[k]);
+    }
+    if (row + narrow_warps < end) next.load(in, row + narrow_warps, cols);
+    const float mean = warp_sum(total) * inverse_cols;
+#pragma unroll
+    for (int k = 0; k < narrow_chunks; ++k) {
+      if (column_of(k) >= cols) continue;
+#pragma unroll
+      for (int i = 0; i < chunk_cols; ++i) {
+        v[k][i] -= mean;
+        squares += v[k][i] * v[k][i];
+      }
+    }
+    const float rstd = inverse_sqrt(warp_sum(squares) * inverse_cols + out.epsilon);
+#pragma unroll
+    for (int k = 0; k < narrow_chunks; ++k) {
+      if (column_of(k) >= cols) continue;
+      const Chunk g = gamma.load(k), b = beta.load(k);
+#pragma unroll
+      for (int i = 0; i < chunk_cols; ++i) v[k][i] = v[k][i] * rstd * g[i] + b[i];
+      store_packed(out.y + first + k * narrow_step, pack<T>(v[k]));
+    }
+    if (lane_id() != 0) continue;
+    out.mean[row] = mean;
+    out.rstd[row] = rstd;
+  }
+}
+
 }  // namespace
 }  // namespace bough::cuda
 
@@ -145,14 +222,20 @@ void CudaBackend::residual_dropout_norm_impl(const ResidualOutputs& out, const R
                                           in.second_low, out.y, out.sum, out.y_low, out.sum_low,
                                           p.residual_scale.word < 0 ? p.residual_scale.tensor : Tensor(),
                                           p.branch_scale.word < 0 ? p.branch_scale.tensor : Tensor());
+  const bool is_common = is_narrow(rows, cols, is_vector) && in.branch && in.gamma && !in.second && !in.x_low &&
+                         !out.y_low && !out.sum_low && is_given(p.residual_scale) && is_given(p.branch_scale);
   dispatch_float(in.x.dtype(), [&]<class T>() {
-    const auto start = [&](auto kernel) {
-      launch(stream(), "residual_dropout_norm", kernel, {blocks_for(rows, warps), unsigned(warps * warp_size)},
+    const auto start = [&](auto kernel, int block_rows = warps, int block_warps = warps, auto... more) {
+      launch(stream(), "residual_dropout_norm", kernel,
+             {blocks_for(rows, block_rows), unsigned(block_warps * warp_size)},
              Outputs<T>{out.y.data<T>(), out.sum.data<T>(), out.y_low.data<T>(), out.sum_low.data<T>(),
                         out.mean.data<float>(), out.rstd.data<float>(), float(p.epsilon)},
-             ResidualTerms<T>(in, p, rows, cols, is_vector));
+             ResidualTerms<T>(in, p, rows, cols, is_vector), more...);
     };
-    if (cols <= warp_cols) return start(residual_norm_kernel<T, 1>);
+    if (is_common) {
+      const int block_rows = narrow_warps * (rows < many_rows ? 1 : 4);
+      return start(narrow_norm_kernel<T>, block_rows, narrow_warps, rows, cols, block_rows);
+    }
     if (cols <= 2 * warp_cols) return start(residual_norm_kernel<T, 2>);
     if (cols <= 4 * warp_cols) return start(residual_norm_kernel<T, 4>);
     start(residual_norm_kernel<T, 0>);

@@ -31,6 +31,11 @@ struct Arguments {
   float* partial;
 };
 
+/// gamma, not too near to 0 to be divided by: a channel with gamma = 0 has lost its xhat, the quotient stays finite.
+__device__ inline float divisor(float gamma) {
+  return copysignf(fabsf(gamma) < smallest_gamma ? smallest_gamma : fabsf(gamma), gamma);
+}
+
 template <class T>
 __device__ Chunk normalised(const Arguments<T>& a, int64_t row, int64_t col) {
   Chunk v;
@@ -45,11 +50,7 @@ __device__ Chunk normalised(const Arguments<T>& a, int64_t row, int64_t col) {
   const Chunk gamma = load_chunk(a.in.gamma, col, a.in.cols, a.in.is_vector),
               beta = load_chunk(a.in.beta, col, a.in.cols, a.in.is_vector);
 #pragma unroll
-  for (int i = 0; i < chunk_cols; ++i) {
-    // A channel with gamma = 0 has lost its xhat: keep the quotient finite.
-    const float size = fabsf(gamma[i]) < smallest_gamma ? smallest_gamma : fabsf(gamma[i]);
-    v[i] = (v[i] - beta[i]) / copysignf(size, gamma[i]);
-  }
+  for (int i = 0; i < chunk_cols; ++i) v[i] = (v[i] - beta[i]) / divisor(gamma[i]);
   return v;
 }
 
@@ -134,10 +135,136 @@ __device__ void store_sums(float* partial, const Chunk (&sums)[common_quantities
     }
 }
 
-template <class T, int chunks>
+/// What a narrow row is loaded as, while the row before it is at work. 0 beyond the last column.
+template <class T>
+struct PackedRow {
+  PackedChunk<T> dy[narrow_chunks]{}, v[narrow_chunks]{};  // v: of sum or y
+  float mean = 0, rstd = 0;
+
+  template <bool from_sum>
+  __device__ void load(const Arguments<T>& a, int row, int cols) {
+    const uint32_t first = element_of(row, cols);
+#pragma unroll
+    for (int k = 0; k < narrow_chunks; ++k) {
+      if (column_of(k) >= cols) continue;
+      dy[k] = load_packed(a.dy + first + k * narrow_step);
+      v[k] = load_packed((from_sum ? a.sum : a.y) + first + k * narrow_step);
+    }
+    if constexpr (from_sum) mean = a.mean[row];
+    rstd = a.rstd[row];
+  }
+};
+
+/// 1 / gamma, from what this thread has filled in.
+__device__ inline void fill_inverse(const SharedColumns& inverse, const SharedColumns& gamma) {
+  for (int k = warp_id(); k < narrow_chunks; k += warps) {
+    Chunk v = gamma.load(k);
+#pragma unroll
+    for (int i = 0; i < chunk_cols; ++i) v[i] = 1 / divisor(v[i]);
+    inverse.store(k, v);
+  }
+}
+
+/// Which gradients are wanted, in one word that costs one instruction to test: 2 bits a target, and 1.
+enum WantedBits : unsigned { of_x = 0, of_second = 2, of_branch = 4, with_bias = 64 };
+template <class T>
+unsigned wanted_of(const Arguments<T>& a) {
+  const auto bits = [](const Target& to, unsigned place) { return (unsigned(bool(to)) | to.adds * 2u) << place; };
+  return bits(a.dx, of_x) | bits(a.dsecond, of_second) | bits(a.dbranch, of_branch) | a.sums_bias * with_bias;
+}
+/// = or += factor * v; nothing where not wanted.
+template <class T>
+__device__ void deposit_scaled(void* to, unsigned wanted, uint32_t first, int k, Chunk v, float factor) {
+  if (!(wanted & 1)) return;
+#pragma unroll
+  for (int i = 0; i < chunk_cols; ++i) v[i] *= factor;
+  deposit_chunk_as(static_cast<T*>(to) + first + k * narrow_step, 0, chunk_cols, true, v, wanted & 2);
+}
+
+/// The backward pass of narrow rows. from_sum: `sum` was kept; if not, y - beta = gamma xhat takes the place of xhat
+/// where a factor gamma would come to it anyway.
+template <class T, bool from_sum>
+__global__ void __launch_bounds__(warps * warp_size, sizeof(T) == 2 ? 2 : 1)
+    narrow_backward_kernel(Arguments<T> a, unsigned wanted, int rows, int cols, int block_rows) {
+  __shared__ SharedArray<float, 3 * narrow_cols> shared;
+  const SharedColumns gamma_columns(shared.data()), beta_columns(shared.data() + narrow_cols),
+      inverse_columns(shared.data() + 2 * narrow_cols);
+  const int begin = int(blockIdx.x) * block_rows, end = begin + block_rows < rows ? begin + block_rows : rows;
+  PackedRow<T> next;
+  if (begin + warp_id() < end) next.template load<from_sum>(a, begin + warp_id(), cols);
+  gamma_columns.fill(a.in.gamma, cols);
+  if constexpr (!from_sum) {
+    beta_columns.fill(a.in.beta, cols);
+    fill_inverse(inverse_columns, gamma_columns);
+  }
+  sync_block("columns that other warps fill in would be missing");
+  const ResidualFactors<T> f(a.in);
+  const float inverse_cols = 1 / float(cols);
+  Chunk sums[common_quantities][narrow_chunks]{};
+  for (int row = begin + warp_id(); row < end; row += warps) {
+    const float rstd = next.rstd, shift = -next.mean * rstd;
+    Chunk g[narrow_chunks], x[narrow_chunks];  // x: xhat or gamma xhat
+    float total = 0, product = 0;
+#pragma unroll
+    for (int k = 0; k < narrow_chunks; ++k) {
+      const Chunk dy = unpack<T>(next.dy[k]), v = unpack<T>(next.v[k]), gamma = gamma_columns.load(k);
+      const Chunk beta = from_sum ? v : beta_columns.load(k);
+#pragma unroll
+      for (int i = 0; i < chunk_cols; ++i) {
+        x[k][i] = from_sum ? v[i] * rstd + shift : v[i] - beta[i];
+        g[k][i] = dy[i] * gamma[i];
+        total += g[k][i];
+        product += (from_sum ? g[k][i] : dy[i]) * x[k][i];
+        sums[of_gamma][k][i] += dy[i] * x[k][i];
+        sums[of_beta][k][i] += dy[i];
+      }
+    }
+    if (row + warps < end) next.template load<from_sum>(a, row + warps, cols);
+    const float mean = warp_sum(total) * inverse_cols, slope = warp_sum(product) * inverse_cols;
+    const uint32_t first = element_of(row, cols);
+#pragma unroll
+    for (int k = 0; k < narrow_chunks; ++k) {
+      if (column_of(k) >= cols) continue;
+      const Chunk inverse = from_sum ? x[k] : inverse_columns.load(k);
+      Chunk ds;  // without the factor rstd, where nothing else arrives
+#pragma unroll
+      for (int i = 0; i < chunk_cols; ++i)
+        ds[i] = g[k][i] - mean - (from_sum ? x[k][i] : x[k][i] * inverse[i]) * slope;
+      float factor = rstd;
+      if (from_sum && a.dsum) {
+        const Chunk more = unpack<T>(load_packed(a.dsum + first + k * narrow_step));
+#pragma unroll
+        for (int i = 0; i < chunk_cols; ++i) ds[i] = ds[i] * rstd + more[i];
+        factor = 1;
+      }
+      deposit_scaled<T>(a.dx.data, wanted >> of_x, first, k, ds, factor * f.residual);
+      deposit_scaled<T>(a.dsecond.data, wanted >> of_second, first, k, ds, factor);
+      if (!(wanted & (1u << of_branch | with_bias))) continue;
+      const Chunk keep = f.dropout.of_chunk(row, column_of(k), factor * f.branch);
+#pragma unroll
+      for (int i = 0; i < chunk_cols; ++i) {
+        ds[i] *= keep[i];
+        sums[of_bias][k][i] += ds[i];
+      }
+      deposit_scaled<T>(a.dbranch.data, wanted >> of_branch, first, k, ds, 1);
+    }
+  }
+  if constexpr (!from_sum) {
+#pragma unroll
+    for (int k = 0; k < narrow_chunks; ++k) {
+      const Chunk inverse = inverse_columns.load(k);
+#pragma unroll
+      for (int i = 0; i < chunk_cols; ++i) sums[of_gamma][k][i] *= inverse[i];
+    }
+  }
+  store_sums<narrow_chunks>(a.partial, sums, cols);
+}
+
+/// Up to 1024 columns, any form: what arrives does not fit into the registers beside the sums.
+template <class T>
 __global__ void __launch_bounds__(warps * warp_size) backward_kernel(Arguments<T> a, int64_t block_rows) {
   static_assert(warps * warp_size == warp_cols, "store_sums gives every thread a column");
-  constexpr bool is_wide = chunks > 2;  // what arrives does not fit into the registers beside the sums
+  constexpr int chunks = 4;
   const ResidualFactors<T> f(a.in);
   const int64_t begin = blockIdx.x * block_rows;
   const int64_t end = begin + block_rows < a.in.rows ? begin + block_rows : a.in.rows;
@@ -147,14 +274,12 @@ __global__ void __launch_bounds__(warps * warp_size) backward_kernel(Arguments<T
 #pragma unroll
     for (int k = 0; k < chunks; ++k) sums[q][k] = filled(0);
   for (int64_t row = begin + warp_id(); row < end; row += warps) {
-    Arrived v[is_wide ? 1 : chunks];
     float total = 0, product = 0;
 #pragma unroll
     for (int k = 0; k < chunks; ++k) {
       const int64_t col = k * warp_cols + lane_id() * chunk_cols;
       if (col >= a.in.cols) continue;
-      Arrived& now = v[is_wide ? 0 : k];
-      now = arrived(a, row, col);
+      const Arrived now = arrived(a, row, col);
 #pragma unroll
       for (int i = 0; i < chunk_cols; ++i) {
         total += now.g[i];
@@ -168,9 +293,9 @@ __global__ void __launch_bounds__(warps * warp_size) backward_kernel(Arguments<T
     for (int k = 0; k < chunks; ++k) {
       const int64_t col = k * warp_cols + lane_id() * chunk_cols;
       if (col >= a.in.cols) continue;
-      if constexpr (is_wide) v[0] = arrived(a, row, col);  // once more, from the L1 cache
+      const Arrived once_more = arrived(a, row, col);  // from the L1 cache
       Chunk dbranch;
-      spread(a, f, sum_gradient(a, v[is_wide ? 0 : k], means, row, col), row, col, dbranch);
+      spread(a, f, sum_gradient(a, once_more, means, row, col), row, col, dbranch);
 #pragma unroll
       for (int i = 0; i < chunk_cols; ++i) sums[of_bias][k][i] += dbranch[i];
     }
@@ -267,14 +392,18 @@ void CudaBackend::residual_dropout_norm_backward_impl(const ResidualGrads& d, In
                          bool(d.residual_scale),
                          bool(d.branch_scale),
                          partial};
-    const auto start = [&](auto kernel, int threads) {
+    const auto start = [&](auto kernel, int threads, auto... more) {
       launch(stream(), "residual_dropout_norm_backward", kernel, {unsigned(blocks.count()), unsigned(threads)}, a,
-             blocks.block_rows);
+             more..., blocks.block_rows);
     };
+    const auto is_stored = [&](const Grad& gradient) { return !gradient || gradient.tensor.dtype() == any.dtype(); };
+    const bool is_common = is_narrow(any.rows(), cols, is_vector) && dy && (out.sum || !dsum) &&
+                           is_given(p.residual_scale) && is_given(p.branch_scale) && is_stored(d.x) &&
+                           is_stored(d.second) && is_stored(d.branch);
     if (is_general) return start(general_backward_kernel<T>, warp_size);
-    if (cols <= warp_cols) return start(backward_kernel<T, 1>, warps * warp_size);
-    if (cols <= 2 * warp_cols) return start(backward_kernel<T, 2>, warps * warp_size);
-    start(backward_kernel<T, 4>, warps * warp_size);
+    if (!is_common) return start(backward_kernel<T>, warps * warp_size);
+    start(out.sum ? narrow_backward_kernel<T, true> : narrow_backward_kernel<T, false>, warps * warp_size,
+          wanted_of(a), any.rows(), cols);
   });
   const ColumnSum gamma{target_of(d.gamma)}, beta{target_of(d.beta)}, bias{target_of(d.bias)};
   if (is_general)

@@ -84,6 +84,49 @@ struct ResidualTerms {
   }
 };
 
+/// Rows of at most so many columns, without anything but a number as a scale, have kernels of their own: a lane keeps
+/// two chunks, and no choice is left to make for an element.
+constexpr int narrow_chunks = 2, narrow_cols = narrow_chunks * warp_size * chunk_cols;
+/// Their elements are numbered in 32 bits, which takes one instruction to make an address of.
+inline bool is_narrow(int64_t rows, int64_t cols, bool is_vector) {
+  return is_vector && cols <= narrow_cols && rows * cols <= int64_t{UINT32_MAX};
+}
+/// Whether `scale` is one number, and none that is learned: no path may depend on which gradients are wanted.
+inline bool is_given(const Scale& scale) { return !scale.tensor || scale.word >= 0; }
+/// First column of this lane's chunk k.
+__device__ inline int column_of(int k) { return (k * warp_size + lane_id()) * chunk_cols; }
+
+/// Number of this lane's first element in a row; those of its other chunks lie narrow_step elements further each.
+__device__ inline uint32_t element_of(int row, int cols) {
+  return uint32_t(row) * uint32_t(cols) + uint32_t(column_of(0));
+}
+constexpr int narrow_step = warp_size * chunk_cols;
+
+/// f32 of `narrow_cols` columns in shared memory. The halves of chunks lie apart: lanes that read 16 bytes side by
+/// side have no bank conflicts.
+class SharedColumns {
+ public:
+  __device__ explicit SharedColumns(float* values) : values_(values) {}
+  __device__ void store(int k, const Chunk& v) const {
+    store_vector(half(k, 0), Vector<float, 4>{{v[0], v[1], v[2], v[3]}});
+    store_vector(half(k, 1), Vector<float, 4>{{v[4], v[5], v[6], v[7]}});
+  }
+  /// The values of a row, 0 beyond its end and where there is none. A barrier must follow.
+  template <class T>
+  __device__ void fill(const T* row, int cols) const {
+    for (int k = warp_id(); k < narrow_chunks; k += warp_count())
+      store(k, row && column_of(k) < cols ? load_chunk(row, column_of(k), cols, true) : filled(0));
+  }
+  __device__ Chunk load(int k) const {
+    const auto a = load_vector<4>(half(k, 0)), b = load_vector<4>(half(k, 1));
+    return {{a[0], a[1], a[2], a[3], b[0], b[1], b[2], b[3]}};
+  }
+
+ private:
+  __device__ float* half(int k, int second) const { return values_ + ((2 * k + second) * warp_size + lane_id()) * 4; }
+  float* values_;
+};
+
 /// What every thread of a kernel reads once.
 template <class T>
 struct ResidualFactors {

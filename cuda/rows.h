@@ -12,10 +12,44 @@ namespace bough::cuda {
 constexpr int chunk_cols = 8;
 using Chunk = Vector<float, chunk_cols>;
 
+/// A chunk as memory holds it, in words: two bf16 are taken out of one, and put into one, together.
+template <class T>
+using PackedChunk = Vector<uint32_t, int(sizeof(T)) * chunk_cols / 4>;
+template <class T>
+__device__ inline PackedChunk<T> load_packed(const T* p) {
+  return load_vector<int(sizeof(T)) * chunk_cols / 4>(reinterpret_cast<const uint32_t*>(p));
+}
+template <class T>
+__device__ inline Chunk unpack(const PackedChunk<T>& words) {
+  Chunk v;
+#pragma unroll
+  for (int i = 0; i < chunk_cols; ++i)
+    if constexpr (sizeof(T) == 4)
+      v[i] = math::float_of(words[i]);
+    else
+      v[i] = i % 2 == 0 ? low_float(words[i / 2]) : high_float(words[i / 2]);
+  return v;
+}
+template <class T>
+__device__ inline PackedChunk<T> pack(const Chunk& v) {
+  PackedChunk<T> words;
+#pragma unroll
+  for (int i = 0; i < int(sizeof(T)) * chunk_cols / 4; ++i)
+    if constexpr (sizeof(T) == 4)
+      words[i] = math::bits_of(v[i]);
+    else
+      words[i] = pack_bf16(v[2 * i], v[2 * i + 1]);
+  return words;
+}
+template <class T>
+__device__ inline void store_packed(T* p, const PackedChunk<T>& words) {
+  store_vector(reinterpret_cast<uint32_t*>(p), words);
+}
+
 /// Columns col .. col+7 of a row of `cols` as f32, 0 beyond its end. is_vector: see rows_are_vectors.
 template <class T>
 __device__ inline Chunk load_chunk(const T* row, int64_t col, int64_t cols, bool is_vector) {
-  if (is_vector) return load_floats<chunk_cols>(row + col);
+  if (is_vector) return unpack<T>(load_packed(row + col));
   Chunk v;
 #pragma unroll
   for (int i = 0; i < chunk_cols; ++i) v[i] = col + i < cols ? to_float(row[col + i]) : 0.0f;
@@ -23,7 +57,7 @@ __device__ inline Chunk load_chunk(const T* row, int64_t col, int64_t cols, bool
 }
 template <class T>
 __device__ inline void store_chunk(T* row, int64_t col, int64_t cols, bool is_vector, const Chunk& v) {
-  if (is_vector) return store_floats(row + col, v);
+  if (is_vector) return store_packed(row + col, pack<T>(v));
 #pragma unroll
   for (int i = 0; i < chunk_cols; ++i)
     if (col + i < cols) row[col + i] = from_float<T>(v[i]);
@@ -122,12 +156,15 @@ class DropoutFactors {
   __device__ bool is_on() const { return is_on_; }
   __device__ float scale() const { return scale_; }
   /// Columns col .. col+7 of a row; col is a multiple of 8.
-  __device__ Chunk of_chunk(int64_t row, int64_t col) const {
-    if (!is_on_) return filled(1.0f);
+  __device__ Chunk of_chunk(int64_t row, int64_t col) const { return of_chunk(row, col, 1.0f); }
+  /// Multiplied by `factor`.
+  __device__ Chunk of_chunk(int64_t row, int64_t col, float factor) const {
+    if (!is_on_) return filled(factor);
     const Philox4 bits = draw(row, 0, col);
+    const float of_kept = factor * scale_;
     Chunk v;
 #pragma unroll
-    for (int i = 0; i < chunk_cols; ++i) v[i] = factor(bits, i);
+    for (int i = 0; i < chunk_cols; ++i) v[i] = is_kept(bits, i) ? of_kept : 0.0f;
     return v;
   }
   __device__ float of_element(int64_t row, int head, int64_t col) const {
@@ -143,7 +180,7 @@ class DropoutFactors {
     const Philox4 bits = draw(row, head, col);
     uint32_t kept = 0;
 #pragma unroll
-    for (int i = 0; i < chunk_cols; ++i) kept |= uint32_t(dropout_draw(bits, i) >= threshold_) << i;
+    for (int i = 0; i < chunk_cols; ++i) kept |= uint32_t(is_kept(bits, i)) << i;
     return kept;
   }
 
@@ -152,8 +189,10 @@ class DropoutFactors {
     return dropout_bits(key0_, key1_, site_, uint32_t(head), uint32_t(row) + first_row_,
                         uint32_t(col / chunk_cols));
   }
-  __device__ float factor(const Philox4& bits, int i) const {
-    return dropout_draw(bits, i) >= threshold_ ? scale_ : 0.0f;
+  /// dropout_draw(bits, i) >= threshold, compared where the draw stands in its word: the odd ones need no shift.
+  __device__ bool is_kept(const Philox4& bits, int i) const {
+    const uint32_t word = bits.x[i / 2];
+    return (i % 2 == 0 ? word << 16 : word) >= threshold_ << 16;
   }
 
   bool is_on_;

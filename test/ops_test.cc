@@ -13,7 +13,7 @@ namespace {
 
 constexpr int64_t few_rows = 3, many_rows = 150;
 // On both sides of a warp, a vector and a block.
-constexpr int64_t all_widths[] = {1, 31, 32, 33, 255, 256, 257, 1000};
+constexpr int64_t all_widths[] = {1, 31, 32, 33, 255, 256, 257, 264, 1000};
 
 // ---- random data
 
@@ -353,17 +353,17 @@ void check_against_f64(Problem& problem, int64_t rows) {
 }  // namespace
 
 TEST_CASE("gradients agree with those of f64", "[ops]") {
-  for_each_problem({1, 33, 257, 1000}, few_rows, [](Problem& problem) { check_against_f64(problem, few_rows); });
+  for_each_problem({1, 33, 257, 264, 1000}, few_rows, [](Problem& problem) { check_against_f64(problem, few_rows); });
 }
 
 TEST_CASE("gradients summed over many blocks of rows agree with those of f64", "[ops]") {
-  for_each_problem({33}, many_rows, [](Problem& problem) {
+  for_each_problem({33, 264}, many_rows, [](Problem& problem) {
     if (problem.row.has_width) check_against_f64(problem, many_rows);
   });
 }
 
 TEST_CASE("gradients are added to what is there, or overwrite it", "[ops]") {
-  for_each_problem({1, 33, 1000}, few_rows, [](Problem& problem) {
+  for_each_problem({1, 33, 264, 1000}, few_rows, [](Problem& problem) {
     if (problem.differentiable().empty()) return;
     Pullback pull{random_cotangents(problem), every(problem)};
     Bench bench(problem.backend);
@@ -408,7 +408,7 @@ TEST_CASE("inputs without gradient do not change the gradients of the others", "
 }
 
 TEST_CASE("results have the same bits in every run and for every number of threads", "[ops]") {
-  for_each_problem({257}, 150, [](Problem& problem) {
+  for_each_problem({257, 264}, 150, [](Problem& problem) {
     Pullback pull{random_cotangents(problem), every(problem)};
     Lists<double> first;
     for (const int threads : {1, 1, 2, 3, 3}) {
