@@ -19,12 +19,16 @@ struct LaunchShape {
   size_t shared_bytes = 0;  ///< of dynamic_shared()
 };
 
+/// Dynamic shared memory that a kernel may have unasked. The device grants 48 KiB, of which the kernel's static arrays take
+/// their part.
+constexpr size_t free_shared_bytes = 40 * 1024;
+
 /// Throws Error "cuda: <what> failed: <CUDA's words>" unless ok. Launches are asynchronous: an error may
 /// belong to earlier work.
 void check_cuda(cudaError_t status, const char* what);
 /// Called behind every launch: reports a launch that failed, and with debug_sync one that ran badly.
 void check_launch(cudaError_t status, const char* kernel, const Stream& stream);
-/// Lets `kernel` use more dynamic shared memory than the 48 KiB every kernel may have.
+/// Lets `kernel` use more dynamic shared memory than free_shared_bytes.
 void allow_shared_bytes(const void* kernel, const char* name, size_t bytes);
 
 /// The only place a kernel is started. An empty grid is no launch.
@@ -32,7 +36,7 @@ template <class... P, class... A>
 void launch(const Stream& stream, const char* name, void (*kernel)(P...), const LaunchShape& shape,
             A&&... args) {
   if (shape.grid.x == 0 || shape.grid.y == 0 || shape.grid.z == 0) return;
-  if (shape.shared_bytes > 48 * 1024)
+  if (shape.shared_bytes > free_shared_bytes)
     allow_shared_bytes(reinterpret_cast<const void*>(kernel), name, shape.shared_bytes);
   cudaLaunchConfig_t config{};
   config.gridDim = shape.grid;
