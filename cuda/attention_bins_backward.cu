@@ -144,15 +144,18 @@ __device__ inline uint32_t tile_pair(Accumulator<D>& dq, bool wants_dq, const Ba
   return ballot(lane_index() < tile_warps && (seen_of_warps[lane_index() % tile_warps] >> warp_index() & 1));
 }
 
-/// The warp's 16 rows of a product to a head's columns, rows first .. first + count - 1. `unused`: a tile.
+/// The warp's 16 rows of a product to a head's columns, rows first .. first + count - 1: written whole, through the
+/// warp's rows of an unused tile.
 template <int D>
-__device__ inline void store_rows(const typename AttentionGradients<bf16>::Side& side, const Tile<D>& unused,
-                                  const Accumulator<D>& sum, float scale, int64_t first, int count, int head) {
-  const Target& to = side.target;
-  if (to.is_bf16 && !to.adds) {
-    const HeadRows<bf16> rows{static_cast<bf16*>(to.data) + side.at(0, head, D), side.stride};
-    return store_product(rows, first, count, unused, sum, scale, scale);
-  }
+__device__ inline void write_rows(const typename AttentionGradients<bf16>::Side& side, const Tile<D>& unused,
+                                  const Accumulator<D>& sum, float factor, int64_t first, int count, int head) {
+  const HeadRows<bf16> rows{static_cast<bf16*>(side.target.data) + side.at(0, head, D), side.stride};
+  store_product(rows, first, count, unused, sum, factor, factor);
+}
+/// The same where the gradient is f32 or is added to.
+template <int D>
+__device__ inline void deposit_rows(const typename AttentionGradients<bf16>::Side& side, const Accumulator<D>& sum,
+                                    float factor, int64_t first, int count, int head) {
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
     const int row = QueryRow::of_lane(half);
@@ -161,7 +164,7 @@ __device__ inline void store_rows(const typename AttentionGradients<bf16>::Side&
 #pragma unroll
     for (int n = 0; n < D / 8; ++n)
 #pragma unroll
-      for (int i = 0; i < 2; ++i) deposit(to, index + 8 * n + i, scale * sum.v[n][2 * half + i]);
+      for (int i = 0; i < 2; ++i) deposit(side.target, index + 8 * n + i, factor * sum.v[n][2 * half + i]);
   }
 }
 
@@ -214,7 +217,15 @@ __global__ void __launch_bounds__(tile_threads, min_blocks<D>)
           sum.add_columns(which == 1 ? m.weights : m.score_gradients, which == 1 ? m.d_o : m.q, steps);
       }
       const float factor = dropout.scale() * (which == 1 ? 1.0f : a.scale);
-      store_rows(side_of(g, opaque(which)), m.v, sum, factor, first + row, rows - row, head);
+      const Target to = side_of(g, which).target;
+      if (!to.is_bf16 || to.adds)
+        deposit_rows(side_of(g, opaque(which)), sum, factor, first + row, rows - row, head);
+      else if (is_query)  // each by name: of a pointer that it chose, the compiler does not know that it is global
+        write_rows(g.dq, m.v, sum, factor, first + row, rows - row, head);
+      else if (which == 1)
+        write_rows(g.dv, m.v, sum, factor, first + row, rows - row, head);
+      else
+        write_rows(g.dk, m.v, sum, factor, first + row, rows - row, head);
     }
   }
 }

@@ -177,12 +177,8 @@ __device__ inline void store_pair(bf16* to, uint32_t pair) {
   store_vector(reinterpret_cast<uint32_t*>(to), Vector<uint32_t, 1>{pair});
 }
 
-__device__ inline void copy_piece(bf16* to, const bf16* from) {
-  store_vector(reinterpret_cast<uint32_t*>(to), load_vector<4>(reinterpret_cast<const uint32_t*>(from)));
-}
-
 /// The warp's 16 rows of a product, times a factor a half, to rows 0 .. count-1 of `to` (row 0 is the tile's); through
-/// the warp's rows of a tile that no other warp uses, so that memory is written by whole pieces.
+/// the warp's rows of a tile that no other warp uses, so that memory is written by whole rows.
 template <int D>
 __device__ inline void store_product(const HeadRows<bf16>& to, int64_t first, int count, const Tile<D>& tile,
                                      const Accumulator<D>& sum, float upper_factor, float lower_factor) {
@@ -196,13 +192,17 @@ __device__ inline void store_product(const HeadRows<bf16>& to, int64_t first, in
     store_pair(upper + 8 * D, pack_bf16(lower_factor * sum.v[n][2], lower_factor * sum.v[n][3]));
   }
   sync_warp("other lanes' elements would be missing");
-  constexpr int pieces = Tile<D>::pieces, rows = warp_size / pieces;
-  const int row = first_row + lane / pieces, p = lane % pieces;
-  bf16* const out = to.row(first + row) + 8 * p;
+  // Four elements a lane, whole rows a warp: nvcc would cut 16 bytes a lane into words that lie 16 bytes apart.
+  constexpr int words = D / 4, rows = warp_size / words;
+  const int row = first_row + lane / words, word = lane % words;
+  bf16* const out = to.row(first + row) + 4 * word;
 #pragma unroll
   for (int done = 0; done < warp_rows; done += rows) {
-    const bf16* const piece = tile.data + (tile.offset(row, p) ^ (8 * (done % 8))) + done * D;
-    if (row + done < count) copy_piece(out + done * to.stride, piece);
+    const int permuted = tile.offset(row, word / 2) ^ tile.offset(done, 0) % D;  // as row + done is
+    const bf16* const in = tile.data + permuted + done * D + word % 2 * 4;
+    if (row + done < count)
+      store_vector(reinterpret_cast<uint64_t*>(out + done * to.stride),
+                   load_vector<1>(reinterpret_cast<const uint64_t*>(in)));
   }
 }
 
