@@ -35,11 +35,26 @@ inline bool heads_are_vectors(const Columns& c, int64_t dim) {
          c.tensor.cols() % chunk_cols == 0 && dim % chunk_cols == 0;
 }
 
-/// sum of x[d] row[d]: a lane's own product; x in shared memory, row in global memory.
+/// sum of x[d] row[d]: a lane's own product; x in shared memory, row in global memory, of which four chunks are loaded
+/// before the first is used.
 template <class T>
 __device__ inline float dot(const float* x, const T* row, int dim, bool is_vector) {
+  constexpr int ahead = 4;
   float sum = 0;
-  for (int d = 0; d < dim; d += chunk_cols) {
+  int first = 0;
+  if (is_vector)
+    for (; first + ahead * chunk_cols <= dim; first += ahead * chunk_cols) {
+      PackedChunk<T> words[ahead];
+#pragma unroll
+      for (int k = 0; k < ahead; ++k) words[k] = load_packed(row + first + k * chunk_cols);
+#pragma unroll
+      for (int k = 0; k < ahead; ++k) {
+        const Chunk v = unpack<T>(words[k]);
+#pragma unroll
+        for (int i = 0; i < chunk_cols; ++i) sum += x[first + k * chunk_cols + i] * v[i];
+      }
+    }
+  for (int d = first; d < dim; d += chunk_cols) {
     const Chunk v = load_chunk(row, d, dim, is_vector);
 #pragma unroll
     for (int i = 0; i < chunk_cols; ++i)
