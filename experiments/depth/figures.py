@@ -184,11 +184,33 @@ def late(every):
         " is about 8. Ratio: scaled branch over scaled residual, mean over the stack's sublayers.")
 
 
+def full(every):
+    """Up to alpha = 1 and beyond: validation, and what explains it."""
+    runs = of_study(every, "full")
+    panels = []
+    for depth in sorted({c.depth for c, _ in runs}):
+        lines = [Line(c.kind, list(zip(r["validation"]["update"], r["validation"]["cross_entropy"])), KIND_STYLES[c.kind])
+                 for c, r in runs if c.depth == depth]
+        panels.append(Panel(f"{depth} + {depth} layers", lines, "update", LOSS, rules=[(outcomes.FREQUENCIES, "token frequencies only")]))
+    with_layers = [(c, r) for c, r in runs if c.depth == 18 and r.get("layers")]
+    ratios = [Line(c.kind, list(zip(r["layers"]["update"], r["layers"]["encoder"]["branch_ratio"])), KIND_STYLES[c.kind])
+              for c, r in with_layers]
+    if ratios:
+        panels.append(Panel("encoder, 18 + 18: branch against residual", ratios, "update", "ratio of norms"))
+    gradients = [Line(c.kind, list(zip(r["layers"]["layer"], r["layers"]["encoder"]["gradient"][-1])), KIND_STYLES[c.kind])
+                 for c, r in with_layers]
+    if gradients:
+        panels.append(Panel("encoder, 18 + 18: gradient norm at the end", gradients, "layer", "gradient norm", log_y=True))
+    return svg.panels("Multi30k, width 256: until alpha is 1 and beyond", panels, 3, (280, 220),
+                      "Validation cross-entropy in the first panels. alpha of branchnorm-T1000 is 1 from update 1,000 on.")
+
+
 FIGURES = [("stability", "stability-outcomes", stability_outcomes), ("stability", "stability-loss", stability_curves),
            ("stability", "stability-gradient", stability_gradients), ("stability", "layer-gradient", layer_gradients), ("thousand", "thousand", thousand),
            ("convergence", "convergence-validation", convergence_curves),
            ("convergence", "convergence-bleu", convergence_bleu), ("ramp", "ramp", ramp),
-           ("robustness", "robustness", robustness), ("convergence", "late", late)]
+           ("robustness", "robustness", robustness), ("convergence", "late", late),
+           ("full", "full", full)]
 
 
 def write_all(every, folder):

@@ -134,6 +134,21 @@ def late_table(every):
                      "branch / residual, decoder", "validation cross-entropy", "BLEU"], rows) if rows else "not run\n"
 
 
+def full_table(every):
+    rows = []
+    for c, r in every.values():
+        if c.study != "full":
+            continue
+        layers = r and r.get("layers")
+        gradients = outcomes.known(layers["encoder"]["gradient"][-1]) if layers else []
+        rows.append([f"{c.depth}+{c.depth}", c.kind, outcomes.outcome(r) if r else "not run",
+                     show(outcomes.final_cross_entropy(r)) if r else "", r.get("bleu", {}).get("score", "") if r else "",
+                     short(min(gradients)) if gradients else "",
+                     short(layers["encoder"]["branch_ratio"][-1]) if layers else ""])
+    return markdown(["layers", "kind", "outcome", "validation cross-entropy", "BLEU", "smallest gradient norm of an encoder layer",
+                     "branch / residual, encoder"], sorted(rows, key=lambda row: int(row[0].split("+")[0])))
+
+
 def last_quarter(values):
     values = outcomes.known(values[-max(1, len(values) // 4):])
     return statistics.fmean(values) if values else None
@@ -156,6 +171,7 @@ def all_tables(every, tests):
         "ramp": ramp_table(every),
         "robustness": robustness_table(every),
         "late": late_table(every),
+        "full": full_table(every),
     }
 
 
@@ -167,6 +183,7 @@ TITLES = {
     "ramp": "T and schedule of BranchNorm, 18+18 layers",
     "robustness": "Learning rate and warmup, 18+18 layers",
     "late": "Late in training, 18+18 layers: means over the last quarter of the run",
+    "full": "Until alpha is 1 and beyond, on a GPU: at the end of 2,000 updates",
 }
 
 
