@@ -185,10 +185,10 @@ def cells_of(study):
 
 
 def comparisons():
-    """Pairs (baseline, system) of `convergence` whose translations are tested against each other."""
-    cells = [c for c in all_cells() if c.study == "convergence"]
+    """Pairs (baseline, system) whose translations are tested against each other."""
+    cells = [c for c in all_cells() if c.study in ("convergence", "full")]
     for first in cells:
         for second in cells:
-            same = (first.depth, first.form, first.seed) == (second.depth, second.form, second.seed)
+            same = (first.study, first.depth, first.form, first.seed) == (second.study, second.depth, second.form, second.seed)
             if same and second.kind.startswith("branchnorm") and first.kind in ("deepnorm", "post-ln"):
                 yield first, second
