@@ -247,8 +247,11 @@ class Settings {
   template <class E>
   static E choose(const std::string& name, const std::string& phrase, const std::string& text,
                   const std::string& where, const EnumNames<E>& names) {
-    for (const auto& [known, e] : names)
-      if (known == text) return e;
+    bool flag = false;
+    const std::string other = parse_value(text, flag) ? format_value(flag) : text;  // YAML's yes, on, 1 for true
+    for (const std::string& word : {text, other})
+      for (const auto& [known, e] : names)
+        if (known == word) return e;
     fail("{}: {} is '{}', must be {}", where, name, text, phrase);
   }
   template <class E>

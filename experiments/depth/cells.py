@@ -17,6 +17,7 @@ BASELINES = ["admin", "b2t", "residual-dual", "rezero", "sub-ln", "dlcl"]
 KINDS.update({kind: {"transformer_residual": kind} for kind in BASELINES})
 for ramp_length in [1000, 10000]:
     KINDS[f"branchnorm-T{ramp_length}"] = {"transformer_residual": "branchnorm", "branchnorm_max_step": f"{ramp_length}u"}
+KINDS["branchnorm-deepnorm-init"] = {"transformer_residual": "branchnorm", "branchnorm_init": "deepnorm"}
 DEPTHS = [6, 18, 50, 100, 200, 500]
 RAMPS = [30, 100, 300, 1000, 3000]
 RATES = [0.001, 0.002, 0.004, 0.008]
@@ -109,7 +110,8 @@ def convergence():
     for form in ["tok", "cased"]:
         for seed in [1, 2, 3]:
             for depth in [6, 18, 50] if form == "tok" else [6, 18]:
-                for kind in ["post-ln", "deepnorm", "branchnorm", "branchnorm-T1000"]:
+                kinds = ["post-ln", "deepnorm", "branchnorm", "branchnorm-T1000"]
+                for kind in kinds + ["branchnorm-deepnorm-init"] * (form == "tok"):
                     yield cell("convergence", f"{form}-{kind}-{depth}-seed{seed}", kind, depth,
                                rank_of(form, depth, seed, kind), 64, seed=seed, form=form, translates=True, **LONG)
 
@@ -121,7 +123,8 @@ def rank_of(form, depth, seed, kind):
         return 4 if seed == 1 else 7
     if seed > 1:
         return 3 + seed if depth < 50 else 8
-    return 1.05 if depth < 50 else {"deepnorm": 2.0, "branchnorm-T1000": 2.2, "post-ln": 2.4, "branchnorm": 3}[kind]
+    return 1.05 if depth < 50 else {"branchnorm-deepnorm-init": 1.1, "deepnorm": 2.0, "branchnorm-T1000": 2.2, "post-ln": 2.4,
+                                       "branchnorm": 3}[kind]
 
 
 SHORT = {**LONG, "after": "600u", "lr_warmup": "100u", "lr_decay_inv_sqrt": "100u", "valid_freq": "100u"}
@@ -158,7 +161,7 @@ FULL = dict(devices=0, cpu_threads=0, precision=["bfloat16", "float32"], transfo
 
 def full():
     """Multi30k until alpha has been 1 for half of the run."""
-    for rank, kind in enumerate(["branchnorm-T1000", "deepnorm", "pre-ln", "branchnorm", "post-ln"]):
+    for rank, kind in enumerate(["branchnorm-T1000", "deepnorm", "pre-ln", "branchnorm-deepnorm-init", "branchnorm", "post-ln"]):
         for depth in [6, 18, 50]:
             yield cell("full", f"{kind}-{depth}", kind, depth, 10 + rank, 256, translates=True, **FULL)
 

@@ -13,7 +13,7 @@ OUTCOME_KEY = [*((colour, OUTCOME_MARKS[name] + name) for name, colour in OUTCOM
 OUTCOME_NOTE = (f"trained: {outcomes.STUCK_LEVEL} nats or less (token frequencies alone: {outcomes.FREQUENCIES}); falling: more, "
                 "but still learning; stuck: neither.")
 KIND_STYLES = {"post-ln": 7, "deepnorm": 1, "branchnorm": 0, "branchnorm-T1000": 4, "branchnorm-T10000": 2,
-               "pre-ln": 3}
+               "pre-ln": 3, "branchnorm-deepnorm-init": 5}
 LOSS = "nats per target token"
 
 
