@@ -91,8 +91,11 @@ def convergence_table(every):
     for form in ["tok", "cased"]:
         for depth in sorted({c.depth for c, _ in every.values() if c.study == "convergence" and c.form == form}):
             for kind in dict.fromkeys(c.kind for c, _ in every.values() if c.study == "convergence"):
-                results = [r for c, r in every.values() if r and (c.study, c.form, c.depth, c.kind) ==
+                of_kind = [r for c, r in every.values() if (c.study, c.form, c.depth, c.kind) ==
                            ("convergence", form, depth, kind)]
+                results = [r for r in of_kind if r]
+                if not of_kind:
+                    continue
                 ce = [outcomes.final_cross_entropy(r) for r in results if outcomes.final_cross_entropy(r)]
                 bleu = [r["bleu"]["score"] for r in results if "bleu" in r]
                 rows.append([form, f"{depth}+{depth}", kind, mean_and_deviation(ce, 3), mean_and_deviation(bleu),
