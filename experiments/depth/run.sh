@@ -3,8 +3,9 @@
 # figures (results/). Interrupted, the same command goes on from the checkpoints.
 #
 # Usage: run.sh [STUDY...] [--data FOLDER] [--work FOLDER] [--jobs N] [--list] [--figures]
-#   STUDY          a stability, b thousand, c convergence, d ramp, e robustness, f late; default: all six. trial =
-#                  one cell of a few seconds that shows whether everything works here
+#   STUDY          a stability, b thousand, c convergence, d ramp, e robustness, f late; default: all six. g full,
+#                  when named: on a GPU, with programs built by the preset cuda. trial = one cell of a few
+#                  seconds that shows whether everything works here
 #   --data FOLDER  Multi30k as ../multi30k/README.md lists it; without it, it is downloaded into the work folder
 #   --work FOLDER  checkpoints, logs, translations; default: ${XDG_CACHE_HOME:-~/.cache}/bough/depth
 #   --jobs N       cells at a time, one thread each; default: the number of cores
@@ -23,6 +24,7 @@ fail() {
 data=""
 work="${XDG_CACHE_HOME:-$HOME/.cache}/bough/depth"
 trains=yes
+preset=cpu build=build packages=""
 arguments=()
 while [ $# -gt 0 ]; do
   case $1 in
@@ -36,6 +38,7 @@ while [ $# -gt 0 ]; do
       shift
       ;;
     --list | --figures) trains="" arguments+=("$1") ;;
+    full | g) preset=cuda build=build-cuda packages=--tests arguments+=("$1") ;;
     -*) fail "'$1' is not an option of this script; see its first lines" ;;
     *) arguments+=("$1") ;;
   esac
@@ -48,9 +51,9 @@ work=$(cd "$work" && pwd)
 cd "$bough"
 if [ -n "$trains" ]; then
   multi30k_data "$data" "$work"
-  experiments/install.sh --python
-  cmake --preset cpu >/dev/null
-  cmake --build build >&2
+  experiments/install.sh --python $packages
+  cmake --preset $preset >/dev/null
+  cmake --build $build --target bough-train bough-translate bough-score >&2
 fi
 command -v python3 >/dev/null || fail "python3 is needed; install it"
-exec python3 -B "$here/study.py" --bin build --data "$data" --work "$work" "${arguments[@]}"
+exec python3 -B "$here/study.py" --bin $build --data "$data" --work "$work" "${arguments[@]}"
