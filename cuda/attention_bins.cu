@@ -7,7 +7,7 @@
 namespace bough::cuda {
 namespace {
 
-constexpr float log2_e = 1.44269504f, ln_2 = 0.693147181f;
+constexpr float ln_2 = 0.693147181f;
 constexpr float masked = -INFINITY;
 
 template <int D>

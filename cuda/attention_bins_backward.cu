@@ -8,8 +8,6 @@
 namespace bough::cuda {
 namespace {
 
-constexpr float log2_e = 1.44269504f;
-
 template <int D>
 struct BackwardMemory {
   Tile<D> q, k, v, d_o;

@@ -32,19 +32,17 @@ struct RowGradient {
 /// Columns 0 .. vocabulary-1 of x become the gradient.
 template <class T>
 __device__ void write_gradient(T* x, int vocabulary, bool is_vector, const RowGradient& gradient) {
-  if (is_vector)
-    for_each_chunk(x, vocabulary, [&](int col, const Vector<T, chunk_cols>& packed) {
-      Chunk v = floats_of(packed);
+  for_each_logit(
+      x, vocabulary, is_vector,
+      [&](int col, Chunk v) {
 #pragma unroll
-      for (int i = 0; i < chunk_cols; ++i) v[i] = gradient.of_others(v[i]);
-      if (unsigned(gradient.label - col) < unsigned(chunk_cols))
+        for (int i = 0; i < chunk_cols; ++i) v[i] = gradient.of_others(v[i]);
+        if (unsigned(gradient.label - col) < unsigned(chunk_cols))
 #pragma unroll
-        for (int i = 0; i < chunk_cols; ++i) v[i] -= col + i == gradient.label ? gradient.smoothing.confidence : 0.0f;
-      store_floats(x + col, v);
-    });
-  for (int col = (is_vector ? vocabulary / chunk_cols * chunk_cols : 0) + int(threadIdx.x); col < vocabulary;
-       col += int(blockDim.x))
-    x[col] = from_float<T>(gradient(col, to_float(x[col])));
+          for (int i = 0; i < chunk_cols; ++i) v[i] -= col + i == gradient.label ? gradient.smoothing.confidence : 0.0f;
+        store_packed(x + col, pack<T>(v));
+      },
+      [&](int col, float v) { x[col] = from_float<T>(gradient(col, v)); });
 }
 
 /// Zeros in columns begin .. end-1.

@@ -14,6 +14,7 @@
 namespace bough::cuda {
 
 constexpr int warp_size = 32;
+constexpr float log2_e = 1.44269504f;  ///< e^x = 2^(x log2_e): exp2 is one instruction
 
 /// The upper half of an f32. Arithmetic happens in f32: to_float, from_float.
 struct bf16 {
@@ -191,15 +192,12 @@ __device__ inline bf16 from_float<bf16>(float x) {
 
 /// N elements of type float or bf16 as f32, and back.
 template <int N, class T>
-__device__ inline Vector<float, N> floats_of(const Vector<T, N>& in) {
+__device__ inline Vector<float, N> load_floats(const T* p) {
+  const Vector<T, N> in = load_vector<N>(p);
   Vector<float, N> out;
 #pragma unroll
   for (int i = 0; i < N; ++i) out[i] = to_float(in[i]);
   return out;
-}
-template <int N, class T>
-__device__ inline Vector<float, N> load_floats(const T* p) {
-  return floats_of(load_vector<N>(p));
 }
 template <int N, class T>
 __device__ inline void store_floats(T* p, const Vector<float, N>& v) {

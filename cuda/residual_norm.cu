@@ -9,7 +9,6 @@ namespace bough::cuda {
 namespace {
 
 constexpr int warps = 4;  // rows of a block
-constexpr int warp_cols = warp_size * chunk_cols;
 constexpr int narrow_warps = 8;
 constexpr int64_t many_rows = 8192;  // for whose blocks there are enough multiprocessors at one row a warp
 
@@ -138,13 +137,7 @@ struct PackedTerms {
   PackedChunk<T> x[narrow_chunks]{}, branch[narrow_chunks]{};
 
   __device__ void load(const ResidualTerms<T>& in, int row, int cols) {
-    const uint32_t first = element_of(row, cols);
-#pragma unroll
-    for (int k = 0; k < narrow_chunks; ++k) {
-      if (column_of(k) >= cols) continue;
-      x[k] = load_packed(in.x + first + k * narrow_step);
-      branch[k] = load_packed(in.branch + first + k * narrow_step);
-    }
+    load_narrow(x, in.x, branch, in.branch, row, cols);
   }
 };
 
@@ -176,7 +169,7 @@ __global__ void __launch_bounds__(narrow_warps * warp_size, sizeof(T) == 2 ? 4 :
       for (int i = 0; i < chunk_cols; ++i) v[k][i] = f.residual * x[i] + keep[i] * (branch[i] + b[i]);
       if (out.sum) {  // see normed_sum_chunk
         const PackedChunk<T> sum = pack<T>(v[k]);
-        if (column_of(k) < cols) store_packed(out.sum + first + k * narrow_step, sum);
+        if (column_of(k) < cols) store_packed(out.sum + first + k * warp_cols, sum);
         v[k] = unpack<T>(sum);
       }
       total += chunk_sum(v[k]);
@@ -199,7 +192,7 @@ __global__ void __launch_bounds__(narrow_warps * warp_size, sizeof(T) == 2 ? 4 :
       const Chunk g = gamma.load(k), b = beta.load(k);
 #pragma unroll
       for (int i = 0; i < chunk_cols; ++i) v[k][i] = v[k][i] * rstd * g[i] + b[i];
-      store_packed(out.y + first + k * narrow_step, pack<T>(v[k]));
+      store_packed(out.y + first + k * warp_cols, pack<T>(v[k]));
     }
     if (lane_id() != 0) continue;
     out.mean[row] = mean;

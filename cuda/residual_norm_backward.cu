@@ -14,7 +14,6 @@ namespace bough::cuda {
 namespace {
 
 constexpr int warps = 8;
-constexpr int warp_cols = warp_size * chunk_cols;
 constexpr float smallest_gamma = 1e-6f;
 
 /// What the backward pass sums over rows.
@@ -143,13 +142,7 @@ struct PackedRow {
 
   template <bool from_sum>
   __device__ void load(const Arguments<T>& a, int row, int cols) {
-    const uint32_t first = element_of(row, cols);
-#pragma unroll
-    for (int k = 0; k < narrow_chunks; ++k) {
-      if (column_of(k) >= cols) continue;
-      dy[k] = load_packed(a.dy + first + k * narrow_step);
-      v[k] = load_packed((from_sum ? a.sum : a.y) + first + k * narrow_step);
-    }
+    load_narrow(dy, a.dy, v, from_sum ? a.sum : a.y, row, cols);
     if constexpr (from_sum) mean = a.mean[row];
     rstd = a.rstd[row];
   }
@@ -178,7 +171,7 @@ __device__ void deposit_scaled(void* to, unsigned wanted, uint32_t first, int k,
   if (!(wanted & 1)) return;
 #pragma unroll
   for (int i = 0; i < chunk_cols; ++i) v[i] *= factor;
-  deposit_chunk_as(static_cast<T*>(to) + first + k * narrow_step, 0, chunk_cols, true, v, wanted & 2);
+  deposit_chunk_as(static_cast<T*>(to) + first + k * warp_cols, 0, chunk_cols, true, v, wanted & 2);
 }
 
 /// The backward pass of narrow rows. from_sum: `sum` was kept; if not, y - beta = gamma xhat takes the place of xhat
@@ -232,7 +225,7 @@ __global__ void __launch_bounds__(warps * warp_size, sizeof(T) == 2 ? 2 : 1)
         ds[i] = g[k][i] - mean - (from_sum ? x[k][i] : x[k][i] * inverse[i]) * slope;
       float factor = rstd;
       if (from_sum && a.dsum) {
-        const Chunk more = unpack<T>(load_packed(a.dsum + first + k * narrow_step));
+        const Chunk more = unpack<T>(load_packed(a.dsum + first + k * warp_cols));
 #pragma unroll
         for (int i = 0; i < chunk_cols; ++i) ds[i] = ds[i] * rstd + more[i];
         factor = 1;

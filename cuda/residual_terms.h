@@ -3,6 +3,8 @@
 
 namespace bough::cuda {
 
+constexpr int warp_cols = warp_size * chunk_cols;  ///< columns that a warp moves at a time
+
 /// A Scale as kernels see it: constant * (a StepState word, a parameter, a column of a parameter, or 1).
 template <class T>
 struct ScaleSource {
@@ -86,7 +88,7 @@ struct ResidualTerms {
 
 /// Rows of at most so many columns, without anything but a number as a scale, have kernels of their own: a lane keeps
 /// two chunks, and no choice is left to make for an element.
-constexpr int narrow_chunks = 2, narrow_cols = narrow_chunks * warp_size * chunk_cols;
+constexpr int narrow_chunks = 2, narrow_cols = narrow_chunks * warp_cols;
 /// Their elements are numbered in 32 bits, which takes one instruction to make an address of.
 inline bool is_narrow(int64_t rows, int64_t cols, bool is_vector) {
   return is_vector && cols <= narrow_cols && rows * cols <= int64_t{UINT32_MAX};
@@ -96,11 +98,22 @@ inline bool is_given(const Scale& scale) { return !scale.tensor || scale.word >=
 /// First column of this lane's chunk k.
 __device__ inline int column_of(int k) { return (k * warp_size + lane_id()) * chunk_cols; }
 
-/// Number of this lane's first element in a row; those of its other chunks lie narrow_step elements further each.
+/// Number of this lane's first element in a row; those of its other chunks lie warp_cols elements further each.
 __device__ inline uint32_t element_of(int row, int cols) {
   return uint32_t(row) * uint32_t(cols) + uint32_t(column_of(0));
 }
-constexpr int narrow_step = warp_size * chunk_cols;
+/// Loads this lane's chunks of a row of two matrices; those beyond the last column stay what they are.
+template <class T>
+__device__ inline void load_narrow(PackedChunk<T> (&a)[narrow_chunks], const T* from_a, PackedChunk<T> (&b)[narrow_chunks],
+                                   const T* from_b, int row, int cols) {
+  const uint32_t first = element_of(row, cols);
+#pragma unroll
+  for (int k = 0; k < narrow_chunks; ++k) {
+    if (column_of(k) >= cols) continue;
+    a[k] = load_packed(from_a + first + k * warp_cols);
+    b[k] = load_packed(from_b + first + k * warp_cols);
+  }
+}
 
 /// f32 of `narrow_cols` columns in shared memory. The halves of chunks lie apart: lanes that read 16 bytes side by
 /// side have no bank conflicts.

@@ -3,26 +3,25 @@
 
 namespace bough::cuda {
 
-constexpr float log2_e = 1.44269504f;
-
 /// e^d, d <= 0, as 2^(d log2 e): a multiplication and one instruction, within (2 + |d|) ulp.
 __device__ inline float exp_of_difference(float d) { return exp2(d * log2_e); }
 
-/// Calls use(col, chunk) for the whole chunks of x[0 .. n) that belong to this thread of the block: chunk is packed, as
-/// memory holds it. 64 bytes are loaded before the first are used, so that enough of them are on their way.
-template <class T, class F>
-__device__ inline void for_each_chunk(const T* x, int n, F&& use) {
+/// Calls use_chunk(col, chunk) and use_element(col, value), as f32, for what of x[0 .. n) belongs to this thread of the
+/// block. 64 bytes of chunks are loaded before the first are used, so that enough of them are on their way.
+template <class T, class C, class E>
+__device__ inline void for_each_logit(const T* x, int n, bool is_vector, C&& use_chunk, E&& use_element) {
   constexpr int ahead = 8 / sizeof(T);
-  const int stride = int(blockDim.x) * chunk_cols;
+  const int stride = int(blockDim.x) * chunk_cols, whole = is_vector ? n / chunk_cols * chunk_cols : 0;
   int col = int(threadIdx.x) * chunk_cols;
-  for (; col + (ahead - 1) * stride + chunk_cols <= n; col += ahead * stride) {
-    Vector<T, chunk_cols> v[ahead];
+  for (; col + (ahead - 1) * stride < whole; col += ahead * stride) {
+    PackedChunk<T> words[ahead];
 #pragma unroll
-    for (int k = 0; k < ahead; ++k) v[k] = load_vector<chunk_cols>(x + col + k * stride);
+    for (int k = 0; k < ahead; ++k) words[k] = load_packed(x + col + k * stride);
 #pragma unroll
-    for (int k = 0; k < ahead; ++k) use(col + k * stride, v[k]);
+    for (int k = 0; k < ahead; ++k) use_chunk(col + k * stride, unpack<T>(words[k]));
   }
-  for (; col + chunk_cols <= n; col += stride) use(col, load_vector<chunk_cols>(x + col));
+  for (; col < whole; col += stride) use_chunk(col, unpack<T>(load_packed(x + col)));
+  for (int i = whole + int(threadIdx.x); i < n; i += int(blockDim.x)) use_element(i, to_float(x[i]));
 }
 
 /// What one pass over logits leaves behind.
@@ -53,10 +52,9 @@ struct LogitSums {
 template <class T>
 __device__ inline LogitSums sum_logits(const T* x, int n, bool is_vector) {
   LogitSums own;
-  if (is_vector)
-    for_each_chunk(x, n, [&](int, const Vector<T, chunk_cols>& v) { own.add(floats_of(v)); });
-  for (int col = (is_vector ? n / chunk_cols * chunk_cols : 0) + int(threadIdx.x); col < n; col += int(blockDim.x))
-    own.add(Vector<float, 1>{to_float(x[col])});
+  for_each_logit(
+      x, n, is_vector, [&](int, const Chunk& v) { own.add(v); },
+      [&](int, float v) { own.add(Vector<float, 1>{v}); });
 
   __shared__ SharedArray<float, 3 * warp_size> of_warps;
   own.raise(warp_max(own.maximum));
