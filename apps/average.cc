@@ -4,10 +4,10 @@
 #include <string>
 #include <vector>
 
-#include "apps/model_average.h"
-#include "apps/signals.h"
-#include "core/error.h"
-#include "core/version.h"
+#include "apps/inference/model_average.h"
+#include "core/base/signals.h"
+#include "core/base/error.h"
+#include "core/base/version.h"
 
 namespace {
 

@@ -2,8 +2,8 @@
 #include <filesystem>
 
 #include "apps/option_tables.h"
-#include "apps/options.h"
-#include "core/version.h"
+#include "apps/option_parser.h"
+#include "core/base/version.h"
 
 namespace bough {
 namespace {
@@ -54,7 +54,7 @@ std::vector<std::string> configuration_files(const SettingsReader& reader) {
     files = config->items;
   } else if (goes_on_with_saved<Options> && !reader.is_true("no-reload")) {
     const GivenValue* model = reader.find("model");
-    files = {(model ? model->items.back() : RunOptions().model) + ".yml"};
+    files = {(model ? model->items.back() : SavingOptions().model) + ".yml"};
   }
   if (reader.is_true("interpolate-env-vars"))
     for (std::string& file : files) file = interpolate_environment("config", file);
@@ -124,13 +124,6 @@ std::optional<Options> parse(int argc, const char* const* argv) {
 }
 
 template <class Options>
-Yaml dump_copy(Options options) {
-  Settings rows;
-  options.settings(rows);
-  return dump_settings(rows);
-}
-
-template <class Options>
 std::string markdown_of() {
   Options options;
   Settings rows;
@@ -149,10 +142,6 @@ std::optional<TranslateOptions> parse_translate_options(int argc, const char* co
 std::optional<ModelScorerOptions> parse_model_scorer_options(int argc, const char* const* argv) {
   return parse<ModelScorerOptions>(argc, argv);
 }
-
-Yaml dump(const TrainOptions& options) { return dump_copy(options); }
-Yaml dump(const TranslateOptions& options) { return dump_copy(options); }
-Yaml dump(const ModelScorerOptions& options) { return dump_copy(options); }
 
 std::string options_markdown() {
   return "# Options\n\n"

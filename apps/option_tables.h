@@ -1,7 +1,7 @@
 #pragma once
 #include <vector>
 
-#include "core/settings_reader.h"
+#include "core/base/settings_reader.h"
 
 namespace bough {
 

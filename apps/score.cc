@@ -6,10 +6,11 @@
 #include <string>
 #include <vector>
 
-#include "apps/model_scorer.h"
-#include "apps/score_command.h"
-#include "apps/text_output.h"
-#include "core/error.h"
+#include "apps/option_parser.h"
+#include "apps/inference/model_scorer.h"
+#include "apps/scoring/command.h"
+#include "core/base/text_output.h"
+#include "core/base/error.h"
 
 int main(int argc, char** argv) {
   constexpr int user_error = 1, our_error = 2;

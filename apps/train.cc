@@ -2,11 +2,13 @@
 #include <cstdio>
 #include <exception>
 
-#include "apps/memory_plan.h"
-#include "apps/signals.h"
-#include "apps/trainer.h"
-#include "core/log.h"
-#include "core/version.h"
+#include "apps/option_parser.h"
+#include "apps/training/memory_plan.h"
+#include "core/base/signals.h"
+#include "apps/training/trainer.h"
+#include "core/base/log.h"
+#include "core/base/settings_reader.h"
+#include "core/base/version.h"
 
 namespace {
 

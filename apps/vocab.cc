@@ -6,8 +6,8 @@
 #include <optional>
 #include <string_view>
 
-#include "core/error.h"
-#include "core/io.h"
+#include "core/base/error.h"
+#include "core/base/io.h"
 #include "data/dictionary.h"
 #include "data/parallel_reader.h"
 

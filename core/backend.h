@@ -102,9 +102,6 @@ inline constexpr std::string_view kernel_names[] = {
 /// Includes the override declarations a backend class needs.
 #define BOUGH_KERNEL_OVERRIDE(name, params) void name##_impl params override;
 
-/// The CPU: f32, or f64 for tests. `threads` fixes the work split, and with it the bits of a result.
-std::unique_ptr<Backend> make_cpu_backend(int threads, DType compute_dtype = DType::f32);
-
 /// Shapes only: the same tape runs on it and leaves behind the peak of memory and the FLOPs.
 /// `compute_dtype` is the type whose sizes are to be planned.
 std::unique_ptr<Backend> make_null_backend(DType compute_dtype = DType::f32);

@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "core/random.h"
+#include "core/base/random.h"
 
 // Scalar functions of the kernels, for host and device. The float forms have no branches and no
 // calls, so that loops over them vectorise; the double forms, which only tests use, are the

@@ -2,7 +2,7 @@
 
 #include <bit>
 
-#include "core/random.h"
+#include "core/base/random.h"
 
 namespace bough {
 

@@ -31,7 +31,7 @@ struct StepState {
 };
 
 /// A dropout site: which elements are dropped is a function of StepState's key, `site`, the row's
-/// number within the update and the column (core/random.h).
+/// number within the update and the column (core/base/random.h).
 struct Dropout {
   double probability = 0;  ///< of zeroing, in [0, 1)
   uint32_t site = 0;       ///< fixed when the model is built

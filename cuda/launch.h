@@ -1,7 +1,7 @@
 #pragma once
 #include <cuda_runtime.h>
 
-#include "core/error.h"
+#include "core/base/error.h"
 #include "core/tensor.h"
 #include "cuda/device.h"
 

@@ -6,9 +6,9 @@
 #include <filesystem>
 #include <limits>
 
-#include "core/error.h"
-#include "core/files.h"
-#include "core/log.h"
+#include "core/base/error.h"
+#include "core/base/files.h"
+#include "core/base/log.h"
 #include "data/hash.h"
 
 namespace bough {

@@ -1,6 +1,6 @@
 #include "data/data_options.h"
 
-#include "core/error.h"
+#include "core/base/error.h"
 
 namespace bough {
 namespace {
@@ -98,6 +98,11 @@ void BatchOptions::training_settings(Settings& v) {
     "over it");
   v(mini_batch_warmup, "mini-batch-warmup",
     "the batch grows linearly to full size over this period", updates_or_labels);
+}
+
+void check_sides(const char* option, size_t files, const char* advice) {
+  check(files == 2, "{} has {} {}, must have 2: source and target. {}", option, files,
+        files == 1 ? "file" : "files", advice);
 }
 
 }  // namespace bough

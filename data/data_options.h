@@ -2,8 +2,8 @@
 #include <string>
 #include <vector>
 
-#include "core/schedule_unit.h"
-#include "core/settings.h"
+#include "core/base/schedule_unit.h"
+#include "core/base/settings.h"
 
 namespace bough {
 
@@ -54,5 +54,8 @@ struct BatchOptions {
   void settings(Settings& v);  ///< mini-batch, mini-batch-words, maxi-batch(-sort): all programs
   void training_settings(Settings& v);  ///< the rest
 };
+
+/// Error unless `files` is 2: source and target. `advice` completes the sentence.
+void check_sides(const char* option, size_t files, const char* advice);
 
 }  // namespace bough

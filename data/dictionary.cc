@@ -5,9 +5,9 @@
 #include <charconv>
 #include <nlohmann/json.hpp>
 
-#include "core/error.h"
-#include "core/files.h"
-#include "core/io.h"
+#include "core/base/error.h"
+#include "core/base/files.h"
+#include "core/base/io.h"
 
 namespace bough {
 namespace {

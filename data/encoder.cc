@@ -10,10 +10,10 @@
 #include <optional>
 #include <thread>
 
-#include "core/error.h"
-#include "core/interrupt.h"
-#include "core/log.h"
-#include "core/progress.h"
+#include "core/base/error.h"
+#include "core/base/interrupt.h"
+#include "core/base/log.h"
+#include "core/base/progress.h"
 #include "data/hash.h"
 
 namespace bough {

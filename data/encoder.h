@@ -36,7 +36,7 @@ struct EncodingPass {
 };
 
 /// Encodes pairs of `reader` into `writer`, in order, on rules.threads threads. Returns false when the input has ended.
-/// Throws Error for text that is not valid (file, line), and Interrupted (core/interrupt.h).
+/// Throws Error for text that is not valid (file, line), and Interrupted (core/base/interrupt.h).
 bool encode(ParallelReader& reader, const EncodingRules& rules, const EncodingPass& pass, TokenCacheWriter& writer);
 
 }  // namespace bough

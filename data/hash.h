@@ -3,7 +3,7 @@
 #include <cstring>
 #include <string_view>
 
-#include "core/random.h"
+#include "core/base/random.h"
 
 namespace bough {
 

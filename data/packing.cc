@@ -4,7 +4,7 @@
 #include <limits>
 #include <numeric>
 
-#include "core/error.h"
+#include "core/base/error.h"
 #include "data/batch.h"
 #include "data/vocabulary.h"
 

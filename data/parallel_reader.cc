@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "core/error.h"
-#include "data/unicode.h"
+#include "core/base/error.h"
+#include "core/base/unicode.h"
 
 namespace bough {
 namespace {

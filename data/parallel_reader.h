@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "core/io.h"
+#include "core/base/io.h"
 #include "data/data_options.h"
 
 namespace bough {

@@ -10,7 +10,7 @@
 #include <sstream>
 #include <unordered_map>
 
-#include "core/error.h"
+#include "core/base/error.h"
 #include "data/segmentation_sampler.h"
 #include "data/vocabulary.h"
 

@@ -9,8 +9,8 @@
 #include <cstring>
 #include <optional>
 
-#include "core/error.h"
-#include "core/files.h"
+#include "core/base/error.h"
+#include "core/base/files.h"
 #include "data/hash.h"
 
 namespace bough {

@@ -9,7 +9,7 @@
 #include <mutex>
 #include <thread>
 
-#include "core/error.h"
+#include "core/base/error.h"
 
 namespace bough {
 namespace {

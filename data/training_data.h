@@ -38,7 +38,7 @@ class TrainingData {
                std::vector<std::shared_ptr<Vocabulary>> vocabularies);
   ~TrainingData();
 
-  /// The next update. Throws what went wrong while reading ahead, and Interrupted (core/interrupt.h) from a wait for
+  /// The next update. Throws what went wrong while reading ahead, and Interrupted (core/base/interrupt.h) from a wait for
   /// standard input. Standard input ends with an
   /// update without micro-batches; files never end.
   UpdateBatches next();

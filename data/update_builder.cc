@@ -4,7 +4,7 @@
 #include <cmath>
 #include <memory>
 
-#include "core/error.h"
+#include "core/base/error.h"
 
 namespace bough {
 namespace {
@@ -34,7 +34,7 @@ double fill(int64_t tokens, int64_t budget, size_t batches) {
   return budget > 0 ? double(tokens) / (double(budget) * double(batches)) : 0.0;
 }
 
-/// Rows over the whole update are numbered in 32 bits (core/random.h).
+/// Rows over the whole update are numbered in 32 bits (core/base/random.h).
 void number_rows(UpdateBatches& update) {
   int64_t source = 0, target = 0;
   for (Batch& batch : update.micro) {

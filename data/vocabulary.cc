@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cassert>
 
-#include "core/error.h"
-#include "core/files.h"
+#include "core/base/error.h"
+#include "core/base/files.h"
 #include "data/dictionary.h"
 #include "data/hash.h"
 #include "data/sentencepiece.h"

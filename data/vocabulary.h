@@ -7,7 +7,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "core/random.h"
+#include "core/base/random.h"
 #include "data/data_options.h"
 
 namespace bough {

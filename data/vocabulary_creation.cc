@@ -8,11 +8,11 @@
 #include <set>
 #include <thread>
 
-#include "core/error.h"
-#include "core/files.h"
-#include "core/log.h"
-#include "core/progress.h"
-#include "core/random.h"
+#include "core/base/error.h"
+#include "core/base/files.h"
+#include "core/base/log.h"
+#include "core/base/progress.h"
+#include "core/base/random.h"
 #include "data/dictionary.h"
 #include "data/parallel_reader.h"
 #include "data/sentencepiece.h"

@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <array>
 
-#include "core/version.h"
+#include "core/base/version.h"
 #include "layers/model_options.h"
 
 namespace bough {

@@ -1,7 +1,7 @@
 #pragma once
 #include <cstdint>
 
-#include "core/schedule_unit.h"
+#include "core/base/schedule_unit.h"
 
 namespace bough {
 

@@ -3,8 +3,8 @@
 #include <vector>
 
 #include "core/kernel_types.h"
-#include "core/schedule_unit.h"
-#include "core/settings.h"
+#include "core/base/schedule_unit.h"
+#include "core/base/settings.h"
 
 namespace bough {
 

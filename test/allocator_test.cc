@@ -3,7 +3,7 @@
 #include <iterator>
 #include <map>
 
-#include "core/random.h"
+#include "core/base/random.h"
 #include "test/catch.h"
 
 using bough::Allocator;

@@ -1,11 +1,11 @@
-#include "apps/beam_search.h"
+#include "apps/inference/beam_search.h"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <map>
 
-#include "core/random.h"
+#include "core/base/random.h"
 #include "data/vocabulary.h"
 #include "test/catch.h"
 

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "core/random.h"
+#include "core/base/random.h"
 
 /// Writes text to a file, replacing it.
 inline void write_text(const std::string& path, const std::string& text) {

@@ -3,7 +3,7 @@
 #include <numeric>
 #include <vector>
 
-#include "core/random.h"
+#include "core/base/random.h"
 #include "cuda/factory.h"
 #include "test/catch.h"
 #include "test/throws.h"

@@ -5,7 +5,7 @@
 #include <cstring>
 #include <vector>
 
-#include "core/random.h"
+#include "core/base/random.h"
 #include "cuda/factory.h"
 #include "test/catch.h"
 #include "test/throws.h"

@@ -2,8 +2,9 @@
 #include <cmath>
 #include <map>
 
-#include "apps/training_model.h"
-#include "core/random.h"
+#include "apps/training/training_model.h"
+#include "core/base/random.h"
+#include "core/cpu/factory.h"
 #include "cuda/factory.h"
 #include "test/catch.h"
 #include "test/throws.h"

@@ -2,9 +2,10 @@
 #include <algorithm>
 #include <cmath>
 
-#include "apps/integer_block.h"
-#include "apps/model_scorer.h"
-#include "apps/translator.h"
+#include "apps/inference/integer_block.h"
+#include "apps/inference/model_scorer.h"
+#include "apps/inference/translator.h"
+#include "core/cpu/factory.h"
 #include "cuda/factory.h"
 #include "data/vocabulary.h"
 #include "test/catch.h"

@@ -1,6 +1,6 @@
 // Which device the options choose, and what is said when it cannot be used. The emulator shows machines that a
 // test machine is not.
-#include "apps/device.h"
+#include "apps/inference/device.h"
 #include "cuda/factory.h"
 #include "test/catch.h"
 #include "test/throws.h"

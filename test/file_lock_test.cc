@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "core/files.h"
+#include "core/base/files.h"
 #include "test/catch.h"
 #include "test/child_process.h"
 #include "test/scratch_folder.h"

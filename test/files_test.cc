@@ -1,5 +1,5 @@
 // A file is whole or not there, and every failure is a sentence that names it.
-#include "core/files.h"
+#include "core/base/files.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -11,7 +11,7 @@
 #include <random>
 #include <thread>
 
-#include "core/error.h"
+#include "core/base/error.h"
 #include "test/catch.h"
 #include "test/child_process.h"
 #include "test/scratch_folder.h"

@@ -5,7 +5,8 @@
 #include <vector>
 
 #include "core/backend.h"
-#include "core/random.h"
+#include "core/base/random.h"
+#include "core/cpu/factory.h"
 #include "test/catch.h"
 
 using namespace bough;

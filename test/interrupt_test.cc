@@ -1,5 +1,5 @@
 // What ends waits: for standard input, for commands.
-#include "core/interrupt.h"
+#include "core/base/interrupt.h"
 
 #include <poll.h>
 #include <unistd.h>
@@ -9,10 +9,10 @@
 #include <filesystem>
 #include <thread>
 
-#include "apps/command.h"
-#include "apps/signals.h"
-#include "core/files.h"
-#include "core/io.h"
+#include "core/base/command.h"
+#include "core/base/signals.h"
+#include "core/base/files.h"
+#include "core/base/io.h"
 #include "test/catch.h"
 #include "test/child_process.h"
 #include "test/scratch_folder.h"

@@ -1,4 +1,4 @@
-#include "core/io.h"
+#include "core/base/io.h"
 
 #include <unistd.h>
 #include <zlib.h>
@@ -7,7 +7,7 @@
 #include <fstream>
 #include <vector>
 
-#include "core/error.h"
+#include "core/base/error.h"
 #include "test/catch.h"
 
 namespace fs = std::filesystem;

@@ -1,5 +1,5 @@
 // log-layer-norms: every number against one taken from downloaded arenas, and training's bits left alone.
-#include "apps/layer_norms.h"
+#include "apps/training/layer_norms.h"
 
 #include <cmath>
 

@@ -2,7 +2,7 @@
 #define CATCH_CONFIG_RUNNER
 #include "test/catch.h"
 
-#include "core/log.h"
+#include "core/base/log.h"
 
 namespace {
 

@@ -3,7 +3,7 @@
 #include <fstream>
 #include <sstream>
 
-#include "apps/options.h"
+#include "apps/option_parser.h"
 #include "test/catch.h"
 #include "test/scratch_folder.h"
 
@@ -124,7 +124,7 @@ const char* intro_model =
 
 TEST_CASE("marian-examples/transformer trains as it stands", "[settings]") {
   const TrainOptions o = run(parse_train_options, transformer_example);
-  CHECK(o.run.model == "model/model.npz");
+  CHECK(o.saving.model == "model/model.npz");
   CHECK(o.validation.script_path == "bash ./scripts/validate.sh");
   CHECK(o.validation.metrics ==
         std::vector{ValidationMetric::ce_mean_words, ValidationMetric::perplexity, ValidationMetric::translation});
@@ -148,7 +148,7 @@ TEST_CASE("marian-examples/wmt2017-transformer trains as it stands", "[settings]
               " -w 9500 --mini-batch 1000 --beam-size 12 --normalize=1 --overwrite --keep-best "
               "--early-stopping 5 --after-epochs 8 --seed 1111 --right-left");
   CHECK(o.machine.workspace == 9500);
-  CHECK(o.run.overwrite);
+  CHECK(o.saving.overwrite);
   CHECK(o.validation.keep_best);
   CHECK(o.validation.early_stopping == 5);
   CHECK(o.run.stop_criteria().epochs == 8);
@@ -166,8 +166,8 @@ TEST_CASE("marian-examples/transformer-intro trains as it stands", "[settings]")
               " -d 0 --workspace 9000 --seed 1111 --after 10e --model model/model.npz "
               "--train-sets data/train.en data/train.de --vocabs model/vocab.spm model/vocab.spm "
               "--dim-vocabs 32000 32000 --valid-sets data/valid.en data/valid.de");
-  CHECK(o.run.disp_first == 10);
-  CHECK(o.run.save_freq == SchedulePeriod{2000});
+  CHECK(o.display.disp_first == 10);
+  CHECK(o.saving.save_freq == SchedulePeriod{2000});
   CHECK(o.corpus.dim_vocabs == std::vector<int>{32000, 32000});
   CHECK(o.run.stop_criteria() == StopCriteria{0, 0, 10});
   CHECK(o.optimizer.inverse_sqrt == std::vector<SchedulePeriod>{SchedulePeriod{16000}});

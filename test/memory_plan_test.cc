@@ -1,5 +1,5 @@
 // The memory plan: how many layers are recomputed, for which memory.
-#include "apps/memory_plan.h"
+#include "apps/training/memory_plan.h"
 
 #include <chrono>
 

@@ -1,9 +1,10 @@
-#include "apps/model_file.h"
+#include "apps/inference/model_file.h"
 
 #include <fstream>
 
-#include "apps/model_average.h"
-#include "core/files.h"
+#include "apps/inference/model_average.h"
+#include "core/base/files.h"
+#include "core/cpu/factory.h"
 #include "test/catch.h"
 #include "test/scratch_folder.h"
 #include "test/small_model.h"

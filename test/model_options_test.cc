@@ -1,6 +1,6 @@
 #include "layers/model_options.h"
 
-#include "core/error.h"
+#include "core/base/error.h"
 #include "test/catch.h"
 
 using namespace bough;

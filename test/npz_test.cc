@@ -1,5 +1,5 @@
 // npz: what NumPy and Marian wrote, what we write, and what happens to files that are neither.
-#include "core/npz.h"
+#include "core/base/npz.h"
 
 #include <chrono>
 #include <cstdlib>
@@ -8,9 +8,9 @@
 #include <random>
 #include <thread>
 
-#include "core/error.h"
-#include "core/files.h"
-#include "core/npy_header.h"
+#include "core/base/error.h"
+#include "core/base/files.h"
+#include "core/base/npy_header.h"
 #include "test/catch.h"
 #include "test/child_process.h"
 #include "test/scratch_folder.h"

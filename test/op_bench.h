@@ -4,8 +4,9 @@
 #include <string>
 #include <vector>
 
+#include "core/cpu/factory.h"
 #include "core/ops.h"
-#include "core/random.h"
+#include "core/base/random.h"
 #include "cuda/factory.h"
 #include "test/tolerance.h"
 #if defined(BOUGH_EMULATOR)

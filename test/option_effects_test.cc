@@ -5,10 +5,11 @@
 #include <set>
 #include <sstream>
 
-#include "apps/options.h"
-#include "apps/text_encoder.h"
-#include "core/files.h"
-#include "core/log.h"
+#include "apps/option_parser.h"
+#include "apps/inference/text_encoder.h"
+#include "core/base/files.h"
+#include "core/base/log.h"
+#include "core/base/settings_reader.h"
 #include "test/catch.h"
 #include "test/scratch_folder.h"
 #include "test/throws.h"
@@ -20,11 +21,20 @@ namespace {
 
 const fs::path source_folder = BOUGH_SOURCE_DIR;
 
+/// Everywhere where structs list options: `*options.h`.
+std::vector<fs::path> option_headers() {
+  std::vector<fs::path> headers;
+  for (const char* folder : {"apps", "core", "data", "layers", "optim"})
+    for (const auto& entry : fs::recursive_directory_iterator(source_folder / folder))
+      if (entry.path().filename().string().ends_with("options.h")) headers.push_back(entry.path());
+  return headers;
+}
+
 /// The sources of the product without the rows themselves, `v(member, "name", ...)`.
 std::string sources_without_rows() {
   std::string all;
   for (const char* folder : {"apps", "core", "data", "layers", "optim"})
-    for (const auto& entry : fs::directory_iterator(source_folder / folder)) {
+    for (const auto& entry : fs::recursive_directory_iterator(source_folder / folder)) {
       std::ifstream in(entry.path());
       for (std::string line; std::getline(in, line);)
         if (!std::regex_search(line, std::regex(R"(^\s*(v\(|v\.items\($|//))"))) all += line + "\n";
@@ -47,13 +57,13 @@ TEST_CASE("every member that an option sets is read somewhere", "[settings]") {
   for (auto it = std::sregex_iterator(sources.begin(), sources.end(), word); it != std::sregex_iterator(); ++it)
     ++words[it->str()];
   int members = 0;
-  for (const char* header : {"apps/options.h", "data/data_options.h", "layers/model_options.h", "optim/optimizer_options.h"}) {
-    std::ifstream in(source_folder / header);
+  for (const fs::path& header : option_headers()) {
+    std::ifstream in(header);
     const std::regex member(R"(^  [A-Za-z_][\w:<>, ]* (\w+)( = [^;]*|\{[^;]*\})?;)");
     for (std::string line; std::getline(in, line);) {
       std::smatch match;
       if (!std::regex_search(line, match, member)) continue;
-      INFO(header << ": " << match[1].str());
+      INFO(header.string() << ": " << match[1].str());
       CHECK(words[match[1].str()] >= 2);  // its declaration, and a use
       ++members;
     }

@@ -1,5 +1,5 @@
 // The settings tables seen from outside: what a user can write, and what becomes of it.
-#include "apps/options.h"
+#include "apps/option_parser.h"
 
 #include <unistd.h>
 
@@ -10,7 +10,7 @@
 #include <map>
 
 #include "apps/option_tables.h"
-#include "core/settings_reader.h"
+#include "core/base/settings_reader.h"
 #include "test/catch.h"
 #include "test/scratch_folder.h"
 
@@ -203,8 +203,8 @@ TEST_CASE("the command line follows Marian's grammar", "[settings]") {
   CHECK(train({"--exponential-smoothing", "--lr-report"}).optimizer.ema_decay == 1e-4);
   CHECK(train({"--cpu-threads", "--quiet"}).machine.cpu_threads == 1);
   CHECK(train({"--tied-embeddings-all"}).model.tied_embeddings_all);
-  CHECK_FALSE(train({"--disp-label-counts", "false"}).run.disp_label_counts);
-  CHECK_FALSE(train({"--disp-label-counts=false"}).run.disp_label_counts);
+  CHECK_FALSE(train({"--disp-label-counts", "false"}).display.disp_label_counts);
+  CHECK_FALSE(train({"--disp-label-counts=false"}).display.disp_label_counts);
   CHECK(train({"--quiet", "true"}).general.quiet);
   CHECK(train({"--sentencepiece-options", "--character_coverage=1 --x=2"})
             .corpus.sentencepiece_options == "--character_coverage=1 --x=2");
@@ -262,7 +262,7 @@ TEST_CASE("a preset is Marian's", "[settings]") {
   CHECK(base.machine.workspace == 9500);
   CHECK(base.decoding.normalize == 1);
   CHECK(base.validation.mini_batch == 16);
-  CHECK(base.run.cost_type == CostType::ce_mean_words);
+  CHECK(base.display.cost_type == CostType::ce_mean_words);
   const TrainOptions big = train({"--task", "transformer-big-prenorm"});
   CHECK(big.model.residual == ResidualKind::pre_ln);
   CHECK(big.model.model_dim == 1024);

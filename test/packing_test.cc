@@ -3,7 +3,7 @@
 #include <numeric>
 #include <set>
 
-#include "core/random.h"
+#include "core/base/random.h"
 #include "data/batch.h"
 #include "data/vocabulary.h"
 #include "test/catch.h"

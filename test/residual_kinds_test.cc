@@ -3,8 +3,9 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "apps/admin_profile.h"
-#include "core/files.h"
+#include "apps/training/admin_profile.h"
+#include "core/base/files.h"
+#include "core/cpu/factory.h"
 #include "test/catch.h"
 #include "test/training_run.h"
 

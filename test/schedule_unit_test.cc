@@ -1,4 +1,4 @@
-#include "core/schedule_unit.h"
+#include "core/base/schedule_unit.h"
 
 #include "test/catch.h"
 

@@ -5,10 +5,10 @@
 #include <cstdio>
 #include <sstream>
 
-#include "apps/score_command.h"
-#include "apps/score_input.h"
-#include "apps/score_options.h"
-#include "apps/word_diff.h"
+#include "apps/scoring/command.h"
+#include "apps/scoring/input.h"
+#include "apps/scoring/options.h"
+#include "apps/scoring/word_diff.h"
 #include "test/catch.h"
 #include "test/scoring_files.h"
 

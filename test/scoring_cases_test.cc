@@ -1,11 +1,11 @@
 // Scores and statistics against sacreBLEU's: test/scoring_cases.
 #include <cmath>
 
-#include "core/error.h"
+#include "core/base/error.h"
 
-#include "data/metric.h"
-#include "data/numpy_random.h"
-#include "data/significance.h"
+#include "data/metrics/metric.h"
+#include "data/metrics/numpy_random.h"
+#include "data/metrics/significance.h"
 #include "test/catch.h"
 #include "test/scoring_files.h"
 

@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "core/io.h"
-#include "data/metric.h"
-#include "data/unicode.h"
+#include "core/base/io.h"
+#include "data/metrics/metric.h"
+#include "core/base/unicode.h"
 
 namespace scoring {
 

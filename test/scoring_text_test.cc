@@ -3,10 +3,10 @@
 #include <set>
 #include <sstream>
 
-#include "core/error.h"
+#include "core/base/error.h"
 
-#include "data/tokenizers.h"
-#include "data/unicode.h"
+#include "data/metrics/tokenizers.h"
+#include "core/base/unicode.h"
 #include "test/catch.h"
 #include "test/scoring_files.h"
 

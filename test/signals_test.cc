@@ -1,6 +1,6 @@
 // Signals that arrive while matrices are multiplied change nothing. (On the stack of what they interrupt they corrupted
 // the heap within seconds: oneDNN 2.6, these shapes.)
-#include "apps/signals.h"
+#include "core/base/signals.h"
 
 #include <sys/time.h>
 
@@ -8,7 +8,8 @@
 #include <vector>
 
 #include "core/backend.h"
-#include "core/random.h"
+#include "core/base/random.h"
+#include "core/cpu/factory.h"
 #include "test/catch.h"
 
 using namespace bough;

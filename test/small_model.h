@@ -2,9 +2,9 @@
 #include <string>
 #include <vector>
 
-#include "apps/model_batch.h"
-#include "apps/model_file.h"
-#include "core/random.h"
+#include "apps/inference/model_batch.h"
+#include "apps/inference/model_file.h"
+#include "core/base/random.h"
 
 /// Options of a Transformer small enough to decode in milliseconds; branchnorm stands at alpha = 0.37.
 inline bough::ModelOptions small_options(bough::ResidualKind kind) {

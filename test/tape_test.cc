@@ -1,5 +1,6 @@
 // The tape as a whole: recomputation, gradients that meet, and the plan that the null backend
 // makes.
+#include "core/cpu/factory.h"
 #include "test/catch.h"
 #include "test/op_cases.h"
 

@@ -5,8 +5,9 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "apps/memory_plan.h"
-#include "apps/trainer.h"
+#include "apps/option_parser.h"
+#include "apps/training/memory_plan.h"
+#include "apps/training/trainer.h"
 #include "test/catch.h"
 #include "test/corpus_files.h"
 #include "test/emulator/machine.h"

@@ -1,9 +1,10 @@
 // TrainingModel: gradients, accumulation, recomputation and reproducibility of whole updates.
-#include "apps/training_model.h"
+#include "apps/training/training_model.h"
 
 #include <cmath>
 #include <vector>
 
+#include "core/cpu/factory.h"
 #include "test/catch.h"
 #include "test/throws.h"
 #include "test/training_run.h"

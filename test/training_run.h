@@ -2,8 +2,9 @@
 #include <memory>
 #include <vector>
 
-#include "apps/training_model.h"
-#include "core/random.h"
+#include "apps/training/training_model.h"
+#include "core/base/random.h"
+#include "core/cpu/factory.h"
 #include "data/batch.h"
 #include "test/small_model.h"
 

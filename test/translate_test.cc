@@ -2,12 +2,13 @@
 #include <algorithm>
 #include <fstream>
 
-#include "apps/model_scorer.h"
-#include "apps/nbest_list.h"
-#include "apps/text_encoder.h"
-#include "apps/translate_command.h"
-#include "apps/translation_printer.h"
-#include "core/files.h"
+#include "apps/inference/model_scorer.h"
+#include "apps/inference/nbest_list.h"
+#include "apps/inference/text_encoder.h"
+#include "apps/inference/translate_command.h"
+#include "apps/inference/translation_printer.h"
+#include "core/base/files.h"
+#include "core/cpu/factory.h"
 #include "test/catch.h"
 #include "test/scratch_folder.h"
 #include "test/small_model.h"

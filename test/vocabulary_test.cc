@@ -3,7 +3,7 @@
 
 #include <filesystem>
 
-#include "core/files.h"
+#include "core/base/files.h"
 #include "data/dictionary.h"
 #include "test/catch.h"
 #include "test/corpus_files.h"

@@ -1,6 +1,6 @@
-#include "core/yaml.h"
+#include "core/base/yaml.h"
 
-#include "core/error.h"
+#include "core/base/error.h"
 #include "test/catch.h"
 
 using namespace bough;

@@ -5,7 +5,7 @@
 #include <span>
 #include <unordered_set>
 
-#include "core/error.h"
+#include "core/base/error.h"
 #include "experiments/quickstart/numbers.h"
 #include "experiments/quickstart/words.h"
 

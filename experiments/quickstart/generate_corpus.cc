@@ -5,8 +5,8 @@
 #include <cstring>
 #include <filesystem>
 
-#include "core/error.h"
-#include "core/files.h"
+#include "core/base/error.h"
+#include "core/base/files.h"
 #include "experiments/quickstart/corpus.h"
 
 using namespace bough;

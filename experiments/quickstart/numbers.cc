@@ -1,6 +1,6 @@
 #include "experiments/quickstart/numbers.h"
 
-#include "core/error.h"
+#include "core/base/error.h"
 
 namespace bough::example {
 namespace {

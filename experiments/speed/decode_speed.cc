@@ -6,12 +6,13 @@
 #include <chrono>
 #include <cstdio>
 
-#include "apps/device.h"
-#include "apps/model_file.h"
-#include "apps/text_encoder.h"
-#include "apps/translator.h"
-#include "core/io.h"
-#include "core/log.h"
+#include "apps/option_parser.h"
+#include "apps/inference/device.h"
+#include "apps/inference/model_file.h"
+#include "apps/inference/text_encoder.h"
+#include "apps/inference/translator.h"
+#include "core/base/io.h"
+#include "core/base/log.h"
 #include "data/vocabulary.h"
 
 namespace {

@@ -2,8 +2,8 @@
 #include <cmath>
 #include <utility>
 
-#include "apps/model_batch.h"
-#include "core/random.h"
+#include "apps/inference/model_batch.h"
+#include "core/base/random.h"
 #include "experiments/speed/kernel_rows.h"
 #include "experiments/speed/probes.h"
 

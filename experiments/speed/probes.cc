@@ -4,7 +4,7 @@
 #include <bit>
 #include <chrono>
 
-#include "core/random.h"
+#include "core/base/random.h"
 
 namespace bough::speed {
 

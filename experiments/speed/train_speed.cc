@@ -17,11 +17,12 @@
 #include <fstream>
 #include <iostream>
 
-#include "apps/device.h"
-#include "apps/memory_plan.h"
-#include "apps/model_file.h"
-#include "apps/training_model.h"
-#include "core/log.h"
+#include "apps/option_parser.h"
+#include "apps/inference/device.h"
+#include "apps/training/memory_plan.h"
+#include "apps/inference/model_file.h"
+#include "apps/training/training_model.h"
+#include "core/base/log.h"
 #include "experiments/speed/probes.h"
 
 namespace {
@@ -135,7 +136,7 @@ int run(int argc, char** argv) {
   model.set_recompute(plan.recomputed_layers);
   if (backend->records()) model.use_shape_classes(data.most_source_rows(), data.most_target_rows());
   model.initialize();
-  save_model(options->run.model, options->model, model.parameters(), model.parameters().values());
+  save_model(options->saving.model, options->model, model.parameters(), model.parameters().values());
 
   std::vector<UpdateBatches> updates;
   std::ofstream out(batches_path);

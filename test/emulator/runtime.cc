@@ -14,8 +14,8 @@
 #include <utility>
 #include <vector>
 
-#include "core/error.h"
-#include "core/random.h"
+#include "core/base/error.h"
+#include "core/base/random.h"
 #include "machine.h"
 
 using bough::emulator::settings;

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "apps/score_command.h"
+#include "apps/scoring/command.h"
 
 namespace fs = std::filesystem;
 

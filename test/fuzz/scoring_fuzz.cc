@@ -7,8 +7,8 @@
 #include <string_view>
 #include <vector>
 
-#include "data/metric.h"
-#include "data/unicode.h"
+#include "data/metrics/metric.h"
+#include "core/base/unicode.h"
 
 using namespace bough;
 

@@ -1,0 +1,96 @@
+#include "apps/inference/device.h"
+
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "core/base/log.h"
+#include "core/cpu/factory.h"
+#include "cuda/factory.h"
+
+namespace bough {
+namespace {
+
+int gpu_number(const MachineOptions& options) { return options.devices.ids.empty() ? 0 : options.devices.ids.front(); }
+
+DeviceChoice choose_gpu(const MachineOptions& options) {
+  DeviceChoice choice{.is_gpu = true, .id = gpu_number(options)};
+  choice.type = options.compute_type().value_or(ComputeType::bfloat16);
+  const CudaDevice device = find_cuda_device(choice.id);
+  choice.name = device.name;
+  choice.free_bytes = device.free_bytes;
+  choice.total_bytes = device.total_bytes;
+  constexpr double gib = 1 << 30;
+  log::info("[device] GPU {}: {}, {:.1f} of {:.1f} GiB free, {}", choice.id, device.name, double(device.free_bytes) / gib,
+            double(device.total_bytes) / gib, name_of(choice.type));
+  return choice;
+}
+
+DeviceChoice choose_cpu(const MachineOptions& options) {
+  DeviceChoice choice{.threads = cpu_thread_count(options)};
+  const ComputeType type = options.compute_type().value_or(ComputeType::float32);
+  check(type == ComputeType::float32,
+        "precision: {} needs a GPU, and this run is on the CPU; use precision: float32, or leave it out", name_of(type));
+  check(!options.debug_sync, "debug-sync is for GPUs, and this run is on the CPU; leave it out");
+  log::info("[device] CPU, {} thread{}, float32", choice.threads, choice.threads == 1 ? "" : "s");
+  return choice;
+}
+
+}  // namespace
+
+int cpu_thread_count(const MachineOptions& options) {
+  if (options.cpu_threads > 0) return options.cpu_threads;
+  cpu_set_t cores;
+  return sched_getaffinity(0, sizeof cores, &cores) == 0 ? std::max(CPU_COUNT(&cores), 1) : 1;
+}
+
+bool plans_for_gpu(const MachineOptions& options) {
+  if (options.cpu_threads > 0) return false;
+  const bool needs_gpu = options.compute_type().value_or(ComputeType::float32) != ComputeType::float32;
+  return options.devices.given() || needs_gpu || cuda_device_count() > 0;
+}
+
+DType planned_type(const MachineOptions& options) {
+  const ComputeType usual = plans_for_gpu(options) ? ComputeType::bfloat16 : ComputeType::float32;
+  return options.compute_type().value_or(usual) == ComputeType::bfloat16 ? DType::bf16 : DType::f32;
+}
+
+size_t workspace_bytes(const MachineOptions& options) {
+  if (options.workspace >= 0) return size_t(options.workspace) << 20;
+  const int64_t memory = plans_for_gpu(options)
+                             ? int64_t(find_cuda_device(gpu_number(options)).total_bytes)
+                             : int64_t(sysconf(_SC_PHYS_PAGES)) * int64_t(sysconf(_SC_PAGESIZE));
+  const int64_t left = memory + int64_t(options.workspace) * (int64_t{1} << 20);
+  check(left > 0, "workspace: {} leaves nothing of the {} MiB of memory; take away less", options.workspace,
+        memory >> 20);
+  return size_t(left);
+}
+
+int64_t preferred_row_multiple(const MachineOptions& options) {
+  constexpr int64_t rows_of_multiprocessor = 64;  // of a tile of a matrix product
+  if (!plans_for_gpu(options) || cuda_device_count() == 0) return 1;
+  return rows_of_multiprocessor * find_cuda_device(gpu_number(options)).multiprocessors;
+}
+
+DeviceChoice choose_device(const MachineOptions& options) {
+  const bool use_gpu = options.devices.given() || (options.cpu_threads == 0 && cuda_device_count() > 0);
+  return use_gpu ? choose_gpu(options) : choose_cpu(options);
+}
+
+std::unique_ptr<Backend> make_backend(const DeviceChoice& choice, const MachineOptions& options,
+                                      const TrainingNeeds& needs) {
+  if (!choice.is_gpu) {
+    check(!needs.tune_gemm, "gemm-autotune is for GPUs, and this run is on the CPU; leave it out");
+    return make_cpu_backend(choice.threads);
+  }
+  return make_cuda_backend({.device = choice.id,
+                            .compute_dtype = choice.dtype(),
+                            .allow_tf32 = choice.type == ComputeType::tf32,
+                            .arena_bytes = needs.arena_bytes,
+                            .autotune = needs.tune_gemm,
+                            .graph_limit = needs.graph_limit,
+                            .debug_sync = options.debug_sync});
+}
+
+}  // namespace bough

@@ -1,0 +1,86 @@
+#include "apps/inference/machine_options.h"
+
+#include <algorithm>
+
+namespace bough {
+namespace {
+
+const EnumNames<ComputeType> compute_names = {{"float32", ComputeType::float32},
+                                              {"tf32", ComputeType::tf32},
+                                              {"bfloat16", ComputeType::bfloat16}};
+
+}  // namespace
+
+std::string name_of(ComputeType type) {
+  for (const auto& [name, value] : compute_names)
+    if (value == type) return std::string(name);
+  return "?";
+}
+
+bool parse_items(const std::vector<std::string>& items, DeviceList& value) {
+  DeviceList parsed;
+  for (const std::string& item : items) {
+    for (size_t at = 0; at < item.size();) {  // scripts write --devices "0 1", too
+      const size_t end = std::min(item.find(' ', at), item.size());
+      const std::string word = item.substr(at, end - at);
+      at = end + 1;
+      int id = 0;
+      if (word.empty()) continue;
+      if (word == "all")
+        parsed.all = true;
+      else if (parse_value(word, id) && id >= 0)
+        parsed.ids.push_back(id);
+      else
+        return false;
+    }
+  }
+  if (parsed.all && !parsed.ids.empty()) return false;
+  value = parsed;
+  return true;
+}
+
+std::vector<std::string> format_items(const DeviceList& value) {
+  if (value.all) return {"all"};
+  std::vector<std::string> items;
+  for (int id : value.ids) items.push_back(format_value(id));
+  return items;
+}
+
+void MachineOptions::settings(Settings& v) {
+  v.group("Machine");
+  v.items(
+      devices, {"devices", 'd'},
+      "GPU to compute on, by number. Without it: the first GPU where build and machine have one, "
+      "else the CPU",
+      "GPU numbers such as 0 1, or all");
+  v(cpu_threads, {"cpu-threads", 0, "1"},
+    "compute on the CPU with this many threads; 0 = on a GPU if there is one, else on all CPU "
+    "cores",
+    Range<int>{0});
+  v(workspace, {"workspace", 'w'},
+    "MiB of memory for activations; negative: all of the device's memory but that much");
+  v(precision, "precision",
+    "type of the computation, and of the optimizer, which is always float32. none = bfloat16 on a GPU, float32 on "
+    "the CPU. On a GPU also tf32: float32 whose matrix products round their inputs to 10 bits of mantissa, for speed",
+    compute_names);
+  v.alias(
+      "fp16",
+      "as precision bfloat16 float32, which takes the place of float16: as fast, and without cost "
+      "scaling",
+      false, {});
+  v(debug_sync, "debug-sync", "wait after every kernel of the GPU, so that an error names the one that failed; slow");
+}
+
+void MachineOptions::validate() const {
+  check(precision.size() <= 2, "precision has {} values, must have 1 or 2: computation, optimizer",
+        precision.size());
+  const ComputeType optimizer = precision.size() < 2 ? ComputeType::float32 : precision.back();
+  check(optimizer == ComputeType::float32,
+        "precision: the optimizer's type is {}, must be float32. Small updates would be lost", name_of(optimizer));
+  check(devices.ids.size() <= 1 && !devices.all,
+        "devices asks for several GPUs, must be one number: using several is not supported yet");
+  check(!(devices.given() && cpu_threads > 0),
+        "devices and cpu-threads are both given, must be one of them: cpu-threads selects the CPU");
+}
+
+}  // namespace bough

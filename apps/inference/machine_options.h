@@ -1,0 +1,40 @@
+#pragma once
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/base/settings.h"
+
+namespace bough {
+
+enum class ComputeType { float32, tf32, bfloat16 };
+
+/// "bfloat16", as the option `precision` has it.
+std::string name_of(ComputeType type);
+
+/// `devices: 0 1` or `all`.
+struct DeviceList {
+  bool all = false;
+  std::vector<int> ids;
+  bool given() const { return all || !ids.empty(); }
+};
+bool parse_items(const std::vector<std::string>& items, DeviceList& value);
+std::vector<std::string> format_items(const DeviceList& value);
+
+/// Where and in which precision to compute.
+struct MachineOptions {
+  DeviceList devices;    ///< not given: the GPU where build and machine have one
+  int cpu_threads = 0;   ///< > 0 selects the CPU
+  int workspace = 2048;  ///< MiB for activations; negative = all device memory but that
+  bool debug_sync = false;
+  std::vector<ComputeType> precision;  ///< none: bfloat16 on a GPU, float32 on the CPU
+
+  /// The type asked for, if any.
+  std::optional<ComputeType> compute_type() const {
+    return precision.empty() ? std::nullopt : std::optional(precision.front());
+  }
+  void settings(Settings& v);
+  void validate() const;
+};
+
+}  // namespace bough

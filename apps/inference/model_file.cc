@@ -1,0 +1,158 @@
+#include "apps/inference/model_file.h"
+
+#include <algorithm>
+#include <set>
+
+namespace bough {
+namespace {
+
+constexpr const char* output_name = "decoder_ff_logit_out_Wt";
+constexpr const char* old_output_name = "decoder_ff_logit_out_W";  // its transpose, in old models
+
+using Axes = std::vector<int64_t>;
+
+/// The name under which the file holds a parameter, and whether transposed against file_shape().
+struct Place {
+  std::string name;
+  bool is_transposed = false;
+};
+
+Place place_of(const NpzReader& file, const ParameterPart& part) {
+  if (part.name == output_name && !file.contains(part.name) && file.contains(old_output_name))
+    return {old_output_name, true};
+  return {part.name, false};
+}
+
+/// Axis lengths without leading ones: (1, d) and (d) are the same vector.
+Axes without_leading_ones(Axes axes) {
+  const auto first = std::find_if(axes.begin(), axes.end(), [](int64_t n) { return n != 1; });
+  return Axes(first, axes.end());
+}
+
+std::string format_axes(const Axes& axes) {
+  return fmt::format("({})", fmt::join(axes, ", "));
+}
+
+void check_array(const NpzReader& file, const ParameterPart& part) {
+  const Place place = place_of(file, part);
+  check(file.contains(place.name),
+        "'{}': array {} is missing, the model that special:model.yml describes has one. The file is "
+        "damaged, or of another kind of model",
+        file.path(), part.name);
+  const NpzHeader header = file.header(place.name);
+  const Shape shape = part.file_shape();
+  Axes expected{shape[0], shape[1]};
+  if (place.is_transposed) std::swap(expected[0], expected[1]);
+  check(without_leading_ones(header.shape) == without_leading_ones(expected),
+        "'{}': array {} is {}, must be {} by its special:model.yml. The file is damaged, or its options "
+        "are another model's",
+        file.path(), place.name, format_axes(header.shape), format_axes(expected));
+  check(header.type == NpzType::f32 || header.type == NpzType::f64,
+        "'{}': array {} holds {}, must hold f32. Convert the model to float32 first", file.path(),
+        place.name, name_of(header.type));
+}
+
+void check_no_others(const NpzReader& file, const ParameterSet& parameters) {
+  std::set<std::string> known;
+  for (const ParameterPart& part : parameters.parts()) known.insert(place_of(file, part).name);
+  for (const std::string& name : file.names())
+    check(known.count(name) == 1 || name.starts_with("special:"),
+          "'{}': array {} has no place in the Transformer that its special:model.yml describes. bough does "
+          "not have this variant of the model",
+          file.path(), name);
+}
+
+std::vector<float> read_floats(const NpzReader& file, const std::string& name) {
+  if (file.header(name).type == NpzType::f32) return file.read_f32(name);
+  const std::vector<double> wide = file.read_f64(name);
+  return {wide.begin(), wide.end()};
+}
+
+}  // namespace
+
+ModelOptions read_model_options(const NpzReader& file) {
+  check(file.contains(model_yaml_array),
+        "'{}': no special:model.yml in it, must be a model saved by bough or Marian. Give MODEL.npz, not "
+        "its optimizer file",
+        file.path());
+  const std::string source = "'" + file.path() + "'";
+  return ModelOptions::from_yaml(parse_yaml(file.read_text(model_yaml_array), source), source);
+}
+
+namespace {
+
+void read_part(const NpzReader& file, const ParameterSet& parameters, ParameterPart part,
+               std::vector<float>& host) {
+  const Place place = place_of(file, part);
+  if (place.is_transposed) part.is_transposed = !part.is_transposed;
+  parameters.insert(host, part, read_floats(file, place.name).data());
+}
+
+}  // namespace
+
+void read_parameters(const NpzReader& file, const ParameterSet& parameters, Out arena) {
+  for (const ParameterPart& part : parameters.parts()) check_array(file, part);
+  check_no_others(file, parameters);
+  std::vector<float> host(size_t(parameters.elements()), 0.0f);
+  for (const ParameterPart& part : parameters.parts()) read_part(file, parameters, part, host);
+  parameters.upload(arena, host);
+}
+
+int64_t read_matching_parameters(const NpzReader& file, const ParameterSet& parameters, Out arena) {
+  std::vector<float> host = parameters.download(arena);
+  int64_t found = 0;
+  for (const ParameterPart& part : parameters.parts()) {
+    if (!file.contains(place_of(file, part).name)) continue;
+    check_array(file, part);
+    read_part(file, parameters, part, host);
+    ++found;
+  }
+  check(found > 0, "'{}': none of this model's parameters are in it, must be a model with some of the same names",
+        file.path());
+  parameters.upload(arena, host);
+  return found;
+}
+
+Tensor inference_state(const ModelOptions& options, const Transformer& transformer, Backend& backend) {
+  StepState state;
+  state.branch_scales =
+      branch_scales(options, transformer.residual_site_layers(), options.branchnorm_progress);
+  const std::vector<int32_t> words = state.pack();
+  const Tensor tensor = backend.allocate_persistent({int64_t(words.size())}, DType::i32);
+  backend.upload(tensor, words.data());
+  return tensor;
+}
+
+Model load_model(const std::string& path, Backend& backend) {
+  const NpzReader file(path);
+  Model model{read_model_options(file), std::make_unique<ParameterSet>(backend), nullptr};
+  model.transformer = std::make_unique<Transformer>(model.options, nullptr, *model.parameters);
+  model.parameters->allocate(false);
+  read_parameters(file, *model.parameters, model.parameters->values());
+  model.parameters->values_changed();
+  model.transformer->set_step_state(inference_state(model.options, *model.transformer, backend));
+  return model;
+}
+
+std::string model_yaml_bytes(const ModelOptions& options) {
+  // One zero byte, as Marian writes: other programs' converters cut exactly one off.
+  return format_yaml(options.to_yaml()) + '\0';
+}
+
+void save_model(const std::string& path, const ModelOptions& options, const ParameterSet& parameters,
+                In arena) {
+  std::vector<NpzArray> arrays;
+  std::vector<float> values;  // of one array
+  for (const ParameterPart& part : parameters.parts()) {
+    const Shape shape = part.file_shape();
+    arrays.push_back({part.name, {shape[0], shape[1]}, NpzType::f32, nullptr, [&](size_t) {
+                        values = parameters.extract(arena, part);
+                        return std::as_bytes(std::span(values));
+                      }});
+  }
+  const std::string yaml = model_yaml_bytes(options);
+  arrays.push_back(npz_array<char>(model_yaml_array, {yaml.data(), yaml.size()}));
+  write_npz(path, arrays);
+}
+
+}  // namespace bough

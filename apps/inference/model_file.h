@@ -1,0 +1,46 @@
+#pragma once
+#include <memory>
+#include <string>
+
+#include "core/base/npz.h"
+#include "core/parameters.h"
+#include "layers/transformer.h"
+
+namespace bough {
+
+/// A model ready to translate and score: options, parameters, and alpha_t in force.
+struct Model {
+  ModelOptions options;
+  std::unique_ptr<ParameterSet> parameters;
+  std::unique_ptr<Transformer> transformer;
+};
+
+/// Loads bough's or Marian's model file (an npz with special:model.yml) onto a backend, without memory
+/// for gradients. Throws Error naming the file: missing, truncated, no npz, no model of a
+/// family that bough has, an array that is missing, superfluous, of another type or shape.
+Model load_model(const std::string& path, Backend& backend);
+
+/// special:model.yml of a model file.
+ModelOptions read_model_options(const NpzReader& file);
+
+/// Fills an arena of `parameters` from the arrays of a model file; `options` are those of the file.
+/// Throws Error like load_model, before the arena changes.
+void read_parameters(const NpzReader& file, const ParameterSet& parameters, Out arena);
+
+/// The same for the parts that the file has under their name; the others stay as they are. Returns how many
+/// there were. Throws Error when one has another shape, or none is there.
+int64_t read_matching_parameters(const NpzReader& file, const ParameterSet& parameters, Out arena);
+
+/// Writes an arena (the parameters, or their average) as a model file, atomically. `options` with
+/// branchnorm_progress of these parameters. Throws Error if it cannot be written.
+void save_model(const std::string& path, const ModelOptions& options, const ParameterSet& parameters,
+                In arena);
+
+/// StepState words with alpha_t of every residual, for inference at options.branchnorm_progress.
+Tensor inference_state(const ModelOptions& options, const Transformer& transformer, Backend& backend);
+
+/// The bytes of special:model.yml: the text and one zero byte (Marian's form).
+std::string model_yaml_bytes(const ModelOptions& options);
+inline constexpr const char* model_yaml_array = "special:model.yml";
+
+}  // namespace bough

@@ -1,0 +1,33 @@
+#pragma once
+#include <string>
+
+#include "apps/inference/machine_options.h"
+#include "core/base/general_options.h"
+#include "data/data_options.h"
+
+namespace bough {
+
+enum class ScoreSummary { none, cross_entropy, ce_mean_words, ce_sum, perplexity };
+
+/// Everything bough-score can be told when it scores with a model (marian-scorer).
+struct ModelScorerOptions {
+  GeneralOptions general;
+  MachineOptions machine;
+  std::string model = "model.npz";
+  std::string output = "stdout";
+  bool n_best = false;
+  std::string n_best_feature = "Score";
+  bool normalize = false;
+  ScoreSummary summary = ScoreSummary::none;
+  bool word_scores = false;
+  VocabularyOptions vocabulary;
+  CorpusOptions corpus;  ///< train_sets: source and target, or source and n-best list
+  BatchOptions batch;
+
+  ModelScorerOptions();
+  void settings(Settings& v);
+  void resolve(const GivenNames& given);
+  void validate() const;
+};
+
+}  // namespace bough

@@ -1,0 +1,60 @@
+#include "apps/inference/nbest_list.h"
+
+#include <charconv>
+#include <string_view>
+#include <vector>
+
+#include "core/base/error.h"
+
+namespace bough {
+namespace {
+
+constexpr std::string_view separator = "|||";
+
+std::vector<std::string_view> fields_of(std::string_view line) {
+  std::vector<std::string_view> fields;
+  for (size_t at = 0; (at = line.find(separator)) != std::string_view::npos;) {
+    fields.push_back(line.substr(0, at));
+    line.remove_prefix(at + separator.size());
+  }
+  fields.push_back(line);
+  return fields;
+}
+
+std::string_view trim(std::string_view text) {
+  while (text.starts_with(' ')) text.remove_prefix(1);
+  while (text.ends_with(' ')) text.remove_suffix(1);
+  return text;
+}
+
+}  // namespace
+
+NBestLine parse_nbest_line(const std::string& line, const std::string& path, int64_t line_number) {
+  const auto fields = fields_of(line);
+  check(fields.size() >= 3,
+        "'{}' line {}: {} fields, must be at least 3: number ||| text ||| features. Is this an n-best list?",
+        path, line_number, fields.size());
+  const std::string_view number = trim(fields[0]);
+  NBestLine parsed;
+  const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), parsed.number);
+  check(error == std::errc() && end == number.data() + number.size() && parsed.number >= 0,
+        "'{}' line {}: begins with '{}', must begin with the number of a sentence. Is this an n-best list?",
+        path, line_number, number);
+  parsed.text = trim(fields[1]);
+  return parsed;
+}
+
+std::string with_feature(const std::string& line, const std::string& feature, double score) {
+  const auto fields = fields_of(line);
+  std::string result;
+  for (size_t i = 0; i < fields.size(); ++i) {
+    if (i > 0) result += separator;
+    result += fields[i];
+    if (i != 2) continue;
+    if (!result.ends_with(' ')) result += ' ';
+    result += fmt::format("{}= {:.6g} ", feature, score);
+  }
+  return result;
+}
+
+}  // namespace bough

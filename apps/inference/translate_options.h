@@ -1,0 +1,31 @@
+#pragma once
+#include <string>
+#include <vector>
+
+#include "apps/inference/decoding_options.h"
+#include "apps/inference/machine_options.h"
+#include "core/base/general_options.h"
+#include "data/data_options.h"
+
+namespace bough {
+
+/// Everything bough-translate can be told.
+struct TranslateOptions {
+  GeneralOptions general;
+  MachineOptions machine;
+  std::vector<std::string> models;
+  std::vector<std::string> input = {"stdin"};
+  std::string output = "stdout";
+  bool no_spm_decode = false;
+  VocabularyOptions vocabulary;
+  CorpusOptions corpus;  ///< max_length and max_length_crop only
+  BatchOptions batch;
+  DecodingOptions decoding;
+
+  TranslateOptions();
+  void settings(Settings& v);
+  void resolve(const GivenNames& given);
+  void validate() const;
+};
+
+}  // namespace bough

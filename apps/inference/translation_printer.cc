@@ -1,0 +1,61 @@
+#include "apps/inference/translation_printer.h"
+
+#include <limits>
+
+namespace bough {
+namespace {
+
+const Hypothesis& best_of(const Translator::Result& result) {
+  constexpr double none = -std::numeric_limits<double>::infinity();
+  static const Hypothesis nothing{{}, {}, none, none};  // the model gave no finite score
+  return result.empty() ? nothing : result.front();
+}
+
+}  // namespace
+
+std::string format_word_scores(std::span<const double> scores) {
+  std::string text = "WordScores=";
+  for (double score : scores) text += fmt::format(" {:.5f}", score);
+  return text;
+}
+
+TranslationPrinter::TranslationPrinter(std::shared_ptr<const Vocabulary> vocabulary,
+                                       const ModelOptions& model, const DecodingOptions& decoding,
+                                       bool keep_pieces)
+    : vocabulary_(std::move(vocabulary)),
+      model_(model),
+      n_best_(decoding.n_best),
+      word_scores_(decoding.word_scores),
+      keep_pieces_(keep_pieces) {}
+
+std::string TranslationPrinter::words(const Hypothesis& hypothesis) const {
+  const std::vector<int32_t> tokens = in_reading_order(hypothesis.tokens, model_);
+  if (!keep_pieces_) return vocabulary_->decode(tokens);
+  std::string text;
+  for (int32_t token : tokens) text += (text.empty() ? "" : " ") + vocabulary_->piece(token);
+  return text;
+}
+
+std::string TranslationPrinter::with_word_scores(const Hypothesis& hypothesis) const {
+  std::string text = words(hypothesis);
+  if (word_scores_) text += " ||| " + format_word_scores(hypothesis.word_scores);
+  return text;
+}
+
+std::string TranslationPrinter::text(const Translator::Result& result) const {
+  return words(best_of(result));
+}
+
+std::string TranslationPrinter::lines(int64_t number, const Translator::Result& result) const {
+  if (!n_best_) return with_word_scores(best_of(result)) + "\n";
+  std::string all;
+  const auto add = [&](const Hypothesis& h) {
+    all += fmt::format("{} ||| {} ||| F0= {:.6g} ||| {:.6g}\n", number, with_word_scores(h),
+                       h.log_probability, h.score);
+  };
+  if (result.empty()) add(best_of(result));
+  for (const Hypothesis& h : result) add(h);
+  return all;
+}
+
+}  // namespace bough

@@ -1,0 +1,37 @@
+#pragma once
+#include <memory>
+#include <string>
+
+#include "apps/inference/translator.h"
+#include "data/vocabulary.h"
+
+namespace bough {
+
+/// Results as text, in Marian's formats (docs/file_formats.md):
+///   best:   hyp[ ||| WordScores= s1 s2 ...]
+///   n-best: id ||| hyp[ ||| WordScores= ...] ||| F0= log-probability ||| score
+/// Word scores: 5 decimals, one a token and one for the end of sentence; the others 6 digits.
+class TranslationPrinter {
+ public:
+  /// keep_pieces: tokens as they stand in the vocabulary, separated by spaces (no-spm-decode).
+  TranslationPrinter(std::shared_ptr<const Vocabulary> vocabulary, const ModelOptions& model,
+                     const DecodingOptions& decoding, bool keep_pieces);
+
+  /// The words of the best hypothesis; empty where there is none.
+  std::string text(const Translator::Result& result) const;
+  /// The line, or the lines of an n-best list, of sentence `number` (from 0), each ending in '\n'.
+  std::string lines(int64_t number, const Translator::Result& result) const;
+
+ private:
+  std::string words(const Hypothesis& hypothesis) const;
+  std::string with_word_scores(const Hypothesis& hypothesis) const;
+
+  std::shared_ptr<const Vocabulary> vocabulary_;
+  ModelOptions model_;
+  bool n_best_, word_scores_, keep_pieces_;
+};
+
+/// "WordScores= -0.12345 ..."
+std::string format_word_scores(std::span<const double> scores);
+
+}  // namespace bough

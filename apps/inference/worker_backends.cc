@@ -1,0 +1,60 @@
+#include "apps/inference/worker_backends.h"
+
+#include <atomic>
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+#include "core/base/thread_pool.h"
+#include "core/cpu/factory.h"
+
+namespace bough {
+
+struct WorkerBackends::Failure {
+  std::mutex mutex;
+  std::exception_ptr first;
+  std::atomic<bool> happened = false;
+
+  void keep(std::exception_ptr e) {
+    const std::lock_guard lock(mutex);
+    if (!first) first = std::move(e);
+    happened = true;
+  }
+};
+
+WorkerBackends::WorkerBackends(Backend& backend, int threads) : failure_(std::make_shared<Failure>()) {
+  if (backend.name() != "cpu") {
+    workers_ = {&backend};
+    return;
+  }
+  for (int i = 0; i < threads; ++i) {
+    owned_.push_back(make_cpu_backend(1, backend.compute_dtype()));
+    workers_.push_back(owned_.back().get());
+  }
+}
+
+bool WorkerBackends::has_failed() const { return failure_->happened; }
+
+void WorkerBackends::run(const std::function<void(Backend&)>& body) {
+  const auto guarded = [&](Backend& worker) {
+    try {
+      body(worker);
+    } catch (...) {
+      failure_->keep(std::current_exception());
+    }
+  };
+  {
+    std::vector<std::jthread> threads;  // joined at the end of this block
+    for (size_t i = 1; i < workers_.size(); ++i)
+      threads.emplace_back([&, i] {
+        block_signals();
+        guarded(*workers_[i]);
+      });
+    guarded(*workers_[0]);
+  }
+  failure_->happened = false;
+  if (auto e = std::exchange(failure_->first, nullptr)) std::rethrow_exception(e);
+}
+
+}  // namespace bough

@@ -1,0 +1,76 @@
+#include "apps/training/admin_profile.h"
+
+#include <algorithm>
+
+#include "apps/training/layer_norms.h"
+#include "apps/inference/model_batch.h"
+
+namespace bough {
+namespace {
+
+double variance(double sum, double squares, double count) {
+  const double mean = sum / count;
+  return squares / count - mean * mean;
+}
+
+/// Sums over the terms of every residual site, see LayerNorms::term_sums.
+std::vector<std::array<double, 4>> measure_terms(TrainingModel& model, const UpdateBatches& batches) {
+  Transformer& transformer = model.transformer();
+  LayerNorms measured(model.parameters(), transformer, false);
+  measured.start();
+  transformer.set_training(false);
+  transformer.set_residual_square_sums(measured.residual_sums());
+  for (const Batch& host : batches.micro) {
+    Tape tape(model.backend(), false);
+    const ModelBatch batch = upload_batch(model.backend(), host);
+    const Var memory = transformer.encode(tape, batch.source);
+    transformer.decode_layers(memory, batch);
+  }
+  transformer.set_residual_square_sums({});
+  return measured.term_sums();
+}
+
+/// Omegas of the sites [first, end), one stack; `elements`: of a term, over all rows.
+std::vector<double> omegas_of_stack(const std::vector<std::array<double, 4>>& sums, size_t first, size_t end,
+                                    double elements) {
+  std::vector<double> branches;
+  for (size_t i = first; i < end; ++i) branches.push_back(variance(sums[i][2], sums[i][3], elements));
+  return admin_omegas(variance(sums[first][0], sums[first][1], elements), branches);
+}
+
+}  // namespace
+
+bool needs_admin_profile(TrainingModel& model) {
+  if (model.transformer().options().residual != ResidualKind::admin) return false;
+  const ParameterSet& set = model.parameters();
+  const std::vector<float> values = set.download(set.values());
+  return std::all_of(set.parts().begin(), set.parts().end(), [&](const ParameterPart& part) {
+    const float* const first = values.data() + part.first;
+    return !part.name.ends_with("_omega") || std::all_of(first, first + part.size(), [](float w) { return w == 1; });
+  });
+}
+
+std::vector<double> profile_admin(TrainingModel& model, const UpdateBatches& batches) {
+  const ModelOptions& options = model.transformer().options();
+  const auto sums = measure_terms(model, batches);
+  const size_t encoder_sites = 2 * size_t(options.encoder_layers);
+  const double width = options.model_dim;
+  std::vector<double> omegas =
+      omegas_of_stack(sums, 0, encoder_sites, width * double(batches.source_tokens));
+  const auto decoder =
+      omegas_of_stack(sums, encoder_sites, sums.size(), width * double(batches.target_tokens));
+  omegas.insert(omegas.end(), decoder.begin(), decoder.end());
+
+  ParameterSet& set = model.parameters();
+  std::vector<float> values = set.download(set.values());
+  const auto& names = model.transformer().residual_site_names();
+  for (size_t i = 0; i < names.size(); ++i)
+    for (const ParameterPart& part : set.parts())
+      if (part.name == names[i] + "_omega") std::fill_n(values.begin() + part.first, part.size(), float(omegas[i]));
+  set.upload(set.values(), values);
+  set.values_changed();
+  model.optimizer().reset();
+  return omegas;
+}
+
+}  // namespace bough

@@ -1,0 +1,46 @@
+#pragma once
+#include <optional>
+#include <string>
+
+#include "apps/training/train_options.h"
+#include "apps/training/training_model.h"
+#include "apps/training/training_state.h"
+
+namespace bough {
+
+/// Saves and resumes a training run. Files, names and arrays are Marian's (docs/file_formats.md):
+///   MODEL.optimizer.npz   the resume state, alone: raw parameters, moments, average, clock, loader.
+///                         Its rename is the moment at which a save has happened.
+///   MODEL, MODEL.yml, MODEL.decoder.yml, MODEL.progress.yml, model.iterN.npz   derived from it
+class Checkpoint {
+ public:
+  Checkpoint(const TrainOptions& options, TrainingModel& model) : options_(options), model_(model) {}
+
+  /// Writes everything. Throws Error when a file cannot be written: what was saved before stays whole.
+  void save(const TrainingState& state);
+  /// Writes the derived files only: after a resume, in case the run was killed between the two.
+  void save_derived(const TrainingState& state);
+  /// Keeps the parameters in use (keep-best): model.npz.best-METRIC.npz.
+  void save_best(const TrainingState& state, const std::string& metric);
+
+  /// The state of an earlier run of this model, if there is one and options allow; parameters and
+  /// optimizer are then as they were. Without, and with a model file: its parameters only. Writes nothing.
+  std::optional<TrainingState> resume();
+
+  /// The seed of the run that resume() would go on with; 0 when it would start anew.
+  static uint64_t saved_seed(const SavingOptions& options);
+
+  /// Saves the parameters in force (not the average) with what decoding needs, as `path`.
+  void save_parameters(const TrainingState& state, const std::string& path, const Tensor& arena);
+
+ private:
+  void save_optimizer(const TrainingState& state, const std::string& path);
+  TrainingState load_optimizer(const std::string& path);
+  void load_parameters(const std::string& path);
+  Yaml decoder_settings(const std::string& model_path) const;
+
+  const TrainOptions& options_;
+  TrainingModel& model_;
+};
+
+}  // namespace bough

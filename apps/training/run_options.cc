@@ -1,0 +1,56 @@
+#include "apps/training/run_options.h"
+
+#include <algorithm>
+
+namespace bough {
+
+const EnumNames<Checkpointing> checkpointing_names = {{"auto", Checkpointing::automatic},
+                                                      {"false", Checkpointing::none},
+                                                      {"true", Checkpointing::all}};
+
+void RunOptions::settings(Settings& v) {
+  v.group("Training");
+  v.alias(
+      "task",
+      "presets of model size and training recipe, from Vaswani 2017; whatever is given beside one "
+      "wins over it, and of several the later ones in this list win",
+      true,
+      {"transformer-base", "transformer-big", "transformer-base-prenorm",
+       "transformer-big-prenorm"});
+  v(after, {"after", 'a'},
+    "stop after this many epochs, updates or target tokens, whichever comes first; 0e = never");
+  v(after_epochs, {"after-epochs", 'e'}, "older spelling of after Ne; 0 = never",
+    Range<int64_t>{0});
+  v(after_batches, "after-batches", "older spelling of after Nu; 0 = never", Range<int64_t>{0});
+  v(gradient_checkpointing, {"gradient-checkpointing", 0, "true"},
+    "recompute layers in the backward pass instead of keeping their activations: more work, less memory, the same "
+    "bits. auto = as few layers, from the first on, as a GPU's memory or mini-batch-fit asks for; true = all of "
+    "them, with mini-batch-fit as few as its largest batch asks for",
+    checkpointing_names);
+  v(gemm_autotune, "gemm-autotune",
+    "on a GPU, time the ways to compute each matrix product and use the fastest, instead of the one that the library "
+    "proposes. The choices are saved with the training state: a resumed run has the same bits");
+  v(describe, "describe",
+    "print parameters, FLOPs and the memory plan, and exit; dim-vocabs gives the sizes of "
+    "vocabularies that do not exist yet");
+  v.transient();
+  v.alias("sync-sgd", "accepted: updates are always synchronous", false, {});
+  v.alias("check-gradient-nan",
+          "accepted: an update with NaN or infinity in its gradient is always skipped and counted",
+          false, {});
+  v.alias("normalize-gradient", "accepted: gradients are always per target token", false, {});
+  v.group("Divergence");
+  v(divergence_threshold, "divergence-threshold",
+    "a training loss above this many nats per target token counts as diverged; 0 = only one that is not "
+    "finite. Guessing costs ln(vocabulary), 10.4 for 32,000 entries",
+    Range<double>{0});
+  v(divergence_updates, "divergence-updates",
+    "end the run with exit code 3 when this many updates in a row have diverged", Range<int>{1});
+}
+
+StopCriteria RunOptions::stop_criteria() const {
+  auto sooner = [](int64_t a, int64_t b) { return a == 0 ? b : b == 0 ? a : std::min(a, b); };
+  return {sooner(after.updates, after_batches), after.labels, sooner(after.epochs, after_epochs)};
+}
+
+}  // namespace bough

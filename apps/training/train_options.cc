@@ -1,0 +1,86 @@
+#include "apps/training/train_options.h"
+
+#include <algorithm>
+#include <chrono>
+#include <initializer_list>
+
+namespace bough {
+namespace {
+
+void resolve_seed(GeneralOptions& general) {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  general.is_seed_from_clock = general.seed == 0;
+  if (general.seed == 0) general.seed = static_cast<uint64_t>(now.count());
+}
+
+bool any_given(const GivenNames& given, std::initializer_list<const char*> names) {
+  return std::any_of(names.begin(), names.end(),
+                     [&](const char* name) { return given.count(name) != 0; });
+}
+
+}  // namespace
+
+void TrainOptions::settings(Settings& v) {
+  general.settings(v);
+  general.seed_settings(v);
+  machine.settings(v);
+  saving.model_settings(v);
+  run.settings(v);
+  display.settings(v);
+  saving.settings(v);
+  model.settings(v);
+  dropout.settings(v);
+  optimizer.settings(v);
+  v.group("Data");
+  corpus.settings(v);
+  v.alias("no-shuffle", "as shuffle none", false, {});
+  v.group("Vocabularies");
+  vocabulary.settings(v);
+  vocabulary.thread_settings(v);
+  corpus.vocabulary_settings(v);
+  v.group("Batches");
+  batch.settings(v);
+  batch.training_settings(v);
+  validation.settings(v);
+  decoding.settings(v);
+}
+
+void TrainOptions::resolve(const GivenNames& given) {
+  resolve_seed(general);
+  model.resolve(any_given(given, {"transformer-residual"}),
+                any_given(given, {"transformer-preprocess", "transformer-postprocess",
+                                  "transformer-postprocess-top"}));
+  if (!model.branchnorm_max_step)
+    model.branchnorm_max_step = optimizer.warmup ? optimizer.warmup : SchedulePeriod{4000};
+  model.max_positions = corpus.max_length;
+  optimizer.resolve(model.is_deep_kind());
+  if (batch.mini_batch_words > 0) batch.mini_batch_fit = false;
+}
+
+void TrainOptions::validate() const {
+  machine.validate();
+  saving.validate();
+  model.validate();
+  optimizer.validate();
+  corpus.validate();
+  validation.validate();
+  if (run.describe) return;
+  if (!corpus.tsv)
+    check_sides("train-sets", corpus.train_sets.size(), "Use --train-sets corpus.en corpus.de");
+  else
+    check(corpus.train_sets.size() == 1, "train-sets is empty, must name a file, or stdin");
+  check_sides("vocabs", vocabulary.paths.size(), "A missing .spm file is trained");
+  if (!validation.valid_sets.empty() && !corpus.tsv)
+    check_sides("valid-sets", validation.valid_sets.size(), "Use --valid-sets valid.en valid.de");
+  check(corpus.dim_vocabs.size() == vocabulary.paths.size(),
+        "dim-vocabs has {} sizes, must have {}: one for each of vocabs", corpus.dim_vocabs.size(),
+        vocabulary.paths.size());
+  check(corpus.sentencepiece_alphas.empty() ||
+            corpus.sentencepiece_alphas.size() == vocabulary.paths.size(),
+        "sentencepiece-alphas has {} values, must have {}: one for each of vocabs",
+        corpus.sentencepiece_alphas.size(), vocabulary.paths.size());
+  check(validation.valid_sets.size() <= 1 || !corpus.tsv,
+        "valid-sets has {} files, must have 1 with tsv", validation.valid_sets.size());
+}
+
+}  // namespace bough

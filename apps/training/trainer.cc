@@ -1,0 +1,392 @@
+#include "apps/training/trainer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+
+#include "apps/training/admin_profile.h"
+#include "apps/inference/device.h"
+#include "apps/training/memory_plan.h"
+#include "core/base/signals.h"
+#include "core/base/interrupt.h"
+#include "core/base/io.h"
+#include "core/base/log.h"
+#include "core/base/progress.h"
+#include "optim/schedule.h"
+
+namespace bough {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+/// "decoder_l3 (12.5)". The layer with the largest gradient norm; the last in forward order of those whose norm is not
+/// finite, where the trouble came from, if there are such.
+std::string worst_layer(const std::vector<std::string>& layers, const std::vector<double>& norms) {
+  size_t worst = 0;
+  for (size_t i = 0; i < norms.size(); ++i)
+    if (!std::isfinite(norms[i]) || (std::isfinite(norms[worst]) && norms[i] > norms[worst])) worst = i;
+  return fmt::format("{} ({:.3g})", layers[worst], norms[worst]);
+}
+
+}  // namespace
+
+Trainer::Trainer(TrainOptions options) : options_(std::move(options)), lock_(options_.saving.model + ".lock") {
+  lock_model();
+  keep_seed();
+  const DeviceChoice device = choose_device(options_.machine);
+  open_vocabularies();
+  open_data();
+  make_backend_on(device);
+  model_ = std::make_unique<TrainingModel>(*backend_, options_.model, options_.dropout,
+                                           options_.optimizer, options_.general.seed);
+  model_->set_recompute(recomputed_layers_);
+  if (backend_->records()) model_->use_shape_classes(data_->most_source_rows(), data_->most_target_rows());
+  if (options_.display.log_layer_norms) model_->enable_layer_norms(options_.display.log_model_update);
+  log::info("[model] {} parameters, residual {}, {}+{} layers",
+            with_commas(model_->parameters().trained_elements()),
+            name_of(options_.model.residual), options_.model.encoder_layers,
+            options_.model.decoder_layers);
+  checkpoint_ = std::make_unique<Checkpoint>(options_, *model_);
+  if (!options_.validation.valid_sets.empty())
+    validation_ = std::make_unique<Validation>(options_, vocabularies_, *model_);
+  start_or_resume();
+}
+
+Trainer::~Trainer() = default;
+
+/// Two runs would overwrite each other's checkpoints.
+void Trainer::lock_model() {
+  const std::string& model = options_.saving.model;
+  check(lock_.state() != FileLock::State::taken,
+        "model: '{}' is being trained by {}, which holds '{}.lock'; stop that run, or give another model", model,
+        lock_.holder(), model);
+  if (lock_.state() == FileLock::State::unsupported)
+    log::warn("[train] the file system of '{}' has no locks, so nothing keeps a second run from writing the same files; "
+              "see to it that there is none",
+              model);
+}
+
+/// A run whose seed came from the clock goes on with that seed: order of the corpus and dropout.
+void Trainer::keep_seed() {
+  const uint64_t saved = Checkpoint::saved_seed(options_.saving);
+  if (saved == 0) return;
+  if (options_.general.is_seed_from_clock)
+    options_.general.seed = saved;
+  else if (options_.general.seed != saved)
+    log::warn("[train] seed is {}, but this model was trained with {} so far; going on with {}: the epoch in "
+              "progress may see some sentences twice and others not",
+              options_.general.seed, saved, options_.general.seed);
+}
+
+void Trainer::open_vocabularies() {
+  vocabularies_ = load_or_create_vocabularies(options_.vocabulary, options_.corpus);
+  options_.model.vocab_sizes.clear();
+  for (const auto& vocabulary : vocabularies_) {
+    options_.model.vocab_sizes.push_back(vocabulary->size());
+    log::info("[data] vocabulary {}: {} entries", vocabulary->path(),
+              with_commas(vocabulary->size()));
+  }
+  check(!options_.model.ties_source_and_target() ||
+            options_.model.vocab_sizes.front() == options_.model.vocab_sizes.back(),
+        "tied-embeddings: the vocabularies have {} and {} entries, but shared embeddings need one "
+        "vocabulary for both sides; give the same file twice or leave tied-embeddings-all out",
+        options_.model.vocab_sizes.front(), options_.model.vocab_sizes.back());
+}
+
+void Trainer::open_data() {
+  const int delay = std::max(1, int(std::lround(options_.optimizer.delay)));
+  data_ = std::make_unique<TrainingData>(
+      TrainingDataOptions{options_.vocabulary, options_.corpus, options_.batch,
+                          UpdateShape{.devices = 1, .delay = delay}, options_.general.seed,
+                          options_.model.right_left},
+      vocabularies_);
+  if (options_.batch.mini_batch_fit) {
+    const MemoryPlan fitted = fit_memory(options_, data_->statistics().length_ratio());
+    data_->set_budgets(fitted.source_rows, fitted.target_rows);
+    recomputed_layers_ = fitted.recomputed_layers;
+  }
+}
+
+/// With memory for the largest batch, or an Error before anything was trained.
+void Trainer::make_backend_on(const DeviceChoice& device) {
+  const MemoryPlan plan =
+      plan_training(options_, data_->most_source_rows(), data_->most_target_rows(), recomputed_layers_, device);
+  log::info("[memory] {}", format_plan(plan));
+  check_memory(plan, device);
+  recomputed_layers_ = plan.recomputed_layers;
+  // Records of very deep models are large, on the device too.
+  const int classes = options_.model.layers() > 200 ? 1 : 4, variants = data_->limits().micro_batches > 1 ? 2 : 1;
+  backend_ = make_backend(device, options_.machine,
+                          {.arena_bytes = plan.activation_bytes,
+                           .graph_limit = classes * variants + 1,
+                           .tune_gemm = options_.run.gemm_autotune});
+}
+
+void Trainer::start_or_resume() {
+  if (auto resumed = checkpoint_->resume()) {
+    state_ = *resumed;
+    if (options_.saving.no_restore_corpus) {
+      state_.loader = data_->state();
+      state_.clock.epochs = 1;
+      state_.sentences = 0;
+    } else {
+      data_->restore(state_.loader);
+    }
+    if (validation_) std::erase_if(state_.metrics, [&](const auto& m) { return !is_measured(m.first); });
+    if (options_.validation.reset_all) state_.metrics.clear();
+    if (options_.validation.reset_stalled)
+      for (auto& [name, metric] : state_.metrics) metric.stalled = 0;
+    log::info("[train] resumed {} at update {}, {} labels", options_.saving.model, state_.clock.updates,
+              with_commas(state_.clock.labels));
+    checkpoint_->save_derived(state_);
+  } else {
+    state_.loader = data_->state();
+  }
+  if (!validation_) state_.owes_validation = false;
+  state_.seed = options_.general.seed;
+  log_ = std::make_unique<TrainingLog>(options_, state_.clock.updates);
+}
+
+bool Trainer::is_measured(const std::string& metric) const {
+  const auto& metrics = options_.validation.metrics;
+  return std::any_of(metrics.begin(), metrics.end(),
+                     [&](ValidationMetric m) { return name_of(m) == metric; });
+}
+
+bool Trainer::is_finished() const {
+  const StopCriteria stop = options_.run.stop_criteria();
+  return (stop.updates && state_.clock.updates >= stop.updates) ||
+         (stop.labels && state_.clock.labels >= stop.labels) ||
+         (stop.epochs && state_.clock.epochs > stop.epochs);
+}
+
+int Trainer::run() {
+  catch_signals(options_.saving.sigterm == SigtermAction::exit_immediately);
+  log::info("Training started");
+  warn_of_unfinished_ramp();
+  if (state_.owes_validation) validate();
+  std::optional<Progress> bar;
+  const int64_t pairs = is_stdin(options_.corpus.train_sets.front()) ? 0 : data_->statistics().pairs;
+  while (!is_finished() && !should_stop_early() && caught_signal() == 0) {
+    const UpdateBatches batches = next_batches();
+    if (batches.micro.empty()) break;
+    const TrainingClock before = state_.clock;
+    start_update(batches);
+    const bool validates = validation_ && is_due(options_.validation.valid_freq, before, state_.clock);
+    const bool saves = is_due(options_.saving.save_freq, before, state_.clock);
+    const bool measures = is_due(options_.display.log_layer_norms, before, state_.clock);
+    finish_updates(validates || saves || measures || log_->is_due(state_, before) ? 0 : most_under_way());
+    if (!bar) bar.emplace(fmt::format("epoch {}", state_.clock.epochs), pairs);
+    bar->advance_to(state_.sentences);
+    log_->after_update(state_, before, model_->branch_scale());
+    if (batches.ends_epoch) {
+      bar.reset();
+      finish_epoch();
+    }
+    if (validates) validate();
+    if (saves) save();
+  }
+  bar.reset();
+  finish_updates(0);
+  log_->after_update(state_, state_.clock, model_->branch_scale(), true);
+  log::info("Training finished");
+  if (is_finished() && model_->branch_scale() < 1)
+    log::warn("[train] the run ended at alpha {:.4f}; branchnorm is Post-LN from alpha 1 on. Train longer, or lower "
+              "branchnorm-max-step", model_->branch_scale());
+  if (caught_signal() == 0 && validation_ && state_.last_validation != state_.clock.updates)
+    validate();
+  if (saved_ != state_.clock.updates) save();
+  return caught_signal() == 0 ? 0 : 128 + caught_signal();
+}
+
+/// Without micro-batches: the input has ended, or a signal the wait for it.
+UpdateBatches Trainer::next_batches() {
+  try {
+    return data_->next();
+  } catch (const Interrupted&) {
+    return {};
+  } catch (const Error&) {
+    // A bad line, late in a stream: what has been trained is kept.
+    finish_updates(0);
+    if (state_.clock.updates > 0 && saved_ != state_.clock.updates) save();
+    throw;
+  }
+}
+
+void Trainer::start_update(const UpdateBatches& batches) {
+  if (state_.clock.updates == 0 && needs_admin_profile(*model_)) {
+    const std::vector<double> omegas = profile_admin(*model_, batches);
+    log::info("[model] admin: omega from the first batch: at most {:.3f} in {} residuals",
+              *std::max_element(omegas.begin(), omegas.end()), omegas.size());
+  }
+  UpdateSettings settings;
+  settings.done = state_.clock;
+  settings.learning_rate =
+      learning_rate(options_.optimizer, state_.clock, state_.learning_rate_factor);
+  settings.average_rate = average_rate(options_.optimizer.ema_decay, state_.clock.updates);
+  TrainingClock after = state_.clock;
+  after.finish_update(batches.target_tokens);
+  settings.measures_layers = is_due(options_.display.log_layer_norms, state_.clock, after);
+  state_.clock = after;
+  under_way_.push_back({state_.clock.updates, model_->start_update(batches, settings)});
+
+  state_.loader = data_->state();
+  state_.learning_rate = settings.learning_rate;
+  state_.sentences += batches.sentences;
+  state_.sentences_total += batches.sentences;
+  DisplayState& d = state_.display;
+  d.updates += 1;
+  d.labels += batches.target_tokens;
+  d.sentences += batches.sentences;
+  d.source_fill += batches.source_fill;
+  d.target_fill += batches.target_fill;
+  if (decays_at_update(options_.optimizer, {0, state_.clock.updates, 0}))
+    state_.learning_rate_factor *= options_.optimizer.decay;
+}
+
+/// While the device works on one update, the host prepares the next: its result is looked at one update late. Not in
+/// trouble: the gradients must still be those of the update that is judged.
+size_t Trainer::most_under_way() const {
+  return backend_->records() && state_.skipped_in_a_row == 0 && state_.diverged_in_a_row == 0 ? 1 : 0;
+}
+
+/// Takes in the results of all updates but the last `under_way`.
+void Trainer::finish_updates(size_t under_way) {
+  while (under_way_.size() > std::min(under_way, most_under_way())) {
+    const UnderWay update = std::move(under_way_.front());
+    under_way_.pop_front();
+    const UpdateResult result = update.result();
+    if (std::isfinite(result.loss)) state_.display.loss += result.loss;
+    if (result.layers)
+      log_->layers(state_, model_->layers(), model_->transformer().residual_site_names(), model_->site_branch_scales(),
+                   *result.layers);
+    watch_loss(result, update.number);
+    count_skipped(result, update.number);
+  }
+}
+
+void Trainer::count_skipped(const UpdateResult& result, int64_t update) {
+  if (!result.statistics.is_finite) {
+    ++state_.skipped_updates;
+    if (++state_.skipped_in_a_row >= options_.run.divergence_updates)
+      fail_diverged("the gradient was not finite", result, update);
+    log::warn("[train] update {}: the gradient is not finite; the update was skipped ({} so far)", update,
+              state_.skipped_updates);
+    return;
+  }
+  state_.skipped_in_a_row = 0;
+  const double window = double(options_.display.gradient_norm_average_window);
+  const double rate = 2.0 / (std::min(window, double(++state_.norm_count)) + 1);
+  state_.gradient_norm += rate * (result.statistics.gradient_norm - state_.gradient_norm);
+}
+
+/// The other half of divergence-threshold: losses that are high, though finite.
+void Trainer::watch_loss(const UpdateResult& result, int64_t update) {
+  const double threshold = options_.run.divergence_threshold;
+  if (threshold <= 0 || !std::isfinite(result.loss)) return;
+  const bool is_high = result.loss > threshold * double(result.target_tokens);
+  state_.diverged_in_a_row = is_high ? state_.diverged_in_a_row + 1 : 0;
+  if (state_.diverged_in_a_row >= options_.run.divergence_updates)
+    fail_diverged(fmt::format("the loss was above divergence-threshold, {} nats per target token,", threshold), result,
+                  update);
+}
+
+void Trainer::fail_diverged(const std::string& what, const UpdateResult& result, int64_t update) {
+  const std::string sentence = fmt::format(
+      "train: the run has diverged: {} in {} updates in a row (at update {}: loss {:.4g} per target token, largest "
+      "gradient norm in {}); lower learn-rate, raise lr-warmup, or use transformer-residual: branchnorm",
+      what, options_.run.divergence_updates, update, result.loss / double(result.target_tokens),
+      worst_layer(model_->layers(), model_->gradient_norms(result.target_tokens)));
+  log_->divergence(state_, sentence);
+  throw Diverged(sentence, std::source_location::current());
+}
+
+/// Says at the start that alpha will not reach 1, where the stop criterion and T are in the same unit.
+void Trainer::warn_of_unfinished_ramp() const {
+  const ModelOptions& o = options_.model;
+  if (o.residual != ResidualKind::branchnorm) return;
+  const StopCriteria stop = options_.run.stop_criteria();
+  const SchedulePeriod end{o.ramp_end(), o.branchnorm_max_step.unit};
+  const int64_t last = end.unit == ScheduleUnit::updates ? stop.updates : stop.labels;
+  if (last == 0 || last >= end.count) return;
+  log::warn("[train] alpha of the slowest layer reaches 1 at {}, but the run ends at {}: its model will not be a "
+            "plain Post-LN one. Lower branchnorm-max-step to {} or less, or train longer",
+            format_value(end), format_value(SchedulePeriod{last, end.unit}),
+            format_value(SchedulePeriod{o.branchnorm_max_step.count * last / end.count, end.unit}));
+}
+
+void Trainer::finish_epoch() {
+  log::info("Seen {} samples", with_commas(state_.sentences));
+  if (decays_at_epoch_end(options_.optimizer, {state_.clock.epochs, state_.clock.updates, 0}))
+    state_.learning_rate_factor *= options_.optimizer.decay;
+  ++state_.clock.epochs;
+  state_.sentences = 0;
+  if (!is_finished()) log::info("Starting epoch {}", state_.clock.epochs);
+}
+
+/// A validation that does not come to its end is owed: a resumed run begins with it.
+void Trainer::validate() {
+  state_.owes_validation = true;
+  const auto metrics_before = state_.metrics;
+  try {
+    run_validation();
+    state_.owes_validation = false;
+    saved_ = -1;
+  } catch (const Interrupted&) {
+    log::info("[valid] interrupted; a resumed run begins with it");  // run() sees the signal and saves
+  } catch (const Error&) {
+    // A script failed, or was ended by the signal that comes to us next: what has been trained is kept.
+    state_.metrics = metrics_before;
+    save();
+    if (caught_signal() == 0) throw;
+  }
+}
+
+void Trainer::run_validation() {
+  const auto start = Clock::now();
+  const int64_t stalled_before = state_.most_stalled();
+  {
+    const TrainingModel::BestParameters best(*model_);
+    model_->set_step_state(state_.clock, state_.learning_rate, 0, 1);
+    for (const MetricValue& m : validation_->run(state_)) {
+      const MetricState& metric = state_.metrics[m.name];
+      log_->validation(state_, m.name, m.value,
+                       m.is_better ? "new best"
+                                   : fmt::format("stalled {} times (last best: {})", metric.stalled,
+                                                 float(metric.best)));
+      if (m.is_better && options_.validation.keep_best) checkpoint_->save_best(state_, m.name);
+    }
+  }
+  state_.last_validation = state_.clock.updates;
+  const int64_t stalled = state_.most_stalled();
+  if (stalled > stalled_before &&
+      decays_at_stall(options_.optimizer, {state_.clock.epochs, state_.clock.updates, stalled}))
+    state_.learning_rate_factor *= options_.optimizer.decay;
+  log_->exclude(Clock::now() - start);
+}
+
+bool Trainer::should_stop_early() const {
+  const int64_t limit = options_.validation.early_stopping;
+  if (!validation_ || limit == 0 || state_.metrics.empty()) return false;
+  int64_t least = state_.most_stalled();
+  for (const auto& [name, metric] : state_.metrics) least = std::min(least, metric.stalled);
+  switch (options_.validation.early_stopping_on) {
+    case StopOn::any: return state_.most_stalled() >= limit;
+    case StopOn::all: return least >= limit;
+    case StopOn::first: break;
+  }
+  const auto first = state_.metrics.find(name_of(options_.validation.metrics.front()));
+  return first != state_.metrics.end() && first->second.stalled >= limit;
+}
+
+void Trainer::save() {
+  const auto start = Clock::now();
+  checkpoint_->save(state_);
+  saved_ = state_.clock.updates;
+  if (options_.optimizer.kind == OptimizerKind::adam)
+    log::info("[train] Adam's sqrt(v) is below epsilon for {:.2f} % of the parameters",
+              100 * model_->optimizer().small_moment_share());
+  log_->exclude(Clock::now() - start);
+}
+
+}  // namespace bough

@@ -1,0 +1,80 @@
+#pragma once
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "apps/training/checkpoint.h"
+#include "apps/inference/device.h"
+#include "apps/training/train_options.h"
+#include "apps/training/training_log.h"
+#include "apps/training/training_model.h"
+#include "apps/training/training_state.h"
+#include "apps/training/validation.h"
+#include "core/base/files.h"
+#include "data/training_data.h"
+
+namespace bough {
+
+/// The run has diverged, see divergence-threshold: exit code 3.
+struct Diverged : Error {
+  using Error::Error;
+};
+
+/// A training run from options to saved model: data -> update -> log, validation, checkpoint.
+class Trainer {
+ public:
+  /// Locks the model, reads or makes vocabularies, opens the corpus, builds the model and resumes an earlier run.
+  explicit Trainer(TrainOptions options);
+  ~Trainer();
+
+  /// Trains until a stop criterion, early stopping, the end of the input or a signal; saves.
+  /// Returns the exit code: 0, or 128 + the signal.
+  int run();
+
+  const TrainingState& state() const { return state_; }
+  TrainingModel& model() { return *model_; }
+
+ private:
+  void lock_model();
+  void keep_seed();
+  void open_vocabularies();
+  void open_data();
+  void start_or_resume();
+  bool is_finished() const;
+  bool is_measured(const std::string& metric) const;
+  void make_backend_on(const DeviceChoice& device);
+  UpdateBatches next_batches();
+  void start_update(const UpdateBatches& batches);
+  void finish_updates(size_t under_way);
+  size_t most_under_way() const;
+  void count_skipped(const UpdateResult& result, int64_t update);
+  void watch_loss(const UpdateResult& result, int64_t update);
+  void warn_of_unfinished_ramp() const;
+  void finish_epoch();
+  void validate();
+  void run_validation();
+  bool should_stop_early() const;
+  void save();
+  [[noreturn]] void fail_diverged(const std::string& what, const UpdateResult& result, int64_t update);
+
+  struct UnderWay {
+    int64_t number;
+    std::function<UpdateResult()> result;
+  };
+
+  TrainOptions options_;
+  FileLock lock_;  ///< of the model: one run at a time
+  std::unique_ptr<Backend> backend_;
+  std::vector<std::shared_ptr<Vocabulary>> vocabularies_;
+  std::unique_ptr<TrainingModel> model_;
+  std::unique_ptr<TrainingData> data_;
+  std::unique_ptr<Checkpoint> checkpoint_;
+  std::unique_ptr<Validation> validation_;
+  std::unique_ptr<TrainingLog> log_;
+  TrainingState state_;
+  int64_t saved_ = -1;           ///< update of the last save, if nothing has changed since
+  int recomputed_layers_ = 0;       ///< by the memory plan
+  std::deque<UnderWay> under_way_;  ///< updates that were started and not looked at, oldest first
+};
+
+}  // namespace bough

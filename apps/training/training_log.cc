@@ -1,0 +1,154 @@
+#include "apps/training/training_log.h"
+
+#include <cerrno>
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "core/base/files.h"
+#include "core/base/log.h"
+
+namespace bough {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using Clock = std::chrono::steady_clock;
+
+/// Keeps the lines of an interrupted run up to the update that is resumed.
+void drop_later_lines(const std::string& path, int64_t update) {
+  std::ifstream in(path);
+  std::string kept;
+  for (std::string line; std::getline(in, line);) {
+    const Json json = Json::parse(line, nullptr, false);
+    if (json.is_object() && json.value("update", int64_t{0}) <= update) kept += line + "\n";
+  }
+  write_file(path, kept);
+}
+
+double exact_or_zero(double x) { return std::isfinite(x) ? x : 0.0; }
+
+}  // namespace
+
+std::string with_commas(int64_t n) {
+  std::string text = std::to_string(n);
+  for (int64_t at = int64_t(text.size()) - 3; at > 0; at -= 3) text.insert(size_t(at), ",");
+  return text;
+}
+
+std::string format_cost(const DisplayOptions& o, const DisplayState& d, const TrainingClock& clock,
+                        int64_t last_labels) {
+  const double per_label = d.loss / double(std::max<int64_t>(d.labels, 1));
+  switch (o.cost_type) {
+    case CostType::ce_mean_words: return fmt::format("{:.8f}", per_label);
+    case CostType::perplexity: return fmt::format("{:.8f}", std::exp(per_label));
+    case CostType::ce_mean:
+      return fmt::format("{:.8f}", d.loss / double(std::max<int64_t>(d.sentences, 1)));
+    case CostType::ce_sum: break;
+  }
+  if (o.disp_label_counts)
+    return fmt::format("{:.8f} * {} @ {} after {}", per_label, with_commas(d.labels),
+                       with_commas(last_labels), with_commas(clock.labels));
+  return fmt::format("{:.8f}", d.loss / double(std::max<int64_t>(d.updates, 1)));
+}
+
+TrainingLog::TrainingLog(const TrainOptions& options, int64_t resumed_update)
+    : options_(options), shown_(Clock::now()) {
+  const std::string path = options.display.metrics_path(options.saving.model);
+  if (path.empty()) return;
+  if (std::filesystem::is_regular_file(path)) drop_later_lines(path, resumed_update);
+  json_.open(path, std::ios::app);
+  check(json_.is_open(), "metrics: cannot open '{}' for appending; check the folder and its permissions",
+        path);
+}
+
+bool TrainingLog::is_due(const TrainingState& s, const TrainingClock& before) const {
+  return s.clock.updates <= options_.display.disp_first ||
+         bough::is_due(options_.display.disp_freq, before, s.clock);
+}
+
+void TrainingLog::after_update(TrainingState& s, const TrainingClock& before, double branch_scale,
+                               bool is_final) {
+  if (!is_final) last_labels_ = s.clock.labels - before.labels;
+  if (s.display.updates == 0 || (!is_final && !is_due(s, before))) return;
+  const auto now = Clock::now();
+  const double seconds = std::chrono::duration<double>(now - shown_).count();
+  const double speed = double(s.display.labels) / std::max(seconds, 1e-9);
+  const double fill = s.display.target_fill / double(s.display.updates);
+  std::string line = fmt::format(
+      "Ep. {} : Up. {} : Sen. {} : Cost {} : Time {:.2f}s : {:.2f} words/s : gNorm {:.4f}",
+      s.clock.epochs, s.clock.updates, with_commas(s.sentences),
+      format_cost(options_.display, s.display, s.clock, last_labels_), seconds, speed,
+      s.gradient_norm);
+  if (options_.optimizer.report_learning_rate) line += fmt::format(" : L.r. {:.4e}", s.learning_rate);
+  if (options_.model.residual == ResidualKind::branchnorm)
+    line += fmt::format(" : alpha {:.4f}", branch_scale);
+  if (fill > 0) line += fmt::format(" : fill {:.3f}", fill);
+  if (s.skipped_updates) line += fmt::format(" : skipped {}", s.skipped_updates);
+  log::info("{}", line);
+
+  Json json{{"epoch", s.clock.epochs},
+            {"update", s.clock.updates},
+            {"sentences", s.sentences},
+            {"labels", s.clock.labels},
+            {"cost_mean_words", exact_or_zero(s.display.loss / double(s.display.labels))},
+            {"seconds", seconds},
+            {"words_per_second", speed},
+            {"gradient_norm", exact_or_zero(s.gradient_norm)},
+            {"learning_rate", s.learning_rate},
+            {"alpha", branch_scale},
+            {"fill", fill},
+            {"source_fill", s.display.source_fill / double(s.display.updates)},
+            {"skipped_updates", s.skipped_updates}};
+  write_json(json.dump());
+  s.display = {};
+  shown_ = now;
+}
+
+void TrainingLog::layers(const TrainingState& s, const std::vector<std::string>& layers,
+                         const std::vector<std::string>& sites, const std::vector<double>& branch_scales,
+                         const LayerReport& report) {
+  Json json{{"epoch", s.clock.epochs},
+            {"update", s.clock.updates},
+            {"labels", s.clock.labels},
+            {"layers", layers},
+            {"layer_gradient_norms", report.gradient_norms},
+            {"layer_update_norms", report.update_norms},
+            {"sites", sites},
+            {"branch_ratios", report.branch_ratios},
+            {"site_alphas", branch_scales}};
+  if (report.model_update) json["model_update"] = *report.model_update;
+  write_json(json.dump());
+}
+
+void TrainingLog::divergence(const TrainingState& s, const std::string& sentence) {
+  write_json(Json{{"epoch", s.clock.epochs},
+                  {"update", s.clock.updates},
+                  {"labels", s.clock.labels},
+                  {"diverged", sentence}}
+                 .dump());
+}
+
+void TrainingLog::validation(const TrainingState& s, const std::string& metric, double value,
+                             const std::string& verdict) {
+  log::info("[valid] Ep. {} : Up. {} : {} : {} : {}", s.clock.epochs, s.clock.updates, metric,
+            float(value), verdict);
+  write_json(Json{{"epoch", s.clock.epochs},
+                  {"update", s.clock.updates},
+                  {"labels", s.clock.labels},
+                  {"valid", metric},
+                  {"value", value}}
+                 .dump());
+}
+
+void TrainingLog::write_json(const std::string& line) {
+  if (!json_.is_open()) return;
+  json_.clear();
+  errno = 0;
+  if (json_ << line << std::endl || std::exchange(has_failed_, true)) return;
+  log::warn("[train] metrics: '{}' cannot be written ({}); the run goes on, but lines are missing there",
+            options_.display.metrics_path(options_.saving.model), std::strerror(errno));
+}
+
+}  // namespace bough

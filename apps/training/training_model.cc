@@ -1,0 +1,168 @@
+#include "apps/training/training_model.h"
+
+namespace bough {
+
+TrainingModel::TrainingModel(Backend& backend, const ModelOptions& model,
+                             const DropoutOptions& dropout, const OptimizerOptions& optimizer,
+                             uint64_t seed)
+    : backend_(backend),
+      seed_(seed),
+      label_smoothing_(dropout.label_smoothing),
+      clip_norm_(optimizer.clip_norm),
+      parameters_(backend),
+      transformer_(model, &dropout, parameters_),
+      optimizer_(optimizer, parameters_.allocate()),
+      has_shape_classes_(backend.records()) {
+  step_.branch_scales.resize(transformer_.residual_site_layers().size(), 1.0);
+  step_words_ = backend.allocate_persistent({step_.words()}, DType::i32);
+  loss_sum_ = backend.allocate_persistent({1}, DType::f64);
+  transformer_.set_step_state(step_words_);
+}
+
+void TrainingModel::initialize() {
+  parameters_.initialize(seed_);
+  optimizer_.reset();
+}
+
+void TrainingModel::set_step_state(const TrainingClock& clock, double learning_rate,
+                                   double average_rate, int64_t target_tokens) {
+  const ModelOptions& o = transformer_.options();
+  step_.seed = seed_;
+  step_.update = clock.updates;
+  step_.lr = learning_rate;
+  step_.tokens = double(target_tokens);
+  step_.clip = clip_norm_;
+  step_.average = average_rate;
+  step_.branch_scales = branch_scales(o, transformer_.residual_site_layers(),
+                                      clock.in(o.branchnorm_max_step.unit));
+  backend_.upload(step_words_, step_.pack().data());
+}
+
+std::function<UpdateResult()> TrainingModel::start_update(const UpdateBatches& batches,
+                                                         const UpdateSettings& settings) {
+  TrainingClock clock = settings.done;
+  clock.finish_update(batches.target_tokens);
+  set_step_state(clock, settings.learning_rate, settings.average_rate, batches.target_tokens);
+  is_measuring_ = settings.measures_layers;
+  if (is_measuring_) layer_norms_->start();
+  bool is_first = true;
+  for (const Batch& batch : batches.micro) {
+    accumulate_gradients(batch, is_first);
+    is_first = false;
+  }
+  if (is_measuring_) layer_norms_->keep_parameters();
+  backend_.repeat("optimizer", [this] { optimizer_.update(step_words_); });
+  std::optional<LayerReport> layers;
+  if (is_measuring_) finish_measuring(batches, layers.emplace());
+  is_measuring_ = false;
+  return [tokens = batches.target_tokens, layers = std::move(layers), statistics = optimizer_.start_statistics(),
+          loss = backend_.start_download(loss_sum_)] {
+    UpdateResult result{.target_tokens = tokens, .statistics = statistics(), .layers = layers};
+    loss(&result.loss);
+    return result;
+  };
+}
+
+BatchShape TrainingModel::shape_of(const Batch& batch) const {
+  const ModelOptions& o = transformer_.options();
+  return places_.shape_of(batch, o.learned_positions ? o.max_positions : 0);
+}
+
+/// The batch on the backend, valid until the next call.
+const ModelBatch& TrainingModel::place(const Batch& batch) {
+  if (has_shape_classes_) return places_.upload(backend_, batch, shape_of(batch));
+  exact_ = {};  // its memory is free for this one
+  return exact_ = upload_batch(backend_, batch);
+}
+
+void TrainingModel::accumulate_gradients(const Batch& host, bool is_first) {
+  const ModelBatch& batch = place(host);
+  const auto work = [&] { forward_and_backward(batch, is_first, host.target.rows()); };
+  if (has_shape_classes_ && !is_measuring_)  // instruments are rare, and work on the host too
+    backend_.repeat((is_first ? "first: " : "later: ") + shape_of(host).name(), work);
+  else
+    work();
+  exact_ = {};
+}
+
+/// Recorded by some backends: on the host it may run for the first batches only, so that it must leave nothing there
+/// that a later call needs.
+void TrainingModel::forward_and_backward(const ModelBatch& batch, bool is_first, int64_t target_rows) {
+  if (is_first) parameters_.begin_update();
+  transformer_.set_training(true);
+  Tape tape(backend_);
+  if (is_measuring_) transformer_.set_residual_square_sums(layer_norms_->residual_sums());
+  const Var top = transformer_.decode_layers(transformer_.encode(tape, batch.source), batch);
+  transformer_.set_residual_square_sums({});  // layers that run again in the backward pass do not count twice
+  if (is_measuring_ && is_first && with_model_update_) layer_norms_->keep_output(top.value(), target_rows);
+  const Tensor loss = cross_entropy(transformer_.logits(top), batch.labels, label_smoothing_,
+                                    transformer_.target_vocabulary());
+  backend_.sum(is_first ? write_to(loss_sum_) : add_to(loss_sum_), loss);
+  tape.backward();
+  if (is_first) parameters_.finish_update();
+}
+
+void TrainingModel::enable_layer_norms(bool with_model_update) {
+  layer_norms_ = std::make_unique<LayerNorms>(parameters_, transformer_, true);
+  with_model_update_ = with_model_update;
+}
+
+LayerNorms& TrainingModel::layer_norms() {
+  if (!layer_norms_) layer_norms_ = std::make_unique<LayerNorms>(parameters_, transformer_, false);
+  return *layer_norms_;
+}
+
+std::vector<double> TrainingModel::gradient_norms(int64_t target_tokens) {
+  std::vector<double> norms = layer_norms().norms(parameters_.gradients());
+  for (double& norm : norms) norm /= double(target_tokens);
+  return norms;
+}
+
+/// Gradients, step state and the kept copies are still those of the update.
+void TrainingModel::finish_measuring(const UpdateBatches& batches, LayerReport& report) {
+  report.gradient_norms = gradient_norms(batches.target_tokens);
+  report.update_norms = layer_norms_->update_norms();
+  report.branch_ratios = layer_norms_->branch_ratios();
+  if (!with_model_update_) return;
+  const ModelBatch& batch = place(batches.micro.front());
+  {
+    Tape tape(backend_, false);
+    const Var memory = transformer_.encode(tape, batch.source);
+    report.model_update = layer_norms_->output_change(transformer_.decode_layers(memory, batch).value());
+  }
+  exact_ = {};
+}
+
+double TrainingModel::evaluate(const Batch& host) {
+  transformer_.set_training(false);
+  const ModelBatch& batch = place(host);
+  {
+    Tape tape(backend_, false);
+    const Var memory = transformer_.encode(tape, batch.source);
+    const Tensor loss = cross_entropy(transformer_.decode(memory, batch), batch.labels, 0,
+                                      transformer_.target_vocabulary());
+    backend_.sum(write_to(loss_sum_), loss);
+  }
+  exact_ = {};
+  double total = 0;
+  backend_.download(&total, loss_sum_);
+  return total;
+}
+
+TrainingModel::BestParameters::BestParameters(TrainingModel& model) : model_(model) {
+  if (!model.optimizer_.has_average()) return;
+  Backend& b = model.backend_;
+  const Tensor& values = model.parameters_.values();
+  raw_ = b.allocate_persistent(values.shape(), values.dtype());
+  b.accumulate(write_to(raw_), values);
+  b.accumulate(write_to(values), model.optimizer_.best_parameters());
+  model.parameters_.values_changed();
+}
+
+TrainingModel::BestParameters::~BestParameters() {
+  if (!raw_) return;
+  model_.backend_.accumulate(write_to(model_.parameters_.values()), raw_);
+  model_.parameters_.values_changed();
+}
+
+}  // namespace bough

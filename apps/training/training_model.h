@@ -1,0 +1,120 @@
+#pragma once
+#include <algorithm>
+#include <functional>
+#include <memory>
+
+#include "apps/training/layer_norms.h"
+#include "apps/inference/model_batch.h"
+#include "core/backend.h"
+#include "data/training_data.h"
+#include "layers/transformer.h"
+#include "optim/clock.h"
+#include "optim/optimizer.h"
+
+namespace bough {
+
+/// What happens in an update besides the data.
+struct UpdateSettings {
+  TrainingClock done;         ///< before the update
+  double learning_rate = 0;
+  double average_rate = 0;    ///< weight of the new parameters in the exponential average
+  bool measures_layers = false;  ///< after enable_layer_norms(): fills UpdateResult::layers
+};
+
+/// What an update did. Costs one wait for the backend.
+struct UpdateResult {
+  double loss = 0;  ///< label-smoothed cross-entropy, summed over target tokens, in nats
+  int64_t target_tokens = 0;
+  UpdateStatistics statistics;
+  std::optional<LayerReport> layers;
+};
+
+/// A Transformer with its parameters and optimizer on one backend: everything between batches of
+/// numbers and new parameters.
+class TrainingModel {
+ public:
+  TrainingModel(Backend& backend, const ModelOptions& model, const DropoutOptions& dropout,
+                const OptimizerOptions& optimizer, uint64_t seed);
+
+  /// Parameters from their initial distributions; optimizer state cleared.
+  void initialize();
+
+  /// The gradient of the sum over all micro-batches, then one optimizer step. Micro-batches are summed
+  /// in order: one batch of their rows gives the same up to rounding, dropout included.
+  UpdateResult update(const UpdateBatches& batches, const UpdateSettings& settings) {
+    return start_update(batches, settings)();
+  }
+  /// The same without waiting for the backend: calling what is returned does, also when another update was started
+  /// meanwhile.
+  std::function<UpdateResult()> start_update(const UpdateBatches& batches, const UpdateSettings& settings);
+  /// Forward and backward of one micro-batch: gradients are written, or added after the first. The same for the
+  /// loss.
+  void accumulate_gradients(const Batch& batch, bool is_first);
+
+  /// Pads batches to few shapes, so that the backend can record an update (on where it does). `source_rows`,
+  /// `target_rows`: of the usual micro-batch; 0: not known.
+  void use_shape_classes(int64_t source_rows, int64_t target_rows) {
+    has_shape_classes_ = true;
+    places_.set_usual_rows(source_rows, target_rows);
+  }
+
+  /// alpha_t and dropout keys as in the update that `clock` counts last.
+  void set_step_state(const TrainingClock& clock, double learning_rate, double average_rate,
+                      int64_t target_tokens);
+  /// Cross-entropy of a batch in nats, summed over its target rows, without dropout and smoothing.
+  double evaluate(const Batch& batch);
+
+  /// Takes the memory that measures_layers needs. with_model_update: those updates also run the first micro-batch
+  /// through the new parameters, with the same dropout.
+  void enable_layer_norms(bool with_model_update);
+  /// Norm of every layer's gradient / target tokens, as the last update left it.
+  std::vector<double> gradient_norms(int64_t target_tokens);
+  /// See LayerNorms::layers.
+  const std::vector<std::string>& layers() { return layer_norms().layers(); }
+
+  /// See Transformer::set_recompute.
+  void set_recompute(int layers) { transformer_.set_recompute(layers); }
+  void set_recompute(bool) = delete;
+  Transformer& transformer() { return transformer_; }
+  ParameterSet& parameters() { return parameters_; }
+  Optimizer& optimizer() { return optimizer_; }
+  Backend& backend() { return backend_; }
+  /// alpha_t in force at every residual site, and the smallest: how far the ramp is.
+  const std::vector<double>& site_branch_scales() const { return step_.branch_scales; }
+  double branch_scale() const { return *std::min_element(step_.branch_scales.begin(), step_.branch_scales.end()); }
+
+  /// For the time of the object, the parameters are those to validate with (the average).
+  class BestParameters {
+   public:
+    explicit BestParameters(TrainingModel& model);
+    ~BestParameters();
+    BestParameters(const BestParameters&) = delete;
+
+   private:
+    TrainingModel& model_;
+    Tensor raw_;
+  };
+
+ private:
+  BatchShape shape_of(const Batch& batch) const;
+  const ModelBatch& place(const Batch& batch);
+  void forward_and_backward(const ModelBatch& batch, bool is_first, int64_t target_rows);
+  LayerNorms& layer_norms();
+  void finish_measuring(const UpdateBatches& batches, LayerReport& report);
+
+  Backend& backend_;
+  uint64_t seed_;
+  double label_smoothing_, clip_norm_;
+  ParameterSet parameters_;
+  Transformer transformer_;
+  Optimizer optimizer_;
+  std::unique_ptr<LayerNorms> layer_norms_;
+  bool with_model_update_ = false, is_measuring_ = false;
+  StepState step_;
+  Tensor step_words_, loss_sum_;
+  bool has_shape_classes_;
+  BatchPlaces places_;
+  ModelBatch exact_;  ///< the batch in work where there are no shape classes
+};
+
+}  // namespace bough

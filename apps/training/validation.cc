@@ -1,0 +1,266 @@
+#include "apps/training/validation.h"
+
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <filesystem>
+#include <numeric>
+
+#include "core/base/command.h"
+#include "apps/inference/device.h"
+#include "apps/inference/model_file.h"
+#include "apps/inference/text_encoder.h"
+#include "apps/inference/translator.h"
+#include "core/base/files.h"
+#include "core/base/interrupt.h"
+#include "core/base/io.h"
+#include "core/base/log.h"
+#include "core/base/progress.h"
+#include "data/metrics/metric.h"
+
+namespace bough {
+namespace {
+
+bool is_text_metric(ValidationMetric m) {
+  return m == ValidationMetric::bleu || m == ValidationMetric::bleu_detok ||
+         m == ValidationMetric::bleu_segmented || m == ValidationMetric::chrf ||
+         m == ValidationMetric::translation;
+}
+bool is_cost(ValidationMetric m) { return !is_text_metric(m) && m != ValidationMetric::valid_script; }
+
+std::string join(const std::vector<std::string>& words) {
+  std::string text;
+  for (const auto& word : words) text += (text.empty() ? "" : " ") + word;
+  return text;
+}
+
+/// {E}, {U}, {B}, {T} of Marian's file name templates.
+std::string fill_template(std::string text, const TrainingClock& clock) {
+  const std::pair<const char*, int64_t> fields[] = {
+      {"{E}", clock.epochs}, {"{U}", clock.updates}, {"{B}", clock.updates}, {"{T}", clock.labels}};
+  for (const auto& [field, value] : fields)
+    for (size_t at; (at = text.find(field)) != std::string::npos;)
+      text.replace(at, 3, std::to_string(value));
+  return text;
+}
+
+/// Removes the file at its end, if it has a name.
+struct TemporaryFile {
+  const std::string path;
+  ~TemporaryFile() {
+    std::error_code ignored;
+    if (!path.empty()) std::filesystem::remove(path, ignored);
+  }
+};
+
+}  // namespace
+
+std::string name_of(ValidationMetric metric) {
+  for (const auto& [name, m] : metric_names)
+    if (m == metric) return std::string(name);
+  return "";
+}
+
+Validation::Validation(const TrainOptions& options,
+                       std::vector<std::shared_ptr<Vocabulary>> vocabularies, TrainingModel& model)
+    : options_(options), vocabularies_(std::move(vocabularies)), model_(model) {
+  read_files();
+}
+
+void Validation::read_files() {
+  const auto& sets = options_.validation.valid_sets;
+  const bool is_tsv = options_.corpus.tsv;
+  check(sets.size() == (is_tsv ? 1u : 2u), "valid-sets has {} files, must have {}", sets.size(),
+        is_tsv ? "1 (tsv)" : "2: source and target");
+  const auto encoder = [&](const std::string& path, const auto& vocabulary) {
+    return TextEncoder(path, vocabulary,
+                       std::min<int64_t>(options_.validation.max_length,
+                                         Translator::longest_source(options_.model)),
+                       options_.vocabulary.no_spm_encode);
+  };
+  TextEncoder source_encoder = encoder(sets.front(), vocabularies_.front());
+  TextEncoder target_encoder = encoder(sets.back(), vocabularies_.back());
+  LineReader source_lines(sets.front());
+  std::unique_ptr<LineReader> target_lines;
+  if (!is_tsv) target_lines = std::make_unique<LineReader>(sets.back());
+  std::string source, target;
+  while (source_lines.next(source)) {
+    const int64_t number = source_lines.line_number();
+    if (is_tsv) {
+      const size_t tab = source.find('\t');
+      check(tab != std::string::npos, "{} line {}: one field, must be two separated by a tab",
+            sets.front(), number);
+      target = source.substr(tab + 1);
+      source.resize(tab);
+    } else {
+      check(target_lines->next(target), "valid-sets: '{}' has more lines than '{}', which ends after {}",
+            sets.front(), sets.back(), number - 1);
+    }
+    if (target.ends_with('\r')) target.pop_back();
+    references_.push_back(target);
+    sources_.push_back(source_encoder.encode(source, number));
+    targets_.push_back(target_encoder.encode(target, number));
+    if (options_.model.right_left) std::reverse(targets_.back().begin(), targets_.back().end());
+  }
+  check(is_tsv || !target_lines->next(target), "valid-sets: '{}' has more lines than '{}', which ends after {}",
+        sets.back(), sets.front(), sources_.size());
+  check(!sources_.empty(), "valid-sets: '{}' is empty; give a file with sentences or leave valid-sets out",
+        sets.front());
+}
+
+std::vector<MetricValue> Validation::run(TrainingState& state) {
+  const auto& metrics = options_.validation.metrics;
+  Costs costs;
+  Decoded decoded;
+  if (std::any_of(metrics.begin(), metrics.end(), is_cost)) costs = this->costs();
+  if (std::any_of(metrics.begin(), metrics.end(), is_text_metric)) decoded = decode();
+  std::vector<MetricValue> values;
+  for (ValidationMetric metric : metrics)
+    values.push_back({name_of(metric), value_of(metric, state, costs, decoded), false});
+  // All values or none: a validation that does not come to its end is done again as a whole.
+  for (size_t i = 0; i < metrics.size(); ++i)
+    values[i].is_better = note(state.metrics[values[i].name], metrics[i], values[i].value, i);
+  return values;
+}
+
+bool Validation::note(MetricState& m, ValidationMetric kind, double value, size_t index) const {
+  const auto& epsilons = options_.validation.early_stopping_epsilon;
+  const double epsilon = epsilons[std::min(index, epsilons.size() - 1)];
+  const double gain = is_cost(kind) ? m.best - value : value - m.best;
+  const bool is_first = !m.has_best || std::isnan(m.best);  // nothing is worse than no number
+  const bool is_better = !std::isnan(value) && (is_first || gain > epsilon);
+  // As in Marian, a gain below epsilon moves the best value but counts as a stall.
+  if (is_first || gain > 0) m.best = value;
+  m.has_best = true;
+  m.stalled = is_better ? 0 : m.stalled + 1;
+  return is_better;
+}
+
+Validation::Costs Validation::costs() const {
+  Costs costs;
+  std::vector<size_t> order(sources_.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return targets_[a].size() < targets_[b].size(); });
+  const size_t step = size_t(options_.validation.mini_batch);
+  for (size_t first = 0; first < order.size(); first += step) {
+    stop_if_interrupted();
+    std::vector<SentencePair> pairs;
+    for (size_t i = first; i < std::min(first + step, order.size()); ++i)
+      pairs.push_back({sources_[order[i]], targets_[order[i]], int64_t(order[i])});
+    const Batch batch = pack(pairs);
+    costs.sum += model_.evaluate(batch);
+    costs.labels += batch.target.rows();
+    costs.sentences += batch.sentences();
+  }
+  return costs;
+}
+
+Validation::Decoded Validation::decode() const {
+  TranslatorSettings settings;
+  settings.batch.mini_batch = options_.validation.mini_batch;
+  settings.batch.mini_batch_words = 0;
+  settings.batch.maxi_batch_sort = SortKind::source;
+  settings.workers = cpu_thread_count(options_.machine);
+  model_.transformer().set_training(false);
+  Translator translator(model_.transformer(), model_.backend(), options_.decoding, settings);
+  Progress progress("validation decoding", int64_t(sources_.size()));
+
+  Decoded decoded;
+  bool is_read = false;
+  const auto read = [&] {
+    return std::exchange(is_read, true) ? std::vector<Tokens>() : sources_;
+  };
+  translator.run(read, [&](Translator::Result&& result) {
+    Tokens tokens = result.empty() ? Tokens() : std::move(result.front().tokens);
+    tokens = in_reading_order(std::move(tokens), model_.transformer().options());
+    decoded.texts.push_back(vocabularies_.back()->decode(tokens));
+    decoded.tokens.push_back(std::move(tokens));
+    if (!options_.decoding.quiet_translation)
+      log::info("Best translation {} : {}", decoded.texts.size() - 1, decoded.texts.back());
+    progress.advance_to(int64_t(decoded.texts.size()));
+  });
+  if (!options_.validation.quiet) {
+    log::info("[valid] Hyp 0: {}", decoded.texts.front());
+    log::info("[valid] Ref 0: {}", references_.front());
+  }
+  return decoded;
+}
+
+double Validation::value_of(ValidationMetric metric, const TrainingState& state, const Costs& costs,
+                            const Decoded& decoded) const {
+  switch (metric) {
+    case ValidationMetric::cross_entropy:
+    case ValidationMetric::ce_mean: return costs.sum / double(costs.sentences);
+    case ValidationMetric::ce_mean_words: return costs.sum / double(costs.labels);
+    case ValidationMetric::ce_sum: return costs.sum;
+    case ValidationMetric::perplexity: return std::exp(costs.sum / double(costs.labels));
+    case ValidationMetric::bleu:
+    case ValidationMetric::bleu_detok: {
+      // Marian scores text that a SentencePiece vocabulary made as 13a, other tokens as they stand.
+      BleuOptions bleu;
+      bleu.smoothing = Smoothing::none;
+      if (!vocabularies_.back()->is_sentencepiece()) bleu.tokenizer = Tokenizer::none;
+      return corpus_bleu(decoded.texts, Texts(references_), bleu).score;
+    }
+    case ValidationMetric::bleu_segmented: return bleu_of_pieces(decoded);
+    case ValidationMetric::chrf: return corpus_chrf(decoded.texts, Texts(references_));
+    case ValidationMetric::translation: return translation_script(state, decoded);
+    case ValidationMetric::valid_script: return model_script(state);
+  }
+  return 0;
+}
+
+double Validation::bleu_of_pieces(const Decoded& decoded) const {
+  const auto spell = [&](const Tokens& tokens) {
+    std::string text;
+    for (int32_t id : tokens) text += std::to_string(id) + " ";
+    return text;
+  };
+  std::vector<std::string> hypotheses, references;
+  for (const Tokens& tokens : decoded.tokens) hypotheses.push_back(spell(tokens));
+  for (Tokens tokens : targets_)
+    references.push_back(spell(in_reading_order(std::move(tokens), model_.transformer().options())));
+  BleuOptions bleu;
+  bleu.smoothing = Smoothing::none;
+  bleu.tokenizer = Tokenizer::none;
+  return corpus_bleu(hypotheses, Texts(references), bleu).score;
+}
+
+double Validation::run_script(const std::string& argument) const {
+  // The path is a shell string, as in Marian: users write "bash ./scripts/validate.sh".
+  const std::string command = options_.validation.script_path + " " +
+                              join(options_.validation.script_args) + " " + argument;
+  const auto [output, status] = run_command(command);
+  check(status == 0, "valid-script-path: '{}' ended with exit code {}; it must print the score and end with 0",
+        command, WIFEXITED(status) ? WEXITSTATUS(status) : status);
+  char* end = nullptr;
+  const double value = std::strtod(output.c_str(), &end);
+  check(end != output.c_str(), "valid-script-path: '{}' printed '{}', must print a number", command,
+        output.substr(0, 80));
+  return value;
+}
+
+double Validation::translation_script(const TrainingState& state, const Decoded& decoded) const {
+  const bool is_kept = !options_.validation.translation_output.empty();
+  const std::string path =
+      is_kept ? fill_template(options_.validation.translation_output, state.clock)
+              : options_.saving.model + ".valid-output";
+  std::string text;
+  for (const auto& line : decoded.texts) text += line + "\n";
+  write_file(path, text);
+  const TemporaryFile temporary{is_kept ? "" : path};
+  return run_script(path);
+}
+
+double Validation::model_script(const TrainingState& state) const {
+  ModelOptions model = options_.model;
+  model.branchnorm_progress = state.clock.in(model.branchnorm_max_step.unit);
+  const std::string path = options_.saving.model + ".dev.npz";
+  save_model(path, model, model_.parameters(), model_.parameters().values());
+  return run_script(path);
+}
+
+}  // namespace bough

@@ -1,0 +1,54 @@
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/base/settings.h"
+
+namespace bough {
+
+enum class ValidationMetric {
+  cross_entropy,
+  ce_mean,
+  ce_mean_words,
+  ce_sum,
+  perplexity,
+  bleu,
+  bleu_detok,
+  bleu_segmented,
+  chrf,
+  translation,
+  valid_script
+};
+enum class StopOn { first, all, any };
+
+extern const EnumNames<ValidationMetric> metric_names;
+
+/// What is measured on the validation set, when, and what follows from it.
+struct ValidationOptions {
+  std::vector<std::string> valid_sets;
+  SchedulePeriod valid_freq{10000};
+  std::vector<ValidationMetric> metrics = {ValidationMetric::cross_entropy};
+  int mini_batch = 32;
+  int max_length = 1000;
+  int early_stopping = 10;
+  StopOn early_stopping_on = StopOn::first;
+  std::vector<double> early_stopping_epsilon = {0};
+  bool reset_stalled = false;
+  bool reset_all = false;
+  bool keep_best = false;
+  std::string log_file;
+  std::string script_path;
+  std::vector<std::string> script_args;
+  std::string translation_output;
+  bool quiet = false;  ///< no sample of translations in the log
+
+  void settings(Settings& v);
+  void validate() const;
+
+ private:
+  void stopping_settings(Settings& v);
+  void output_settings(Settings& v);
+};
+
+}  // namespace bough

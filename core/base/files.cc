@@ -1,0 +1,259 @@
+#include "core/base/files.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <system_error>
+
+#include "core/base/error.h"
+
+namespace bough {
+namespace {
+
+constexpr std::size_t buffer_bytes = std::size_t{1} << 20;
+
+std::string folder_of(const std::string& path) {
+  const auto folder = std::filesystem::path(path).parent_path().string();
+  return folder.empty() ? "." : folder;
+}
+
+/// Where a write to path really goes: the end of a chain of symbolic links.
+std::string resolve(const std::string& path) {
+  std::error_code ignored;
+  if (!std::filesystem::is_symlink(path, ignored)) return path;
+  const auto target = std::filesystem::weakly_canonical(path, ignored);
+  return target.empty() ? path : target.string();
+}
+
+bool names_this_file(const std::string& path, int fd) {
+  struct stat by_name {}, by_fd {};
+  return stat(path.c_str(), &by_name) == 0 && fstat(fd, &by_fd) == 0 &&
+         by_name.st_dev == by_fd.st_dev && by_name.st_ino == by_fd.st_ino;
+}
+
+void write_all(int fd, const char* data, std::size_t bytes, const std::string& path) {
+  while (bytes > 0) {
+    const ssize_t n = ::write(fd, data, bytes);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) fail_writing(path, errno);
+    data += n;
+    bytes -= static_cast<std::size_t>(n);
+  }
+}
+
+void sync_folder(const std::string& folder, const std::string& path) {
+  const int fd = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return;  // a folder that may be written but not read: the rename itself is done
+  const int error = fsync(fd) == 0 ? 0 : errno;
+  close(fd);
+  // Some network file systems cannot sync a folder and say so with EINVAL.
+  if (error != 0 && error != EINVAL) fail_writing(path, error);
+}
+
+}  // namespace
+
+void fail_writing(const std::string& path, int error) {
+  switch (error) {
+    case ENOSPC:
+    case EDQUOT:
+      fail("'{}' cannot be written: the disk (or your quota on it) is full. Free some space or "
+           "choose another folder.", path);
+    case EFBIG:
+      fail("'{}' cannot be written: it would be larger than the limit for a file here. Raise the "
+           "limit (ulimit -f) or choose another file system.", path);
+    case EACCES:
+    case EPERM:
+      fail("'{}' cannot be written: no permission. Choose another folder or change its "
+           "permissions.", path);
+    case EROFS:
+      fail("'{}' cannot be written: the file system is read-only. Choose another folder.", path);
+    case ENOENT:
+      fail("'{}' cannot be written: the folder '{}' does not exist. Create it or choose another "
+           "path.", path, folder_of(path));
+    case ENOTDIR:
+      fail("'{}' cannot be written: a part of '{}' is a file, not a folder. Choose another path.",
+           path, folder_of(path));
+    case EISDIR:
+      fail("'{}' cannot be written: it is a folder. Choose a file name.", path);
+    default:
+      fail("'{}' cannot be written: {}. Check the disk or choose another folder.", path,
+           std::strerror(error));
+  }
+}
+
+void fail_reading(const std::string& path, int error) {
+  switch (error) {
+    case ENOENT:
+    case ENOTDIR: fail("'{}' does not exist. Check the path.", path);
+    case EACCES:
+    case EPERM:
+      fail("'{}' cannot be read: no permission. Change its permissions or choose another file.",
+           path);
+    case EISDIR: fail("'{}' is a folder, where a file is needed. Give a file.", path);
+    default: fail("'{}' cannot be read: {}. Check the disk.", path, std::strerror(error));
+  }
+}
+
+AtomicFile::AtomicFile(const std::string& path)
+    : path_(path), target_(resolve(path)), temporary_(target_ + ".tmp") {
+  struct stat old {};
+  const bool replaces = stat(target_.c_str(), &old) == 0;
+  if (replaces) {
+    if (S_ISDIR(old.st_mode)) fail_writing(path_, EISDIR);
+    check(S_ISREG(old.st_mode), "'{}' cannot be replaced: it is a device or a pipe. Choose the "
+          "name of a regular file.", path_);
+    if (access(target_.c_str(), W_OK) != 0) fail_writing(path_, errno);
+  }
+  lock();
+  try {
+    if (ftruncate(fd_, 0) != 0) fail_writing(path_, errno);
+    if (replaces && fchmod(fd_, old.st_mode & 07777) != 0) fail_writing(path_, errno);
+    buffer_.reserve(buffer_bytes);
+  } catch (...) {
+    abandon();
+    throw;
+  }
+}
+
+/// Opens the temporary so that nobody else writes it. One that a killed run left behind is taken
+/// over; one that its writer renamed between our open and our lock is not ours, so we open again.
+void AtomicFile::lock() {
+  while (true) {
+    fd_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+    if (fd_ < 0) fail_writing(path_, errno);
+    // File systems without locks (ENOLCK, EOPNOTSUPP) go without this protection.
+    const bool taken = flock(fd_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    if (!taken && names_this_file(temporary_, fd_)) return;
+    close(fd_);
+    fd_ = -1;
+    check(!taken, "'{}' cannot be written: another process is writing it now. Stop that one or "
+          "choose another name.", path_);
+  }
+}
+
+AtomicFile::~AtomicFile() { abandon(); }
+
+void AtomicFile::abandon() {
+  if (fd_ < 0) return;
+  unlink(temporary_.c_str());
+  close(fd_);
+  fd_ = -1;
+}
+
+void AtomicFile::flush() {
+  write_all(fd_, buffer_.data(), buffer_.size(), path_);
+  offset_ += buffer_.size();
+  buffer_.clear();
+}
+
+void AtomicFile::write(const void* data, std::size_t bytes) {
+  const char* begin = static_cast<const char*>(data);
+  if (buffer_.size() + bytes > buffer_bytes) flush();
+  if (bytes > buffer_bytes) {
+    write_all(fd_, begin, bytes, path_);
+    offset_ += bytes;
+  } else {
+    buffer_.insert(buffer_.end(), begin, begin + bytes);
+  }
+}
+
+void AtomicFile::seek(std::uint64_t offset) {
+  flush();
+  if (lseek(fd_, static_cast<off_t>(offset), SEEK_SET) < 0) fail_writing(path_, errno);
+  offset_ = offset;
+}
+
+void AtomicFile::commit() {
+  flush();
+  if (fsync(fd_) != 0) fail_writing(path_, errno);
+  if (rename(temporary_.c_str(), target_.c_str()) != 0) fail_writing(path_, errno);
+  // The name is ours no longer: from here on nothing may be unlinked.
+  const int fd = fd_;
+  fd_ = -1;
+  if (close(fd) != 0) fail_writing(path_, errno);
+  sync_folder(folder_of(target_), path_);
+}
+
+FileLock::FileLock(const std::string& path) : path_(path) { take(LOCK_NB); }
+
+/// A holder removes the file before it lets go: what we then get is the lock of a file without a name, so again.
+void FileLock::take(int extra_flags) {
+  do {
+    if (fd_ >= 0) close(fd_);
+    fd_ = open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (fd_ < 0) fail_writing(path_, errno);
+    while (flock(fd_, LOCK_EX | extra_flags) != 0) {
+      if (errno == EINTR) continue;
+      state_ = errno == EWOULDBLOCK ? State::taken : State::unsupported;
+      return;
+    }
+  } while (!names_this_file(path_, fd_));
+  state_ = State::held;
+  // For people: the lock holds without it, on a full disk for instance.
+  char host[256] = "";
+  gethostname(host, sizeof host - 1);
+  const std::string name = fmt::format("process {} on {}\n", getpid(), host);
+  if (ftruncate(fd_, 0) != 0 || pwrite(fd_, name.data(), name.size(), 0) < 0) return;
+}
+
+FileLock::~FileLock() {
+  if (state_ != State::taken && names_this_file(path_, fd_)) unlink(path_.c_str());
+  close(fd_);
+}
+
+std::string FileLock::holder() const {
+  char text[512];
+  const ssize_t n = pread(fd_, text, sizeof text, 0);
+  const std::string name(text, n > 0 ? static_cast<std::size_t>(n) : 0);
+  return name.ends_with('\n') ? name.substr(0, name.size() - 1) : "another process";
+}
+
+void FileLock::wait() {
+  if (state_ == State::taken) take(0);
+}
+
+void write_file(const std::string& path, std::string_view content) {
+  AtomicFile file(path);
+  file.write(content);
+  file.commit();
+}
+
+std::string read_whole_file(const std::string& path) {
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) fail_reading(path, errno);
+  std::string content;
+  std::size_t used = 0;
+  ssize_t n = 1;
+  while (n != 0) {
+    if (content.size() - used < 4096)
+      content.resize(std::max<std::size_t>(65536, 2 * content.size()));
+    n = ::read(fd, content.data() + used, content.size() - used);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) {
+      const int error = errno;
+      close(fd);
+      fail_reading(path, error);
+    }
+    used += static_cast<std::size_t>(n);
+  }
+  close(fd);
+  content.resize(used);
+  return content;
+}
+
+std::uint64_t file_size(const std::string& path) {
+  struct stat found {};
+  if (stat(path.c_str(), &found) != 0) fail_reading(path, errno);
+  if (S_ISDIR(found.st_mode)) fail_reading(path, EISDIR);
+  check(S_ISREG(found.st_mode), "'{}' is a device or a pipe, where a file is needed. Give a file.",
+        path);
+  return static_cast<std::uint64_t>(found.st_size);
+}
+
+}  // namespace bough

@@ -1,0 +1,63 @@
+#include "core/base/general_options.h"
+
+namespace bough {
+namespace {
+
+const EnumNames<log::Level> level_names = {
+    {"debug", log::Level::debug}, {"trace", log::Level::debug}, {"info", log::Level::info},
+    {"warn", log::Level::warn},   {"error", log::Level::error}, {"critical", log::Level::critical},
+    {"off", log::Level::off}};
+
+}  // namespace
+
+void GeneralOptions::settings(Settings& v) {
+  v.group("General");
+  v(config, {"config", 'c'},
+    "YAML file with options; of several the later one wins, and the command line over all");
+  v.command_line();
+  v(log_file, "log", "append the log to this file, too", Path{});
+  v(log_level, "log-level", "least important kind of line that is logged; trace is debug",
+    level_names);
+  v(log_time_zone, "log-time-zone",
+    "time zone of the log's time stamps, e.g. UTC; none = the machine's");
+  v(quiet, "quiet", "errors alone on stderr; the log file still gets the whole log");
+  v(relative_paths, "relative-paths",
+    "file names in a configuration file are relative to its folder");
+  v.transient();
+  v(interpolate_env_vars, "interpolate-env-vars",
+    "replace ${VAR} in file names by the environment variable");
+  v.transient();
+  exit_settings(v);
+}
+
+void GeneralOptions::seed_settings(Settings& v) {
+  v.group("General");
+  v(seed, "seed",
+    "seed of every random decision: with the same seed, options and machine a run gives the same "
+    "bits. 0 = from the clock");
+}
+
+void GeneralOptions::accepted_settings(Settings& v) {
+  v.accepted<uint64_t>("seed", "accepted: nothing is random here, the same input gives the same output");
+  v.accepted<int>("data-threads", "accepted: lines are encoded as they are read");
+}
+
+void GeneralOptions::exit_settings(Settings& v) {
+  v(dump_config, {"dump-config", 0, "full"},
+    "print the configuration and exit: full = every option as it takes effect, minimal = what was "
+    "given, expand = that, with presets written out",
+    Words{{"full", "minimal", "expand"}});
+  v.transient();
+  v(version, "version", "print the version and exit");
+  v.command_line();
+  v(build_info, {"build-info", 0, "basic"}, "print how bough was built and exit", Words{{"basic"}});
+  v.command_line();
+  v(help, {"help", 'h'}, "print this and exit");
+  v.command_line();
+}
+
+log::Options GeneralOptions::log_options() const {
+  return {log_file, log_level, quiet, log_time_zone};
+}
+
+}  // namespace bough

@@ -1,0 +1,131 @@
+#include "core/base/io.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include <cerrno>
+#include <cstring>
+#include <optional>
+
+#include "core/base/error.h"
+#include "core/base/interrupt.h"
+
+namespace bough {
+namespace {
+
+constexpr size_t buffer_size = 1 << 18;
+
+bool ends_with_gz(const std::string& path) {
+  return path.size() > 3 && path.compare(path.size() - 3, 3, ".gz") == 0;
+}
+
+}  // namespace
+
+bool is_stdin(const std::string& path) { return path == "-" || path == "stdin"; }
+
+/// An open file descriptor, or a gzip stream on one.
+struct LineReader::Source {
+  int descriptor = -1;
+  gzFile unpacked = nullptr;
+  std::optional<Event> stop;  // standard input's
+
+  explicit Source(const std::string& path) {
+    if (is_stdin(path)) {
+      descriptor = STDIN_FILENO;
+      stop.emplace();
+      return;
+    }
+    descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    check(descriptor >= 0, "'{}': cannot be opened: {}; check the name and the permissions", path,
+          std::strerror(errno));
+    if (ends_with_gz(path)) {
+      unpacked = gzdopen(descriptor, "rb");
+      gzbuffer(unpacked, buffer_size);
+    }
+  }
+  Source(const Source&) = delete;
+  Source& operator=(const Source&) = delete;
+  ~Source() {
+    if (unpacked != nullptr) {
+      gzclose_r(unpacked);
+    } else if (descriptor > STDIN_FILENO) {
+      close(descriptor);
+    }
+  }
+
+  /// Reads at most `size` bytes; 0 at the end.
+  size_t read(const std::string& path, char* to, size_t size) {
+    if (unpacked != nullptr) return read_gzip(path, to, size);
+    if (stop) wait_for_input();
+    ssize_t got = 0;
+    do {
+      got = ::read(descriptor, to, size);
+    } while (got < 0 && errno == EINTR);
+    check(got >= 0, "'{}': cannot be read: {}; give a text file", path, std::strerror(errno));
+    return static_cast<size_t>(got);
+  }
+
+  /// A terminal or a pipe may bring nothing for hours.
+  void wait_for_input() const {
+    pollfd ends[] = {{descriptor, POLLIN, 0}, {stop->descriptor(), POLLIN, 0}, {interruption().descriptor(), POLLIN, 0}};
+    int found = 0;
+    do {
+      found = poll(ends, std::size(ends), -1);
+      if (stop->is_raised() || interruption().is_raised()) throw Interrupted();
+      // Not all that poll() reports is input: a forked child shares descriptors of events that only others raised.
+    } while (found < 0 ? errno == EINTR : ends[0].revents == 0);
+  }
+
+  size_t read_gzip(const std::string& path, char* to, size_t size) {
+    const int got = gzread(unpacked, to, static_cast<unsigned>(size));
+    int status = Z_OK;
+    const char* reason = gzerror(unpacked, &status);
+    check(got >= 0 && (status == Z_OK || status == Z_STREAM_END),
+          "'{}': damaged or cut gzip data ({}), must be a whole gzip file; make it again", path,
+          status == Z_ERRNO ? std::strerror(errno) : reason);
+    check(got == 0 || gzdirect(unpacked) == 0,
+          "'{}': named .gz but not gzip data; rename it or pack it with gzip", path);
+    return static_cast<size_t>(got);
+  }
+};
+
+LineReader::LineReader(const std::string& path)
+    : path_(path),
+      source_(std::make_unique<Source>(path)),
+      buffer_(std::make_unique<char[]>(buffer_size)) {}
+LineReader::~LineReader() = default;
+LineReader::LineReader(LineReader&&) noexcept = default;
+LineReader& LineReader::operator=(LineReader&&) noexcept = default;
+
+void LineReader::stop() {
+  if (source_->stop) source_->stop->raise();
+}
+
+bool LineReader::refill() {
+  begin_ = end_ = 0;  // also if read() throws
+  end_ = source_->read(path_, buffer_.get(), buffer_size);
+  return end_ > 0;
+}
+
+bool LineReader::next(std::string& line) {
+  line.clear();
+  if (begin_ == end_ && !refill()) return false;
+  ++line_number_;
+  do {
+    const char* from = buffer_.get() + begin_;
+    const size_t size = end_ - begin_;
+    if (const void* newline = std::memchr(from, '\n', size)) {
+      const auto length = static_cast<size_t>(static_cast<const char*>(newline) - from);
+      line.append(from, length);
+      begin_ += length + 1;
+      return true;
+    }
+    line.append(from, size);
+    begin_ = end_;
+  } while (refill());
+  return true;
+}
+
+}  // namespace bough

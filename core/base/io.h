@@ -1,0 +1,43 @@
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+
+namespace bough {
+
+/// Reads a text file line by line in constant memory.
+/// path: a file; `.gz` is unpacked; "-" or "stdin" is standard input (never unpacked). Lines end at
+/// '\n' only; nothing else is stripped or checked, so '\r', NUL and invalid UTF-8 pass through, and
+/// a missing final newline makes no difference. One thread at a time.
+/// Throws Error if the file cannot be opened or read, or is not whole gzip data: LineReader. Waiting for
+/// standard input ends with Interrupted (core/base/interrupt.h) once there is an interruption.
+class LineReader {
+ public:
+  explicit LineReader(const std::string& path);
+  ~LineReader();
+  LineReader(LineReader&&) noexcept;
+  LineReader& operator=(LineReader&&) noexcept;
+
+  /// Replaces `line` with the next line, without its '\n'; false at the end of the file.
+  bool next(std::string& line);
+  /// Ends a wait for standard input, now or later, with Interrupted. From any thread.
+  void stop();
+  /// Number of the line that next() returned last, from 1; 0 before the first.
+  int64_t line_number() const { return line_number_; }
+  const std::string& path() const { return path_; }
+
+ private:
+  struct Source;
+  bool refill();
+
+  std::string path_;
+  std::unique_ptr<Source> source_;
+  std::unique_ptr<char[]> buffer_;
+  size_t begin_ = 0, end_ = 0;  // the unread part of the buffer
+  int64_t line_number_ = 0;
+};
+
+/// True if `path` names standard input: "-" or "stdin".
+bool is_stdin(const std::string& path);
+
+}  // namespace bough

@@ -1,0 +1,128 @@
+#include "core/base/settings.h"
+
+#include <algorithm>
+#include <charconv>
+
+namespace bough {
+namespace {
+
+template <class T>
+bool parse_number(std::string_view text, T& value) {
+  if (!text.empty() && text.front() == '+') text.remove_prefix(1);
+  T parsed{};
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, parsed);
+  if (error != std::errc() || stop != end) return false;
+  value = parsed;
+  return true;
+}
+
+}  // namespace
+
+bool parse_value(std::string_view text, bool& value) {
+  for (const char* name : {"true", "yes", "on", "1"})
+    if (text == name) return value = true;
+  for (const char* name : {"false", "no", "off", "0"})
+    if (text == name) return !(value = false);
+  return false;
+}
+bool parse_value(std::string_view text, int& value) { return parse_number(text, value); }
+bool parse_value(std::string_view text, int64_t& value) { return parse_number(text, value); }
+bool parse_value(std::string_view text, uint64_t& value) { return parse_number(text, value); }
+bool parse_value(std::string_view text, double& value) { return parse_number(text, value); }
+bool parse_value(std::string_view text, std::string& value) {
+  value = text;
+  return true;
+}
+
+std::string format_value(bool value) { return value ? "true" : "false"; }
+std::string format_value(int value) { return fmt::format("{}", value); }
+std::string format_value(int64_t value) { return fmt::format("{}", value); }
+std::string format_value(uint64_t value) { return fmt::format("{}", value); }
+std::string format_value(double value) {
+  const std::string text = fmt::format("{}", value);
+  return text.ends_with(".0") ? text.substr(0, text.size() - 2) : text;
+}
+std::string format_value(const std::string& value) { return value; }
+
+const char* type_phrase(const bool&) { return "true or false"; }
+const char* type_phrase(const int&) { return "a whole number"; }
+const char* type_phrase(const int64_t&) { return "a whole number"; }
+const char* type_phrase(const uint64_t&) { return "a whole number"; }
+const char* type_phrase(const double&) { return "a number"; }
+const char* type_phrase(const std::string&) { return "text"; }
+const char* type_phrase(const SchedulePeriod&) { return "a period such as 4000u or 2Gt"; }
+const char* type_phrase(const StopCriteria&) { return "periods such as 10e,300Ku,20Gt"; }
+
+const Setting* Settings::find(std::string_view name) const {
+  for (const Setting& row : rows_)
+    if (row.name == name) return &row;
+  return nullptr;
+}
+
+const Setting* Settings::find_letter(char letter) const {
+  for (const Setting& row : rows_)
+    if (row.letter == letter) return &row;
+  return nullptr;
+}
+
+std::string Settings::units_phrase(const std::string& letters) {
+  if (letters == "ut") return "in u or t";
+  if (letters == "u") return "in u";
+  return "";
+}
+
+void Settings::operator()(std::string& value, Key key, const char* help, Words words) {
+  const std::string type = fmt::format("one of: {}", fmt::join(words.allowed, ", "));
+  Setting& row = start(key, help, type, "NAME", type);
+  row.set = [&value, words, row](const GivenValue& given) {
+    require_scalar(row.name, given);
+    value = parse_item<std::string>(row, given.items[0], given.where, [&](const std::string& v) {
+      return std::find(words.allowed.begin(), words.allowed.end(), v) != words.allowed.end();
+    });
+  };
+  row.get = [&value] { return Yaml(value); };
+}
+
+void Settings::require_scalar(const std::string& name, const GivenValue& given) {
+  check(!given.is_list && given.items.size() == 1, "{}: {} is a list of {}, must be one value",
+        given.where, name, given.items.size());
+}
+
+Setting& Settings::start(const Key& key, const char* help, std::string type, const char* word,
+                         std::string limits) {
+  Setting row;
+  row.name = key.name;
+  row.letter = key.letter;
+  row.has_bare = key.bare != nullptr;
+  if (key.bare) row.bare = key.bare;
+  row.help = help;
+  row.group = group_;
+  row.type = std::move(type);
+  row.word = word;
+  row.limits = std::move(limits);
+  rows_.push_back(std::move(row));
+  return rows_.back();
+}
+
+void Settings::alias(Key key, const char* help, bool is_list, std::vector<std::string> choices) {
+  const std::string type =
+      choices.empty() ? type_phrase(bool{}) : fmt::format("one of: {}", fmt::join(choices, ", "));
+  Setting& row = start(key, help, type, choices.empty() ? "" : "NAME", choices.empty() ? "" : type);
+  row.is_alias = true;
+  row.is_list = is_list;
+  row.is_flag = choices.empty();
+  row.set = [row, choices](const GivenValue& given) {
+    if (!row.is_list) require_scalar(row.name, given);
+    for (const auto& item : given.items) {
+      bool flag = false;
+      const bool known = choices.empty()
+                             ? parse_value(item, flag)
+                             : std::find(choices.begin(), choices.end(), item) != choices.end();
+      check(known, "{}: {} is '{}', must be {}", given.where, row.name, item, row.type);
+    }
+  };
+  row.get = [] { return Yaml(); };
+}
+
+}  // namespace bough

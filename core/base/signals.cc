@@ -1,0 +1,56 @@
+#include "core/base/signals.h"
+
+#include <array>
+#include <csignal>
+#include <cstddef>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "core/base/command.h"
+#include "core/base/interrupt.h"
+
+namespace bough {
+namespace {
+
+volatile std::sig_atomic_t caught = 0;
+
+extern "C" void leave(int signal) {
+  kill_command();
+  _exit(128 + signal);
+}
+
+extern "C" void remember(int signal) {
+  if (caught != 0) leave(signal);
+  caught = signal;
+  interruption().raise();
+}
+
+}  // namespace
+
+void catch_signals(bool exit_at_once) {
+  interruption();  // made here: a handler must not
+  // Not on the stack of what is interrupted: see block_signals in core/base/thread_pool.h.
+  static std::array<std::byte, 1 << 16> stack;
+  const stack_t own{.ss_sp = stack.data(), .ss_flags = 0, .ss_size = stack.size()};
+  sigaltstack(&own, nullptr);
+  struct sigaction action {};
+  action.sa_flags = SA_ONSTACK;
+  action.sa_handler = exit_at_once ? leave : remember;
+  sigaction(SIGTERM, &action, nullptr);
+  sigaction(SIGINT, &action, nullptr);
+}
+
+void survive_file_limits() { std::signal(SIGXFSZ, SIG_IGN); }
+
+void reopen_closed_streams() {
+  for (int stream = STDIN_FILENO; stream <= STDERR_FILENO; ++stream) {
+    // open() returns the lowest free number: the closed stream's. Read-only, stdout refuses writes.
+    if (fcntl(stream, F_GETFD) < 0 && open("/dev/null", stream == STDOUT_FILENO ? O_RDONLY : O_WRONLY) < 0)
+      _exit(1);
+  }
+}
+
+int caught_signal() { return caught; }
+
+}  // namespace bough

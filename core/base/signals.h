@@ -1,0 +1,19 @@
+#pragma once
+
+namespace bough {
+
+/// From now on SIGTERM and SIGINT set the flag below and raise interruption(), a second one ends the process with 128 +
+/// the signal; with `exit_at_once` the first does. A command that is running (core/base/command.h) goes with it.
+void catch_signals(bool exit_at_once);
+/// The signal that arrived, or 0.
+int caught_signal();
+
+/// A file over the size limit (ulimit -f) is an error of the write, not the end of the process.
+void survive_file_limits();
+
+/// Standard streams that the caller closed (2>&-) get their numbers back, so that no file opened later has
+/// one and log lines end up in it: stdin and stdout stay errors to use, stderr goes nowhere.
+/// Before any file is opened.
+void reopen_closed_streams();
+
+}  // namespace bough

@@ -1,0 +1,153 @@
+#include "core/base/yaml.h"
+
+#include <yaml-cpp/yaml.h>
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <set>
+
+#include "core/base/error.h"
+#include "core/base/settings.h"
+
+namespace bough {
+namespace {
+
+Yaml convert(const YAML::Node& node, const std::string& source) {
+  Yaml out;
+  out.line = node.Mark().line + 1;
+  if (node.IsScalar()) {
+    out.kind = Yaml::Kind::scalar;
+    out.text = node.Scalar();
+  } else if (node.IsSequence()) {
+    out.kind = Yaml::Kind::list;
+    for (const auto& item : node) out.items.push_back(convert(item, source));
+  } else if (node.IsMap()) {
+    out.kind = Yaml::Kind::map;
+    std::set<std::string> seen;
+    for (const auto& entry : node) {
+      const int line = entry.first.Mark().line + 1;
+      check(entry.first.IsScalar(), "{} line {}: a key must be plain text", source, line);
+      const std::string key = entry.first.Scalar();
+      check(seen.insert(key).second,
+            "{} line {}: '{}' is given twice, must be given once. Remove one", source, line, key);
+      out.entries.emplace_back(key, convert(entry.second, source));
+      out.entries.back().second.line = line;
+    }
+  }
+  return out;
+}
+
+void emit(YAML::Emitter& out, const Yaml& value) {
+  switch (value.kind) {
+    case Yaml::Kind::null:
+      out << YAML::Null;
+      break;
+    case Yaml::Kind::scalar:
+      out << value.text;
+      break;
+    case Yaml::Kind::list:
+      if (value.items.empty()) out << YAML::Flow;
+      out << YAML::BeginSeq;
+      for (const auto& item : value.items) emit(out, item);
+      out << YAML::EndSeq;
+      break;
+    case Yaml::Kind::map:
+      if (value.entries.empty()) out << YAML::Flow;
+      out << YAML::BeginMap;
+      for (const auto& [key, entry] : value.entries) {
+        out << YAML::Key << key << YAML::Value;
+        emit(out, entry);
+      }
+      out << YAML::EndMap;
+      break;
+  }
+}
+
+template <class T>
+T get(const Yaml& map, std::string_view key, const char* what) {
+  const Yaml* entry = map.find(key);
+  check(entry != nullptr, "{} is missing", key);
+  T value{};
+  check(entry->is_scalar() && parse_value(entry->text, value), "{} is '{}', must be {}", key,
+        entry->text, what);
+  return value;
+}
+
+}  // namespace
+
+Yaml::Yaml(double value) : Yaml(format_value(value)) {}
+
+Yaml Yaml::map() {
+  Yaml out;
+  out.kind = Kind::map;
+  return out;
+}
+
+Yaml Yaml::list(std::vector<Yaml> items) {
+  Yaml out;
+  out.kind = Kind::list;
+  out.items = std::move(items);
+  return out;
+}
+
+Yaml& Yaml::set(std::string_view key, Yaml value) {
+  kind = Kind::map;
+  for (auto& [name, entry] : entries)
+    if (name == key) {
+      entry = std::move(value);
+      return *this;
+    }
+  entries.emplace_back(key, std::move(value));
+  return *this;
+}
+
+const Yaml* Yaml::find(std::string_view key) const {
+  for (const auto& [name, entry] : entries)
+    if (name == key) return &entry;
+  return nullptr;
+}
+
+std::string Yaml::get_string(std::string_view key) const {
+  return get<std::string>(*this, key, "text");
+}
+int64_t Yaml::get_int(std::string_view key) const {
+  return get<int64_t>(*this, key, "a whole number");
+}
+double Yaml::get_double(std::string_view key) const { return get<double>(*this, key, "a number"); }
+bool Yaml::get_bool(std::string_view key) const { return get<bool>(*this, key, "true or false"); }
+
+bool Yaml::operator==(const Yaml& other) const {
+  return kind == other.kind && text == other.text && items == other.items &&
+         entries == other.entries;
+}
+
+Yaml parse_yaml(const std::string& text, const std::string& source) {
+  try {
+    const std::vector<YAML::Node> documents = YAML::LoadAll(text);
+    if (documents.empty()) return Yaml::map();
+    check(documents.size() == 1, "{}: this is {} YAML documents, must be one", source,
+          documents.size());
+    const Yaml out = convert(documents[0], source);
+    return out.kind == Yaml::Kind::null ? Yaml::map() : out;
+  } catch (const YAML::Exception& e) {
+    fail("{} line {}: this is not YAML ({}), must be lines 'option: value'", source,
+         e.mark.line + 1, e.msg);
+  }
+}
+
+Yaml read_yaml_file(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  check(in.is_open() && !std::filesystem::is_directory(path),
+        "{}: this file cannot be read. Check its name and permissions", path);
+  return parse_yaml({std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()}, path);
+}
+
+std::string format_yaml(const Yaml& value) {
+  YAML::Emitter out;
+  out.SetIndent(2);
+  emit(out, value);
+  return std::string(out.c_str()) + "\n";
+}
+
+}  // namespace bough
