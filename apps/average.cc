@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "apps/inference/model_average.h"
-#include "core/base/signals.h"
 #include "core/base/error.h"
+#include "core/base/signals.h"
 #include "core/base/version.h"
 
 namespace {
@@ -30,12 +30,11 @@ int run(const std::vector<std::string>& arguments) {
       fold = true;
       continue;
     }
-    bough::check(!argument.starts_with("-"), "{}: unknown option, must be --export, --help or --version",
-                 argument);
+    bough::check(!argument.starts_with("-"), "{}: unknown option, must be --export, --help or --version", argument);
     paths.push_back(argument);
   }
-  bough::check(paths.size() >= 2, "{} file{} given, must be OUT.npz and one IN.npz or more. See --help",
-               paths.size(), paths.size() == 1 ? "" : "s");
+  bough::check(paths.size() >= 2, "{} file{} given, must be OUT.npz and one IN.npz or more. See --help", paths.size(),
+               paths.size() == 1 ? "" : "s");
   bough::average_models(paths[0], {paths.begin() + 1, paths.end()}, fold);
   return 0;
 }

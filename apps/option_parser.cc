@@ -1,8 +1,9 @@
 // From argv to a filled-in, checked options struct: the same steps for every program.
+#include "apps/option_parser.h"
+
 #include <filesystem>
 
 #include "apps/option_tables.h"
-#include "apps/option_parser.h"
 #include "core/base/version.h"
 
 namespace bough {
@@ -35,10 +36,9 @@ ReaderTables tables_for(const std::string& program, const Settings& rows) {
     if (rows.find(alias.name)) tables.aliases.push_back(std::move(alias));
   tables.refused = refused_options();
   tables.ignored = ignored_options();
-  for (auto& other :
-       {std::pair{program_of<TrainOptions>, option_names<TrainOptions>()},
-        std::pair{program_of<TranslateOptions>, option_names<TranslateOptions>()},
-        std::pair{program_of<ModelScorerOptions>, option_names<ModelScorerOptions>()}})
+  for (auto& other : {std::pair{program_of<TrainOptions>, option_names<TrainOptions>()},
+                      std::pair{program_of<TranslateOptions>, option_names<TranslateOptions>()},
+                      std::pair{program_of<ModelScorerOptions>, option_names<ModelScorerOptions>()}})
     if (other.first != program) tables.others.emplace_back(other.first, other.second);
   return tables;
 }
@@ -68,15 +68,14 @@ void print(const std::string& text) {
 }
 
 /// --help, --version, --build-info: true when the program has nothing else to do.
-bool print_information(const SettingsReader& reader, const Settings& rows,
-                       const std::string& program) {
+bool print_information(const SettingsReader& reader, const Settings& rows, const std::string& program) {
   if (reader.is_true("help")) {
-    print(fmt::format(
-        "Usage: {} [-c config.yml] [--option value ...]\n\n"
-        "Every option can stand in the YAML file, too (option: value). N is a number, PERIOD a "
-        "number of\nupdates (4000u, 2ku), target tokens (2Gt) or epochs (10e), [X] may be "
-        "left out, ... is a list.\n\n{}",
-        program, format_help(rows)));
+    print(
+        fmt::format("Usage: {} [-c config.yml] [--option value ...]\n\n"
+                    "Every option can stand in the YAML file, too (option: value). N is a number, PERIOD a "
+                    "number of\nupdates (4000u, 2ku), target tokens (2Gt) or epochs (10e), [X] may be "
+                    "left out, ... is a list.\n\n{}",
+                    program, format_help(rows)));
   } else if (reader.is_true("version")) {
     print(fmt::format("{}\n", version()));
   } else if (reader.find("build-info")) {
@@ -118,8 +117,7 @@ std::optional<Options> parse(int argc, const char* const* argv) {
   options.validate();
   log::configure(options.general.log_options());
   if (reader.is_true("fp16") && options.machine.compute_type() == ComputeType::bfloat16)
-    log::warn(
-        "[config] fp16 means bfloat16 here: precision is bfloat16 float32, without cost scaling");
+    log::warn("[config] fp16 means bfloat16 here: precision is bfloat16 float32, without cost scaling");
   return options;
 }
 
@@ -156,8 +154,7 @@ std::string options_markdown() {
          "option "
          "given without one.\n\n"
          "This file is generated from the settings tables by `test/generate_docs.sh`.\n" +
-         markdown_of<TrainOptions>() + markdown_of<TranslateOptions>() +
-         markdown_of<ModelScorerOptions>();
+         markdown_of<TrainOptions>() + markdown_of<TranslateOptions>() + markdown_of<ModelScorerOptions>();
 }
 
 }  // namespace bough

@@ -41,9 +41,8 @@ const Values big = {{"dim-emb", "1024"},         {"transformer-dim-ffn", "4096"}
                     {"workspace", "13000"},      {"optimizer-params", "[0.9, 0.998, 1e-9]"},
                     {"valid-mini-batch", "8"}};
 const Values post_norm = {{"transformer-preprocess", "''"}, {"transformer-postprocess", "dan"}};
-const Values pre_norm = {{"transformer-preprocess", "n"},
-                         {"transformer-postprocess", "da"},
-                         {"transformer-postprocess-top", "n"}};
+const Values pre_norm = {
+    {"transformer-preprocess", "n"}, {"transformer-postprocess", "da"}, {"transformer-postprocess-top", "n"}};
 
 Values with(Values settings, const Values& more) {
   settings.insert(settings.end(), more.begin(), more.end());
@@ -55,8 +54,7 @@ constexpr auto ulr = "belongs to universal language representations, which bough
 constexpr auto bert = "belongs to BERT-like models; bough has encoder-decoder Transformers only";
 constexpr auto comet = "belongs to Marian's COMET metrics, which bough does not have";
 constexpr auto character = "belongs to Marian's character-level RNN; bough has Transformers only";
-constexpr auto average_attention =
-    "belongs to Marian's average-attention decoder; bough's decoder uses self-attention";
+constexpr auto average_attention = "belongs to Marian's average-attention decoder; bough's decoder uses self-attention";
 constexpr auto alibi = "is not supported: positions are sinusoidal or learned";
 constexpr auto factors = "belongs to factored vocabularies, which bough does not have";
 constexpr auto alignments = "is not supported yet: bough writes no word alignments so far";
@@ -137,8 +135,7 @@ constexpr RefusedOption refused[] = {
     {"transformer-disable-position-embeddings", "false", alibi},
     {"transformer-ffn-depth", "2", fixed_shape},
     {"transformer-decoder-ffn-depth", "0", fixed_shape},
-    {"transformer-no-projection", "false",
-     "is not supported: attention always has its output matrix"},
+    {"transformer-no-projection", "false", "is not supported: attention always has its output matrix"},
     {"transformer-no-bias", "false", "is not supported: only Marian's transformer-new reads it"},
     {"transformer-no-affine", "false", "is not supported: only Marian's transformer-new reads it"},
     {"transformer-tied-layers", "", "is not supported: each layer has its own parameters"},
@@ -173,8 +170,7 @@ constexpr RefusedOption refused[] = {
     {"throw-on-divergence", "",
      "is not supported: use divergence-threshold, in nats per target token, and divergence-updates"},
     {"check-nan", "false", always_skips},
-    {"normalize-gradient-by-ratio", "false",
-     "is not supported: gradients are always per target token"},
+    {"normalize-gradient-by-ratio", "false", "is not supported: gradients are always per target token"},
     {"no-nccl", "false", devices},
     {"sharding", "global", devices},
     {"sync-freq", "200u", devices},
@@ -184,16 +180,14 @@ constexpr RefusedOption refused[] = {
     {"mini-batch-words-ref", "0",
      "is not supported: set learn-rate and exponential-smoothing for the batch size you use"},
     {"mini-batch-track-lr", "false", "is not supported: Marian refuses it, too"},
-    {"mini-batch-round-up", "true",
-     "is not supported: mini-batch-warmup grows the token budget without rounding"},
+    {"mini-batch-round-up", "true", "is not supported: mini-batch-warmup grows the token budget without rounding"},
     {"lr-warmup-cycle", "false", not_yet},
     {"lr-warmup-at-reload", "false", not_yet},
     {"lr-decay-reset-optimizer", "false", not_yet},
     {"lr-decay-repeat-warmup", "false", not_yet},
     {"exponential-smoothing-replace-freq", "0", not_yet},
     {"logical-epoch", "1e 0", not_yet},
-    {"ignore-model-config", "false",
-     "is not supported: special:model.yml in the model decides what the model is"},
+    {"ignore-model-config", "false", "is not supported: special:model.yml in the model decides what the model is"},
     {"model-mmap", "false", "is not supported: it maps Marian's .bin files, and bough's are .npz"},
     {"sqlite", "",
      "is not supported: the encoded corpus is cached in a file under tempdir, or in memory with "
@@ -212,13 +206,11 @@ constexpr RefusedOption refused[] = {
     {"force-decode", "false", "is not supported yet: bough forces no prefixes so far"},
     {"output-sampling", "", "is not supported yet: bough searches with a beam and does not sample"},
     {"shortlist", "", "is not supported: the output layer always computes the whole vocabulary"},
-    {"output-approx-knn", "",
-     "is not supported: the output layer always computes the whole vocabulary"},
+    {"output-approx-knn", "", "is not supported: the output layer always computes the whole vocabulary"},
     {"skip-cost", "false", "is not supported: scores are always log-probabilities"},
     {"stat-freq", "0", not_yet},
     {"encryption-key-path", "", "is not supported: bough has no encrypted models"},
-    {"port", "8080",
-     "belongs to marian-server; bough-translate reads lines and answers line by line"},
+    {"port", "8080", "belongs to marian-server; bough-translate reads lines and answers line by line"},
     {"authors", "false", "is not there; the LICENSE names the authors"},
     {"cite", "false", "is not there; the README says what to cite"},
 };
@@ -234,9 +226,7 @@ std::vector<AliasExpansion> option_aliases() {
           {"task", "transformer-big-prenorm", preset(with(big, pre_norm))}};
 }
 
-std::vector<std::string_view> ignored_options() {
-  return {"version", "special-vocab", "num-devices"};
-}
+std::vector<std::string_view> ignored_options() { return {"version", "special-vocab", "num-devices"}; }
 
 std::vector<RefusedOption> refused_options() { return {std::begin(refused), std::end(refused)}; }
 

@@ -6,11 +6,11 @@
 #include <string>
 #include <vector>
 
-#include "apps/option_parser.h"
 #include "apps/inference/model_scorer.h"
+#include "apps/option_parser.h"
 #include "apps/scoring/command.h"
-#include "core/base/text_output.h"
 #include "core/base/error.h"
+#include "core/base/text_output.h"
 
 int main(int argc, char** argv) {
   constexpr int user_error = 1, our_error = 2;
@@ -18,8 +18,7 @@ int main(int argc, char** argv) {
   const std::vector<std::string> arguments(argv + 1, argv + argc);
   try {
     if (bough::asks_for_model_scores(arguments)) {
-      if (const auto options = bough::parse_model_scorer_options(argc, argv))
-        bough::run_model_scorer(*options);
+      if (const auto options = bough::parse_model_scorer_options(argc, argv)) bough::run_model_scorer(*options);
       return 0;
     }
     return bough::run_score(arguments, std::cout, std::cerr, isatty(STDOUT_FILENO) == 1);

@@ -4,10 +4,10 @@
 
 #include "apps/option_parser.h"
 #include "apps/training/memory_plan.h"
-#include "core/base/signals.h"
 #include "apps/training/trainer.h"
 #include "core/base/log.h"
 #include "core/base/settings_reader.h"
+#include "core/base/signals.h"
 #include "core/base/version.h"
 
 namespace {
@@ -26,8 +26,7 @@ int train(int argc, char** argv) {
     std::fputs(bough::describe_model(*options).c_str(), stdout);
     return 0;
   }
-  if (!options->validation.log_file.empty())
-    bough::log::set_validation_file(options->validation.log_file);
+  if (!options->validation.log_file.empty()) bough::log::set_validation_file(options->validation.log_file);
   log_settings(*options);
   return bough::Trainer(*options).run();
 }

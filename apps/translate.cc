@@ -2,11 +2,11 @@
 #include <cstdio>
 #include <exception>
 
+#include "apps/inference/translate_command.h"
+#include "apps/option_parser.h"
+#include "core/base/error.h"
 #include "core/base/signals.h"
 #include "core/base/text_output.h"
-#include "apps/option_parser.h"
-#include "apps/inference/translate_command.h"
-#include "core/base/error.h"
 
 int main(int argc, char** argv) {
   constexpr int user_error = 1, our_error = 2;

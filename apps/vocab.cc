@@ -41,10 +41,8 @@ std::optional<int64_t> parse_arguments(int argc, char** argv) {
       max_size = parse_size(argument.substr(argument.find('=') + 1));
       continue;
     }
-    check(
-        argument == "-m" || argument == "--max-size",
-        "unknown argument '{}'; bough-vocab reads standard input and knows --max-size and --help.",
-        argument);
+    check(argument == "-m" || argument == "--max-size",
+          "unknown argument '{}'; bough-vocab reads standard input and knows --max-size and --help.", argument);
     check(i + 1 < argc, "{} needs a value: a number of entries.", argument);
     max_size = parse_size(argv[++i]);
   }
@@ -52,8 +50,7 @@ std::optional<int64_t> parse_arguments(int argc, char** argv) {
 }
 
 void print(std::string_view text) {
-  const bool done =
-      std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
+  const bool done = std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
   check(done, "standard output cannot be written. Check that the disk is not full.");
 }
 

@@ -24,9 +24,9 @@ class Allocator {
   void add_gap(size_t offset, size_t bytes);
   void remove_gap(std::map<size_t, size_t>::iterator gap);
 
-  std::map<size_t, size_t> used_, gaps_;            // offset -> bytes
-  std::set<std::pair<size_t, size_t>> by_size_;     // (bytes, offset) of every gap
-  size_t end_ = 0, peak_ = 0, in_use_ = 0;          // end_: everything from here on is free
+  std::map<size_t, size_t> used_, gaps_;         // offset -> bytes
+  std::set<std::pair<size_t, size_t>> by_size_;  // (bytes, offset) of every gap
+  size_t end_ = 0, peak_ = 0, in_use_ = 0;       // end_: everything from here on is free
 };
 
 }  // namespace bough

@@ -37,8 +37,8 @@ class Backend {
   virtual void download(void* destination, In source) = 0;
   /// Waits until everything started so far is done.
   virtual void synchronize() {}
-  /// Starts copying a small tensor (at most 4 KiB) to the host. Calling the result, once, waits for that copy but not for
-  /// what was started after it, and puts the content to where its argument points.
+  /// Starts copying a small tensor (at most 4 KiB) to the host. Calling the result, once, waits for that copy but not
+  /// for what was started after it, and puts the content to where its argument points.
   virtual std::function<void(void*)> start_download(In source);
 
   /// Does `work`, whose kernel calls, their arguments and memory must be the same whenever `key` is. A
@@ -66,11 +66,11 @@ class Backend {
   double flops = 0;
   std::map<std::string_view, int64_t> calls;  ///< kernel name -> number of calls
 
-#define KERNEL(name, params)                           \
-  template <class... Args>                             \
-  void name(Args&&... args) {                          \
-    enter(#name);                                      \
-    name##_impl(std::forward<Args>(args)...);          \
+#define KERNEL(name, params)                  \
+  template <class... Args>                    \
+  void name(Args&&... args) {                 \
+    enter(#name);                             \
+    name##_impl(std::forward<Args>(args)...); \
   }
 #include "core/kernels.def"
 #undef KERNEL

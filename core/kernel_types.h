@@ -21,10 +21,10 @@ struct Gemm {
 
 /// The packed sentences of one side of a batch.
 struct Packing {
-  Tensor offsets;    ///< (S+1) i32: first row of every sentence, then the number of rows in use
-  Tensor segments;   ///< (T) i32: the sentence of every row; -1 in the tail
-  Tensor positions;  ///< (T) i32: the row's place in its sentence
-  Tensor first_row;  ///< (1) i32: number of row 0 within the whole update
+  Tensor offsets;                     ///< (S+1) i32: first row of every sentence, then the number of rows in use
+  Tensor segments;                    ///< (T) i32: the sentence of every row; -1 in the tail
+  Tensor positions;                   ///< (T) i32: the row's place in its sentence
+  Tensor first_row;                   ///< (1) i32: number of row 0 within the whole update
   int64_t sentences = 0, tokens = 0;  ///< S, T
   int64_t longest = 0;                ///< rows of the longest sentence
   double square_sum = 0;              ///< sum of squared sentence lengths, for FLOP counts

@@ -31,8 +31,6 @@ class NullBackend final : public Backend {
 
 }  // namespace
 
-std::unique_ptr<Backend> make_null_backend(DType compute_dtype) {
-  return std::make_unique<NullBackend>(compute_dtype);
-}
+std::unique_ptr<Backend> make_null_backend(DType compute_dtype) { return std::make_unique<NullBackend>(compute_dtype); }
 
 }  // namespace bough

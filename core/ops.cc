@@ -12,8 +12,7 @@ bool any_gradient(std::initializer_list<const Var*> inputs) {
 }
 
 void check_vector(const char* op, const char* what, const Var& v, int64_t columns) {
-  check(!v || v.value().size() == columns, "{}: {} has {} elements, must have {}", op, what,
-        v.value().size(), columns);
+  check(!v || v.value().size() == columns, "{}: {} has {} elements, must have {}", op, what, v.value().size(), columns);
 }
 
 /// One product: counts its operations and runs it.
@@ -23,9 +22,7 @@ void multiply(Backend& b, const Grad& c, In a, In x, const Gemm& gemm) {
   b.gemm(c, a, x, gemm);
 }
 
-DType statistics_type(const Backend& b) {
-  return b.compute_dtype() == DType::f64 ? DType::f64 : DType::f32;
-}
+DType statistics_type(const Backend& b) { return b.compute_dtype() == DType::f64 ? DType::f64 : DType::f32; }
 
 /// x W^T + b, or with `relu` the larger of that and 0.
 Var linear_layer(const char* op, const Var& x, const Var& weight, const Var& bias, bool relu) {
@@ -44,7 +41,8 @@ Var linear_layer(const char* op, const Var& x, const Var& weight, const Var& bia
     const Tensor& dy = gy.value();
     Grad bias_gradient = db.claim();
     if (out) {  // relu's derivative needs the result alone, takes dy's place and brings the bias' gradient with it
-      b.bias_activation_dropout_backward(write_to(dy), bias_gradient, dy, Tensor(), out, Tensor(), Activation::relu, Dropout());
+      b.bias_activation_dropout_backward(write_to(dy), bias_gradient, dy, Tensor(), out, Tensor(), Activation::relu,
+                                         Dropout());
       bias_gradient = {};
     }
     // The two products in a row: CUDA runs them side by side.
@@ -74,24 +72,22 @@ Var sum_gradients_in_f32(const Var& x) {
   return y;
 }
 
-Var embedding(const Var& table, const Var& position_table, const TokenRows& tokens, In positions,
-              double scale, const Dropout& word, const Dropout& dropout) {
+Var embedding(const Var& table, const Var& position_table, const TokenRows& tokens, In positions, double scale,
+              const Dropout& word, const Dropout& dropout) {
   Tape& tape = table.tape();
   Backend& b = tape.backend;
-  check(tokens.ids.size() == positions.size(), "embedding: {} ids but {} positions",
-        tokens.ids.size(), positions.size());
+  check(tokens.ids.size() == positions.size(), "embedding: {} ids but {} positions", tokens.ids.size(),
+        positions.size());
   check(!position_table || position_table.cols() == table.cols(),
-        "embedding: the position table has {} columns, the word table {}", position_table.cols(),
-        table.cols());
+        "embedding: the position table has {} columns, the word table {}", position_table.cols(), table.cols());
 
   const Tensor out = b.allocate({tokens.ids.size(), table.cols()});
   b.embedding(out, table.value(), position_table.value(), tokens.ids, positions, scale, word, dropout);
   const Var y = tape.result(out, any_gradient({&table, &position_table}));
   if (!y.needs_gradient()) return y;
-  tape.record({y}, [&b, tokens, positions = Tensor(positions), scale, word, dropout,
-                    dt = table.gradient(), dp = position_table.gradient(), gy = y.gradient()] {
-    b.embedding_backward(dt.claim(), dp.claim(), gy.value(), tokens.ids, positions, tokens.order,
-                         scale, word, dropout);
+  tape.record({y}, [&b, tokens, positions = Tensor(positions), scale, word, dropout, dt = table.gradient(),
+                    dp = position_table.gradient(), gy = y.gradient()] {
+    b.embedding_backward(dt.claim(), dp.claim(), gy.value(), tokens.ids, positions, tokens.order, scale, word, dropout);
   });
   return y;
 }
@@ -124,8 +120,8 @@ ResidualResult residual_norm(const ResidualArguments& a, const ResidualNorm& p_i
                     a.gamma.value(), a.beta.value(),   a.x.low(),        a.second.low()};
   b.residual_dropout_norm(out, in, p);
 
-  const bool needs = any_gradient({&a.x, &a.second, &a.branch, &a.bias, &a.gamma, &a.beta,
-                                   &a.residual_parameter, &a.branch_parameter});
+  const bool needs = any_gradient(
+      {&a.x, &a.second, &a.branch, &a.bias, &a.gamma, &a.beta, &a.residual_parameter, &a.branch_parameter});
   ResidualResult result;
   if (has_norm) result.y = tape.result(out.y, needs).with_low(out.y_low);
   if (out.sum) result.sum = tape.result(out.sum, needs).with_low(out.sum_low);
@@ -138,9 +134,15 @@ ResidualResult residual_norm(const ResidualArguments& a, const ResidualNorm& p_i
   struct Sinks {
     Gradient x, second, branch, bias, gamma, beta, residual, scale, y, sum;
   };
-  Sinks s{a.x.gradient(), a.second.gradient(), a.branch.gradient(), a.bias.gradient(),
-          a.gamma.gradient(), a.beta.gradient(), a.residual_parameter.gradient(),
-          a.branch_parameter.gradient(), result.y ? result.y.gradient() : Gradient(),
+  Sinks s{a.x.gradient(),
+          a.second.gradient(),
+          a.branch.gradient(),
+          a.bias.gradient(),
+          a.gamma.gradient(),
+          a.beta.gradient(),
+          a.residual_parameter.gradient(),
+          a.branch_parameter.gradient(),
+          result.y ? result.y.gradient() : Gradient(),
           result.sum ? result.sum.gradient() : Gradient()};
   std::vector<Var> outputs;
   if (result.y) outputs.push_back(result.y);
@@ -170,10 +172,9 @@ Var bias_activation(const Var& x, const Var& bias, Activation activation, const 
   const Var y = tape.result(out, needs);
   if (!y.needs_gradient()) return y;
   const Tensor input = in_place ? Tensor() : x.value();
-  tape.record({y}, [&b, input, out, bias = bias.value(), activation, dropout, dx = x.gradient(),
-                    db = bias.gradient(), gy = y.gradient()] {
-    b.bias_activation_dropout_backward(dx.claim(), db.claim(), gy.value(), input, out, bias, activation,
-                                       dropout);
+  tape.record({y}, [&b, input, out, bias = bias.value(), activation, dropout, dx = x.gradient(), db = bias.gradient(),
+                    gy = y.gradient()] {
+    b.bias_activation_dropout_backward(dx.claim(), db.claim(), gy.value(), input, out, bias, activation, dropout);
   });
   return y;
 }
@@ -181,11 +182,10 @@ Var bias_activation(const Var& x, const Var& bias, Activation activation, const 
 Var attention(const AttentionArguments& a, const Attention& p) {
   Tape& tape = a.queries.tape();
   Backend& b = tape.backend;
-  check(p.heads > 0 && a.width % p.heads == 0, "attention: {} heads do not divide the width {}",
-        p.heads, a.width);
+  check(p.heads > 0 && a.width % p.heads == 0, "attention: {} heads do not divide the width {}", p.heads, a.width);
   check(a.queries.rows() == p.queries.tokens && a.keys_values.rows() == p.keys.tokens,
-        "attention: {} query and {} key rows, but the sentences have {} and {}", a.queries.rows(),
-        a.keys_values.rows(), p.queries.tokens, p.keys.tokens);
+        "attention: {} query and {} key rows, but the sentences have {} and {}", a.queries.rows(), a.keys_values.rows(),
+        p.queries.tokens, p.keys.tokens);
   const Columns q{a.queries.value(), a.query_column, a.width};
   const Columns k{a.keys_values.value(), a.key_column, a.width};
   const Columns v{a.keys_values.value(), a.value_column, a.width};
@@ -195,22 +195,21 @@ Var attention(const AttentionArguments& a, const Attention& p) {
   b.attention(out, lse, q, k, v, p);
   const Var y = tape.result(out, any_gradient({&a.queries, &a.keys_values}));
   if (!y.needs_gradient()) return y;
-  tape.record({y}, [&b, out, lse, q, k, v, p, dq = a.queries.gradient(),
-                    dkv = a.keys_values.gradient(), gy = y.gradient()] {
-    b.flops += 10.0 * p.pair_count * double(q.count);
-    b.attention_backward(dq.claim_columns(q.first, q.count), dkv.claim_columns(k.first, k.count),
-                         dkv.claim_columns(v.first, v.count), gy.value(), out, lse, q, k, v, p);
-  });
+  tape.record({y},
+              [&b, out, lse, q, k, v, p, dq = a.queries.gradient(), dkv = a.keys_values.gradient(), gy = y.gradient()] {
+                b.flops += 10.0 * p.pair_count * double(q.count);
+                b.attention_backward(dq.claim_columns(q.first, q.count), dkv.claim_columns(k.first, k.count),
+                                     dkv.claim_columns(v.first, v.count), gy.value(), out, lse, q, k, v, p);
+              });
   return y;
 }
 
 Tensor cross_entropy(const Var& logits, In labels, double smoothing, int64_t vocabulary) {
   Tape& tape = logits.tape();
   Backend& b = tape.backend;
-  check(labels.size() == logits.rows(), "cross_entropy: {} labels for {} rows of logits",
-        labels.size(), logits.rows());
-  check(vocabulary > 0 && vocabulary <= logits.cols(),
-        "cross_entropy: a vocabulary of {} does not fit {} logits", vocabulary, logits.cols());
+  check(labels.size() == logits.rows(), "cross_entropy: {} labels for {} rows of logits", labels.size(), logits.rows());
+  check(vocabulary > 0 && vocabulary <= logits.cols(), "cross_entropy: a vocabulary of {} does not fit {} logits",
+        vocabulary, logits.cols());
   check(smoothing >= 0 && smoothing < 1, "cross_entropy: smoothing = {} is outside [0, 1)", smoothing);
   const Tensor loss = b.allocate({logits.rows()}, statistics_type(b));
   const bool with_gradient = logits.needs_gradient();

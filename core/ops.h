@@ -22,8 +22,8 @@ struct TokenRows {
 };
 /// dropout(word_dropout(table[id]) * scale + position_table[position]).  table: (V, C);
 /// position_table: (L, C), a constant (sinusoids), a parameter, or empty. Returns (T, C).
-Var embedding(const Var& table, const Var& position_table, const TokenRows& tokens, In positions,
-              double scale, const Dropout& word, const Dropout& dropout);
+Var embedding(const Var& table, const Var& position_table, const TokenRows& tokens, In positions, double scale,
+              const Dropout& word, const Dropout& dropout);
 
 /// What a residual connection adds up and how it is normalised; empty Vars are left out.
 struct ResidualArguments {

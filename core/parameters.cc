@@ -66,8 +66,7 @@ ParameterSet& ParameterSet::allocate(bool with_gradients) {
     gradients_ = backend_.allocate_persistent({elements_}, type);
     backend_.fill(gradients_, 0.0);  // the gaps between parameters stay zero for ever
   }
-  if (backend_.compute_dtype() == DType::bf16)
-    compute_ = backend_.allocate_persistent({elements_}, DType::bf16);
+  if (backend_.compute_dtype() == DType::bf16) compute_ = backend_.allocate_persistent({elements_}, DType::bf16);
 
   for (Declared& d : declared_) {
     d.parameter.value = (compute_ ? compute_ : values_).view(d.first, d.shape);

@@ -22,11 +22,11 @@ inline Init constant(double value) { return {Init::Kind::constant, value}; }
 /// One array of the model file and where it lies: the unit of names, initialisation and logs.
 /// In memory it is (rows, cols) = (out, in) for matrices; the file holds Marian's (in, out).
 struct ParameterPart {
-  std::string name;         ///< Marian's, e.g. encoder_l1_self_Wq
+  std::string name;  ///< Marian's, e.g. encoder_l1_self_Wq
   int64_t rows = 0, cols = 0;
   bool is_transposed = false;  ///< the file holds the transpose of the memory
   Init init;
-  int64_t first = 0;        ///< element of the arena; set by ParameterSet::allocate
+  int64_t first = 0;  ///< element of the arena; set by ParameterSet::allocate
 
   int64_t size() const { return rows * cols; }
   /// Shape in the model file.
@@ -65,9 +65,9 @@ class ParameterSet {
   void finish_update();
 
   const std::vector<ParameterPart>& parts() const { return parts_; }  ///< sorted by name
-  int64_t elements() const { return elements_; }        ///< of an arena, padding included
-  int64_t trained_elements() const;                     ///< without padding
-  const Tensor& values() const { return values_; }      ///< (elements) f32
+  int64_t elements() const { return elements_; }                      ///< of an arena, padding included
+  int64_t trained_elements() const;                                   ///< without padding
+  const Tensor& values() const { return values_; }                    ///< (elements) f32
   const Tensor& gradients() const { return gradients_; }
   const Tensor& compute_copy() const { return compute_; }  ///< bf16 values; empty in f32 and f64
   Backend& backend() const { return backend_; }
@@ -82,7 +82,7 @@ class ParameterSet {
   /// One part of an arena in the file's layout; and back into one that was downloaded as f32.
   std::vector<float> extract(In arena, const ParameterPart& part) const;
   void insert(std::span<float> arena, const ParameterPart& part, const float* in) const;
-  std::vector<float> download(In arena) const;             ///< as f32
+  std::vector<float> download(In arena) const;  ///< as f32
   void upload(Out arena, std::span<const float> values) const;
 
   /// Tells the backend's compute copy (bf16) that values() changed; nothing to do in f32 and f64.

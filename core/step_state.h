@@ -12,13 +12,13 @@ namespace bough {
 /// residual site of the model, in site order.
 struct StepState {
   enum Word : int64_t {
-    dropout_key_low,       ///< u32
-    dropout_key_high,      ///< u32
-    learning_rate,         ///< f32
-    inverse_tokens,        ///< f32: 1 / target tokens of the whole update
-    clip_norm,             ///< f32: 0 = off
-    average_rate,          ///< f32: weight of the new parameters in the exponential average; 0 = off
-    first_branch_scale     ///< f32...: alpha_t of every residual site
+    dropout_key_low,    ///< u32
+    dropout_key_high,   ///< u32
+    learning_rate,      ///< f32
+    inverse_tokens,     ///< f32: 1 / target tokens of the whole update
+    clip_norm,          ///< f32: 0 = off
+    average_rate,       ///< f32: weight of the new parameters in the exponential average; 0 = off
+    first_branch_scale  ///< f32...: alpha_t of every residual site
   };
   uint64_t seed = 0;
   int64_t update = 0;  ///< 1, 2, ...: the update these values are for

@@ -49,8 +49,8 @@ void Tape::backward() {
   while (!records_.empty()) {
     Record record = std::move(records_.back());
     records_.pop_back();
-    const bool is_wanted = std::any_of(record.outputs.begin(), record.outputs.end(),
-                                       [](const auto& slot) { return slot->written; });
+    const bool is_wanted =
+        std::any_of(record.outputs.begin(), record.outputs.end(), [](const auto& slot) { return slot->written; });
     if (is_wanted) record.pullback();
     for (const auto& slot : record.outputs) slot->tensor = {};
   }

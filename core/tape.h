@@ -68,8 +68,7 @@ class Var {
 
  private:
   friend class Tape;
-  friend std::vector<Var> checkpoint(const std::vector<Var>&,
-                                     std::function<std::vector<Var>(const std::vector<Var>&)>);
+  friend std::vector<Var> checkpoint(const std::vector<Var>&, std::function<std::vector<Var>(const std::vector<Var>&)>);
   Var(Tape* tape, Tensor value, std::shared_ptr<GradSlot> slot)
       : tape_(tape), value_(std::move(value)), slot_(std::move(slot)) {}
   Tape* tape_ = nullptr;
@@ -81,8 +80,7 @@ class Var {
 /// derivatives in reverse. A tape that does not record is plain inference.
 class Tape {
  public:
-  explicit Tape(Backend& backend, bool is_recording = true)
-      : backend(backend), is_recording_(is_recording) {}
+  explicit Tape(Backend& backend, bool is_recording = true) : backend(backend), is_recording_(is_recording) {}
   Backend& backend;
   bool is_recording() const { return is_recording_; }
 

@@ -59,20 +59,19 @@ class Tensor {
   size_t bytes() const { return size_t(size()) * size_of(dtype_); }
   DType dtype() const { return dtype_; }
   template <class T>
-  T* data() const { return reinterpret_cast<T*>(data_); }
+  T* data() const {
+    return reinterpret_cast<T*>(data_);
+  }
   explicit operator bool() const { return block_ != nullptr; }
 
   /// The same memory from element `first` on, seen as `shape`.
   Tensor view(int64_t first, Shape shape) const {
-    check(first >= 0 && first + shape.elements() <= size(),
-          "tensor: a view of {} from element {} does not fit into {}", to_string(shape), first,
-          to_string(shape_));
+    check(first >= 0 && first + shape.elements() <= size(), "tensor: a view of {} from element {} does not fit into {}",
+          to_string(shape), first, to_string(shape_));
     return {block_, data_ ? data_ + size_t(first) * size_of(dtype_) : nullptr, shape, dtype_};
   }
   /// Rows [begin, end) of a matrix.
-  Tensor row_range(int64_t begin, int64_t end) const {
-    return view(begin * cols(), {end - begin, cols()});
-  }
+  Tensor row_range(int64_t begin, int64_t end) const { return view(begin * cols(), {end - begin, cols()}); }
 
  private:
   std::shared_ptr<void> block_;

@@ -55,8 +55,7 @@ struct BackwardMemory {
   float *first, *second, *first_sum, *second_sum, *weights, *score_gradients;
   static size_t bytes(int64_t dim) { return size_t(4 * dim + 2 * warp_size) * sizeof(float); }
   __device__ static BackwardMemory of_warp(int dim) {
-    float* const p =
-        reinterpret_cast<float*>(dynamic_shared()) + size_t(warp_id()) * size_t(4 * dim + 2 * warp_size);
+    float* const p = reinterpret_cast<float*>(dynamic_shared()) + size_t(warp_id()) * size_t(4 * dim + 2 * warp_size);
     return {p, p + dim, p + 2 * dim, p + 3 * dim, p + 4 * dim, p + 4 * dim + warp_size};
   }
   __device__ void clear_sums(int dim) const {
@@ -148,8 +147,9 @@ __global__ void key_gradient_kernel(AttentionArguments<T> a, AttentionGradients<
     PairWeights w{};
     if (query < attending.end) {
       const int64_t index = query * a.heads + head;
-      w = pair_weights(dot(m.first, q.row(query), a.dim, a.is_vector), dot(m.second, d_o.row(query), a.dim, a.is_vector),
-                       a.scale, g.log_sum_exp[index], deltas[index], dropout.of_element(query, head, place));
+      w = pair_weights(dot(m.first, q.row(query), a.dim, a.is_vector),
+                       dot(m.second, d_o.row(query), a.dim, a.is_vector), a.scale, g.log_sum_exp[index], deltas[index],
+                       dropout.of_element(query, head, place));
     }
     m.weights[lane_id()] = w.weight;
     m.score_gradients[lane_id()] = w.score_gradient;
@@ -179,8 +179,8 @@ void CudaBackend::attention_impl(Out o, Out log_sum_exp, const Columns& q, const
   if (attend_bins(stream(), o, log_sum_exp, q, k, v, p)) return;
   dispatch_float(o.dtype(), [&]<class T>() {
     launch(stream(), "attention", attention_kernel<T>,
-           row_shape(p.queries.tokens, p.heads, attend_row_bytes(q.count / p.heads)),
-           AttentionArguments<T>(q, k, v, p), o.data<T>(), log_sum_exp.data<float>());
+           row_shape(p.queries.tokens, p.heads, attend_row_bytes(q.count / p.heads)), AttentionArguments<T>(q, k, v, p),
+           o.data<T>(), log_sum_exp.data<float>());
   });
 }
 
@@ -192,11 +192,11 @@ void CudaBackend::attention_backward_impl(const GradColumns& dq, const GradColum
   dispatch_float(o.dtype(), [&]<class T>() {
     const AttentionArguments<T> a(q, k, v, p);
     using Side = typename AttentionGradients<T>::Side;
-    const AttentionGradients<T> g{Side(dq),          Side(dk),         Side(dv),
+    const AttentionGradients<T> g{Side(dq),           Side(dk),         Side(dv),
                                   columns_of<T>(d_o), columns_of<T>(o), log_sum_exp.data<float>()};
     const size_t bytes = BackwardMemory::bytes(a.dim);
-    launch(stream(), "attention_query_gradient", query_gradient_kernel<T>, row_shape(p.queries.tokens, p.heads, bytes), a,
-           g, deltas);
+    launch(stream(), "attention_query_gradient", query_gradient_kernel<T>, row_shape(p.queries.tokens, p.heads, bytes),
+           a, g, deltas);
     if (dk || dv)
       launch(stream(), "attention_key_gradient", key_gradient_kernel<T>, row_shape(p.keys.tokens, p.heads, bytes), a, g,
              static_cast<const float*>(deltas));

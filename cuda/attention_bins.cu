@@ -74,8 +74,9 @@ __device__ inline void correct(Accumulator<D>& o, RunningRow& r, int half, float
 /// Starts loading keys and values (queries before the first), finds out what rows see of them, and waits for them;
 /// returns what the warp sees.
 template <int D>
-__device__ inline uint32_t load_keys(RunningRow (&rows)[2], const ForwardMemory<D>& m, const AttentionArguments<bf16>& a,
-                                     const Bin& bin, int head, int q0, int k0, const DropoutFactors& dropout) {
+__device__ inline uint32_t load_keys(RunningRow (&rows)[2], const ForwardMemory<D>& m,
+                                     const AttentionArguments<bf16>& a, const Bin& bin, int head, int q0, int k0,
+                                     const DropoutFactors& dropout) {
   const int64_t first = bin.first_query + q0, first_key = bin.first_key + k0;
   const QueryRow queries[2] = {QueryRow(a.queries, first, bin.queries - q0, 0),
                                QueryRow(a.queries, first, bin.queries - q0, 1)};

@@ -1,8 +1,8 @@
 // The backward pass of attention over bins (the equations are in attention.cu), in one kernel without atomics. A block
-// owns a head of a bin. For a pair of tiles each warp computes m p and ds of 16 queries, from which it adds up dq = ds k,
-// and leaves them as (64, 64) bf16 in shared memory; then warps own 16 keys for dv = (m p)^T do and dk = ds^T q. A bin
-// of one pair of tiles, as most are, needs five products. In longer ones p and ds are computed anew for every sum, so
-// that one accumulator is enough.
+// owns a head of a bin. For a pair of tiles each warp computes m p and ds of 16 queries, from which it adds up dq = ds
+// k, and leaves them as (64, 64) bf16 in shared memory; then warps own 16 keys for dv = (m p)^T do and dk = ds^T q. A
+// bin of one pair of tiles, as most are, needs five products. In longer ones p and ds are computed anew for every sum,
+// so that one accumulator is enough.
 #include "cuda/attention_tiles.h"
 
 namespace bough::cuda {
@@ -90,7 +90,8 @@ __device__ inline void store_fragment(const Tile<tile_rows>& to, const uint32_t 
 }
 
 /// Everything that a pair of tiles needs into shared memory, p and ds of it, and if wanted dq += ds k. Returns what the
-/// warp's 16 keys have to do with: bit g, a query of 16g .. 16g+15 sees one of them. p and ds of the rest are not there.
+/// warp's 16 keys have to do with: bit g, a query of 16g .. 16g+15 sees one of them. p and ds of the rest are not
+/// there.
 template <int D>
 __device__ inline uint32_t tile_pair(Accumulator<D>& dq, bool wants_dq, const BackwardMemory<D>& m,
                                      const AttentionArguments<bf16>& a, const AttentionGradients<bf16>& g,
@@ -211,8 +212,7 @@ __global__ void __launch_bounds__(tile_threads, min_blocks<D>)
         if (!is_single || !is_there)
           steps = tile_pair(sum, is_query, m, a, g, bin, head, is_query ? row : other, is_query ? other : row, dropout);
         is_there = true;
-        if (!is_query)
-          sum.add_columns(which == 1 ? m.weights : m.score_gradients, which == 1 ? m.d_o : m.q, steps);
+        if (!is_query) sum.add_columns(which == 1 ? m.weights : m.score_gradients, which == 1 ? m.d_o : m.q, steps);
       }
       const float factor = dropout.scale() * (which == 1 ? 1.0f : a.scale);
       const Target to = side_of(g, which).target;
@@ -241,8 +241,8 @@ bool attend_bins_backward(const Stream& stream, const GradColumns& dq, const Gra
   const AttentionArguments<bf16> a(q, k, v, p);
   if (!a.is_vector || !is_vector(dq, a.dim) || !is_vector(dk, a.dim) || !is_vector(dv, a.dim)) return false;
   using Side = AttentionGradients<bf16>::Side;
-  const AttentionGradients<bf16> g{Side(dq),             Side(dk),           Side(dv),
-                                   columns_of<bf16>(d_o), columns_of<bf16>(o), log_sum_exp.data<float>()};
+  const AttentionGradients<bf16> g{
+      Side(dq), Side(dk), Side(dv), columns_of<bf16>(d_o), columns_of<bf16>(o), log_sum_exp.data<float>()};
   const int bins = int(p.bins.rows());
   const unsigned tails = tail_blocks(std::max(p.queries.tokens, p.keys.tokens), int(p.heads));
   return dispatch_head_dim(a.dim, [&]<int D>() {

@@ -77,8 +77,7 @@ struct QueryRow {
   bool is_inside = false;
   int32_t sentence = 0, position = 0;
   __device__ static int of_lane(int half) { return warp_index() * warp_rows + lane_index() / 4 + 8 * half; }
-  __device__ QueryRow(const Sentences& queries, int64_t first, int count, int half)
-      : row(of_lane(half)) {
+  __device__ QueryRow(const Sentences& queries, int64_t first, int count, int half) : row(of_lane(half)) {
     if (row >= count) return;
     is_inside = true;
     sentence = queries.segments[first + row];

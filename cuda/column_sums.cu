@@ -26,8 +26,7 @@ __device__ float sum_over_blocks(const float* column, int64_t blocks, int64_t st
   return sum;
 }
 
-__global__ void finish_columns_kernel(const float* partial, int64_t blocks, int64_t cols, int quantities,
-                                      Sums sums) {
+__global__ void finish_columns_kernel(const float* partial, int64_t blocks, int64_t cols, int quantities, Sums sums) {
   const int q = int(blockIdx.y);
   const ColumnSum sum = sums.of[q];
   if (!sum.target || sum.is_total) return;
@@ -62,8 +61,8 @@ void finish_column_sums(const Stream& stream, const float* partial, int64_t bloc
     sums.of[q++] = sum;
   }
   if (has_columns)
-    launch(stream, "finish_columns", finish_columns_kernel, {dim3(blocks_for(cols, warp_size), unsigned(quantities)), threads},
-           partial, blocks, cols, quantities, sums);
+    launch(stream, "finish_columns", finish_columns_kernel,
+           {dim3(blocks_for(cols, warp_size), unsigned(quantities)), threads}, partial, blocks, cols, quantities, sums);
 }
 
 }  // namespace bough::cuda

@@ -91,9 +91,9 @@ void CudaBackend::cross_entropy_impl(Out loss, Out logits, In labels, double smo
   const Smoothing s{float(1 - smoothing), float(smoothing / double(vocabulary))};
   const unsigned threads = std::min(row_threads, threads_for_row(cols));
   dispatch_float(logits.dtype(), [&]<class T>() {
-    launch(stream(), "cross_entropy", cross_entropy_kernel<T>, {unsigned(logits.rows()), cols > 4096 ? row_threads : threads},
-           loss.data<float>(), logits.data<T>(), labels.data<int32_t>(), int(cols), int(vocabulary), s, with_gradient,
-           rows_are_vectors(cols, logits));
+    launch(stream(), "cross_entropy", cross_entropy_kernel<T>,
+           {unsigned(logits.rows()), cols > 4096 ? row_threads : threads}, loss.data<float>(), logits.data<T>(),
+           labels.data<int32_t>(), int(cols), int(vocabulary), s, with_gradient, rows_are_vectors(cols, logits));
   });
 }
 

@@ -8,9 +8,7 @@ namespace {
 using cuda::check_cuda;
 
 /// "13.0" of 13000.
-std::string format_version(int version) {
-  return fmt::format("{}.{}", version / 1000, version % 1000 / 10);
-}
+std::string format_version(int version) { return fmt::format("{}.{}", version / 1000, version % 1000 / 10); }
 
 /// The number of devices; throws when there is none, saying why.
 int count_devices() {
@@ -21,9 +19,10 @@ int count_devices() {
     cudaDriverGetVersion(&driver);
     cudaRuntimeGetVersion(&runtime);
     check(driver > 0, "cuda: no NVIDIA driver is installed. Install one, or leave out `devices` to use the CPU.");
-    fail("cuda: the NVIDIA driver supports CUDA {}, must be {} or later. Update the driver, or leave out `devices` "
-         "to use the CPU.",
-         format_version(driver), format_version(runtime));
+    fail(
+        "cuda: the NVIDIA driver supports CUDA {}, must be {} or later. Update the driver, or leave out `devices` "
+        "to use the CPU.",
+        format_version(driver), format_version(runtime));
   }
   check(status != cudaErrorNoDevice && !(status == cudaSuccess && count == 0),
         "cuda: the NVIDIA driver finds no GPU. Check `nvidia-smi` and CUDA_VISIBLE_DEVICES, or leave out "
@@ -59,8 +58,7 @@ CudaDevice find_cuda_device(int id) {
   return device;
 }
 
-CudaBackend::CudaBackend(const CudaOptions& options)
-    : options_(options), graphs_(size_t(options.graph_limit)) {
+CudaBackend::CudaBackend(const CudaOptions& options) : options_(options), graphs_(size_t(options.graph_limit)) {
   check(options.compute_dtype == DType::f32 || options.compute_dtype == DType::bf16,
         "cuda: the compute type is {}, must be float32 or bfloat16", name_of(options.compute_dtype));
   const cudaDeviceProp properties = select_device(options.device);
@@ -71,9 +69,10 @@ CudaBackend::CudaBackend(const CudaOptions& options)
   beside_ = {owned_streams_[1].get(), options.debug_sync};
   forked_ = cuda::make_event();
   joined_ = cuda::make_event();
-  gemms_ = std::make_unique<cuda::Gemms>(
-      stream_, cuda::Gemms::Options{.device_name = properties.name, .allow_tf32 = options.allow_tf32,
-                                    .autotune = options.autotune, .workspace_bytes = options.workspace_bytes});
+  gemms_ = std::make_unique<cuda::Gemms>(stream_, cuda::Gemms::Options{.device_name = properties.name,
+                                                                       .allow_tf32 = options.allow_tf32,
+                                                                       .autotune = options.autotune,
+                                                                       .workspace_bytes = options.workspace_bytes});
   staging_ = std::make_unique<cuda::Staging>(stream_);
   counter_memory_ = cuda::allocate_device(counter_count * sizeof(uint32_t), "counters", memory_advice);
   check_cuda(cudaMemsetAsync(counter_memory_.get(), 0, counter_count * sizeof(uint32_t), stream_.handle),
@@ -139,10 +138,13 @@ void CudaBackend::gemm_impl(const Grad& c, In a, In b, const Gemm& gemm) {
 }
 
 void CudaBackend::repeat(const std::string& key, const std::function<void()>& work) {
-  graphs_.run(stream(), key, [&] {
-    work();
-    stream();  // a forked stream must join before the record ends
-  }, flops);
+  graphs_.run(
+      stream(), key,
+      [&] {
+        work();
+        stream();  // a forked stream must join before the record ends
+      },
+      flops);
 }
 
 void CudaBackend::upload(Out destination, const void* source) {

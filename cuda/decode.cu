@@ -72,7 +72,8 @@ void CudaBackend::self_attention_step_impl(Out o, Out cache, In qkv, In ancestry
   check(ancestry.cols() == c.length, "self_attention_step: the ancestry has {} steps, the cache {}", ancestry.cols(),
         c.length);
   dispatch_float(o.dtype(), [&]<class T>() {
-    launch(stream(), "self_attention_append", append_kernel<T>, {unsigned(rows), 128}, cache.data<T>(), qkv.data<T>(), c);
+    launch(stream(), "self_attention_append", append_kernel<T>, {unsigned(rows), 128}, cache.data<T>(), qkv.data<T>(),
+           c);
     launch(stream(), "self_attention_step", self_attention_step_kernel<T>, step_shape(rows, heads, dim), o.data<T>(),
            cache.data<T>(), qkv.data<T>(), c, int(heads), int(dim), float(1.0 / std::sqrt(double(dim))),
            rows_are_vectors(dim, cache));

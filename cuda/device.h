@@ -80,8 +80,7 @@ __device__ inline std::byte* dynamic_shared() {
 __device__ inline void copy_async(void* shared, const void* source, bool is_inside = true) {
   const uint32_t address = uint32_t(__cvta_generic_to_shared(shared));
   const int bytes = is_inside ? 16 : 0;
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(address), "l"(source), "r"(bytes)
-               : "memory");
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(address), "l"(source), "r"(bytes) : "memory");
 }
 /// Closes the group of copies since the last call.
 __device__ inline void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
@@ -209,8 +208,7 @@ __device__ inline void store_floats(T* p, const Vector<float, N>& v) {
 /// Whether rows of `cols` elements behind these pointers (null: not used) can be read N at a time.
 template <int N, class... T>
 bool can_vectorize(int64_t cols, const T*... pointers) {
-  return cols % N == 0 &&
-         (... && (reinterpret_cast<uintptr_t>(pointers) % alignof(Vector<T, N>) == 0));
+  return cols % N == 0 && (... && (reinterpret_cast<uintptr_t>(pointers) % alignof(Vector<T, N>) == 0));
 }
 
 /// The sum or the maximum over the warp, the same bits in every lane (a butterfly: order is fixed).

@@ -175,7 +175,8 @@ __global__ void convert_kernel(To* y, const From* x, int64_t n) {
     y[i] = from_float<To>(float(x[i]));
 }
 
-/// 16 bytes a thread, one behind the other over a warp: in chunks of f32, every store would be half of a 32-byte sector.
+/// 16 bytes a thread, one behind the other over a warp: in chunks of f32, every store would be half of a 32-byte
+/// sector.
 template <class T>
 __global__ void fill_kernel(T* y, int64_t n, bool is_vector, float value) {
   constexpr int count = 16 / sizeof(T);
@@ -251,8 +252,8 @@ void CudaBackend::column_sum_impl(const Grad& total, In x) {
   dispatch_float(x.dtype(), [&]<class T>() {
     LaunchShape shape = column_shape(blocks, x.cols());
     shape.threads *= column_slices;
-    launch(stream(), "column_sum", column_sum_kernel<T>, shape, partial, x.data<T>(),
-           blocks.rows, blocks.block_rows, x.cols(), rows_are_vectors(x.cols(), x));
+    launch(stream(), "column_sum", column_sum_kernel<T>, shape, partial, x.data<T>(), blocks.rows, blocks.block_rows,
+           x.cols(), rows_are_vectors(x.cols(), x));
   });
   finish_column_sums(stream(), partial, blocks.count(), x.cols(), {{target_of(total)}});
 }
@@ -267,7 +268,8 @@ void CudaBackend::sum_impl(const Grad& total, In x) {
 void CudaBackend::cast_impl(Out y, In x) {
   if (y.dtype() == DType::f64) {
     dispatch_float(x.dtype(), [&]<class T>() {
-      launch(stream(), "cast", convert_kernel<double, T>, flat_shape(x.size()), y.data<double>(), x.data<T>(), x.size());
+      launch(stream(), "cast", convert_kernel<double, T>, flat_shape(x.size()), y.data<double>(), x.data<T>(),
+             x.size());
     });
     return;
   }
@@ -286,17 +288,16 @@ void CudaBackend::fill_impl(Out y, double value) {
     return;
   }
   dispatch_float(y.dtype(), [&]<class T>() {
-    launch(stream(), "fill", fill_kernel<T>, chunk_shape(y.size(), 16 / sizeof(T)), y.data<T>(), y.size(), is_aligned(y),
-           float(value));
+    launch(stream(), "fill", fill_kernel<T>, chunk_shape(y.size(), 16 / sizeof(T)), y.data<T>(), y.size(),
+           is_aligned(y), float(value));
   });
 }
 
 void CudaBackend::accumulate_impl(const Grad& y, In x) {
   if (!y) return;
   dispatch_float(y.tensor.dtype(), [&]<class To>() {
-    dispatch_float(x.dtype(), [&]<class From>() {
-      copy<To, From>(stream(), "accumulate", y.tensor, x, y.mode == GradMode::add);
-    });
+    dispatch_float(x.dtype(),
+                   [&]<class From>() { copy<To, From>(stream(), "accumulate", y.tensor, x, y.mode == GradMode::add); });
   });
 }
 

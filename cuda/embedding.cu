@@ -210,11 +210,12 @@ void CudaBackend::embedding_backward_impl(const Grad& dtable, const Grad& dposit
       const unsigned spans = blocks_for(ids.size(), span_places), threads = threads_for_row(cols);
       const bool is_vector = rows_are_vectors(cols, dtable.tensor, dy);
       float* const shared_sums = scratch<float>(2 * int64_t(spans) * cols);
-      launch(stream(), "embedding_backward", table_backward_kernel<T>, {spans, threads}, target_of(add_to(dtable.tensor)),
-             shared_sums, dy.data<T>(), ids.data<int32_t>(), order.data<int32_t>(), ids.size(), dtable.tensor.rows(), cols,
-             is_vector, float(scale), DropoutSite(word), DropoutSite(dropout));
+      launch(stream(), "embedding_backward", table_backward_kernel<T>, {spans, threads},
+             target_of(add_to(dtable.tensor)), shared_sums, dy.data<T>(), ids.data<int32_t>(), order.data<int32_t>(),
+             ids.size(), dtable.tensor.rows(), cols, is_vector, float(scale), DropoutSite(word), DropoutSite(dropout));
       launch(stream(), "embedding_backward", table_backward_finish, {spans, threads}, target_of(add_to(dtable.tensor)),
-             shared_sums, ids.data<int32_t>(), order.data<int32_t>(), ids.size(), dtable.tensor.rows(), cols, is_vector);
+             shared_sums, ids.data<int32_t>(), order.data<int32_t>(), ids.size(), dtable.tensor.rows(), cols,
+             is_vector);
     }
     if (dposition_table)
       launch(stream(), "position_backward", position_backward_kernel<T>,

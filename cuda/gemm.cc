@@ -53,10 +53,14 @@ void set(cublasLtMatmulPreference_t preference, cublasLtMatmulPreferenceAttribut
 
 cublasLtEpilogue_t epilogue_of(Epilogue e) {
   switch (e) {
-    case Epilogue::bias: return CUBLASLT_EPILOGUE_BIAS;
-    case Epilogue::bias_relu: return CUBLASLT_EPILOGUE_RELU_BIAS;
-    case Epilogue::row_sums: return CUBLASLT_EPILOGUE_BGRADB;  // of its B, which is our a
-    case Epilogue::none: break;
+    case Epilogue::bias:
+      return CUBLASLT_EPILOGUE_BIAS;
+    case Epilogue::bias_relu:
+      return CUBLASLT_EPILOGUE_RELU_BIAS;
+    case Epilogue::row_sums:
+      return CUBLASLT_EPILOGUE_BGRADB;  // of its B, which is our a
+    case Epilogue::none:
+      break;
   }
   return CUBLASLT_EPILOGUE_DEFAULT;
 }
@@ -69,15 +73,19 @@ int common_alignment(std::initializer_list<const void*> pointers) {
 }
 
 GemmShape shape_of(const Grad& c, In a, In b, const Gemm& gemm) {
-  const GemmShape shape{.m = c.tensor.rows(), .n = c.tensor.cols(), .k = gemm.transpose_a ? a.rows() : a.cols(),
-                        .transpose_a = gemm.transpose_a, .transpose_b = gemm.transpose_b,
-                        .epilogue = gemm.row_sums ? Epilogue::row_sums
-                                    : gemm.relu   ? Epilogue::bias_relu
-                                    : gemm.bias   ? Epilogue::bias
-                                                  : Epilogue::none,
-                        .in = a.dtype(), .out = c.tensor.dtype(),
-                        .alignment = common_alignment({a.data<void>(), b.data<void>(), c.tensor.data<void>(),
-                                                       gemm.bias.data<void>()})};
+  const GemmShape shape{
+      .m = c.tensor.rows(),
+      .n = c.tensor.cols(),
+      .k = gemm.transpose_a ? a.rows() : a.cols(),
+      .transpose_a = gemm.transpose_a,
+      .transpose_b = gemm.transpose_b,
+      .epilogue = gemm.row_sums ? Epilogue::row_sums
+                  : gemm.relu   ? Epilogue::bias_relu
+                  : gemm.bias   ? Epilogue::bias
+                                : Epilogue::none,
+      .in = a.dtype(),
+      .out = c.tensor.dtype(),
+      .alignment = common_alignment({a.data<void>(), b.data<void>(), c.tensor.data<void>(), gemm.bias.data<void>()})};
   check((shape.in == DType::f32 || shape.in == DType::bf16) && b.dtype() == shape.in &&
             (shape.out == shape.in || shape.out == DType::f32),
         "gemm: a is {}, b is {} and c is {}, must be float32 or bfloat16 alike, c of that type or float32",
@@ -150,8 +158,7 @@ Gemms::~Gemms() {
 
 std::byte* Gemms::workspace_of(const Stream& stream) {
   std::shared_ptr<std::byte>& memory = workspaces_[stream.handle];
-  if (!memory)
-    memory = allocate_device(options_.workspace_bytes, "matrix products", memory_advice);
+  if (!memory) memory = allocate_device(options_.workspace_bytes, "matrix products", memory_advice);
   return memory.get();
 }
 
@@ -176,14 +183,17 @@ void Gemms::multiply(const Grad& c, In a, In b, const Gemm& gemm, const Stream& 
   // Row sums that are added, or go to where the library may not write vectors, take a detour.
   void* const sums = gemm.row_sums.tensor.data<void>();
   const bool is_direct = gemm.row_sums.mode == GradMode::write && common_alignment({sums}) == 16;
-  const Operands operands{.a = a.data<void>(), .b = b.data<void>(),
-                          .vector = !gemm.row_sums ? gemm.bias.data<void>() : is_direct ? sums : row_sums_.get(),
+  const Operands operands{.a = a.data<void>(),
+                          .b = b.data<void>(),
+                          .vector = !gemm.row_sums ? gemm.bias.data<void>()
+                                    : is_direct    ? sums
+                                                   : row_sums_.get(),
                           .c = c.tensor.data<void>()};
   Plan& plan = plan_for(shape);
   const cublasStatus_t status = plan.run(handle_, operands, c.mode == GradMode::add, workspace_of(stream),
                                          options_.workspace_bytes, stream.handle);
-  check(status == CUBLAS_STATUS_SUCCESS, "gemm: cuBLASLt failed on ({}, {}) x ({}, {}): {}", shape.m, shape.k,
-        shape.k, shape.n, cublasLtGetStatusName(status));
+  check(status == CUBLAS_STATUS_SUCCESS, "gemm: cuBLASLt failed on ({}, {}) x ({}, {}): {}", shape.m, shape.k, shape.k,
+        shape.n, cublasLtGetStatusName(status));
   check_launch(cudaSuccess, "gemm", stream);
   if (gemm.row_sums && !is_direct)
     deposit_row_sums(stream, gemm.row_sums, reinterpret_cast<const float*>(row_sums_.get()));
@@ -206,9 +216,8 @@ bool Gemms::take_imported(Plan& plan, const GemmShape& shape) {
   plan.does_all = !known->second.is_none();
   if (!plan.does_all) return true;
   cublasLtMatmulHeuristicResult_t result{};
-  const cublasStatus_t status =
-      cublasLtMatmulAlgoCheck(static_cast<cublasLtHandle_t>(handle_), plan.description, plan.a, plan.b, plan.c, plan.c,
-                              &plan.algorithm, &result);
+  const cublasStatus_t status = cublasLtMatmulAlgoCheck(static_cast<cublasLtHandle_t>(handle_), plan.description,
+                                                        plan.a, plan.b, plan.c, plan.c, &plan.algorithm, &result);
   check(status == CUBLAS_STATUS_SUCCESS && result.workspaceSize <= options_.workspace_bytes,
         "gemm: the saved plan for ({}, {}) x ({}, {}) does not run here; it belongs to another device or cuBLASLt",
         shape.m, shape.k, shape.k, shape.n);
@@ -227,16 +236,14 @@ void Gemms::choose(Plan& plan, const GemmShape& shape) {
     set(preference, alignment, uint32_t(shape.alignment));
   std::array<cublasLtMatmulHeuristicResult_t, most_candidates> candidates{};
   int count = 0;
-  const cublasStatus_t status =
-      cublasLtMatmulAlgoGetHeuristic(static_cast<cublasLtHandle_t>(handle_), plan.description, plan.a, plan.b, plan.c,
-                                     plan.c, preference, options_.autotune ? most_candidates : 1, candidates.data(),
-                                     &count);
+  const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
+      static_cast<cublasLtHandle_t>(handle_), plan.description, plan.a, plan.b, plan.c, plan.c, preference,
+      options_.autotune ? most_candidates : 1, candidates.data(), &count);
   const bool is_optional = shape.epilogue == Epilogue::bias_relu || shape.epilogue == Epilogue::row_sums;
   plan.does_all = status == CUBLAS_STATUS_SUCCESS && count > 0;
   if (!plan.does_all && is_optional) return;
-  check(plan.does_all,
-        "gemm: cuBLASLt knows no way to multiply ({}, {}) by ({}, {}) in {}: {}", shape.m, shape.k, shape.k, shape.n,
-        name_of(shape.in), cublasLtGetStatusName(status));
+  check(plan.does_all, "gemm: cuBLASLt knows no way to multiply ({}, {}) by ({}, {}) in {}: {}", shape.m, shape.k,
+        shape.k, shape.n, name_of(shape.in), cublasLtGetStatusName(status));
   plan.algorithm = candidates[0].algo;
   cudaStreamCaptureStatus capture = cudaStreamCaptureStatusNone;
   check_cuda(cudaStreamIsCapturing(stream_.handle, &capture), "asking for the state of a stream");
@@ -291,8 +298,8 @@ float Gemms::measure(Plan& plan, const GemmShape& shape) {
     std::byte* const base = memory.get() + size_t(i) % copies * one;
     const bool has_vector = shape.epilogue != Epilogue::none;
     const Operands operands{base, base + a, has_vector ? base + a + b + c : nullptr, base + a + b};
-    has_run = plan.run(handle_, operands, false, workspace_of(stream_), options_.workspace_bytes,
-                       stream_.handle) == CUBLAS_STATUS_SUCCESS;
+    has_run = plan.run(handle_, operands, false, workspace_of(stream_), options_.workspace_bytes, stream_.handle) ==
+              CUBLAS_STATUS_SUCCESS;
     check_cuda(cudaEventRecord(events[size_t(i) + 1].get(), stream_.handle), "recording an event");
   }
   check_cuda(cudaStreamSynchronize(stream_.handle), "timing a product");
@@ -309,11 +316,13 @@ float Gemms::measure(Plan& plan, const GemmShape& shape) {
 
 /// Milliseconds that a kernel takes for reading `bytes` and doing little else: as long as copying half of them.
 float Gemms::measure_pass(size_t bytes) {
-  const auto memory = allocate_device(std::max<size_t>(bytes, 2), "buffers for autotuning", "Autotune with a smaller batch.");
+  const auto memory =
+      allocate_device(std::max<size_t>(bytes, 2), "buffers for autotuning", "Autotune with a smaller batch.");
   const OwnedEvent begin = make_event(cudaEventDefault), end = make_event(cudaEventDefault);
   const auto copy = [&] {
-    check_cuda(cudaMemcpyAsync(memory.get(), memory.get() + bytes / 2, bytes / 2, cudaMemcpyDeviceToDevice, stream_.handle),
-               "timing a copy");
+    check_cuda(
+        cudaMemcpyAsync(memory.get(), memory.get() + bytes / 2, bytes / 2, cudaMemcpyDeviceToDevice, stream_.handle),
+        "timing a copy");
   };
   copy();  // the first one warms up
   check_cuda(cudaEventRecord(begin.get(), stream_.handle), "recording an event");

@@ -31,8 +31,7 @@ void Graph::launch(const Stream& stream) const {
   check_launch(cudaGraphLaunch(executable_, stream.handle), "graph", stream);
 }
 
-void GraphCache::run(const Stream& stream, const std::string& key, const std::function<void()>& work,
-                     double& flops) {
+void GraphCache::run(const Stream& stream, const std::string& key, const std::function<void()>& work, double& flops) {
   const auto found = std::find_if(entries_.begin(), entries_.end(), [&](const Entry& e) { return e.key == key; });
   if (found == entries_.end()) {
     work();

@@ -19,8 +19,8 @@ struct LaunchShape {
   size_t shared_bytes = 0;  ///< of dynamic_shared()
 };
 
-/// Dynamic shared memory that a kernel may have unasked. The device grants 48 KiB, of which the kernel's static arrays take
-/// their part.
+/// Dynamic shared memory that a kernel may have unasked. The device grants 48 KiB, of which the kernel's static arrays
+/// take their part.
 constexpr size_t free_shared_bytes = 40 * 1024;
 
 /// Throws Error "cuda: <what> failed: <CUDA's words>" unless ok. Launches are asynchronous: an error may
@@ -33,8 +33,7 @@ void allow_shared_bytes(const void* kernel, const char* name, size_t bytes);
 
 /// The only place a kernel is started. An empty grid is no launch.
 template <class... P, class... A>
-void launch(const Stream& stream, const char* name, void (*kernel)(P...), const LaunchShape& shape,
-            A&&... args) {
+void launch(const Stream& stream, const char* name, void (*kernel)(P...), const LaunchShape& shape, A&&... args) {
   if (shape.grid.x == 0 || shape.grid.y == 0 || shape.grid.z == 0) return;
   if (shape.shared_bytes > free_shared_bytes)
     allow_shared_bytes(reinterpret_cast<const void*>(kernel), name, shape.shared_bytes);
@@ -55,8 +54,6 @@ decltype(auto) dispatch_float(DType dtype, F&& f) {
 }
 
 /// ceil(n / d), for grids.
-inline unsigned blocks_for(int64_t n, int64_t per_block) {
-  return unsigned((n + per_block - 1) / per_block);
-}
+inline unsigned blocks_for(int64_t n, int64_t per_block) { return unsigned((n + per_block - 1) / per_block); }
 
 }  // namespace bough::cuda

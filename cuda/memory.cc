@@ -27,8 +27,7 @@ OwnedEvent make_event(unsigned flags) {
 
 std::string format_bytes(size_t bytes) {
   const double mebibytes = double(bytes) / double(1 << 20);
-  return mebibytes >= 1024 ? fmt::format("{:.1f} GiB", mebibytes / 1024)
-                           : fmt::format("{:.1f} MiB", mebibytes);
+  return mebibytes >= 1024 ? fmt::format("{:.1f} GiB", mebibytes / 1024) : fmt::format("{:.1f} MiB", mebibytes);
 }
 
 std::shared_ptr<std::byte> allocate_device(size_t bytes, const char* purpose, const char* advice) {
@@ -39,8 +38,8 @@ std::shared_ptr<std::byte> allocate_device(size_t bytes, const char* purpose, co
     cudaGetLastError();  // it would be reported again behind the next launch
     size_t free = 0, total = 0;
     check_cuda(cudaMemGetInfo(&free, &total), "reading the free memory");
-    fail("cuda: {} need {} in one piece, but {} of the device's {} are free. {}", purpose,
-         format_bytes(bytes), format_bytes(free), format_bytes(total), advice);
+    fail("cuda: {} need {} in one piece, but {} of the device's {} are free. {}", purpose, format_bytes(bytes),
+         format_bytes(free), format_bytes(total), advice);
   }
   check_cuda(status, "allocating memory");
   return {static_cast<std::byte*>(memory), [](std::byte* p) { cudaFree(p); }};
@@ -66,9 +65,9 @@ std::byte* Arena::at(size_t offset, size_t bytes) {
 
 void Arena::add(size_t offset, size_t bytes) {
   bytes = (bytes + alignment - 1) / alignment * alignment;
-  blocks_.push_back({offset, bytes,
-                     allocate_device(bytes, "activations",
-                                     "Lower mini-batch-words or mini-batch, or set gradient-checkpointing.")});
+  blocks_.push_back(
+      {offset, bytes,
+       allocate_device(bytes, "activations", "Lower mini-batch-words or mini-batch, or set gradient-checkpointing.")});
   capacity_ = std::max(capacity_, offset + bytes);
 }
 
@@ -109,8 +108,8 @@ void Staging::upload(void* destination, const void* source, size_t bytes) {
     Half& half = take(chunk);
     std::byte* const pinned = half.memory + half.used;
     std::memcpy(pinned, static_cast<const std::byte*>(source) + done, chunk);
-    check_cuda(cudaMemcpyAsync(static_cast<std::byte*>(destination) + done, pinned, chunk,
-                               cudaMemcpyHostToDevice, stream_.handle),
+    check_cuda(cudaMemcpyAsync(static_cast<std::byte*>(destination) + done, pinned, chunk, cudaMemcpyHostToDevice,
+                               stream_.handle),
                "an upload");
     half.used += (chunk + alignment - 1) / alignment * alignment;
     done += chunk;
@@ -136,8 +135,8 @@ void Staging::download(void* destination, const void* source, size_t bytes) {
     Half& half = halves_[size_t(current_)];
     const size_t size = std::min(bytes - done, half_bytes);
     const Chunk chunk{half.memory, static_cast<std::byte*>(destination) + done, size, half.free.get()};
-    check_cuda(cudaMemcpyAsync(chunk.from, static_cast<const std::byte*>(source) + done, size,
-                               cudaMemcpyDeviceToHost, stream_.handle),
+    check_cuda(cudaMemcpyAsync(chunk.from, static_cast<const std::byte*>(source) + done, size, cudaMemcpyDeviceToHost,
+                               stream_.handle),
                "a download");
     check_cuda(cudaEventRecord(half.free.get(), stream_.handle), "recording an event");
     half.used = half_bytes;
@@ -159,7 +158,8 @@ std::shared_ptr<Staging::Landing> Staging::take_landing() {
 std::function<void(void*)> Staging::start_download(const void* source, size_t bytes) {
   check(bytes <= landing_bytes, "cuda: start_download: {} bytes, must be at most {}", bytes, landing_bytes);
   const std::shared_ptr<Landing> landing = take_landing();
-  check_cuda(cudaMemcpyAsync(landing->pinned.get(), source, bytes, cudaMemcpyDeviceToHost, stream_.handle), "a download");
+  check_cuda(cudaMemcpyAsync(landing->pinned.get(), source, bytes, cudaMemcpyDeviceToHost, stream_.handle),
+             "a download");
   check_cuda(cudaEventRecord(landing->arrived.get(), stream_.handle), "recording an event");
   return [landing, bytes](void* destination) {
     check_cuda(cudaEventSynchronize(landing->arrived.get()), "waiting for a download");

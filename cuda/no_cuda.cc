@@ -4,9 +4,10 @@
 namespace bough {
 
 CudaDevice find_cuda_device(int id) {
-  fail("devices: GPU {} was asked for, but this bough was built without CUDA. Build it with `cmake --preset cuda`, or "
-       "leave out `devices` to use the CPU.",
-       id);
+  fail(
+      "devices: GPU {} was asked for, but this bough was built without CUDA. Build it with `cmake --preset cuda`, or "
+      "leave out `devices` to use the CPU.",
+      id);
 }
 
 std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options) {

@@ -164,7 +164,8 @@ namespace bough {
 using namespace cuda;
 
 void CudaBackend::gradient_statistics_impl(Out statistics, In gradient, In state) {
-  check(gradient.dtype() == DType::f32, "gradient_statistics: gradients must be f32, not {}", name_of(gradient.dtype()));
+  check(gradient.dtype() == DType::f32, "gradient_statistics: gradients must be f32, not {}",
+        name_of(gradient.dtype()));
   const int64_t blocks = blocks_for(gradient.size(), norm_block);
   double* const partial = scratch<double>(blocks);
   launch(stream(), "square_sum", square_sum_kernel, {unsigned(blocks), norm_threads}, partial, gradient.data<float>(),
@@ -182,9 +183,10 @@ void CudaBackend::square_sums_impl(Out sums, In x, In y, In pieces) {
 void CudaBackend::optimizer_update_impl(const OptimizerArenas& arenas, In gradient, In statistics, In state,
                                         const OptimizerConstants& k) {
   check(gradient.dtype() == DType::f32, "optimizer_update: gradients must be f32, not {}", name_of(gradient.dtype()));
-  const Arenas a{arenas.parameters.data<float>(), arenas.first_moment.data<float>(),  arenas.second_moment.data<float>(),
-                 arenas.average.data<float>(),    arenas.compute_copy.data<bf16>(),   arenas.denominators.data<double>()};
-  const Constants constants{float(k.weight_decay), float(k.beta1), 1 - float(k.beta1),
+  const Arenas a{arenas.parameters.data<float>(),    arenas.first_moment.data<float>(),
+                 arenas.second_moment.data<float>(), arenas.average.data<float>(),
+                 arenas.compute_copy.data<bf16>(),   arenas.denominators.data<double>()};
+  const Constants constants{float(k.weight_decay), float(k.beta1),     1 - float(k.beta1),
                             float(k.beta2),        1 - float(k.beta2), float(k.epsilon)};
   const double* const stats = statistics.data<double>();
   if (k.kind == OptimizerKind::adam)

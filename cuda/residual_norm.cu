@@ -87,7 +87,7 @@ __device__ inline float square_sum(const Chunk& sum, float mean, int64_t col, in
 
 /// chunks: 8-column chunks that a lane keeps; 0: none, they are summed anew in every pass.
 template <class T, int chunks>
-__global__ void __launch_bounds__(warps * warp_size) residual_norm_kernel(Outputs<T> out, ResidualTerms<T> in) {
+__global__ void __launch_bounds__(warps* warp_size) residual_norm_kernel(Outputs<T> out, ResidualTerms<T> in) {
   const int64_t row = int64_t(blockIdx.x) * warps + warp_id();
   if (row >= in.rows) return;
   const ResidualFactors<T> f(in);
@@ -144,7 +144,7 @@ struct PackedTerms {
 /// Narrow rows of a branch and one residual without low parts, normalised. A warp goes through rows of its block, with
 /// bias, gamma and beta at hand.
 template <class T>
-__global__ void __launch_bounds__(narrow_warps * warp_size, sizeof(T) == 2 ? 4 : 2)
+__global__ void __launch_bounds__(narrow_warps* warp_size, sizeof(T) == 2 ? 4 : 2)
     narrow_norm_kernel(Outputs<T> out, ResidualTerms<T> in, int rows, int cols, int block_rows) {
   __shared__ SharedArray<float, 3 * narrow_cols> shared;
   const SharedColumns bias(shared.data()), gamma(shared.data() + narrow_cols), beta(shared.data() + 2 * narrow_cols);
@@ -211,10 +211,10 @@ void CudaBackend::residual_dropout_norm_impl(const ResidualOutputs& out, const R
                                              const ResidualNorm& p) {
   check(in.branch || !in.bias, "residual_dropout_norm: a bias needs a branch to be added to");
   const int64_t rows = in.x.rows(), cols = in.x.cols();
-  const bool is_vector = rows_are_vectors(cols, in.x, in.second, in.branch, in.bias, in.gamma, in.beta, in.x_low,
-                                          in.second_low, out.y, out.sum, out.y_low, out.sum_low,
-                                          p.residual_scale.word < 0 ? p.residual_scale.tensor : Tensor(),
-                                          p.branch_scale.word < 0 ? p.branch_scale.tensor : Tensor());
+  const bool is_vector =
+      rows_are_vectors(cols, in.x, in.second, in.branch, in.bias, in.gamma, in.beta, in.x_low, in.second_low, out.y,
+                       out.sum, out.y_low, out.sum_low, p.residual_scale.word < 0 ? p.residual_scale.tensor : Tensor(),
+                       p.branch_scale.word < 0 ? p.branch_scale.tensor : Tensor());
   const bool is_common = is_narrow(rows, cols, is_vector) && in.branch && in.gamma && !in.second && !in.x_low &&
                          !out.y_low && !out.sum_low && is_given(p.residual_scale) && is_given(p.branch_scale);
   dispatch_float(in.x.dtype(), [&]<class T>() {

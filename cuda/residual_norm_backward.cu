@@ -177,7 +177,7 @@ __device__ void deposit_scaled(void* to, unsigned wanted, uint32_t first, int k,
 /// The backward pass of narrow rows. from_sum: `sum` was kept; if not, y - beta = gamma xhat takes the place of xhat
 /// where a factor gamma would come to it anyway.
 template <class T, bool from_sum>
-__global__ void __launch_bounds__(warps * warp_size, sizeof(T) == 2 ? 2 : 1)
+__global__ void __launch_bounds__(warps* warp_size, sizeof(T) == 2 ? 2 : 1)
     narrow_backward_kernel(Arguments<T> a, unsigned wanted, int rows, int cols, int block_rows) {
   __shared__ SharedArray<float, 3 * narrow_cols> shared;
   const SharedColumns gamma_columns(shared.data()), beta_columns(shared.data() + narrow_cols),
@@ -221,8 +221,7 @@ __global__ void __launch_bounds__(warps * warp_size, sizeof(T) == 2 ? 2 : 1)
       const Chunk inverse = from_sum ? x[k] : inverse_columns.load(k);
       Chunk ds;  // without the factor rstd, where nothing else arrives
 #pragma unroll
-      for (int i = 0; i < chunk_cols; ++i)
-        ds[i] = g[k][i] - mean - (from_sum ? x[k][i] : x[k][i] * inverse[i]) * slope;
+      for (int i = 0; i < chunk_cols; ++i) ds[i] = g[k][i] - mean - (from_sum ? x[k][i] : x[k][i] * inverse[i]) * slope;
       float factor = rstd;
       if (from_sum && a.dsum) {
         const Chunk more = unpack<T>(load_packed(a.dsum + first + k * warp_cols));
@@ -255,7 +254,7 @@ __global__ void __launch_bounds__(warps * warp_size, sizeof(T) == 2 ? 2 : 1)
 
 /// Up to 1024 columns, any form: what arrives does not fit into the registers beside the sums.
 template <class T>
-__global__ void __launch_bounds__(warps * warp_size) backward_kernel(Arguments<T> a, int64_t block_rows) {
+__global__ void __launch_bounds__(warps* warp_size) backward_kernel(Arguments<T> a, int64_t block_rows) {
   static_assert(warps * warp_size == warp_cols, "store_sums gives every thread a column");
   constexpr int chunks = 4;
   const ResidualFactors<T> f(a.in);
@@ -366,10 +365,10 @@ void CudaBackend::residual_dropout_norm_backward_impl(const ResidualGrads& d, In
   const bool is_general = d.residual_scale || d.branch_scale || cols > 4 * warp_cols;
   float* const partial = scratch<float>(blocks.count() * (is_general ? int(quantities) : common_quantities) * cols);
   const Tensor none;
-  const bool is_vector = rows_are_vectors(
-      cols, dy, dsum, out.y, out.sum, in.x, in.branch, in.bias, in.gamma, in.beta, d.x.tensor, d.second.tensor,
-      d.branch.tensor, p.residual_scale.word < 0 ? p.residual_scale.tensor : none,
-      p.branch_scale.word < 0 ? p.branch_scale.tensor : none);
+  const bool is_vector =
+      rows_are_vectors(cols, dy, dsum, out.y, out.sum, in.x, in.branch, in.bias, in.gamma, in.beta, d.x.tensor,
+                       d.second.tensor, d.branch.tensor, p.residual_scale.word < 0 ? p.residual_scale.tensor : none,
+                       p.branch_scale.word < 0 ? p.branch_scale.tensor : none);
   dispatch_float(any.dtype(), [&]<class T>() {
     const Arguments<T> a{ResidualTerms<T>(in, p, any.rows(), cols, is_vector),
                          dy.data<T>(),
@@ -395,8 +394,8 @@ void CudaBackend::residual_dropout_norm_backward_impl(const ResidualGrads& d, In
                            is_stored(d.second) && is_stored(d.branch);
     if (is_general) return start(general_backward_kernel<T>, warp_size);
     if (!is_common) return start(backward_kernel<T>, warps * warp_size);
-    start(out.sum ? narrow_backward_kernel<T, true> : narrow_backward_kernel<T, false>, warps * warp_size,
-          wanted_of(a), any.rows(), cols);
+    start(out.sum ? narrow_backward_kernel<T, true> : narrow_backward_kernel<T, false>, warps * warp_size, wanted_of(a),
+          any.rows(), cols);
   });
   const ColumnSum gamma{target_of(d.gamma)}, beta{target_of(d.beta)}, bias{target_of(d.bias)};
   if (is_general)

@@ -104,8 +104,8 @@ __device__ inline uint32_t element_of(int row, int cols) {
 }
 /// Loads this lane's chunks of a row of two matrices; those beyond the last column stay what they are.
 template <class T>
-__device__ inline void load_narrow(PackedChunk<T> (&a)[narrow_chunks], const T* from_a, PackedChunk<T> (&b)[narrow_chunks],
-                                   const T* from_b, int row, int cols) {
+__device__ inline void load_narrow(PackedChunk<T> (&a)[narrow_chunks], const T* from_a,
+                                   PackedChunk<T> (&b)[narrow_chunks], const T* from_b, int row, int cols) {
   const uint32_t first = element_of(row, cols);
 #pragma unroll
   for (int k = 0; k < narrow_chunks; ++k) {

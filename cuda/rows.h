@@ -186,8 +186,7 @@ class DropoutFactors {
 
  private:
   __device__ Philox4 draw(int64_t row, int head, int64_t col) const {
-    return dropout_bits(key0_, key1_, site_, uint32_t(head), uint32_t(row) + first_row_,
-                        uint32_t(col / chunk_cols));
+    return dropout_bits(key0_, key1_, site_, uint32_t(head), uint32_t(row) + first_row_, uint32_t(col / chunk_cols));
   }
   /// dropout_draw(bits, i) >= threshold, compared where the draw stands in its word: the odd ones need no shift.
   __device__ bool is_kept(const Philox4& bits, int i) const {

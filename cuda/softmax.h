@@ -53,8 +53,7 @@ template <class T>
 __device__ inline LogitSums sum_logits(const T* x, int n, bool is_vector) {
   LogitSums own;
   for_each_logit(
-      x, n, is_vector, [&](int, const Chunk& v) { own.add(v); },
-      [&](int, float v) { own.add(Vector<float, 1>{v}); });
+      x, n, is_vector, [&](int, const Chunk& v) { own.add(v); }, [&](int, float v) { own.add(Vector<float, 1>{v}); });
 
   __shared__ SharedArray<float, 3 * warp_size> of_warps;
   own.raise(warp_max(own.maximum));

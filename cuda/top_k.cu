@@ -106,7 +106,8 @@ void CudaBackend::log_softmax_top_k_impl(Out scores, Out ids, In logits, int64_t
         "log_softmax_top_k: the {} best of {} words", k, vocabulary);
   cuda::dispatch_float(logits.dtype(), [&]<class T>() {
     cuda::launch(stream(), "log_softmax_top_k", cuda::log_softmax_top_k_kernel<T>,
-                 {unsigned(logits.rows()), logits.cols() > 4096 ? unsigned(cuda::threads) : cuda::threads_for_row(logits.cols())},
+                 {unsigned(logits.rows()),
+                  logits.cols() > 4096 ? unsigned(cuda::threads) : cuda::threads_for_row(logits.cols())},
                  scores.data<float>(), ids.data<int32_t>(), logits.data<T>(), logits.cols(), vocabulary, int(k),
                  banned_id, cuda::rows_are_vectors(logits.cols(), logits));
   });

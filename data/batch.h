@@ -18,9 +18,7 @@ struct PackedSide {
   int32_t row_offset = 0;          ///< number of the first row within the whole update, this side
 
   int32_t rows() const { return static_cast<int32_t>(ids.size()); }
-  int32_t sentences() const {
-    return offsets.empty() ? 0 : static_cast<int32_t>(offsets.size()) - 1;
-  }
+  int32_t sentences() const { return offsets.empty() ? 0 : static_cast<int32_t>(offsets.size()) - 1; }
 };
 
 /// Consecutive sentences whose attention is computed in one tile: at most bin_tokens source and
@@ -41,8 +39,7 @@ struct Batch {
   PackedSide source, target;
   std::vector<int32_t> labels;  ///< (T target)
   std::vector<Bin> bins;
-  std::vector<int64_t>
-      sentence_ids;  ///< (S) the caller's number; when training, the corpus line from 0
+  std::vector<int64_t> sentence_ids;  ///< (S) the caller's number; when training, the corpus line from 0
   int32_t sentences() const { return static_cast<int32_t>(sentence_ids.size()); }
 };
 
@@ -60,8 +57,8 @@ Batch pack(std::span<const SentencePair> pairs);
 /// each bin holds consecutive sentences; nq = 0.
 Batch pack_source(std::span<const SentencePair> sentences);
 
-/// How many rows a side of `rows` gets where kernels are recorded, so that few shapes serve all batches: the smallest of
-/// largest * 2^(k/8), k whole, rounded up to a multiple of 128. `largest`: rows of the usual batch, which stay as
+/// How many rows a side of `rows` gets where kernels are recorded, so that few shapes serve all batches: the smallest
+/// of largest * 2^(k/8), k whole, rounded up to a multiple of 128. `largest`: rows of the usual batch, which stay as
 /// they are but for the multiple.
 int64_t shape_class(int64_t rows, int64_t largest);
 

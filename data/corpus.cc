@@ -21,8 +21,7 @@ bool identify(const std::string& path, uint64_t& hash) {
   if (stat(path.c_str(), &status) != 0) fail_reading(path, errno);
   std::error_code ignored;
   hash = combine_hashes(hash, hash_bytes(std::filesystem::canonical(path, ignored).string()));
-  for (const int64_t value :
-       {int64_t{status.st_size}, int64_t{status.st_mtim.tv_sec}, int64_t{status.st_mtim.tv_nsec}})
+  for (const int64_t value : {int64_t{status.st_size}, int64_t{status.st_mtim.tv_sec}, int64_t{status.st_mtim.tv_nsec}})
     hash = combine_hashes(hash, static_cast<uint64_t>(value));
   return S_ISREG(status.st_mode);
 }
@@ -31,8 +30,7 @@ bool identify(const std::string& path, uint64_t& hash) {
 
 Corpus::Corpus(EncodingRules rules)
     : rules_(std::move(rules)),
-      is_stream_(rules_.corpus.tsv && !rules_.corpus.train_sets.empty() &&
-                 is_stdin(rules_.corpus.train_sets[0])) {
+      is_stream_(rules_.corpus.tsv && !rules_.corpus.train_sets.empty() && is_stdin(rules_.corpus.train_sets[0])) {
   check_sampling();
   if (is_stream_) {
     stream_ = std::make_unique<ParallelReader>(rules_.corpus);
@@ -107,16 +105,17 @@ std::shared_ptr<const TokenCache> Corpus::encode_files(const std::string& path, 
 /// Sampled segmentations: the cache of an epoch instead of that of another, whose file goes.
 void Corpus::open_epoch(int64_t epoch) {
   const auto key_of = [&](int64_t e) {
-    return combine_hashes(combine_hashes(fingerprint_, key_),
-                          combine_hashes(rules_.seed, static_cast<uint64_t>(e)));
+    return combine_hashes(combine_hashes(fingerprint_, key_), combine_hashes(rules_.seed, static_cast<uint64_t>(e)));
   };
   auto cache = open_or_encode(key_of(epoch), epoch);
   const CorpusStatistics& found = cache->statistics();
   check(found.lines == statistics_.lines,
         "train-sets: {} lines in epoch {}, {} when training began, must be the same text. Leave the files alone.",
         found.lines, epoch, statistics_.lines);
-  check(found.pairs > 0, "sentencepiece-alphas: in epoch {} all pairs are longer than max-length = {} tokens. Raise "
-        "max-length or the alphas, or set max-length-crop.", epoch, rules_.corpus.max_length);
+  check(found.pairs > 0,
+        "sentencepiece-alphas: in epoch {} all pairs are longer than max-length = {} tokens. Raise "
+        "max-length or the alphas, or set max-length-crop.",
+        epoch, rules_.corpus.max_length);
   log::info("[data] epoch {}: {} sentence pairs, {} source and {} target tokens, {} pairs {}", epoch, found.pairs,
             found.source_tokens, found.target_tokens, found.dropped + found.cropped,
             rules_.corpus.max_length_crop ? "cut" : "dropped");
@@ -136,8 +135,7 @@ bool Corpus::read_stream_window() {
 }
 
 void Corpus::skip_stream_windows(int64_t windows) {
-  if (windows > 0)
-    log::info("[data] skipping {} lines that were used before", windows * stream_window_lines);
+  if (windows > 0) log::info("[data] skipping {} lines that were used before", windows * stream_window_lines);
   std::string source, target;
   for (int64_t line = 0; line < windows * stream_window_lines; ++line)
     if (!stream_->next(source, target)) break;
@@ -147,21 +145,18 @@ void Corpus::skip_stream_windows(int64_t windows) {
 void Corpus::check_statistics() const {
   const auto& names = rules_.corpus.train_sets;
   const auto& found = statistics_;
-  check(found.lines > 0, "train-sets: '{}' is empty, must hold sentences. Check the file.",
-        names[0]);
+  check(found.lines > 0, "train-sets: '{}' is empty, must hold sentences. Check the file.", names[0]);
   check(found.pairs > 0,
         "train-sets: each of the {} sentence pairs has a side longer than max-length = {} tokens. "
         "Raise max-length or set max-length-crop.",
         found.lines, rules_.corpus.max_length);
-  log::info("[data] {}{} sentence pairs, {} source and {} target tokens",
-            is_stream_ ? "first window: " : "", found.pairs, found.source_tokens,
-            found.target_tokens);
+  log::info("[data] {}{} sentence pairs, {} source and {} target tokens", is_stream_ ? "first window: " : "",
+            found.pairs, found.source_tokens, found.target_tokens);
   if (found.dropped > 0)
-    log::info("[data] {} pairs dropped: a side is longer than max-length = {} tokens",
-              found.dropped, rules_.corpus.max_length);
-  if (found.cropped > 0)
-    log::info("[data] {} pairs cut to max-length = {} tokens", found.cropped,
+    log::info("[data] {} pairs dropped: a side is longer than max-length = {} tokens", found.dropped,
               rules_.corpus.max_length);
+  if (found.cropped > 0)
+    log::info("[data] {} pairs cut to max-length = {} tokens", found.cropped, rules_.corpus.max_length);
 }
 
 uint64_t Corpus::fingerprint() const {
@@ -184,8 +179,7 @@ int64_t Corpus::most_target_rows(int64_t sentences) const {
 }
 
 void Corpus::seek_stream(int64_t window) {
-  check(window >= stream_window_, "stdin: window {} was read already, a stream only goes forward.",
-        window);
+  check(window >= stream_window_, "stdin: window {} was read already, a stream only goes forward.", window);
   if (!cache_ || stream_window_ == window) return;
   skip_stream_windows(window - stream_window_ - 1);
   read_stream_window();

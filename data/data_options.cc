@@ -7,8 +7,7 @@ namespace {
 
 const EnumNames<ShuffleKind> shuffle_names = {
     {"data", ShuffleKind::data}, {"batches", ShuffleKind::batches}, {"none", ShuffleKind::none}};
-const EnumNames<SortKind> sort_names = {
-    {"none", SortKind::none}, {"src", SortKind::source}, {"trg", SortKind::target}};
+const EnumNames<SortKind> sort_names = {{"none", SortKind::none}, {"src", SortKind::source}, {"trg", SortKind::target}};
 
 }  // namespace
 
@@ -34,14 +33,11 @@ void CorpusOptions::length_settings(Settings& v) {
 }
 
 void CorpusOptions::settings(Settings& v) {
-  v(train_sets, {"train-sets", 't'},
-    "parallel files, source first; .gz is fine; with tsv one file, or stdin", Path{});
+  v(train_sets, {"train-sets", 't'}, "parallel files, source first; .gz is fine; with tsv one file, or stdin", Path{});
   length_settings(v);
-  v(shuffle, "shuffle",
-    "data: the sentences, anew each epoch; batches: only the order of batches; none: corpus order",
+  v(shuffle, "shuffle", "data: the sentences, anew each epoch; batches: only the order of batches; none: corpus order",
     shuffle_names);
-  v(shuffle_in_ram, "shuffle-in-ram",
-    "keep the encoded corpus in memory instead of in a file under tempdir");
+  v(shuffle_in_ram, "shuffle-in-ram", "keep the encoded corpus in memory instead of in a file under tempdir");
   v(tempdir, {"tempdir", 'T'}, "where the encoded corpus is cached", Path{});
   v(tsv, "tsv", "the corpus is one file with tab-separated fields, source first");
   v(tsv_fields, "tsv-fields", "with tsv, fields that each line must have: 2, source and target; 0 means 2, too",
@@ -60,20 +56,17 @@ void CorpusOptions::vocabulary_settings(Settings& v) {
     "subword regularisation: in each epoch of training, draw the segmentation of every line anew, with probability "
     "proportional to its unigram probability to the power of alpha. One alpha per stream; 0 = the best one always",
     Range<double>{0});
-  v(sentencepiece_max_lines, "sentencepiece-max-lines",
-    "train SentencePiece on a sample of at most this many lines", Range<int64_t>{1});
+  v(sentencepiece_max_lines, "sentencepiece-max-lines", "train SentencePiece on a sample of at most this many lines",
+    Range<int64_t>{1});
 }
 
 void CorpusOptions::validate() const {
-  const bool reads_stdin =
-      train_sets.size() == 1 && (train_sets[0] == "stdin" || train_sets[0] == "-");
-  check(!reads_stdin || tsv,
-        "train-sets is stdin, must come with tsv: both sides arrive as fields of a line");
+  const bool reads_stdin = train_sets.size() == 1 && (train_sets[0] == "stdin" || train_sets[0] == "-");
+  check(!reads_stdin || tsv, "train-sets is stdin, must come with tsv: both sides arrive as fields of a line");
   check(tsv_fields == 0 || tsv_fields == 2,
         "tsv-fields is {}, must be 2: source and target; cut the other columns away", tsv_fields);
   check(tsv_fields == 0 || tsv, "tsv-fields is given without tsv; give both or neither");
-  check(!tsv || train_sets.size() == 1, "train-sets has {} files, must have 1 with tsv",
-        train_sets.size());
+  check(!tsv || train_sets.size() == 1, "train-sets has {} files, must have 1 with tsv", train_sets.size());
 }
 
 void BatchOptions::settings(Settings& v) {
@@ -96,13 +89,13 @@ void BatchOptions::training_settings(Settings& v) {
   v(mini_batch_fit, "mini-batch-fit",
     "take the largest token budget whose activations fit into the workspace; mini-batch-words wins "
     "over it");
-  v(mini_batch_warmup, "mini-batch-warmup",
-    "the batch grows linearly to full size over this period", updates_or_labels);
+  v(mini_batch_warmup, "mini-batch-warmup", "the batch grows linearly to full size over this period",
+    updates_or_labels);
 }
 
 void check_sides(const char* option, size_t files, const char* advice) {
-  check(files == 2, "{} has {} {}, must have 2: source and target. {}", option, files,
-        files == 1 ? "file" : "files", advice);
+  check(files == 2, "{} has {} {}, must have 2: source and target. {}", option, files, files == 1 ? "file" : "files",
+        advice);
 }
 
 }  // namespace bough

@@ -51,7 +51,7 @@ struct BatchOptions {
   int maxi_batch = 100;
   SortKind maxi_batch_sort = SortKind::none;
 
-  void settings(Settings& v);  ///< mini-batch, mini-batch-words, maxi-batch(-sort): all programs
+  void settings(Settings& v);           ///< mini-batch, mini-batch-words, maxi-batch(-sort): all programs
   void training_settings(Settings& v);  ///< the rest
 };
 

@@ -35,8 +35,7 @@ void append_utf8(std::string& text, uint32_t c) {
 /// Reads one line `key: id`, the part of YAML that dictionaries of Marian, Nematus and PyYAML use.
 class Entry {
  public:
-  Entry(std::string_view line, const std::string& path, int64_t number)
-      : rest_(line), path_(path), number_(number) {
+  Entry(std::string_view line, const std::string& path, int64_t number) : rest_(line), path_(path), number_(number) {
     if (take('"'))
       double_quoted();
     else if (take('\''))
@@ -126,26 +125,22 @@ class Entry {
   int64_t number_;
 };
 
-void insert(std::vector<std::string>& tokens, const std::string& token, int64_t id,
-            const std::string& path) {
-  check(id >= 0 && id < most_ids,
-        "vocabulary '{}': '{}' has id {}, must be from 0 to {}. Correct it.", path, token, id,
+void insert(std::vector<std::string>& tokens, const std::string& token, int64_t id, const std::string& path) {
+  check(id >= 0 && id < most_ids, "vocabulary '{}': '{}' has id {}, must be from 0 to {}. Correct it.", path, token, id,
         most_ids - 1);
   const auto at = static_cast<size_t>(id);
   if (at >= tokens.size()) tokens.resize(at + 1);
-  check(tokens[at].empty(), "vocabulary '{}': '{}' and '{}' both have id {}. Correct one.", path,
-        tokens[at], token, id);
+  check(tokens[at].empty(), "vocabulary '{}': '{}' and '{}' both have id {}. Correct one.", path, tokens[at], token,
+        id);
   tokens[at] = token;
 }
 
 std::vector<std::string> read_json(const std::string& text, const std::string& path) {
   std::vector<std::string> tokens;
   const auto root = nlohmann::json::parse(text, nullptr, false);
-  check(root.is_object(), "vocabulary '{}': must be one JSON object of token: id. Correct it.",
-        path);
+  check(root.is_object(), "vocabulary '{}': must be one JSON object of token: id. Correct it.", path);
   for (const auto& [token, id] : root.items()) {
-    check(id.is_number_integer(),
-          "vocabulary '{}': the id of '{}' must be a whole number. Correct it.", path, token);
+    check(id.is_number_integer(), "vocabulary '{}': the id of '{}' must be a whole number. Correct it.", path, token);
     insert(tokens, token, id.get<int64_t>(), path);
   }
   return tokens;
@@ -161,8 +156,7 @@ bool holds_no_entry(std::string_view line) {
 std::vector<std::string> read_dictionary(const std::string& path) {
   const std::string text = read_whole_file(path);
   const size_t first = text.find_first_not_of(" \t\r\n");
-  check(first != std::string::npos, "vocabulary '{}': is empty. Remove it to make a new one.",
-        path);
+  check(first != std::string::npos, "vocabulary '{}': is empty. Remove it to make a new one.", path);
   if (text[first] == '{') return read_json(text, path);
   std::vector<std::string> tokens;
   int64_t number = 0;

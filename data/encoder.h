@@ -16,12 +16,14 @@ struct EncodingRules {
   std::vector<std::shared_ptr<Vocabulary>> vocabularies;  ///< source, target
   bool in_pieces = false;                                 ///< no-spm-encode
   bool right_left = false;                                ///< targets are written from the last token on
-  CorpusOptions corpus;  ///< files, max-length, max-length-crop, sentencepiece-alphas
-  uint64_t seed = 0;     ///< of sampled segmentations
-  int threads = 1;  ///< data-threads; without effect on the result
+  CorpusOptions corpus;                                   ///< files, max-length, max-length-crop, sentencepiece-alphas
+  uint64_t seed = 0;                                      ///< of sampled segmentations
+  int threads = 1;                                        ///< data-threads; without effect on the result
 
   /// sentencepiece-alphas: a side's segmentations are drawn anew in each epoch.
-  double alpha(size_t side) const { return corpus.sentencepiece_alphas.empty() ? 0 : corpus.sentencepiece_alphas[side]; }
+  double alpha(size_t side) const {
+    return corpus.sentencepiece_alphas.empty() ? 0 : corpus.sentencepiece_alphas[side];
+  }
   bool samples() const { return alpha(0) > 0 || alpha(1) > 0; }
 
   uint64_t hash() const;  ///< of what makes the best segmentations; files and threads left out
@@ -31,7 +33,7 @@ struct EncodingRules {
 /// Which lines encode() takes, and how.
 struct EncodingPass {
   int64_t most_lines = INT64_MAX;
-  int64_t epoch = 0;     ///< segmentations: 0 the best ones; from 1 on sampled, as a function of (seed, epoch, line, side)
+  int64_t epoch = 0;  ///< segmentations: 0 the best ones; from 1 on sampled, as a function of (seed, epoch, line, side)
   std::stop_token stop;  ///< ends it early, with an Error
 };
 

@@ -17,8 +17,7 @@ struct Rows {
 
 Rows rows_of(const SentencePair& pair) {
   // Source: pieces and end_id. Target: start_id and pieces in, pieces and end_id out.
-  return {static_cast<int32_t>(pair.source.size()) + 1,
-          static_cast<int32_t>(pair.target.size()) + 1};
+  return {static_cast<int32_t>(pair.source.size()) + 1, static_cast<int32_t>(pair.target.size()) + 1};
 }
 
 struct OpenBin {
@@ -45,9 +44,7 @@ class BinPacker {
   const std::vector<OpenBin>& bins() const { return bins_; }
 
  private:
-  static int32_t free_rows(const OpenBin& bin) {
-    return 2 * bin_tokens - bin.used.source - bin.used.target;
-  }
+  static int32_t free_rows(const OpenBin& bin) { return 2 * bin_tokens - bin.used.source - bin.used.target; }
   void offer(size_t bin) {
     const int32_t room = free_rows(bins_[bin]);
     if (room > 1) open_[static_cast<size_t>(room)].push_back(bin);
@@ -58,9 +55,7 @@ class BinPacker {
       auto& candidates = open_[room];
       for (size_t i = 0; i < std::min<size_t>(candidates.size(), 16); ++i) {
         OpenBin& bin = bins_[candidates[i]];
-        if (bin.used.source + rows.source > bin_tokens ||
-            bin.used.target + rows.target > bin_tokens)
-          continue;
+        if (bin.used.source + rows.source > bin_tokens || bin.used.target + rows.target > bin_tokens) continue;
         candidates.erase(candidates.begin() + static_cast<std::ptrdiff_t>(i));
         return &bin;
       }
@@ -194,8 +189,7 @@ Batch pack_source(std::span<const SentencePair> sentences) {
   int32_t first = 0;
   for (const auto& sentence : sentences) {
     const int32_t begin = batch.source.offsets[static_cast<size_t>(first)];
-    if (batch.sentences() > first &&
-        batch.source.rows() - begin + rows_of(sentence).source > bin_tokens) {
+    if (batch.sentences() > first && batch.source.rows() - begin + rows_of(sentence).source > bin_tokens) {
       batch.bins.push_back(bin_between(batch, first, batch.sentences()));
       first = batch.sentences();
     }
@@ -238,13 +232,12 @@ Batch concatenate(std::span<const Batch> batches) {
   for (const Batch& batch : batches) {
     const int32_t sentences = all.sentences(), q = all.target.rows(), k = all.source.rows();
     for (const Bin& bin : batch.bins)
-      all.bins.push_back({bin.first_sentence + sentences, bin.end_sentence + sentences, bin.q0 + q,
-                          bin.nq, bin.k0 + k, bin.nk});
+      all.bins.push_back(
+          {bin.first_sentence + sentences, bin.end_sentence + sentences, bin.q0 + q, bin.nq, bin.k0 + k, bin.nk});
     append(all.source, batch.source);
     append(all.target, batch.target);
     append(all.labels, batch.labels);
-    all.sentence_ids.insert(all.sentence_ids.end(), batch.sentence_ids.begin(),
-                            batch.sentence_ids.end());
+    all.sentence_ids.insert(all.sentence_ids.end(), batch.sentence_ids.begin(), batch.sentence_ids.end());
   }
   if (!batches.empty()) {
     all.source.row_offset = batches.front().source.row_offset;

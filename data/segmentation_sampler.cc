@@ -46,7 +46,8 @@ std::vector<SegmentationSampler::Piece> SegmentationSampler::sample(std::string_
   for (size_t begin = text.size(); begin-- > 0;) {
     if (begin > 0 && (static_cast<unsigned char>(text[begin]) & 0xC0) == 0x80) continue;
     weights.clear();
-    for_each_piece(text, begin, [&](size_t end, int32_t, double score) { weights.push_back(alpha * score + rest[end]); });
+    for_each_piece(text, begin,
+                   [&](size_t end, int32_t, double score) { weights.push_back(alpha * score + rest[end]); });
     const double most = *std::max_element(weights.begin(), weights.end());
     double sum = 0;  // relative to the largest: no overflow
     for (const double weight : weights) sum += std::exp(weight - most);

@@ -114,8 +114,8 @@ std::unique_ptr<SegmentationSampler> SentencePieceModel::Impl::make_sampler() co
     pieces.push_back({processor.IdToPiece(id), id, processor.GetScore(id)});
     least = std::min(least, pieces.back().score);
   }
-  return std::make_unique<SegmentationSampler>(
-      pieces, SegmentationSampler::Piece{"", unknown_id, least - unknown_penalty});
+  return std::make_unique<SegmentationSampler>(pieces,
+                                               SegmentationSampler::Piece{"", unknown_id, least - unknown_penalty});
 }
 
 SentencePieceModel::SentencePieceModel(const std::string& bytes, const std::string& path)
@@ -135,8 +135,7 @@ SentencePieceModel::~SentencePieceModel() = default;
 std::vector<int32_t> SentencePieceModel::encode(std::string_view line) const {
   std::vector<int> ids;
   const auto status = impl_->processor.Encode({line.data(), line.size()}, &ids);
-  check(status.ok(), "SentencePiece: a line of {} bytes cannot be encoded: {}", line.size(),
-        status.ToString());
+  check(status.ok(), "SentencePiece: a line of {} bytes cannot be encoded: {}", line.size(), status.ToString());
   return ids;
 }
 
@@ -172,8 +171,7 @@ std::vector<int32_t> SentencePieceModel::sample(std::string_view line, double al
 std::string SentencePieceModel::decode(const std::vector<int32_t>& ids) const {
   std::string text;
   const auto status = impl_->processor.Decode(ids, &text);
-  check(status.ok(), "SentencePiece: {} pieces cannot be decoded: {}", ids.size(),
-        status.ToString());
+  check(status.ok(), "SentencePiece: {} pieces cannot be decoded: {}", ids.size(), status.ToString());
   return text;
 }
 
@@ -183,8 +181,7 @@ int32_t SentencePieceModel::id(std::string_view piece) const {
   return impl_->processor.PieceToId({piece.data(), piece.size()});
 }
 
-std::string train_sentencepiece(const std::vector<std::string>& lines,
-                                const SentencePieceTraining& training) {
+std::string train_sentencepiece(const std::vector<std::string>& lines, const SentencePieceTraining& training) {
   Arguments arguments = parse_options(training);
   // The library's log would stand between ours; its errors come back as a status.
   arguments.emplace("minloglevel", "2");

@@ -44,7 +44,6 @@ struct SentencePieceTraining {
 
 /// Trains a model on `lines` and returns the bytes of its file; the same lines and options give the
 /// same bytes. Throws Error that names the option to change.
-std::string train_sentencepiece(const std::vector<std::string>& lines,
-                                const SentencePieceTraining& training);
+std::string train_sentencepiece(const std::vector<std::string>& lines, const SentencePieceTraining& training);
 
 }  // namespace bough

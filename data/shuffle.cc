@@ -12,9 +12,8 @@ namespace {
 enum Purpose : uint64_t { blocks = 1, pairs, runs };
 
 RandomStream stream_for(const OrderRules& rules, Purpose purpose, int64_t epoch, int64_t window) {
-  return RandomStream(rules.seed,
-                      combine_hashes(combine_hashes(purpose, static_cast<uint64_t>(epoch)),
-                                     static_cast<uint64_t>(window)));
+  return RandomStream(
+      rules.seed, combine_hashes(combine_hashes(purpose, static_cast<uint64_t>(epoch)), static_cast<uint64_t>(window)));
 }
 
 /// Fisher and Yates; std::shuffle differs between libraries.
@@ -23,15 +22,13 @@ void permute(std::vector<T>& items, RandomStream random) {
   for (size_t n = items.size(); n > 1; --n) std::swap(items[n - 1], items[random.below(n)]);
 }
 
-std::vector<uint32_t> window_blocks(const TokenCache& cache, const OrderRules& rules, int64_t epoch,
-                                    int64_t window) {
+std::vector<uint32_t> window_blocks(const TokenCache& cache, const OrderRules& rules, int64_t epoch, int64_t window) {
   std::vector<uint32_t> all(cache.blocks());
   std::iota(all.begin(), all.end(), 0U);
   if (rules.shuffle == ShuffleKind::data) permute(all, stream_for(rules, blocks, epoch, 0));
   const size_t begin = static_cast<size_t>(window) * rules.window_blocks;
   const size_t end = std::min<size_t>(begin + rules.window_blocks, all.size());
-  return {all.begin() + static_cast<std::ptrdiff_t>(begin),
-          all.begin() + static_cast<std::ptrdiff_t>(end)};
+  return {all.begin() + static_cast<std::ptrdiff_t>(begin), all.begin() + static_cast<std::ptrdiff_t>(end)};
 }
 
 /// Sorts each stretch of sort_pairs by length, longest first as Marian serves them.
@@ -42,21 +39,18 @@ void sort_by_length(std::vector<PairRef>& order, const TokenCache& cache, const 
     const auto source = static_cast<int64_t>(pair.source.size());
     const auto target = static_cast<int64_t>(pair.target.size());
     // The other side breaks ties, so that neighbours are alike on both.
-    const auto [first, second] =
-        rules.sort == SortKind::source ? std::pair(source, target) : std::pair(target, source);
+    const auto [first, second] = rules.sort == SortKind::source ? std::pair(source, target) : std::pair(target, source);
     keyed[i] = {-((first << 32) + second), order[i]};
   }
   const auto stretch = static_cast<size_t>(std::max<int64_t>(rules.sort_pairs, 1));
   for (size_t begin = 0; begin < keyed.size(); begin += stretch)
-    std::stable_sort(
-        keyed.begin() + static_cast<std::ptrdiff_t>(begin),
-        keyed.begin() + static_cast<std::ptrdiff_t>(std::min(begin + stretch, keyed.size())),
-        [](const auto& a, const auto& b) { return a.first < b.first; });
+    std::stable_sort(keyed.begin() + static_cast<std::ptrdiff_t>(begin),
+                     keyed.begin() + static_cast<std::ptrdiff_t>(std::min(begin + stretch, keyed.size())),
+                     [](const auto& a, const auto& b) { return a.first < b.first; });
   for (size_t i = 0; i < order.size(); ++i) order[i] = keyed[i].second;
 }
 
-std::vector<PairRef> permute_runs(const std::vector<PairRef>& order, const OrderRules& rules,
-                                  RandomStream random) {
+std::vector<PairRef> permute_runs(const std::vector<PairRef>& order, const OrderRules& rules, RandomStream random) {
   const auto length = static_cast<size_t>(std::max<int64_t>(rules.run_pairs, 1));
   std::vector<size_t> begins;
   for (size_t begin = 0; begin < order.size(); begin += length) begins.push_back(begin);
@@ -64,8 +58,7 @@ std::vector<PairRef> permute_runs(const std::vector<PairRef>& order, const Order
   std::vector<PairRef> permuted;
   permuted.reserve(order.size());
   for (const size_t begin : begins)
-    for (size_t i = begin; i < std::min(begin + length, order.size()); ++i)
-      permuted.push_back(order[i]);
+    for (size_t i = begin; i < std::min(begin + length, order.size()); ++i) permuted.push_back(order[i]);
   return permuted;
 }
 
@@ -75,8 +68,7 @@ int64_t window_count(const TokenCache& cache, const OrderRules& rules) {
   return (int64_t{cache.blocks()} + rules.window_blocks - 1) / rules.window_blocks;
 }
 
-std::vector<PairRef> window_order(const TokenCache& cache, const OrderRules& rules, int64_t epoch,
-                                  int64_t window) {
+std::vector<PairRef> window_order(const TokenCache& cache, const OrderRules& rules, int64_t epoch, int64_t window) {
   std::vector<PairRef> order;
   for (const uint32_t block : window_blocks(cache, rules, epoch, window)) {
     cache.will_need(block);
@@ -84,8 +76,8 @@ std::vector<PairRef> window_order(const TokenCache& cache, const OrderRules& rul
   }
   if (rules.shuffle == ShuffleKind::data) permute(order, stream_for(rules, pairs, epoch, window));
   if (rules.sort != SortKind::none) sort_by_length(order, cache, rules);
-  const bool keeps_runs = rules.shuffle == ShuffleKind::batches ||
-                          (rules.shuffle == ShuffleKind::data && rules.sort != SortKind::none);
+  const bool keeps_runs =
+      rules.shuffle == ShuffleKind::batches || (rules.shuffle == ShuffleKind::data && rules.sort != SortKind::none);
   return keeps_runs ? permute_runs(order, rules, stream_for(rules, runs, epoch, window)) : order;
 }
 

@@ -23,7 +23,6 @@ struct OrderRules {
 int64_t window_count(const TokenCache& cache, const OrderRules& rules);
 
 /// The pairs of one window (0 <= window < window_count) in the order of this epoch.
-std::vector<PairRef> window_order(const TokenCache& cache, const OrderRules& rules, int64_t epoch,
-                                  int64_t window);
+std::vector<PairRef> window_order(const TokenCache& cache, const OrderRules& rules, int64_t epoch, int64_t window);
 
 }  // namespace bough

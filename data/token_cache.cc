@@ -66,8 +66,7 @@ void CorpusStatistics::add(const CorpusStatistics& other) {
   longest_target = std::max(longest_target, other.longest_target);
 }
 
-void TokenBlock::add(uint32_t line, const std::vector<int32_t>& source,
-                     const std::vector<int32_t>& target) {
+void TokenBlock::add(uint32_t line, const std::vector<int32_t>& source, const std::vector<int32_t>& target) {
   line_delta.push_back(line);
   for (const auto* side : {&source, &target}) {
     ids.insert(ids.end(), side->begin(), side->end());
@@ -115,8 +114,7 @@ std::unique_ptr<TokenCache> TokenCache::adopt(std::vector<char> bytes, uint64_t 
 bool TokenCache::is_whole(uint64_t key) const {
   if (data_ == nullptr || size_ < sizeof(Header)) return false;
   const auto& header = *at<Header>(data_, 0);
-  return header.magic == magic && header.key == key && header.file_size == size_ &&
-         lengths_at(header, 2) == size_;
+  return header.magic == magic && header.key == key && header.file_size == size_ && lengths_at(header, 2) == size_;
 }
 
 int64_t TokenCache::rows_of_longest(int64_t sentences, int side) const {
@@ -146,9 +144,8 @@ SentencePair TokenCache::pair(PairRef ref) const {
   const auto* ids = reinterpret_cast<const int32_t*>(offsets + 2 * header.pairs + 1);
   const uint64_t number = ref & 0xFFFF;
   const uint32_t* bounds = offsets + 2 * number;
-  return {{ids + bounds[0], ids + bounds[1]},
-          {ids + bounds[1], ids + bounds[2]},
-          header.first_line + line_delta[number]};
+  return {
+      {ids + bounds[0], ids + bounds[1]}, {ids + bounds[1], ids + bounds[2]}, header.first_line + line_delta[number]};
 }
 
 void TokenCache::will_need(uint32_t block) const {
@@ -191,8 +188,7 @@ struct TokenCacheWriter::Impl {
   }
 };
 
-TokenCacheWriter::TokenCacheWriter(const std::string& path, uint64_t key)
-    : impl_(std::make_unique<Impl>()) {
+TokenCacheWriter::TokenCacheWriter(const std::string& path, uint64_t key) : impl_(std::make_unique<Impl>()) {
   impl_->path = path;
   if (!path.empty()) impl_->file.emplace(path);
   impl_->header.key = key;
@@ -214,11 +210,10 @@ void TokenCacheWriter::add(const TokenBlock& block) {
   words.insert(words.end(), block.offsets.begin(), block.offsets.end());
   const size_t ids_at = words.size();
   words.resize(ids_at + block.ids.size());
-  if (!block.ids.empty())
-    std::memcpy(words.data() + ids_at, block.ids.data(), block.ids.size() * sizeof(uint32_t));
+  if (!block.ids.empty()) std::memcpy(words.data() + ids_at, block.ids.data(), block.ids.size() * sizeof(uint32_t));
   const size_t bytes = words.size() * sizeof(uint32_t);
-  header.fingerprint = combine_hashes(
-      header.fingerprint, hash_bytes({reinterpret_cast<const char*>(words.data()), bytes}));
+  header.fingerprint =
+      combine_hashes(header.fingerprint, hash_bytes({reinterpret_cast<const char*>(words.data()), bytes}));
   impl_->write(&block_header, sizeof(block_header));
   impl_->write(words.data(), bytes);
 }

@@ -16,9 +16,7 @@ struct CorpusStatistics {
   int64_t dropped = 0, cropped = 0;              ///< pairs with a side longer than max-length
   int32_t longest_source = 0, longest_target = 0;
 
-  double length_ratio() const {
-    return target_tokens > 0 ? double(source_tokens) / double(target_tokens) : 1.0;
-  }
+  double length_ratio() const { return target_tokens > 0 ? double(source_tokens) / double(target_tokens) : 1.0; }
   void add(const CorpusStatistics& other);
 };
 
@@ -35,8 +33,7 @@ struct TokenBlock {
 
 /// A pair's place in a cache: block * 2^16 + number in the block.
 using PairRef = uint64_t;
-inline constexpr uint32_t block_lines =
-    256;  ///< lines of one block; fixes how a corpus is shuffled
+inline constexpr uint32_t block_lines = 256;  ///< lines of one block; fixes how a corpus is shuffled
 
 /// An encoded corpus: written once, then mapped into memory and read at random.
 ///   header | blocks | table of blocks | how many sentences have 0, 1, 2, ... rows, source then

@@ -94,10 +94,13 @@ class Prefetcher {
 
 EncodingRules encoding_rules(const TrainingDataOptions& options,
                              std::vector<std::shared_ptr<Vocabulary>> vocabularies) {
-  check(vocabularies.size() == 2, "training data: {} vocabularies, must be 2: source, target.",
-        vocabularies.size());
-  return {std::move(vocabularies), options.vocabulary.no_spm_encode, options.right_left,
-          options.corpus, options.seed, options.vocabulary.data_threads};
+  check(vocabularies.size() == 2, "training data: {} vocabularies, must be 2: source, target.", vocabularies.size());
+  return {std::move(vocabularies),
+          options.vocabulary.no_spm_encode,
+          options.right_left,
+          options.corpus,
+          options.seed,
+          options.vocabulary.data_threads};
 }
 
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -144,17 +147,14 @@ struct TrainingData::Impl {
     const auto& batch = options.batch;
     const auto& found = corpus.statistics();
     const double target_length = double(found.target_tokens) / double(found.pairs);
-    const int64_t run =
-        limits.counts_tokens()
-            ? std::max<int64_t>(1, std::llround(double(limits.target_tokens) / target_length))
-            : limits.sentences;
-    return {options.corpus.shuffle, batch.maxi_batch_sort, run, run * batch.maxi_batch,
-            options.seed};
+    const int64_t run = limits.counts_tokens()
+                            ? std::max<int64_t>(1, std::llround(double(limits.target_tokens) / target_length))
+                            : limits.sentences;
+    return {options.corpus.shuffle, batch.maxi_batch_sort, run, run * batch.maxi_batch, options.seed};
   }
   Prefetcher& started() {
     if (!prefetcher)
-      prefetcher =
-          std::make_unique<Prefetcher>(corpus, UpdateBuilder(corpus, order_rules(), limits), state);
+      prefetcher = std::make_unique<Prefetcher>(corpus, UpdateBuilder(corpus, order_rules(), limits), state);
     return *prefetcher;
   }
 
@@ -166,8 +166,7 @@ struct TrainingData::Impl {
   std::unique_ptr<Prefetcher> prefetcher;  // last: its thread uses the members above
 };
 
-TrainingData::TrainingData(const TrainingDataOptions& options,
-                           std::vector<std::shared_ptr<Vocabulary>> vocabularies)
+TrainingData::TrainingData(const TrainingDataOptions& options, std::vector<std::shared_ptr<Vocabulary>> vocabularies)
     : impl_(std::make_unique<Impl>(options, std::move(vocabularies))) {}
 TrainingData::~TrainingData() = default;
 
@@ -194,27 +193,22 @@ void TrainingData::restore(const LoaderState& state) {
         "max-length or sentencepiece-alphas. Restore them, or set no-restore-corpus to start the corpus anew.");
   impl_->state = state;
   impl_->epoch = state.epoch;
-  if (impl_->limits.counts_tokens() && !impl_->options.batch.mini_batch_fit)
-    impl_->set_word_budget();
+  if (impl_->limits.counts_tokens() && !impl_->options.batch.mini_batch_fit) impl_->set_word_budget();
 }
 
 void TrainingData::set_budgets(int64_t source_tokens, int64_t target_tokens) {
   check(!impl_->prefetcher, "training data: budgets are fixed once batches are made");
   impl_->set_budgets(source_tokens, target_tokens, "mini-batch-fit");
 }
-int64_t TrainingData::source_budget_for(int64_t target_tokens) const {
-  return impl_->source_budget_for(target_tokens);
-}
+int64_t TrainingData::source_budget_for(int64_t target_tokens) const { return impl_->source_budget_for(target_tokens); }
 
 int64_t TrainingData::most_source_rows() const {
   const auto& limits = impl_->limits;
-  return limits.counts_tokens() ? limits.source_tokens
-                                : impl_->corpus.most_source_rows(limits.sentences);
+  return limits.counts_tokens() ? limits.source_tokens : impl_->corpus.most_source_rows(limits.sentences);
 }
 int64_t TrainingData::most_target_rows() const {
   const auto& limits = impl_->limits;
-  return limits.counts_tokens() ? limits.target_tokens
-                                : impl_->corpus.most_target_rows(limits.sentences);
+  return limits.counts_tokens() ? limits.target_tokens : impl_->corpus.most_target_rows(limits.sentences);
 }
 
 }  // namespace bough

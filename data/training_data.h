@@ -34,13 +34,11 @@ class TrainingData {
  public:
   /// vocabularies: source, target. Throws Error for anything wrong with the files (which one,
   /// where, what to do), or if a token budget is smaller than the longest sentence.
-  TrainingData(const TrainingDataOptions& options,
-               std::vector<std::shared_ptr<Vocabulary>> vocabularies);
+  TrainingData(const TrainingDataOptions& options, std::vector<std::shared_ptr<Vocabulary>> vocabularies);
   ~TrainingData();
 
-  /// The next update. Throws what went wrong while reading ahead, and Interrupted (core/base/interrupt.h) from a wait for
-  /// standard input. Standard input ends with an
-  /// update without micro-batches; files never end.
+  /// The next update. Throws what went wrong while reading ahead, and Interrupted (core/base/interrupt.h) from a wait
+  /// for standard input. Standard input ends with an update without micro-batches; files never end.
   UpdateBatches next();
 
   /// The position behind the update that next() returned last.

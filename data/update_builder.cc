@@ -131,8 +131,7 @@ BatchLimits UpdateBuilder::limits_at(const LoaderState& state) const {
   const int64_t done = in_updates ? state.updates + 1 : state.target_tokens;
   const double scale = std::min(1.0, double(done) / double(limits.warmup.count));
   const auto shrink = [scale](int64_t& limit, int64_t least) {
-    limit =
-        std::min(limit, std::max(least, static_cast<int64_t>(std::ceil(double(limit) * scale))));
+    limit = std::min(limit, std::max(least, static_cast<int64_t>(std::ceil(double(limit) * scale))));
   };
   // A budget below the longest sentence would never let it through.
   shrink(limits.sentences, 1);
@@ -156,8 +155,7 @@ UpdateBatches UpdateBuilder::next(LoaderState& state) {
   update.source_fill = fill(update.source_tokens, limits.source_tokens, update.micro.size());
   update.target_fill = fill(update.target_tokens, limits.target_tokens, update.micro.size());
   if (update.micro.empty()) {
-    check(corpus_.is_stream(),
-          "training data: no pair fits into a batch, a defect of bough; please report");
+    check(corpus_.is_stream(), "training data: no pair fits into a batch, a defect of bough; please report");
     update.ends_epoch = true;
     return update;
   }

@@ -26,7 +26,7 @@ struct LoaderState {
 /// The data of one update: micro-batch i goes to rank i mod world size. The row_offset of each side
 /// counts rows over all of them, so masks do not depend on how an update is cut.
 struct UpdateBatches {
-  std::vector<Batch> micro;  ///< empty: the input has ended (standard input only)
+  std::vector<Batch> micro;                      ///< empty: the input has ended (standard input only)
   int64_t source_tokens = 0, target_tokens = 0;  ///< incl. end of sentence
   int64_t sentences = 0;
   int64_t epoch = 1;                        ///< all sentences belong to this epoch

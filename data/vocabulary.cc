@@ -45,16 +45,14 @@ void Vocabulary::load_sentencepiece() {
 }
 
 void Vocabulary::load_tokens(int32_t max_size) {
-  pieces_ = vocabulary_kind(path_) == VocabularyKind::dictionary ? read_dictionary(path_)
-                                                                 : read_token_list(path_);
+  pieces_ = vocabulary_kind(path_) == VocabularyKind::dictionary ? read_dictionary(path_) : read_token_list(path_);
   // Nematus, whose dictionaries Marian reads too, spells the first two "eos" and "UNK".
   const auto is = [&](size_t id, const char* name, const char* nematus) {
     return id < pieces_.size() && (pieces_[id] == name || pieces_[id] == nematus);
   };
-  check(
-      is(end_id, "</s>", "eos") && is(unknown_id, "<unk>", "UNK"),
-      "vocabulary '{}': ids 0 and 1 are '{}' and '{}', must be '</s>' and '<unk>'. Put them first.",
-      path_, pieces_.empty() ? "" : pieces_[0], pieces_.size() < 2 ? "" : pieces_[1]);
+  check(is(end_id, "</s>", "eos") && is(unknown_id, "<unk>", "UNK"),
+        "vocabulary '{}': ids 0 and 1 are '{}' and '{}', must be '</s>' and '<unk>'. Put them first.", path_,
+        pieces_.empty() ? "" : pieces_[0], pieces_.size() < 2 ? "" : pieces_[1]);
   if (max_size > 0 && pieces_.size() > static_cast<size_t>(std::max(max_size, 2)))
     pieces_.resize(static_cast<size_t>(std::max(max_size, 2)));
   size_ = static_cast<int32_t>(pieces_.size());
@@ -95,9 +93,8 @@ std::string Vocabulary::decode(std::span<const int32_t> ids) const {
   std::vector<int32_t> kept;
   for (const int32_t id : ids) {
     if (id == end_id) break;
-    check(id < size_,
-          "vocabulary '{}': id {} is outside its {} entries. Use the model's own vocabulary.",
-          path_, id, size_);
+    check(id < size_, "vocabulary '{}': id {} is outside its {} entries. Use the model's own vocabulary.", path_, id,
+          size_);
     if (id > 0) kept.push_back(id);
   }
   if (model_) return model_->decode(kept);

@@ -79,7 +79,7 @@ std::shared_ptr<Vocabulary> load_vocabulary(const std::string& path, int32_t max
 /// path share one object, made from all their text (joint). Without paths each train-set FILE has a
 /// dictionary FILE.yml, as in Marian. The same text and options give the same bytes. Throws Error
 /// that names the option to change if a vocabulary cannot be made.
-std::vector<std::shared_ptr<Vocabulary>> load_or_create_vocabularies(
-    const VocabularyOptions& options, const CorpusOptions& corpus);
+std::vector<std::shared_ptr<Vocabulary>> load_or_create_vocabularies(const VocabularyOptions& options,
+                                                                     const CorpusOptions& corpus);
 
 }  // namespace bough

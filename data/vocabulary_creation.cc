@@ -27,9 +27,7 @@ constexpr int32_t default_pieces = 32000;  // SentencePiece's customary size, an
 class Heartbeat {
  public:
   explicit Heartbeat(std::string what)
-      : what_(std::move(what)),
-        started_(std::chrono::steady_clock::now()),
-        thread_([this] { beat(); }) {}
+      : what_(std::move(what)), started_(std::chrono::steady_clock::now()), thread_([this] { beat(); }) {}
   ~Heartbeat() {
     {
       std::lock_guard lock(mutex_);
@@ -38,9 +36,7 @@ class Heartbeat {
     changed_.notify_one();
     thread_.join();
   }
-  double seconds() const {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - started_).count();
-  }
+  double seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - started_).count(); }
 
  private:
   void beat() {
@@ -87,8 +83,7 @@ class Reservoir {
     ++seen_;
     if (static_cast<int64_t>(lines_.size()) < most_) {
       lines_.push_back(line);
-    } else if (const uint64_t at = random_.below(static_cast<uint64_t>(seen_));
-               at < lines_.size()) {
+    } else if (const uint64_t at = random_.below(static_cast<uint64_t>(seen_)); at < lines_.size()) {
       lines_[at] = line;
     }
   }
@@ -105,23 +100,20 @@ std::string make_sentencepiece(const Request& request, const CorpusOptions& corp
   for_each_line(corpus, request.sides, [&](const std::string& line) {
     if (!line.empty()) sample.add(line);
   });
-  check(!sample.lines().empty(),
-        "vocabulary '{}': the training text has no words to make it from. Check train-sets.",
+  check(!sample.lines().empty(), "vocabulary '{}': the training text has no words to make it from. Check train-sets.",
         request.path);
   SentencePieceTraining training{request.path, default_pieces, corpus.sentencepiece_options};
   if (request.max_size > 0) training.size = static_cast<int32_t>(request.max_size);
-  log::info("[data] training a SentencePiece vocabulary of {} pieces on {} lines: '{}'",
-            training.size, sample.lines().size(), request.path);
+  log::info("[data] training a SentencePiece vocabulary of {} pieces on {} lines: '{}'", training.size,
+            sample.lines().size(), request.path);
   return train_sentencepiece(sample.lines(), training);
 }
 
 std::string make_dictionary(const Request& request, const CorpusOptions& corpus) {
   log::info("[data] making a vocabulary of the words of the training text: '{}'", request.path);
   TokenCounts counts;
-  for_each_line(corpus, request.sides,
-                [&](const std::string& line) { count_tokens(line, counts); });
-  check(!counts.empty(),
-        "vocabulary '{}': the training text has no words to make it from. Check train-sets.",
+  for_each_line(corpus, request.sides, [&](const std::string& line) { count_tokens(line, counts); });
+  check(!counts.empty(), "vocabulary '{}': the training text has no words to make it from. Check train-sets.",
         request.path);
   const auto tokens = tokens_by_frequency(counts, request.max_size);
   if (vocabulary_kind(request.path) == VocabularyKind::dictionary) return format_dictionary(tokens);
@@ -131,35 +123,30 @@ std::string make_dictionary(const Request& request, const CorpusOptions& corpus)
 }
 
 void create(const Request& request, const CorpusOptions& corpus) {
-  check(
-      corpus.train_sets.empty() || !is_stdin(corpus.train_sets[0]),
-      "vocabulary '{}' does not exist and cannot be made from stdin, which is read only once. Give "
-      "an existing file in vocabs.",
-      request.path);
+  check(corpus.train_sets.empty() || !is_stdin(corpus.train_sets[0]),
+        "vocabulary '{}' does not exist and cannot be made from stdin, which is read only once. Give "
+        "an existing file in vocabs.",
+        request.path);
   const Heartbeat heartbeat(request.path);
   const bool pieces = vocabulary_kind(request.path) == VocabularyKind::sentencepiece;
-  write_file(request.path,
-             pieces ? make_sentencepiece(request, corpus) : make_dictionary(request, corpus));
+  write_file(request.path, pieces ? make_sentencepiece(request, corpus) : make_dictionary(request, corpus));
   log::info("[data] vocabulary '{}' written after {:.1f} s", request.path, heartbeat.seconds());
 }
 
-std::vector<std::string> vocabulary_paths(const VocabularyOptions& options,
-                                          const CorpusOptions& corpus) {
+std::vector<std::string> vocabulary_paths(const VocabularyOptions& options, const CorpusOptions& corpus) {
   if (!options.paths.empty()) {
-    check(options.paths.size() == 2, "vocabs has {} files, must have 2: source, target.",
-          options.paths.size());
+    check(options.paths.size() == 2, "vocabs has {} files, must have 2: source, target.", options.paths.size());
     return options.paths;
   }
-  check(
-      !corpus.tsv && corpus.train_sets.size() == 2,
-      "vocabs is missing, must name 2 files: source, target. They are made if they do not exist.");
+  check(!corpus.tsv && corpus.train_sets.size() == 2,
+        "vocabs is missing, must name 2 files: source, target. They are made if they do not exist.");
   return {corpus.train_sets[0] + ".yml", corpus.train_sets[1] + ".yml"};
 }
 
 }  // namespace
 
-std::vector<std::shared_ptr<Vocabulary>> load_or_create_vocabularies(
-    const VocabularyOptions& options, const CorpusOptions& corpus) {
+std::vector<std::shared_ptr<Vocabulary>> load_or_create_vocabularies(const VocabularyOptions& options,
+                                                                     const CorpusOptions& corpus) {
   const auto paths = vocabulary_paths(options, corpus);
   std::map<std::string, Request> requests;
   for (size_t side = 0; side < paths.size(); ++side) {

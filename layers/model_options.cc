@@ -29,16 +29,15 @@ const EnumNames<BranchSchedule> schedule_names = {{"linear", BranchSchedule::lin
                                                   {"by-layer", BranchSchedule::by_layer},
                                                   {"sqrt", BranchSchedule::sqrt},
                                                   {"cosine", BranchSchedule::cosine}};
-const EnumNames<BranchInit> init_names = {{"xavier", BranchInit::xavier},
-                                          {"deepnorm", BranchInit::deepnorm}};
+const EnumNames<BranchInit> init_names = {{"xavier", BranchInit::xavier}, {"deepnorm", BranchInit::deepnorm}};
 const EnumNames<ResidualPrecision> precision_names = {{"auto", ResidualPrecision::automatic},
                                                       {"bfloat16", ResidualPrecision::bfloat16},
                                                       {"split", ResidualPrecision::split}};
 const EnumNames<Activation> activation_names = {
     {"swish", Activation::swish}, {"relu", Activation::relu}, {"gelu", Activation::gelu}};
 
-/// The op strings that describe a residual kind in Marian's terms, as far as these go: where its norms are. What they do
-/// not say (scales, more norms, more streams) is said by an `s` when such a model is saved.
+/// The op strings that describe a residual kind in Marian's terms, as far as these go: where its norms are. What they
+/// do not say (scales, more norms, more streams) is said by an `s` when such a model is saved.
 struct OpStrings {
   const char* preprocess;
   const char* postprocess;
@@ -53,8 +52,7 @@ OpStrings strings_of(ResidualKind kind) {
 
 bool matches(const ModelOptions& m, ResidualKind kind) {
   const OpStrings s = strings_of(kind);
-  return m.preprocess == s.preprocess && m.postprocess == s.postprocess &&
-         m.postprocess_top == s.postprocess_top;
+  return m.preprocess == s.preprocess && m.postprocess == s.postprocess && m.postprocess_top == s.postprocess_top;
 }
 
 void refuse_unknown_ops(const std::string& key, const std::string& ops) {
@@ -63,8 +61,7 @@ void refuse_unknown_ops(const std::string& key, const std::string& ops) {
           "{} is '{}': bough has no {}; 'd' (dropout), 'a' (add) and 'n' (layer norm) are there. "
           "Choose transformer-residual instead",
           key, ops, op == 'h' ? "highway connections" : "RMS norm");
-    check(op == 'd' || op == 'a' || op == 'n', "{} is '{}', must be made of the letters d, a and n",
-          key, ops);
+    check(op == 'd' || op == 'a' || op == 'n', "{} is '{}', must be made of the letters d, a and n", key, ops);
   }
 }
 
@@ -85,13 +82,11 @@ void ModelOptions::family_settings(Settings& v) {
   v(decoder_layers, "dec-depth", "decoder layers; the presets use 6", Range<int>{1});
   v(heads, "transformer-heads", "attention heads; must divide dim-emb", Range<int>{1});
   v(ffn_dim, "transformer-dim-ffn", "inner width of the feed-forward sublayers", Range<int>{1});
-  v(decoder_ffn_dim, "transformer-decoder-dim-ffn",
-    "the same for the decoder; 0 = as transformer-dim-ffn", Range<int>{0});
-  v(activation, "transformer-ffn-activation", "non-linearity of the feed-forward sublayers",
-    activation_names);
+  v(decoder_ffn_dim, "transformer-decoder-dim-ffn", "the same for the decoder; 0 = as transformer-dim-ffn",
+    Range<int>{0});
+  v(activation, "transformer-ffn-activation", "non-linearity of the feed-forward sublayers", activation_names);
   v(tied_embeddings, "tied-embeddings", "target embedding and output matrix are one");
-  v(tied_embeddings_src, "tied-embeddings-src",
-    "source and target embedding are one; needs a joint vocabulary");
+  v(tied_embeddings_src, "tied-embeddings-src", "source and target embedding are one; needs a joint vocabulary");
   v(tied_embeddings_all, "tied-embeddings-all",
     "source embedding, target embedding and output matrix are one; needs a joint vocabulary");
   v(output_omit_bias, "output-omit-bias", "no bias on the logits");
@@ -131,18 +126,15 @@ void ModelOptions::residual_settings(Settings& v) {
     precision_names);
   v(preprocess, "transformer-preprocess",
     "Marian's spelling of the residual kind: ops before a sublayer, '' (post-ln) or 'n' (pre-ln)");
-  v(postprocess, "transformer-postprocess",
-    "ops after a sublayer: 'dan' (post-ln) or 'da' (pre-ln)");
+  v(postprocess, "transformer-postprocess", "ops after a sublayer: 'dan' (post-ln) or 'da' (pre-ln)");
   v(postprocess_emb, "transformer-postprocess-emb",
     "ops on embeddings: 'd' = transformer-dropout applies to them, '' = it does not");
-  v(postprocess_top, "transformer-postprocess-top",
-    "ops after the last layer: '' (post-ln) or 'n' (pre-ln)");
+  v(postprocess_top, "transformer-postprocess-top", "ops after the last layer: '' (post-ln) or 'n' (pre-ln)");
 }
 
 bool ModelOptions::splits_residual() const {
   constexpr int deep = 24;  // layers of a stack
-  if (residual_precision == ResidualPrecision::automatic)
-    return std::max(encoder_layers, decoder_layers) > deep;
+  if (residual_precision == ResidualPrecision::automatic) return std::max(encoder_layers, decoder_layers) > deep;
   return residual_precision == ResidualPrecision::split;
 }
 
@@ -168,21 +160,17 @@ void ModelOptions::resolve(bool residual_given, bool strings_given) {
 }
 
 void ModelOptions::validate() const {
-  check(type == "transformer",
-        "type is '{}', must be transformer: bough trains encoder-decoder Transformers only{}", type,
-        type == "amun" || type == "s2s" || type == "nematus" ? ", no RNNs" : "");
-  check(model_dim % heads == 0,
-        "transformer-heads is {}, must divide dim-emb, which is {}. Change one of them", heads,
+  check(type == "transformer", "type is '{}', must be transformer: bough trains encoder-decoder Transformers only{}",
+        type, type == "amun" || type == "s2s" || type == "nematus" ? ", no RNNs" : "");
+  check(model_dim % heads == 0, "transformer-heads is {}, must divide dim-emb, which is {}. Change one of them", heads,
         model_dim);
-  check(model_dim % 2 == 0 || learned_positions,
-        "dim-emb is {}, must be even for sinusoidal positions", model_dim);
+  check(model_dim % 2 == 0 || learned_positions, "dim-emb is {}, must be even for sinusoidal positions", model_dim);
   check(postprocess_emb.empty() || postprocess_emb == "d",
         "transformer-postprocess-emb is '{}', must be 'd' or '': bough has no layer norm on "
         "embeddings",
         postprocess_emb);
-  const bool scales_init =
-      residual == ResidualKind::deepnorm || residual == ResidualKind::sub_ln ||
-      (residual == ResidualKind::branchnorm && branchnorm_init == BranchInit::deepnorm);
+  const bool scales_init = residual == ResidualKind::deepnorm || residual == ResidualKind::sub_ln ||
+                           (residual == ResidualKind::branchnorm && branchnorm_init == BranchInit::deepnorm);
   check(!(depth_scaling && scales_init),
         "transformer-depth-scaling is on, but {} scales its initial weights itself. Turn it off",
         residual == ResidualKind::sub_ln ? "sub-ln" : "deepnorm");
@@ -190,18 +178,13 @@ void ModelOptions::validate() const {
 
 void DropoutOptions::settings(Settings& v) {
   v.group("Regularisation");
-  v(dropout, "transformer-dropout", "probability of zeroing an element of a sublayer's output",
-    probability);
-  v(attention_dropout, "transformer-dropout-attention", "the same for attention weights",
-    probability);
-  v(activation_dropout, "transformer-dropout-ffn", "the same after the feed-forward activation",
-    probability);
-  v(source_word_dropout, "dropout-src", "probability of zeroing a whole source word vector",
-    probability);
+  v(dropout, "transformer-dropout", "probability of zeroing an element of a sublayer's output", probability);
+  v(attention_dropout, "transformer-dropout-attention", "the same for attention weights", probability);
+  v(activation_dropout, "transformer-dropout-ffn", "the same after the feed-forward activation", probability);
+  v(source_word_dropout, "dropout-src", "probability of zeroing a whole source word vector", probability);
   v(target_word_dropout, "dropout-trg", "the same for target words", probability);
   v(label_smoothing, "label-smoothing",
-    "share of probability spread evenly over the vocabulary in the training loss; 0.1 is usual",
-    probability);
+    "share of probability spread evenly over the vocabulary in the training loss; 0.1 is usual", probability);
 }
 
 }  // namespace bough

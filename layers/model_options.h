@@ -3,15 +3,13 @@
 #include <string>
 #include <vector>
 
-#include "core/kernel_types.h"
 #include "core/base/schedule_unit.h"
 #include "core/base/settings.h"
+#include "core/kernel_types.h"
 
 namespace bough {
 
-enum class ResidualKind {
-  post_ln, pre_ln, deepnorm, branchnorm, admin, b2t, residual_dual, rezero, sub_ln, dlcl
-};
+enum class ResidualKind { post_ln, pre_ln, deepnorm, branchnorm, admin, b2t, residual_dual, rezero, sub_ln, dlcl };
 enum class BranchSchedule { linear, by_layer, sqrt, cosine };
 enum class BranchInit { xavier, deepnorm };
 enum class ResidualPrecision { automatic, bfloat16, split };
@@ -62,16 +60,13 @@ struct ModelOptions {
   bool ties_output() const { return tied_embeddings || tied_embeddings_all; }
   bool embedding_dropout() const { return postprocess_emb == "d"; }
   /// The kinds made for depth: all but post-ln and pre-ln.
-  bool is_deep_kind() const {
-    return residual != ResidualKind::post_ln && residual != ResidualKind::pre_ln;
-  }
+  bool is_deep_kind() const { return residual != ResidualKind::post_ln && residual != ResidualKind::pre_ln; }
 
   /// Of both stacks.
   int layers() const { return encoder_layers + decoder_layers; }
   /// The t at which branchnorm's alpha is 1 in every layer: T, or T times the deeper stack's layers by-layer.
   int64_t ramp_end() const {
-    const int slowest =
-        branchnorm_schedule == BranchSchedule::by_layer ? std::max(encoder_layers, decoder_layers) : 1;
+    const int slowest = branchnorm_schedule == BranchSchedule::by_layer ? std::max(encoder_layers, decoder_layers) : 1;
     return branchnorm_max_step.count * slowest;
   }
   /// Whether the residual stream is two bfloat16 numbers where computation is in bfloat16.

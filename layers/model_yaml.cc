@@ -70,11 +70,10 @@ bool starts_with_any(const std::string& key, std::initializer_list<const char*> 
 void check_fixed(const std::string& key, const Yaml& value, const std::string& source) {
   for (const auto& [name, text] : fixed_keys)
     if (key == name)
-      check(
-          value == parse_yaml(text, name),
-          "{}: special:model.yml has {} '{}', must be {}. bough does not have this variant of the "
-          "Transformer",
-          source, key, value.text, text);
+      check(value == parse_yaml(text, name),
+            "{}: special:model.yml has {} '{}', must be {}. bough does not have this variant of the "
+            "Transformer",
+            source, key, value.text, text);
 }
 
 bool is_known_elsewhere(const std::string& key) {
@@ -125,12 +124,11 @@ ModelOptions ModelOptions::from_yaml(const Yaml& saved, const std::string& sourc
       row->set(given);
     } else {
       check_fixed(key, value, source);
-      check(is_known_elsewhere(key), "{} has {}, which bough does not know. A newer bough may",
-            where, key);
+      check(is_known_elsewhere(key), "{} has {}, which bough does not know. A newer bough may", where, key);
     }
   }
-  for (const char* key : {"type", "dim-emb", "enc-depth", "dec-depth", "transformer-heads",
-                          "transformer-dim-ffn", "dim-vocabs"})
+  for (const char* key :
+       {"type", "dim-emb", "enc-depth", "dec-depth", "transformer-heads", "transformer-dim-ffn", "dim-vocabs"})
     check(saved.find(key) != nullptr, "{} has no {}. Is this a translation model?", where, key);
   const bool has_residual = saved.find("transformer-residual") != nullptr;
   if (has_residual) options.postprocess = without_scale(options.postprocess);

@@ -44,18 +44,25 @@ ResidualScales decoder_scales(const ModelOptions& o) {
   return deepnorm_scales(o, std::pow(3 * m, 0.25), std::pow(12 * m, -0.25));
 }
 
-std::vector<double> branch_scales(const ModelOptions& o, const std::vector<int>& site_layers,
-                                  int64_t progress) {
+std::vector<double> branch_scales(const ModelOptions& o, const std::vector<int>& site_layers, int64_t progress) {
   std::vector<double> scales(site_layers.size(), 1.0);
   const double period = double(o.branchnorm_max_step.count);
   if (o.residual != ResidualKind::branchnorm || period <= 0) return scales;
   const double t = double(progress), r = std::min(t / period, 1.0);
   for (size_t i = 0; i < scales.size(); ++i) {
     switch (o.branchnorm_schedule) {
-      case BranchSchedule::linear: scales[i] = r; break;
-      case BranchSchedule::sqrt: scales[i] = std::sqrt(r); break;
-      case BranchSchedule::cosine: scales[i] = (1 - std::cos(std::numbers::pi * r)) / 2; break;
-      case BranchSchedule::by_layer: scales[i] = std::min(t / (period * site_layers[i]), 1.0); break;
+      case BranchSchedule::linear:
+        scales[i] = r;
+        break;
+      case BranchSchedule::sqrt:
+        scales[i] = std::sqrt(r);
+        break;
+      case BranchSchedule::cosine:
+        scales[i] = (1 - std::cos(std::numbers::pi * r)) / 2;
+        break;
+      case BranchSchedule::by_layer:
+        scales[i] = std::min(t / (period * site_layers[i]), 1.0);
+        break;
     }
   }
   return scales;
@@ -64,14 +71,11 @@ std::vector<double> branch_scales(const ModelOptions& o, const std::vector<int>&
 std::vector<double> admin_omegas(double input_variance, const std::vector<double>& branch_variances) {
   std::vector<double> omegas{1};
   double variance = input_variance;
-  for (size_t i = 0; i + 1 < branch_variances.size(); ++i)
-    omegas.push_back(std::sqrt(variance += branch_variances[i]));
+  for (size_t i = 0; i + 1 < branch_variances.size(); ++i) omegas.push_back(std::sqrt(variance += branch_variances[i]));
   return omegas;
 }
 
-std::vector<Var> ResidualStream::vars() const {
-  return second ? std::vector<Var>{x, second} : std::vector<Var>{x};
-}
+std::vector<Var> ResidualStream::vars() const { return second ? std::vector<Var>{x, second} : std::vector<Var>{x}; }
 
 ResidualStream ResidualStream::from(const std::vector<Var>& vars) {
   return {vars[0], vars.size() > 1 ? vars[1] : Var(), {}};
@@ -83,10 +87,8 @@ void ResidualStack::Norm::normalise(ResidualArguments& a) const {
   a.beta = beta->on(a.x.tape());
 }
 
-ResidualStack::ResidualStack(const ModelOptions& options, ResidualScales scales,
-                             const std::string& prefix, int layers,
-                             const std::vector<Sublayer>& sublayers, int64_t first_site,
-                             ParameterSet& parameters)
+ResidualStack::ResidualStack(const ModelOptions& options, ResidualScales scales, const std::string& prefix, int layers,
+                             const std::vector<Sublayer>& sublayers, int64_t first_site, ParameterSet& parameters)
     : kind_(options.residual),
       splits_(options.splits_residual()),
       scales_(scales),
@@ -97,8 +99,8 @@ ResidualStack::ResidualStack(const ModelOptions& options, ResidualScales scales,
   if (kind_ == ResidualKind::dlcl) declare_history(prefix, options.model_dim, parameters);
 }
 
-void ResidualStack::declare(const std::string& prefix, const std::vector<Sublayer>& sublayers,
-                            int64_t width, ParameterSet& parameters) {
+void ResidualStack::declare(const std::string& prefix, const std::vector<Sublayer>& sublayers, int64_t width,
+                            ParameterSet& parameters) {
   const auto norm = [&](const std::string& name, int64_t size, const char* suffix) -> Norm {
     return {declare_vector(parameters, name + "_ln_scale" + suffix, size, 1),
             declare_vector(parameters, name + "_ln_bias" + suffix, size, 0)};
@@ -111,8 +113,8 @@ void ResidualStack::declare(const std::string& prefix, const std::vector<Sublaye
     if (kind_ == ResidualKind::admin)
       omegas_.push_back(i == 0 ? nullptr : declare_vector(parameters, site + "_omega", width, 1));
     if (kind_ == ResidualKind::rezero && starts_layer(i))
-      alphas_.push_back(declare_vector(
-          parameters, fmt::format("{}_l{}_rezero_alpha", prefix, i / per_layer_ + 1), 1, 0));
+      alphas_.push_back(
+          declare_vector(parameters, fmt::format("{}_l{}_rezero_alpha", prefix, i / per_layer_ + 1), 1, 0));
   }
   if (has_top_norm(kind_)) top_ = norm(prefix + "_top", width, "");
 }
@@ -183,12 +185,12 @@ Var ResidualStack::before_output(size_t i, const Var& inner) const {
   return residual_norm(a, {}).y;
 }
 
-ResidualStream ResidualStack::add(const ResidualStream& stream, size_t i, const Var& branch,
-                                  const Parameter& bias, const ResidualContext& context) const {
+ResidualStream ResidualStack::add(const ResidualStream& stream, size_t i, const Var& branch, const Parameter& bias,
+                                  const ResidualContext& context) const {
   Tape& tape = branch.tape();
   const bool is_pre = is_pre_norm(kind_);
-  ResidualArguments terms{.x = is_pre ? stream.second : stream.x, .branch = branch, .bias = bias.on(tape),
-                          .keep_sum = is_pre};
+  ResidualArguments terms{
+      .x = is_pre ? stream.second : stream.x, .branch = branch, .bias = bias.on(tape), .keep_sum = is_pre};
   const ResidualArguments branch_alone = terms;
   if (!omegas_.empty() && omegas_[i]) terms.residual_parameter = omegas_[i]->on(tape);
   if (!alphas_.empty()) terms.branch_parameter = alphas_[i / per_layer_]->on(tape);
@@ -213,8 +215,8 @@ ResidualStream ResidualStack::add(const ResidualStream& stream, size_t i, const 
 }
 
 /// ResiDual's second stream z' = z + F(x), with the same dropout as the first; at the end x + LN(z).
-ResidualStream ResidualStack::dual(const ResidualStream& stream, const Var& x, ResidualArguments terms,
-                                   bool is_last, const Dropout& dropout) const {
+ResidualStream ResidualStack::dual(const ResidualStream& stream, const Var& x, ResidualArguments terms, bool is_last,
+                                   const Dropout& dropout) const {
   terms.x = stream.second;
   if (is_last) top_.normalise(terms);
   const ResidualResult z = fused(terms, {.dropout = dropout});
@@ -235,8 +237,7 @@ ResidualStream ResidualStack::combine(std::vector<Var> history) const {
   const size_t count = history.size(), layer = count - 1;
   ResidualResult result;
   for (size_t k = 0; k < count; k += 2) {
-    ResidualArguments a{.x = history[k], .second = result.sum,
-                        .residual_parameter = weights_[layer][k]->on(tape)};
+    ResidualArguments a{.x = history[k], .second = result.sum, .residual_parameter = weights_[layer][k]->on(tape)};
     if (k + 1 < count) {
       a.branch = history[k + 1];
       a.branch_parameter = weights_[layer][k + 1]->on(tape);

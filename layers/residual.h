@@ -27,8 +27,7 @@ ResidualScales decoder_scales(const ModelOptions& options);
 /// progress: t, in branchnorm-max-step's unit, the current update included (from 1: at alpha = 0 a branch
 /// has no gradient). site_layers: l of every site. The form has two independent sources, the linear ramp
 /// one (arXiv 2603.05369, footnote 3); by-layer: Progressive Residual, arXiv 2603.05369.
-std::vector<double> branch_scales(const ModelOptions& options, const std::vector<int>& site_layers,
-                                  int64_t progress);
+std::vector<double> branch_scales(const ModelOptions& options, const std::vector<int>& site_layers, int64_t progress);
 
 /// Admin's omega of the sublayers of a stack, from a forward pass at omega = 1 (Liu 2020, arXiv 2004.08249, sec. 5):
 ///   omega_i^2 = Var[x_0] + sum of Var[F_j], j < i;   omega_1 = 1 (no parameter)
@@ -37,9 +36,9 @@ std::vector<double> admin_omegas(double input_variance, const std::vector<double
 
 /// What travels between the sublayers of a stack.
 struct ResidualStream {
-  Var x;       ///< what the next sublayer computes F of
-  Var second;  ///< pre-ln, sub-ln, dlcl: the sum that F's result is added to; b2t: the layer's input;
-               ///< residual-dual: the stream that is never normalised
+  Var x;                     ///< what the next sublayer computes F of
+  Var second;                ///< pre-ln, sub-ln, dlcl: the sum that F's result is added to; b2t: the layer's input;
+                             ///< residual-dual: the stream that is never normalised
   std::vector<Var> history;  ///< dlcl: y_0, LN(y_1), LN(y_2), ...; stays outside checkpoint()
 
   std::vector<Var> vars() const;                             ///< x and second, where present
@@ -118,12 +117,12 @@ class ResidualStack {
   ResidualScales scales_;
   size_t layers_, per_layer_;
   int64_t first_site_;
-  std::vector<Norm> norms_;              // of every sublayer: behind it, or before it in pre-norm kinds
-  Norm top_;                             // pre-ln, sub-ln, residual-dual
-  std::vector<Norm> inner_norms_;        // sub-ln, of every sublayer
-  std::vector<Norm> history_norms_;      // dlcl, of every layer
-  std::vector<Parameter*> omegas_;       // admin, of every sublayer but the first (null)
-  std::vector<Parameter*> alphas_;       // rezero, of every layer
+  std::vector<Norm> norms_;                       // of every sublayer: behind it, or before it in pre-norm kinds
+  Norm top_;                                      // pre-ln, sub-ln, residual-dual
+  std::vector<Norm> inner_norms_;                 // sub-ln, of every sublayer
+  std::vector<Norm> history_norms_;               // dlcl, of every layer
+  std::vector<Parameter*> omegas_;                // admin, of every sublayer but the first (null)
+  std::vector<Parameter*> alphas_;                // rezero, of every layer
   std::vector<std::vector<Parameter*>> weights_;  // dlcl, of y_0 .. y_l: for every layer and the result
 };
 

@@ -27,8 +27,7 @@ std::vector<double> sinusoidal_positions(int64_t length, int64_t d) {
   return table;
 }
 
-Transformer::Transformer(const ModelOptions& options, const DropoutOptions* dropout,
-                         ParameterSet& parameters)
+Transformer::Transformer(const ModelOptions& options, const DropoutOptions* dropout, ParameterSet& parameters)
     : options_(options), dropout_(dropout ? *dropout : DropoutOptions{}) {
   declare_embeddings(parameters);
   declare_encoder(parameters);
@@ -42,12 +41,11 @@ double Transformer::depth_gain(int layer) const {
 }
 
 Transformer::Linear Transformer::declare_linear(ParameterSet& parameters, const std::string& prefix,
-                                                const std::vector<std::string>& suffixes, int64_t in,
-                                                int64_t out, const std::vector<double>& gains) {
+                                                const std::vector<std::string>& suffixes, int64_t in, int64_t out,
+                                                const std::vector<double>& gains) {
   std::vector<ParameterPart> weights, biases;
   for (size_t i = 0; i < suffixes.size(); ++i) {
-    weights.push_back({part_name(prefix, "W", suffixes[i]), out, in, true,
-                       glorot_uniform(in, out, gains[i])});
+    weights.push_back({part_name(prefix, "W", suffixes[i]), out, in, true, glorot_uniform(in, out, gains[i])});
     biases.push_back({part_name(prefix, "b", suffixes[i]), 1, out, false, constant(0)});
   }
   // The biases of a fused product lie behind one another: one vector.
@@ -58,8 +56,7 @@ Transformer::Linear Transformer::declare_linear(ParameterSet& parameters, const 
 void Transformer::declare_embeddings(ParameterSet& parameters) {
   const int64_t d = options_.model_dim;
   const auto table = [&](const std::string& name, int64_t rows) {
-    return &parameters.declare({{name, rows, d, false, uniform(std::sqrt(3.0 / double(d)))}},
-                               vocabulary_multiple);
+    return &parameters.declare({{name, rows, d, false, uniform(std::sqrt(3.0 / double(d)))}}, vocabulary_multiple);
   };
   if (options_.ties_source_and_target()) {
     source_embedding_ = target_embedding_ = table("Wemb", source_vocabulary());
@@ -68,17 +65,16 @@ void Transformer::declare_embeddings(ParameterSet& parameters) {
     target_embedding_ = table("decoder_Wemb", target_vocabulary());
   }
   if (options_.learned_positions)
-    learned_positions_ = &parameters.declare(
-        {{"Wpos", options_.max_positions, d, false, glorot_uniform(options_.max_positions, d)}});
+    learned_positions_ =
+        &parameters.declare({{"Wpos", options_.max_positions, d, false, glorot_uniform(options_.max_positions, d)}});
   source_word_site_ = next_site_++;
   source_site_ = next_site_++;
   target_word_site_ = next_site_++;
   target_site_ = next_site_++;
 }
 
-Transformer::EncoderLayer Transformer::declare_self_and_ffn(ParameterSet& parameters,
-                                                            const std::string& prefix, int layer,
-                                                            int64_t ffn_dim, double gain) {
+Transformer::EncoderLayer Transformer::declare_self_and_ffn(ParameterSet& parameters, const std::string& prefix,
+                                                            int layer, int64_t ffn_dim, double gain) {
   const int64_t d = options_.model_dim;
   const double depth = depth_gain(layer), scaled = gain * depth;
   EncoderLayer l;
@@ -98,15 +94,14 @@ void Transformer::declare_encoder(ParameterSet& parameters) {
   std::vector<Sublayer> sublayers;
   for (int i = 1; i <= options_.encoder_layers; ++i) {
     const std::string prefix = fmt::format("encoder_l{}", i);
-    encoder_.push_back(
-        declare_self_and_ffn(parameters, prefix, i, options_.ffn_dim, scales.init_gain));
+    encoder_.push_back(declare_self_and_ffn(parameters, prefix, i, options_.ffn_dim, scales.init_gain));
     sublayers.push_back({prefix + "_self", options_.model_dim});
     sublayers.push_back({prefix + "_ffn", options_.ffn_dim});
     site_layers_.insert(site_layers_.end(), {i, i});
   }
   for (const Sublayer& sublayer : sublayers) site_names_.push_back(sublayer.site);
-  encoder_residual_ = std::make_unique<ResidualStack>(
-      options_, scales, "encoder", options_.encoder_layers, sublayers, 0, parameters);
+  encoder_residual_ =
+      std::make_unique<ResidualStack>(options_, scales, "encoder", options_.encoder_layers, sublayers, 0, parameters);
 }
 
 void Transformer::declare_decoder(ParameterSet& parameters) {
@@ -119,8 +114,8 @@ void Transformer::declare_decoder(ParameterSet& parameters) {
     const std::string prefix = fmt::format("decoder_l{}", i);
     const double scaled = scales.cross_init_gain * depth_gain(i);
     DecoderLayer l;
-    static_cast<EncoderLayer&>(l) = declare_self_and_ffn(
-        parameters, prefix, i, options_.ffn_dim_of_decoder(), scales.init_gain);
+    static_cast<EncoderLayer&>(l) =
+        declare_self_and_ffn(parameters, prefix, i, options_.ffn_dim_of_decoder(), scales.init_gain);
     l.query = declare_linear(parameters, prefix + "_context_", {"q"}, d, d, {depth_gain(i)});
     l.cross_out = declare_linear(parameters, prefix + "_context_", {"o"}, d, d, {scaled});
     l.cross_attention_site = next_site_++;
@@ -134,18 +129,17 @@ void Transformer::declare_decoder(ParameterSet& parameters) {
     site_layers_.insert(site_layers_.end(), {i, i, i});
   }
   for (const Sublayer& sublayer : sublayers) site_names_.push_back(sublayer.site);
-  decoder_residual_ = std::make_unique<ResidualStack>(
-      options_, scales, "decoder", options_.decoder_layers, sublayers, first_site, parameters);
+  decoder_residual_ = std::make_unique<ResidualStack>(options_, scales, "decoder", options_.decoder_layers, sublayers,
+                                                      first_site, parameters);
   if (options_.ties_output())
     output_ = target_embedding_;
   else
-    output_ = &parameters.declare({{"decoder_ff_logit_out_Wt", target_vocabulary(), d, false,
-                                    uniform(std::sqrt(3.0 / double(d)))}},
-                                  vocabulary_multiple);
-  if (!options_.output_omit_bias)
-    output_bias_ = &parameters.declare_vector(
-        {{"decoder_ff_logit_out_b", 1, target_vocabulary(), false, constant(0)}},
+    output_ = &parameters.declare(
+        {{"decoder_ff_logit_out_Wt", target_vocabulary(), d, false, uniform(std::sqrt(3.0 / double(d)))}},
         vocabulary_multiple);
+  if (!options_.output_omit_bias)
+    output_bias_ = &parameters.declare_vector({{"decoder_ff_logit_out_b", 1, target_vocabulary(), false, constant(0)}},
+                                              vocabulary_multiple);
 }
 
 void Transformer::declare_cross_groups(ParameterSet& parameters) {
@@ -214,15 +208,14 @@ Var Transformer::embed(Tape& tape, const SideRows& side, bool is_source) {
         "transformer: a sentence of {} tokens, but the model has learned {} positions; lower "
         "max-length or set max-length-crop",
         longest, options_.max_positions);
-  const Var positions = learned_positions_ ? learned_positions_->on(tape)
-                                           : tape.constant(position_rows(tape.backend, longest));
+  const Var positions =
+      learned_positions_ ? learned_positions_->on(tape) : tape.constant(position_rows(tape.backend, longest));
   const Parameter& table = is_source ? *source_embedding_ : *target_embedding_;
   const double word = is_source ? dropout_.source_word_dropout : dropout_.target_word_dropout;
   const double after = options_.embedding_dropout() ? dropout_.dropout : 0;
   return embedding(table.on(tape), positions, side.tokens, side.packing.positions,
                    std::sqrt(double(options_.model_dim)),
-                   dropout(word, is_source ? source_word_site_ : target_word_site_,
-                           side.packing.first_row),
+                   dropout(word, is_source ? source_word_site_ : target_word_site_, side.packing.first_row),
                    dropout(after, is_source ? source_site_ : target_site_, side.packing.first_row));
 }
 
@@ -242,8 +235,8 @@ ResidualStream Transformer::feed_forward(const ResidualStack& residual, size_t s
 ResidualStream Transformer::project(const ResidualStack& residual, size_t sublayer, const Linear& linear,
                                     const ResidualStream& stream, const Var& inner,
                                     const ResidualContext& context) const {
-  return residual.add(stream, sublayer, matrix_only(linear, residual.before_output(sublayer, inner)),
-                      *linear.bias, context);
+  return residual.add(stream, sublayer, matrix_only(linear, residual.before_output(sublayer, inner)), *linear.bias,
+                      context);
 }
 
 namespace {
@@ -251,11 +244,15 @@ namespace {
 Var self_attention(const Var& qkv, const SideRows& side, int64_t heads, bool is_causal, const Dropout& dropout) {
   const int64_t d = qkv.cols() / 3;
   const Packing& rows = side.packing;
-  return attention({.queries = qkv, .keys_values = qkv, .query_column = 0, .key_column = d,
-                    .value_column = 2 * d, .width = d},
-                   {.queries = rows, .keys = rows, .bins = side.bins, .heads = heads,
-                    .is_causal = is_causal, .dropout = dropout,
-                    .pair_count = is_causal ? rows.square_sum / 2 : rows.square_sum});
+  return attention(
+      {.queries = qkv, .keys_values = qkv, .query_column = 0, .key_column = d, .value_column = 2 * d, .width = d},
+      {.queries = rows,
+       .keys = rows,
+       .bins = side.bins,
+       .heads = heads,
+       .is_causal = is_causal,
+       .dropout = dropout,
+       .pair_count = is_causal ? rows.square_sum / 2 : rows.square_sum});
 }
 
 }  // namespace
@@ -264,9 +261,8 @@ ResidualStream Transformer::encoder_layer(size_t i, ResidualStream stream, const
   const Packing& rows = source.packing;
   const EncoderLayer& l = encoder_[i];
   const ResidualStack& residual = *encoder_residual_;
-  const Var attended =
-      self_attention(apply(l.qkv, stream.x), source, options_.heads, false,
-                     dropout(dropout_.attention_dropout, l.attention_site, rows.first_row));
+  const Var attended = self_attention(apply(l.qkv, stream.x), source, options_.heads, false,
+                                      dropout(dropout_.attention_dropout, l.attention_site, rows.first_row));
   stream = project(residual, 2 * i, l.self_out, stream, attended, residual_context(l.self_site, rows));
   return feed_forward(residual, 2 * i + 1, l, stream, rows.first_row, residual_context(l.ffn_site, rows));
 }
@@ -287,8 +283,7 @@ Var Transformer::cross_keys_values(size_t group, const Var& memory) const {
   return apply(cross_groups_[group], memory);
 }
 
-ResidualStream Transformer::decoder_layer(size_t i, ResidualStream stream, const Var& cross,
-                                          const ModelBatch& batch) {
+ResidualStream Transformer::decoder_layer(size_t i, ResidualStream stream, const Var& cross, const ModelBatch& batch) {
   const DecoderLayer& l = decoder_[i];
   const ResidualStack& residual = *decoder_residual_;
   const Packing& rows = batch.target.packing;
@@ -296,16 +291,23 @@ ResidualStream Transformer::decoder_layer(size_t i, ResidualStream stream, const
   const auto attention_dropout = [&](uint32_t site) {
     return dropout(dropout_.attention_dropout, site, rows.first_row);
   };
-  const Var attended = self_attention(apply(l.qkv, stream.x), batch.target, options_.heads, true,
-                                      attention_dropout(l.attention_site));
+  const Var attended =
+      self_attention(apply(l.qkv, stream.x), batch.target, options_.heads, true, attention_dropout(l.attention_site));
   stream = project(residual, 3 * i, l.self_out, stream, attended, residual_context(l.self_site, rows));
   const int64_t key_column = int64_t(l.place) * 2 * d;
-  const Var crossed = attention(
-      {.queries = apply(l.query, stream.x), .keys_values = cross, .query_column = 0,
-       .key_column = key_column, .value_column = key_column + d, .width = d},
-      {.queries = rows, .keys = batch.source.packing, .bins = batch.bins, .heads = options_.heads,
-       .is_causal = false, .dropout = attention_dropout(l.cross_attention_site),
-       .pair_count = batch.pair_count});
+  const Var crossed = attention({.queries = apply(l.query, stream.x),
+                                 .keys_values = cross,
+                                 .query_column = 0,
+                                 .key_column = key_column,
+                                 .value_column = key_column + d,
+                                 .width = d},
+                                {.queries = rows,
+                                 .keys = batch.source.packing,
+                                 .bins = batch.bins,
+                                 .heads = options_.heads,
+                                 .is_causal = false,
+                                 .dropout = attention_dropout(l.cross_attention_site),
+                                 .pair_count = batch.pair_count});
   stream = project(residual, 3 * i + 1, l.cross_out, stream, crossed, residual_context(l.cross_site, rows));
   return feed_forward(residual, 3 * i + 2, l, stream, rows.first_row, residual_context(l.ffn_site, rows));
 }
@@ -323,8 +325,7 @@ Var Transformer::decode_layers(const Var& encoded, const ModelBatch& batch) {
   for (size_t i = 0; i < decoder_.size(); ++i) {
     if (decoder_[i].place == 0) cross = cross_keys_values(decoder_[i].group, memory);
     const auto layer = [this, i, &batch](const std::vector<Var>& in) {
-      return decoder_layer(i, ResidualStream::from({in.begin(), in.end() - 1}), in.back(), batch)
-          .vars();
+      return decoder_layer(i, ResidualStream::from({in.begin(), in.end() - 1}), in.back(), batch).vars();
     };
     std::vector<Var> in = stream.vars();
     in.push_back(cross);
@@ -334,13 +335,11 @@ Var Transformer::decode_layers(const Var& encoded, const ModelBatch& batch) {
   return stream.x;
 }
 
-DecoderCache Transformer::start_decoding(const Var& memory, const Packing& source, int64_t slots,
-                                         int64_t length) {
+DecoderCache Transformer::start_decoding(const Var& memory, const Packing& source, int64_t slots, int64_t length) {
   Backend& backend = memory.tape().backend;
   DecoderCache cache;
   cache.offsets = source.offsets;
-  for (size_t g = 0; g < cross_groups_.size(); ++g)
-    cache.cross.push_back(cross_keys_values(g, memory).value());
+  for (size_t g = 0; g < cross_groups_.size(); ++g) cache.cross.push_back(cross_keys_values(g, memory).value());
   for (size_t i = 0; i < decoder_.size(); ++i)
     cache.self.push_back(backend.allocate({slots, length, 2 * options_.model_dim}));
   return cache;
@@ -358,8 +357,8 @@ Tensor Transformer::step(Tape& tape, DecoderCache& cache, const DecoderStep& row
     const DecoderLayer& l = decoder_[i];
     const ResidualStack& residual = *decoder_residual_;
     const Tensor attended = backend.allocate({count, d});
-    backend.self_attention_step(attended, cache.self[i], apply(l.qkv, stream.x).value(),
-                                rows.ancestry, rows.slots, rows.steps, options_.heads);
+    backend.self_attention_step(attended, cache.self[i], apply(l.qkv, stream.x).value(), rows.ancestry, rows.slots,
+                                rows.steps, options_.heads);
     const ResidualStream before = stream;
     stream = project(residual, 3 * i, l.self_out, stream, tape.constant(attended), context);
     const Tensor query = apply(l.query, stream.x).value();

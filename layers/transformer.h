@@ -19,8 +19,8 @@ struct SideRows {
 /// A packed batch on the backend: what a forward pass reads.
 struct ModelBatch {
   SideRows source, target;
-  Tensor labels;  ///< (T target) i32; -1 in the tail
-  Tensor bins;    ///< (B, 4) i32: Attention::bins of cross-attention
+  Tensor labels;          ///< (T target) i32; -1 in the tail
+  Tensor bins;            ///< (B, 4) i32: Attention::bins of cross-attention
   double pair_count = 0;  ///< source-target row pairs within sentences, for FLOP counts
 };
 
@@ -73,9 +73,7 @@ class Transformer {
   /// Returns (T source, d).
   Var encode(Tape& tape, const SideRows& source);
   /// Logits of every target row, (T target, V padded); teacher-forced.
-  Var decode(const Var& memory, const ModelBatch& batch) {
-    return logits(decode_layers(memory, batch));
-  }
+  Var decode(const Var& memory, const ModelBatch& batch) { return logits(decode_layers(memory, batch)); }
   /// The same in two steps: what the decoder's layers return, (T target, d), and its logits.
   Var decode_layers(const Var& memory, const ModelBatch& batch);
   Var logits(const Var& x) const;
@@ -102,11 +100,10 @@ class Transformer {
   void declare_encoder(ParameterSet& parameters);
   void declare_decoder(ParameterSet& parameters);
   void declare_cross_groups(ParameterSet& parameters);
-  EncoderLayer declare_self_and_ffn(ParameterSet& parameters, const std::string& prefix, int layer,
-                                    int64_t ffn_dim, double gain);
-  Linear declare_linear(ParameterSet& parameters, const std::string& prefix,
-                        const std::vector<std::string>& suffixes, int64_t in, int64_t out,
-                        const std::vector<double>& gains);
+  EncoderLayer declare_self_and_ffn(ParameterSet& parameters, const std::string& prefix, int layer, int64_t ffn_dim,
+                                    double gain);
+  Linear declare_linear(ParameterSet& parameters, const std::string& prefix, const std::vector<std::string>& suffixes,
+                        int64_t in, int64_t out, const std::vector<double>& gains);
   double depth_gain(int layer) const;
 
   Var apply(const Linear& linear, const Var& x) const;
@@ -115,8 +112,7 @@ class Transformer {
   Tensor position_rows(Backend& backend, int64_t longest);
   Var embed(Tape& tape, const SideRows& side, bool is_source);
   ResidualStream encoder_layer(size_t i, ResidualStream stream, const SideRows& source);
-  ResidualStream decoder_layer(size_t i, ResidualStream stream, const Var& cross,
-                               const ModelBatch& batch);
+  ResidualStream decoder_layer(size_t i, ResidualStream stream, const Var& cross, const ModelBatch& batch);
   ResidualStream feed_forward(const ResidualStack& residual, size_t sublayer, const EncoderLayer& layer,
                               const ResidualStream& stream, const Tensor& first_row,
                               const ResidualContext& context) const;
@@ -131,8 +127,8 @@ class Transformer {
   bool is_training_ = false;
   int recomputed_layers_ = 0;
   Tensor step_state_, square_sums_;
-  Parameter *source_embedding_ = nullptr, *target_embedding_ = nullptr, *output_ = nullptr,
-            *output_bias_ = nullptr, *learned_positions_ = nullptr;
+  Parameter *source_embedding_ = nullptr, *target_embedding_ = nullptr, *output_ = nullptr, *output_bias_ = nullptr,
+            *learned_positions_ = nullptr;
   std::vector<EncoderLayer> encoder_;
   std::vector<DecoderLayer> decoder_;
   std::vector<Linear> cross_groups_;
@@ -142,8 +138,8 @@ class Transformer {
   std::vector<std::string> site_names_;
   uint32_t next_site_ = 0;
   uint32_t source_word_site_, source_site_, target_word_site_, target_site_;
-  std::mutex sinusoids_mutex_;  // several threads may decode at once, each on a backend of its own
-  Tensor sinusoids_;            // (L, d), grown when a longer sentence comes
+  std::mutex sinusoids_mutex_;              // several threads may decode at once, each on a backend of its own
+  Tensor sinusoids_;                        // (L, d), grown when a longer sentence comes
   std::vector<Tensor> outgrown_sinusoids_;  // records of kernels may still read them
 };
 

@@ -8,9 +8,7 @@ namespace bough {
 Optimizer::Optimizer(const OptimizerOptions& o, ParameterSet& parameters)
     : constants_{o.kind, o.beta1, o.beta2, o.epsilon, o.weight_decay}, parameters_(parameters) {
   Backend& b = parameters.backend();
-  const auto arena = [&] {
-    return b.allocate_persistent({parameters.elements()}, parameters.values().dtype());
-  };
+  const auto arena = [&] { return b.allocate_persistent({parameters.elements()}, parameters.values().dtype()); };
   arenas_.parameters = parameters.values();
   if (o.kind == OptimizerKind::adam) arenas_.first_moment = arena();
   if (o.kind != OptimizerKind::sgd) arenas_.second_moment = arena();
@@ -42,9 +40,7 @@ std::function<UpdateStatistics()> Optimizer::start_statistics() const {
   };
 }
 
-const Tensor& Optimizer::best_parameters() const {
-  return arenas_.average ? arenas_.average : arenas_.parameters;
-}
+const Tensor& Optimizer::best_parameters() const { return arenas_.average ? arenas_.average : arenas_.parameters; }
 
 double Optimizer::small_moment_share() const {
   if (constants_.kind != OptimizerKind::adam) return 0;

@@ -7,9 +7,8 @@
 namespace bough {
 namespace {
 
-const EnumNames<OptimizerKind> optimizer_names = {{"adam", OptimizerKind::adam},
-                                                  {"sgd", OptimizerKind::sgd},
-                                                  {"adagrad", OptimizerKind::adagrad}};
+const EnumNames<OptimizerKind> optimizer_names = {
+    {"adam", OptimizerKind::adam}, {"sgd", OptimizerKind::sgd}, {"adagrad", OptimizerKind::adagrad}};
 const EnumNames<DecayStrategy> strategy_names = {{"epoch", DecayStrategy::epoch},
                                                  {"batches", DecayStrategy::batches},
                                                  {"stalled", DecayStrategy::stalled},
@@ -33,8 +32,7 @@ void OptimizerOptions::settings(Settings& v) {
     "an update is the sum of this many batches of the given size: 4 = four times the batch in the same "
     "memory. Whole numbers",
     Range<double>{1, 1e6});
-  v(clip_norm, "clip-norm",
-    "scale the gradient (global norm, per target token) down to this norm; 0 = never",
+  v(clip_norm, "clip-norm", "scale the gradient (global norm, per target token) down to this norm; 0 = never",
     Range<double>{0});
   v(ema_decay, {"exponential-smoothing", 0, "1e-4"},
     "validate and save a running average of the parameters that takes in this share of each "
@@ -45,24 +43,19 @@ void OptimizerOptions::settings(Settings& v) {
 
 void OptimizerOptions::schedule_settings(Settings& v) {
   v.group("Learning rate");
-  v(learning_rate, {"learn-rate", 'l'}, "peak learning rate, reached at the end of the warmup",
-    Range<double>{0});
+  v(learning_rate, {"learn-rate", 'l'}, "peak learning rate, reached at the end of the warmup", Range<double>{0});
   v(report_learning_rate, "lr-report", "show the learning rate in the training log lines");
-  v(warmup, "lr-warmup", "the rate grows linearly over this period (16000u, 500Mt); 0 = no warmup",
-    updates_or_labels);
+  v(warmup, "lr-warmup", "the rate grows linearly over this period (16000u, 500Mt); 0 = no warmup", updates_or_labels);
   v(warmup_start_rate, "lr-warmup-start-rate", "rate at the start of the warmup", Range<double>{0});
-  v(inverse_sqrt, "lr-decay-inv-sqrt",
-    "N [S]: after S (default N) the rate falls with sqrt(N / progress); 0 = off",
+  v(inverse_sqrt, "lr-decay-inv-sqrt", "N [S]: after S (default N) the rate falls with sqrt(N / progress); 0 = off",
     updates_or_labels);
-  v(decay, "lr-decay",
-    "factor of the rate at each decay that lr-decay-strategy asks for; 0 = never",
+  v(decay, "lr-decay", "factor of the rate at each decay that lr-decay-strategy asks for; 0 = never",
     Range<double>{0, 1});
   v(decay_strategy, "lr-decay-strategy",
     "decay at the end of epochs, every lr-decay-freq updates, when validation has stalled, or a "
     "pair",
     strategy_names);
-  v(decay_start, "lr-decay-start", "first epoch, and number of updates or stalls, that decays",
-    Range<int64_t>{0});
+  v(decay_start, "lr-decay-start", "first epoch, and number of updates or stalls, that decays", Range<int64_t>{0});
   v(decay_freq, "lr-decay-freq", "updates between decays of strategy batches", Range<int64_t>{1});
 }
 
@@ -80,18 +73,16 @@ void OptimizerOptions::validate() const {
   check(delay == std::floor(delay),
         "optimizer-delay is {}, must be a whole number: an update is the sum of whole batches", delay);
   const size_t most = kind == OptimizerKind::adam ? 4 : kind == OptimizerKind::adagrad ? 1 : 0;
-  check(params.size() <= most,
-        "optimizer-params has {} values, must have at most {} for this optimizer", params.size(),
+  check(params.size() <= most, "optimizer-params has {} values, must have at most {} for this optimizer", params.size(),
         most);
-  check(beta1 < 1 && beta2 < 1, "optimizer-params: beta1 is {} and beta2 is {}, must be below 1",
-        beta1, beta2);
+  check(beta1 < 1 && beta2 < 1, "optimizer-params: beta1 is {} and beta2 is {}, must be below 1", beta1, beta2);
   check(inverse_sqrt.size() == 1 || inverse_sqrt.size() == 2,
         "lr-decay-inv-sqrt has {} values, must have 1 or 2: N [S]", inverse_sqrt.size());
   check(inverse_sqrt.size() == 1 || inverse_sqrt[0].unit == inverse_sqrt[1].unit,
         "lr-decay-inv-sqrt: {} and {} must have the same unit", format_value(inverse_sqrt[0]),
         format_value(inverse_sqrt.back()));
-  check(decay_start.size() == 1 || decay_start.size() == 2,
-        "lr-decay-start has {} values, must have 1 or 2", decay_start.size());
+  check(decay_start.size() == 1 || decay_start.size() == 2, "lr-decay-start has {} values, must have 1 or 2",
+        decay_start.size());
 }
 
 }  // namespace bough

@@ -2,9 +2,9 @@
 #include <string>
 #include <vector>
 
-#include "core/kernel_types.h"
 #include "core/base/schedule_unit.h"
 #include "core/base/settings.h"
+#include "core/kernel_types.h"
 
 namespace bough {
 
@@ -20,9 +20,8 @@ struct OptimizerOptions {
   bool report_learning_rate = false;
   SchedulePeriod warmup;  ///< W; 0 = none
   double warmup_start_rate = 0;
-  std::vector<SchedulePeriod> inverse_sqrt = {
-      SchedulePeriod{}};  ///< N [S]; N = 0: off; S defaults to N
-  double decay = 0;       ///< factor of the learning rate at each decay; 0 = never decays
+  std::vector<SchedulePeriod> inverse_sqrt = {SchedulePeriod{}};  ///< N [S]; N = 0: off; S defaults to N
+  double decay = 0;  ///< factor of the learning rate at each decay; 0 = never decays
   DecayStrategy decay_strategy = DecayStrategy::epoch_stalled;
   std::vector<int64_t> decay_start = {10, 1};
   int64_t decay_freq = 50000;

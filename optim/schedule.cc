@@ -9,8 +9,7 @@ double learning_rate(const OptimizerOptions& o, const TrainingClock& done, doubl
   double rate = o.learning_rate;
   if (o.warmup) {
     const double k = double(done.in(o.warmup.unit));
-    rate = o.warmup_start_rate +
-           (o.learning_rate - o.warmup_start_rate) * std::min(1.0, k / double(o.warmup.count));
+    rate = o.warmup_start_rate + (o.learning_rate - o.warmup_start_rate) * std::min(1.0, k / double(o.warmup.count));
   }
   if (const SchedulePeriod& period = o.inverse_sqrt.front(); period) {
     const double n = double(period.count);
@@ -24,8 +23,7 @@ double learning_rate(const OptimizerOptions& o, const TrainingClock& done, doubl
 namespace {
 
 bool follows_epochs(DecayStrategy s) {
-  return s == DecayStrategy::epoch || s == DecayStrategy::epoch_batches ||
-         s == DecayStrategy::epoch_stalled;
+  return s == DecayStrategy::epoch || s == DecayStrategy::epoch_batches || s == DecayStrategy::epoch_stalled;
 }
 
 // Strategies of two parts have two thresholds; the second belongs to the second part.

@@ -22,19 +22,17 @@ const std::map<std::string, std::set<std::string>> may_include = {
     {"data", {"core/base"}},
     {"data/metrics", {"core/base"}},
     {"apps/inference", {"core/base", "core", "core/cpu", "cuda", "layers", "data"}},
-    {"apps/training",
-     {"core/base", "core", "layers", "optim", "data", "data/metrics", "apps/inference"}},
+    {"apps/training", {"core/base", "core", "layers", "optim", "data", "data/metrics", "apps/inference"}},
     {"apps/scoring", {"core/base", "data/metrics"}},
     {"apps", {"core/base", "data", "apps/inference", "apps/training", "apps/scoring"}},
 };
 // Where a backend comes from: what else is in these folders only they know. One file chooses between them.
-const std::map<std::string, std::string> factories = {{"core/cpu", "core/cpu/factory.h"},
-                                                      {"cuda", "cuda/factory.h"}};
+const std::map<std::string, std::string> factories = {{"core/cpu", "core/cpu/factory.h"}, {"cuda", "cuda/factory.h"}};
 // A library is included by one file, so that it can be replaced there.
 const std::map<std::string, std::string> one_home = {
-    {"yaml-cpp/", "core/base/yaml.cc"},   {"oneapi/dnnl/", "core/cpu/gemm.cc"},
-    {"Eigen/", "core/cpu/gemm.cc"},       {"sentencepiece_", "data/sentencepiece.cc"},
-    {"zip.h", "core/base/npz.cc"},             {"unicode/", "core/base/unicode.cc"},
+    {"yaml-cpp/", "core/base/yaml.cc"}, {"oneapi/dnnl/", "core/cpu/gemm.cc"},
+    {"Eigen/", "core/cpu/gemm.cc"},     {"sentencepiece_", "data/sentencepiece.cc"},
+    {"zip.h", "core/base/npz.cc"},      {"unicode/", "core/base/unicode.cc"},
     {"cublasLt.h", "cuda/gemm.cc"},
 };
 

@@ -76,8 +76,7 @@ std::vector<Hypothesis> exhaustive(int32_t sentence, int32_t vocabulary, int64_t
       }
     open = next;
   }
-  std::stable_sort(complete.begin(), complete.end(),
-                   [](const auto& a, const auto& b) { return a.score > b.score; });
+  std::stable_sort(complete.begin(), complete.end(), [](const auto& a, const auto& b) { return a.score > b.score; });
   return complete;
 }
 
@@ -119,8 +118,7 @@ TEST_CASE("a beam of 1 is greedy", "[beam]") {
     for (;;) {
       int32_t best = 0;
       for (int32_t v = 1; v < vocabulary; ++v)
-        if (toy_score(sentence, greedy, v, vocabulary) > toy_score(sentence, greedy, best, vocabulary))
-          best = v;
+        if (toy_score(sentence, greedy, v, vocabulary) > toy_score(sentence, greedy, best, vocabulary)) best = v;
       if (best == end_id || greedy.size() == 8) break;
       greedy.push_back(best);
     }

@@ -57,8 +57,7 @@ inline ParallelText make_parallel_text(int pairs, uint64_t seed, int words = 500
 
 inline void write_tsv(const std::string& path, const ParallelText& text) {
   std::string lines;
-  for (size_t i = 0; i < text.source.size(); ++i)
-    lines += text.source[i] + "\t" + text.target[i] + "\n";
+  for (size_t i = 0; i < text.source.size(); ++i) lines += text.source[i] + "\t" + text.target[i] + "\n";
   write_text(path, lines);
 }
 

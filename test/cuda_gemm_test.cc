@@ -128,13 +128,20 @@ double error_of(Backend& b, const Case& t) {
 TEST_CASE("cuda gemm: every transpose, mode, epilogue and type", "[cuda][gemm]") {
   if (cuda_device_count() == 0) return;
   const auto backend = make_cuda_backend({.compute_dtype = DType::bf16});
-  const std::vector<std::array<int64_t, 3>> shapes = {{1, 1, 1},   {7, 33, 5},    {33, 16, 64},
+  const std::vector<std::array<int64_t, 3>> shapes = {{1, 1, 1},    {7, 33, 5},    {33, 16, 64},
                                                       {64, 64, 32}, {257, 24, 40}, {8, 136, 257}};
   for (const auto& [m, n, k] : shapes)
     for (int bits = 0; bits < 16; ++bits)
       for (int types = 0; types < 3; ++types) {
-        const Case t{m, n, k, (bits & 1) != 0, (bits & 2) != 0, (bits & 4) != 0, (bits & 8) != 0,
-                     types == 0 ? DType::f32 : DType::bf16, types == 2 ? DType::bf16 : DType::f32};
+        const Case t{m,
+                     n,
+                     k,
+                     (bits & 1) != 0,
+                     (bits & 2) != 0,
+                     (bits & 4) != 0,
+                     (bits & 8) != 0,
+                     types == 0 ? DType::f32 : DType::bf16,
+                     types == 2 ? DType::bf16 : DType::f32};
         if (t.add && t.has_bias) continue;
         CAPTURE(m, n, k, bits, types);
         CHECK(error_of(*backend, t) <= 1.0);
@@ -164,7 +171,8 @@ TEST_CASE("cuda gemm: wrong types are refused in a sentence", "[cuda][gemm]") {
   const auto b = make_cuda_backend({.compute_dtype = DType::bf16});
   const Tensor f = b->allocate_persistent({8, 8}, DType::f32), h = b->allocate_persistent({8, 8}, DType::bf16);
   const Tensor bias = b->allocate_persistent({8}, DType::bf16);
-  CHECK(message_of([&] { b->gemm(write_to(h), f, f, Gemm{}); }).starts_with("gemm: a is float32, b is float32 and c is"));
+  CHECK(
+      message_of([&] { b->gemm(write_to(h), f, f, Gemm{}); }).starts_with("gemm: a is float32, b is float32 and c is"));
   CHECK(message_of([&] { b->gemm(write_to(f), f, h, Gemm{}); }).starts_with("gemm: a is float32, b is bfloat16"));
   CHECK(message_of([&] { b->gemm(write_to(f), h, h, Gemm{.bias = bias}); }).starts_with("gemm: a bias must be"));
 }
@@ -230,9 +238,7 @@ Products products(Backend& b, int64_t offset) {
 
 TEST_CASE("cuda gemm: relu and row sums in one pass, or by kernels where cuBLASLt has none", "[cuda][gemm][emulator]") {
   const emulator::Settings saved = emulator::settings();
-  const auto run = [](int64_t offset) {
-    return products(*make_cuda_backend({.compute_dtype = DType::bf16}), offset);
-  };
+  const auto run = [](int64_t offset) { return products(*make_cuda_backend({.compute_dtype = DType::bf16}), offset); };
   const Products fused = run(0);
   Products shifted = run(3);
   emulator::settings().has_all_epilogues = false;
@@ -256,7 +262,8 @@ TEST_CASE("cuda gemm: relu and row sums in one pass, or by kernels where cuBLASL
   CHECK(positive < 1000);
 }
 
-TEST_CASE("cuda gemm: autotuning leaves row sums to a pass of their own where that is faster", "[cuda][gemm][emulator]") {
+TEST_CASE("cuda gemm: autotuning leaves row sums to a pass of their own where that is faster",
+          "[cuda][gemm][emulator]") {
   const emulator::Settings saved = emulator::settings();
   emulator::settings().row_sums_us = 100;
   const auto tuned = make_cuda_backend({.compute_dtype = DType::bf16, .autotune = true});

@@ -179,7 +179,9 @@ TEST_CASE("a padded batch is the batch and tail rows", "[packing]") {
   const BatchShape shape = places.shape_of(batch, 0);
   CHECK(shape.source_rows == 128);
   const ModelBatch padded = places.upload(*backend, batch, shape);
-  const auto ints = [](const Tensor& t) { return std::vector<int32_t>(t.data<int32_t>(), t.data<int32_t>() + t.size()); };
+  const auto ints = [](const Tensor& t) {
+    return std::vector<int32_t>(t.data<int32_t>(), t.data<int32_t>() + t.size());
+  };
   const auto ids = ints(padded.target.tokens.ids), order = ints(padded.target.tokens.order);
   REQUIRE(ids.size() == 128);
   for (size_t i = 0; i + 1 < order.size(); ++i) {  // still sorted by (id, row), every row once
@@ -275,8 +277,7 @@ TEST_CASE("updates with TF32 products follow the CPU's losses", "[cuda][training
 
 TEST_CASE("every residual kind trains on a GPU as on the CPU", "[cuda][training]") {
   if (cuda_device_count() == 0) return;
-  for (const auto& [name, kind] : residual_names)
-    DYNAMIC_SECTION("transformer-residual: " << name) {
+  for (const auto& [name, kind] : residual_names) DYNAMIC_SECTION("transformer-residual: " << name) {
       Setup few{.model = small_model(), .updates = 4};
       few.model.residual = kind;
       few.model.encoder_layers = few.model.decoder_layers = 2;
@@ -350,8 +351,8 @@ TEST_CASE("in the middle of training nothing is allocated, and only the update b
       const UpdateResult result = under_way.front()();
       under_way.erase(under_way.begin());
       losses.push_back(result.loss / double(result.target_tokens));
-      CHECK(emulator::queued_operations() > 0);                     // this update has not been run
-      CHECK(emulator::counters().waits == before.waits + 2);        // for the loss and the statistics
+      CHECK(emulator::queued_operations() > 0);               // this update has not been run
+      CHECK(emulator::counters().waits == before.waits + 2);  // for the loss and the statistics
     }
     // Two shapes, each first and later: as they are in updates 1 and 2, recorded in 3 and 4.
     if (++updates_done > 4) {

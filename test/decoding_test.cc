@@ -17,8 +17,7 @@ namespace {
 
 /// Rows of one decoding step: sentence s uses slot 2 s in even steps and 2 s + 1 in odd ones, as if its
 /// hypothesis changed places all the time.
-DecoderStep step_rows(Backend& backend, const Batch& host, int32_t step, int64_t length,
-                      std::vector<int32_t>& rows) {
+DecoderStep step_rows(Backend& backend, const Batch& host, int32_t step, int64_t length, std::vector<int32_t>& rows) {
   std::vector<int32_t> ids, steps, slots, sentences, ancestry;
   rows.clear();
   for (int32_t s = 0; s < host.sentences(); ++s) {
@@ -36,8 +35,7 @@ DecoderStep step_rows(Backend& backend, const Batch& host, int32_t step, int64_t
                e = block.add(ancestry);
   block.upload(backend);
   const int64_t n = int64_t(rows.size());
-  return {block.view(a, {n}), block.view(b, {n}), block.view(c, {n}), block.view(d, {n}),
-          block.view(e, {n, length})};
+  return {block.view(a, {n}), block.view(b, {n}), block.view(c, {n}), block.view(d, {n}), block.view(e, {n, length})};
 }
 
 /// The largest difference between logits step by step and logits of the teacher-forced pass, as a share of
@@ -54,8 +52,7 @@ double decoding_error(const ModelOptions& options, std::unique_ptr<Backend> back
   const ModelBatch batch = upload_batch(*backend, host);
   const Var memory = model.transformer->encode(tape, batch.source);
   const int64_t length = batch.target.packing.longest;
-  DecoderCache cache = model.transformer->start_decoding(memory, batch.source.packing,
-                                                         2 * host.sentences(), length);
+  DecoderCache cache = model.transformer->start_decoding(memory, batch.source.packing, 2 * host.sentences(), length);
   double largest = 0, error = 0;
   for (double value : expected) largest = std::max(largest, std::abs(value));
   std::vector<int32_t> rows;
@@ -98,8 +95,7 @@ void check_equal(const Translator::Result& a, const Translator::Result& b) {
 }  // namespace
 
 TEST_CASE("incremental decoding is the teacher-forced pass", "[decoding]") {
-  for (ResidualKind kind : all_residual_kinds())
-    DYNAMIC_SECTION("residual " << int(kind)) {
+  for (ResidualKind kind : all_residual_kinds()) DYNAMIC_SECTION("residual " << int(kind)) {
       ModelOptions options = small_options(kind);
       check_decoding(options);
       options.tied_embeddings_all = false;
@@ -119,8 +115,7 @@ TEST_CASE("incremental decoding is the teacher-forced pass", "[decoding]") {
 
 TEST_CASE("incremental decoding is the teacher-forced pass on a GPU", "[decoding][cuda]") {
   if (cuda_device_count() == 0) return;
-  for (ResidualKind kind : all_residual_kinds())
-    DYNAMIC_SECTION("residual " << int(kind)) {
+  for (ResidualKind kind : all_residual_kinds()) DYNAMIC_SECTION("residual " << int(kind)) {
       ModelOptions options = small_options(kind);
       CHECK(decoding_error(options, make_cuda_backend({.compute_dtype = DType::f32})) <= 1e-5);
       options.activation = Activation::relu;  // in the product before it
@@ -146,8 +141,8 @@ TEST_CASE("a GPU in float32 translates and scores as the CPU does", "[decoding][
     for (size_t i = 0; i < sentences.size(); ++i)
       for (const Hypothesis& h : results.front()[i]) pairs.push_back({sentences[i], h.tokens});
     auto& list = scores.emplace_back();
-    PairScorer{*model.transformer, workers, settings.batch}.run(
-        [&] { return std::exchange(pairs, {}); }, [&](TokenScores&& s) { list.push_back(std::move(s)); });
+    PairScorer{*model.transformer, workers, settings.batch}.run([&] { return std::exchange(pairs, {}); },
+                                                                [&](TokenScores&& s) { list.push_back(std::move(s)); });
   }
   for (size_t i = 0; i < sentences.size(); ++i) {
     REQUIRE(results[1][i].size() == results[0][i].size());
@@ -167,8 +162,7 @@ TEST_CASE("a sentence's translations do not depend on its batch", "[decoding]") 
   const auto backend = make_cpu_backend(1);
   auto sentences = random_sentences(70, 14, 60, 11);
   sentences[7].clear();
-  for (ResidualKind kind : all_residual_kinds())
-    DYNAMIC_SECTION("residual " << int(kind)) {
+  for (ResidualKind kind : all_residual_kinds()) DYNAMIC_SECTION("residual " << int(kind)) {
       const Model model = random_model(small_options(kind), *backend);
       const DecodingOptions decoding = search(5, 0.6);
       TranslatorSettings one, many;
@@ -183,8 +177,7 @@ TEST_CASE("a sentence's translations do not depend on its batch", "[decoding]") 
       for (size_t i = 0; i < sentences.size(); ++i) check_equal(found[i], expected[i]);
       many.batch.mini_batch_words = 100;
       many.batch.maxi_batch_sort = SortKind::none;
-      const auto by_words =
-          Translator(*model.transformer, *backend, decoding, many).translate(sentences);
+      const auto by_words = Translator(*model.transformer, *backend, decoding, many).translate(sentences);
       for (size_t i = 0; i < sentences.size(); ++i) check_equal(by_words[i], expected[i]);
       CHECK(found[7].size() == 1);
       CHECK(found[7][0].tokens.empty());
@@ -213,8 +206,8 @@ TEST_CASE("translations keep to their limits and their scores are the model's", 
   WorkerBackends workers(*backend, 2);
   std::vector<TokenScores> scores;
   const std::vector<ScoredPair> all = pairs;
-  PairScorer{*model.transformer, workers, settings.batch}.run(
-      [&] { return std::exchange(pairs, {}); }, [&](TokenScores&& s) { scores.push_back(std::move(s)); });
+  PairScorer{*model.transformer, workers, settings.batch}.run([&] { return std::exchange(pairs, {}); },
+                                                              [&](TokenScores&& s) { scores.push_back(std::move(s)); });
   REQUIRE(scores.size() == all.size());
   for (size_t i = 0; i < all.size(); ++i) {
     const auto& expected = results[i / 4][i % 4].word_scores;
@@ -224,8 +217,8 @@ TEST_CASE("translations keep to their limits and their scores are the model's", 
   // One pair alone: the same bits.
   settings.batch.mini_batch = 1;
   std::vector<ScoredPair> first = {all[0]};
-  PairScorer{*model.transformer, workers, settings.batch}.run(
-      [&] { return std::exchange(first, {}); }, [&](TokenScores&& s) { CHECK(s == scores[0]); });
+  PairScorer{*model.transformer, workers, settings.batch}.run([&] { return std::exchange(first, {}); },
+                                                              [&](TokenScores&& s) { CHECK(s == scores[0]); });
 }
 
 TEST_CASE("a failing worker ends the others and its exception arrives", "[decoding]") {
@@ -236,10 +229,13 @@ TEST_CASE("a failing worker ends the others and its exception arrives", "[decodi
   settings.batch.mini_batch = 1;
   Translator translator(*model.transformer, *backend, search(2, 0), settings);
   int read = 0;
-  CHECK_THROWS_AS(translator.run([&] { return std::vector<Translator::Tokens>(1, {5, 6, 7}); },
-                                 [&](Translator::Result&&) {
-                                   if (++read == 3) fail("full");
-                                 }),
+  CHECK_THROWS_AS(translator.run(
+                      [&] {
+                        return std::vector<Translator::Tokens>(1, {5, 6, 7});
+                      },
+                      [&](Translator::Result&&) {
+                        if (++read == 3) fail("full");
+                      }),
                   Error);
   // And it can be used again.
   CHECK(translator.translate({{5, 6}}).size() == 1);

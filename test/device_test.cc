@@ -1,6 +1,7 @@
 // Which device the options choose, and what is said when it cannot be used. The emulator shows machines that a
 // test machine is not.
 #include "apps/inference/device.h"
+
 #include "cuda/factory.h"
 #include "test/catch.h"
 #include "test/throws.h"
@@ -80,8 +81,9 @@ TEST_CASE("a GPU that cannot be used is an error in one sentence", "[device][emu
   emulator::settings() = machine.saved;
   emulator::settings().has_kernel_image = false;  // a bundle for other GPUs
   emulator::settings().capability = 8;
-  CHECK(has(error(options({0}, 0)), "cuda: device 0 (emulated device) has compute capability 8.0, but this bough was built "
-                                    "for emulation. Build it with -DBOUGH_CUDA_ARCHITECTURES=80"));
+  CHECK(has(error(options({0}, 0)),
+            "cuda: device 0 (emulated device) has compute capability 8.0, but this bough was built "
+            "for emulation. Build it with -DBOUGH_CUDA_ARCHITECTURES=80"));
   CHECK(has(error(options({0}, 0)), "cpu-threads"));
   emulator::settings() = machine.saved;
   emulator::settings().devices = 0;

@@ -243,7 +243,11 @@ TEST_CASE("emulator: the tensor core's fragments are the manual's", "[emulator]"
 TEST_CASE("emulator: launches that hardware refuses", "[emulator]") {
   const Device<float> y(128);
   CHECK(says([&] { launch(stream, "wide", outside_kernel, {1, 2048}, y.data(), 0); }, {"kernel wide failed"}));
-  CHECK(says([&] { launch(stream, "hungry", copy_kernel, {1, 32, 300 * 1024}, y.data(), y.data(), true, 32); }, {"hungry needs 307200 bytes"}));
+  CHECK(says(
+      [&] {
+        launch(stream, "hungry", copy_kernel, {1, 32, 300 * 1024}, y.data(), y.data(), true, 32);
+      },
+      {"hungry needs 307200 bytes"}));
   run(copy_kernel, {1, 32, 100 * 1024}, y.data(), y.data(), true, 32);  // allowed by launch()
 }
 

@@ -142,5 +142,5 @@ TEST_CASE("FileLock: where no file can be made", "[files]") {
   ScratchFolder folder;
   const std::string path = folder / "none/lock";
   CHECK(message_of([&] { FileLock lock(path); }) == "'" + path + "' cannot be written: the folder '" + folder / "none" +
-                                                       "' does not exist. Create it or choose another path.");
+                                                        "' does not exist. Create it or choose another path.");
 }

@@ -61,8 +61,7 @@ TEST_CASE("AtomicFile: without commit the old file stays and the temporary goes"
   CHECK(folder.files() == 1);
 }
 
-TEST_CASE("AtomicFile: a killed run's temporary is reused, longer content does not shine through",
-          "[files]") {
+TEST_CASE("AtomicFile: a killed run's temporary is reused, longer content does not shine through", "[files]") {
   ScratchFolder folder;
   const std::string path = folder / "file";
   std::ofstream(path + ".tmp") << "left behind by a killed run";
@@ -77,8 +76,9 @@ TEST_CASE("AtomicFile: two writers at once are refused, the first one wins", "[f
   AtomicFile first(path);
   first.write("first");
   CHECK(message_of([&] { AtomicFile second(path); }) ==
-        "'" + path + "' cannot be written: another process is writing it now. Stop that one or "
-        "choose another name.");
+        "'" + path +
+            "' cannot be written: another process is writing it now. Stop that one or "
+            "choose another name.");
   first.commit();
   CHECK(read_whole_file(path) == "first");
 }
@@ -100,9 +100,9 @@ TEST_CASE("AtomicFile: permissions and symbolic links outlive the replacement", 
 TEST_CASE("files that cannot be written are sentences", "[files]") {
   ScratchFolder folder;
   const std::string missing = folder / "no/such/file";
-  CHECK(message_of([&] { write_file(missing, "x"); }) ==
-        "'" + missing + "' cannot be written: the folder '" + folder / "no/such" +
-            "' does not exist. Create it or choose another path.");
+  CHECK(message_of([&] { write_file(missing, "x"); }) == "'" + missing + "' cannot be written: the folder '" +
+                                                             folder / "no/such" +
+                                                             "' does not exist. Create it or choose another path.");
   std::filesystem::create_directory(folder / "folder");
   CHECK(message_of([&] { write_file(folder / "folder", "x"); }) ==
         "'" + folder / "folder" + "' cannot be written: it is a folder. Choose a file name.");
@@ -140,10 +140,10 @@ TEST_CASE("a full disk is a sentence and the old file stays", "[files]") {
   const std::string path = folder / "file";
   write_file(path, "old");
   for (const std::size_t size : {20001, 5000000}) {
-    const auto message =
-        message_with_file_limit(20000, [&] { write_file(path, std::string(size, 'x')); });
-    CHECK(message == "'" + path + "' cannot be written: it would be larger than the limit for a "
-          "file here. Raise the limit (ulimit -f) or choose another file system.");
+    const auto message = message_with_file_limit(20000, [&] { write_file(path, std::string(size, 'x')); });
+    CHECK(message == "'" + path +
+                         "' cannot be written: it would be larger than the limit for a "
+                         "file here. Raise the limit (ulimit -f) or choose another file system.");
     CHECK(read_whole_file(path) == "old");
     CHECK(folder.files() == 1);
   }
@@ -152,10 +152,8 @@ TEST_CASE("a full disk is a sentence and the old file stays", "[files]") {
 TEST_CASE("files that cannot be read are sentences", "[files]") {
   ScratchFolder folder;
   const std::string missing = folder / "missing";
-  CHECK(message_of([&] { read_whole_file(missing); }) ==
-        "'" + missing + "' does not exist. Check the path.");
-  CHECK(message_of([&] { file_size(missing); }) ==
-        "'" + missing + "' does not exist. Check the path.");
+  CHECK(message_of([&] { read_whole_file(missing); }) == "'" + missing + "' does not exist. Check the path.");
+  CHECK(message_of([&] { file_size(missing); }) == "'" + missing + "' does not exist. Check the path.");
   CHECK(message_of([&] { read_whole_file(folder / ""); }) ==
         "'" + folder / "" + "' is a folder, where a file is needed. Give a file.");
   CHECK(message_of([&] { file_size(folder / ""); }) ==
@@ -180,11 +178,9 @@ TEST_CASE("SIGKILL at random moments leaves the old or the new file", "[files]")
     kill_child(child);
     const std::string found = read_whole_file(path);
     REQUIRE(!found.empty());
-    REQUIRE(std::count(found.begin(), found.end(), found[0]) ==
-            static_cast<std::ptrdiff_t>(found.size()));
+    REQUIRE(std::count(found.begin(), found.end(), found[0]) == static_cast<std::ptrdiff_t>(found.size()));
     bool is_whole = false;
-    for (int generation = 0; generation < 26 * 7; ++generation)
-      is_whole = is_whole || found == content_of(generation);
+    for (int generation = 0; generation < 26 * 7; ++generation) is_whole = is_whole || found == content_of(generation);
     REQUIRE(is_whole);
     REQUIRE(folder.files() <= 2);
   }

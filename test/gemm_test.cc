@@ -34,8 +34,7 @@ struct Case {
 /// The largest difference between the backend's product and the f64 loops, in units of sum |a b|
 /// 2^-24.
 double worst_error(Backend& backend, const Case& p) {
-  const auto a = random_values(p.m * p.k, 1), b = random_values(p.k * p.n, 2),
-             bias = random_values(p.n, 3);
+  const auto a = random_values(p.m * p.k, 1), b = random_values(p.k * p.n, 2), bias = random_values(p.n, 3);
   auto before = random_values(p.m * p.n, 4);
   if (!p.adds) before.assign(before.size(), std::numeric_limits<float>::quiet_NaN());
 
@@ -65,8 +64,8 @@ double worst_error(Backend& backend, const Case& p) {
   return worst;
 }
 
-std::vector<float> product(Backend& backend, const std::vector<float>& x,
-                           const std::vector<float>& w, int64_t m, int64_t n, int64_t k) {
+std::vector<float> product(Backend& backend, const std::vector<float>& x, const std::vector<float>& w, int64_t m,
+                           int64_t n, int64_t k) {
   const Tensor c = backend.allocate({m, n});
   const Tensor tx = upload(backend, x, {m, k}), tw = upload(backend, w, {n, k});
   backend.gemm(write_to(c), tx, tw, Gemm{.transpose_b = true});
@@ -85,9 +84,8 @@ TEST_CASE("f32 gemm is the product", "[cpu][gemm]") {
         Case p{m, 130, 77, (bits & 1) != 0, (bits & 2) != 0, (bits & 4) != 0, (bits & 8) != 0};
         if (m == 33) p.n = 1, p.k = 300;
         if (m == 257) p.n = 300, p.k = 64;
-        INFO("threads " << threads << ", m " << p.m << ", n " << p.n << ", k " << p.k
-                        << ", transposed " << p.transpose_a << p.transpose_b << ", adds " << p.adds
-                        << ", bias " << p.has_bias);
+        INFO("threads " << threads << ", m " << p.m << ", n " << p.n << ", k " << p.k << ", transposed "
+                        << p.transpose_a << p.transpose_b << ", adds " << p.adds << ", bias " << p.has_bias);
         // k roundings of partial sums no larger than the sum of sizes; in practice far fewer.
         CHECK(worst_error(*backend, p) <= double(p.k));
       }

@@ -10,9 +10,9 @@
 #include <thread>
 
 #include "core/base/command.h"
-#include "core/base/signals.h"
 #include "core/base/files.h"
 #include "core/base/io.h"
+#include "core/base/signals.h"
 #include "test/catch.h"
 #include "test/child_process.h"
 #include "test/scratch_folder.h"
@@ -34,7 +34,9 @@ class PipedInput {
     dup2(saved_, STDIN_FILENO);
     for (int fd : {saved_, ends_[0], ends_[1]}) close(fd);
   }
-  void give(std::string_view text) const { REQUIRE(::write(ends_[1], text.data(), text.size()) == ssize_t(text.size())); }
+  void give(std::string_view text) const {
+    REQUIRE(::write(ends_[1], text.data(), text.size()) == ssize_t(text.size()));
+  }
 
  private:
   int saved_, ends_[2];
@@ -45,8 +47,8 @@ bool is_readable(int fd) {
   return poll(&end, 1, 0) == 1;
 }
 
-/// In a child, as an interruption is for good: 0 if work() throws Interrupted within ten seconds of a SIGTERM that comes
-/// when `begun()`.
+/// In a child, as an interruption is for good: 0 if work() throws Interrupted within ten seconds of a SIGTERM that
+/// comes when `begun()`.
 template <class Begun, class Work>
 int code_of_interrupted(Begun&& begun, Work&& work) {
   const pid_t child = start_child([&] {

@@ -30,8 +30,7 @@ std::vector<Values> three_updates(const OptimizerConstants& constants) {
   Bench b(in_f64());
   StepState state;
   state.lr = 0.125;
-  const Tensor words = b.ints(state.pack()),
-               statistics = b.tensor({8}, {1, 1, 1, 0, 0, 0, 0, 0}, DType::f64);
+  const Tensor words = b.ints(state.pack()), statistics = b.tensor({8}, {1, 1, 1, 0, 0, 0, 0, 0}, DType::f64);
   const auto zeros = [&] { return b.tensor({2}, {0, 0}); };
   const OptimizerArenas arenas{b.tensor({2}, {0.5, -1.25}), zeros(), zeros(), {}, zeros()};
   std::vector<Values> steps;
@@ -62,15 +61,11 @@ TEST_CASE("layer norm and cross-entropy give the numbers of PyTorch", "[kernels]
   Bench b(in_f64());
   Tape tape(b.backend(), false);
   const Var x = tape.constant(b.tensor({1, 4}, {1, 2, 3, 4}));
-  const Var one = tape.constant(b.tensor({4}, {1, 1, 1, 1})),
-            zero = tape.constant(b.tensor({4}, {0, 0, 0, 0}));
+  const Var one = tape.constant(b.tensor({4}, {1, 1, 1, 1})), zero = tape.constant(b.tensor({4}, {0, 0, 0, 0}));
   const Var y = residual_norm({.x = x, .gamma = one, .beta = zero}, {}).y;
-  check_close(b.values(y.value()),
-              {-1.34164024984388, -0.447213416614627, 0.447213416614627, 1.34164024984388}, 1e-13);
-  for (const auto& [smoothing, loss] :
-       {std::pair{0.0, 0.40760596444438}, {0.1, 0.50760596444438}}) {
-    const Var logits =
-        tape.constant(b.tensor({1, 5}, {1, 2, 3, 99, NAN}));  // columns beyond the vocabulary
+  check_close(b.values(y.value()), {-1.34164024984388, -0.447213416614627, 0.447213416614627, 1.34164024984388}, 1e-13);
+  for (const auto& [smoothing, loss] : {std::pair{0.0, 0.40760596444438}, {0.1, 0.50760596444438}}) {
+    const Var logits = tape.constant(b.tensor({1, 5}, {1, 2, 3, 99, NAN}));  // columns beyond the vocabulary
     check_close(b.values(cross_entropy(logits, b.ints({2}), smoothing, 3)), {loss}, 1e-13);
   }
 }
@@ -104,8 +99,7 @@ TEST_CASE("equal scores are ordered by id, and a banned id is passed over", "[ke
     const Tensor logits = b.tensor({2, 7}, {1, 3, 3, 2, 3, 99, 99, 5, 5, 5, 5, 5, 99, 99});
     b.backend().log_softmax_top_k(scores, ids, logits, 5, 4, 2);
     CHECK(b.values(ids) == Values{1, 4, 3, 0, 0, 1, 3, 4});
-    const double z = std::log(3 * std::exp(3.0) + std::exp(2.0) + std::exp(1.0)),
-                 fifth = -std::log(5.0);
+    const double z = std::log(3 * std::exp(3.0) + std::exp(2.0) + std::exp(1.0)), fifth = -std::log(5.0);
     check_close(b.values(scores), {3 - z, 3 - z, 2 - z, 1 - z, fifth, fifth, fifth, fifth}, 3e-7);
   }
 }
@@ -124,8 +118,7 @@ TEST_CASE("a product that threads share is the whole product", "[kernels]") {
           inputs.push_back(b.values(b.tensor(input.shape, random_list(input.shape.elements(), 8))));
           vars.push_back(tape.constant(b.tensor(input.shape, inputs.back())));
         }
-        const Values c = b.values(op.apply(b, vars)[0].value()),
-                     exact = op.reference.f64(inputs)[0];
+        const Values c = b.values(op.apply(b, vars)[0].value()), exact = op.reference.f64(inputs)[0];
         double error = 0, largest = 1;
         for (const double v : exact)
           if (std::isfinite(v)) largest = std::max(largest, std::abs(v));
@@ -145,8 +138,7 @@ TEST_CASE("attention_backward adds to columns where it is asked to", "[kernels]"
     Bench b(row);
     const Attention p = attention_of(b, form, s, s);
     const Tensor qkv = b.tensor({T, 3 * W}, random_list(T * 3 * W, 2)), o = b.output({T, W});
-    const Tensor lse = b.output({T, form.heads}, b.statistics_type()),
-                 d_o = b.tensor({T, W}, random_list(T * W, 3));
+    const Tensor lse = b.output({T, form.heads}, b.statistics_type()), d_o = b.tensor({T, W}, random_list(T * W, 3));
     const Columns q{qkv, 0, W}, k{qkv, W, W}, v{qkv, 2 * W, W};
     b.backend().attention(o, lse, q, k, v, p);
     const Tensor written = b.output({T, 3 * W}), added = b.tensor({T, 3 * W}, random_list(T * 3 * W, 4));
@@ -172,8 +164,8 @@ TEST_CASE("decoding step by step equals attention over the whole sentence", "[ke
     const Values values = random_list(2 * L * 3 * W, 6);
     Bench b(row);
     const Tensor qkv = b.tensor({2 * L, 3 * W}, values), whole = b.output({2 * L, W});
-    b.backend().attention(whole, b.output({2 * L, heads}, b.statistics_type()), Columns{qkv, 0, W},
-                          Columns{qkv, W, W}, Columns{qkv, 2 * W, W}, attention_of(b, form, s, s));
+    b.backend().attention(whole, b.output({2 * L, heads}, b.statistics_type()), Columns{qkv, 0, W}, Columns{qkv, W, W},
+                          Columns{qkv, 2 * W, W}, attention_of(b, form, s, s));
     const Values expected = b.values(whole);
 
     const Tensor cache = b.output({3, L, 2 * W});  // sentence 0 in slot 2, sentence 1 in slot 0
@@ -183,8 +175,8 @@ TEST_CASE("decoding step by step equals attention over the whole sentence", "[ke
       Values now(values.begin() + t * 3 * W, values.begin() + (t + 1) * 3 * W), want;
       now.insert(now.end(), values.begin() + (L + t) * 3 * W, values.begin() + (L + t + 1) * 3 * W);
       const Tensor o = b.output({2, W});
-      b.backend().self_attention_step(o, cache, b.tensor({2, 3 * W}, now), b.ints({2, L}, ancestry),
-                                      b.ints({2, 0}), b.ints({int32_t(t), int32_t(t)}), heads);
+      b.backend().self_attention_step(o, cache, b.tensor({2, 3 * W}, now), b.ints({2, L}, ancestry), b.ints({2, 0}),
+                                      b.ints({int32_t(t), int32_t(t)}), heads);
       for (const int64_t sentence : {0, 1})
         want.insert(want.end(), expected.begin() + (sentence * L + t) * W,
                     expected.begin() + (sentence * L + t + 1) * W);
@@ -193,8 +185,7 @@ TEST_CASE("decoding step by step equals attention over the whole sentence", "[ke
   }
 }
 
-TEST_CASE("dropout depends on a row's number in the update, not on the batch it is in",
-          "[kernels]") {
+TEST_CASE("dropout depends on a row's number in the update, not on the batch it is in", "[kernels]") {
   const int64_t T = 8, C = 300;
   Bench b(in_f64());
   const auto run = [&](int32_t first_row, int64_t rows) {

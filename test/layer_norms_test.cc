@@ -58,8 +58,7 @@ TEST_CASE("every parameter belongs to a layer", "[layer norms]") {
 
 TEST_CASE("layer norms are those of the arenas", "[layer norms]") {
   const Sentences corpus(24);
-  for (ResidualKind kind : all_residual_kinds())
-    DYNAMIC_SECTION(name_of(kind)) {
+  for (ResidualKind kind : all_residual_kinds()) DYNAMIC_SECTION(name_of(kind)) {
       const UpdateBatches update = update_of(corpus, 3);
       Run run(small_model(kind), all_dropouts(0.1), adam(0));
       run.model.enable_layer_norms(true);
@@ -105,8 +104,7 @@ TEST_CASE("the model update is how far the decoder's output moved", "[layer norm
   const auto after = decoder_output(run.model, update.micro.front());
   double squares = 0;
   for (size_t i = 0; i < before.size(); ++i) squares += std::pow(after[i] - before[i], 2);
-  CHECK(*report.model_update ==
-        Approx(std::sqrt(squares / update.micro.front().target.rows())).epsilon(1e-4));
+  CHECK(*report.model_update == Approx(std::sqrt(squares / update.micro.front().target.rows())).epsilon(1e-4));
 }
 
 TEST_CASE("branch ratios follow alpha, and recomputation does not count twice", "[layer norms]") {
@@ -130,8 +128,7 @@ TEST_CASE("branch ratios follow alpha, and recomputation does not count twice", 
 TEST_CASE("measuring leaves the bits of training alone", "[layer norms]") {
   const Sentences corpus(24);
   for (ResidualKind kind : all_residual_kinds())
-    for (const int recomputed_layers : {0, 3, 4})
-      DYNAMIC_SECTION(name_of(kind) << " recompute " << recomputed_layers) {
+    for (const int recomputed_layers : {0, 3, 4}) DYNAMIC_SECTION(name_of(kind) << " recompute " << recomputed_layers) {
         const UpdateBatches update = update_of(corpus, 2);
         const auto train = [&](bool measures) {
           Run run(small_model(kind), all_dropouts(0.1), adam(0));

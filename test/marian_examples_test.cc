@@ -143,29 +143,26 @@ TEST_CASE("marian-examples/transformer trains as it stands", "[settings]") {
 
 TEST_CASE("marian-examples/wmt2017-transformer trains as it stands", "[settings]") {
   const TrainOptions o =
-      run(parse_train_options,
-          transformer_example +
-              " -w 9500 --mini-batch 1000 --beam-size 12 --normalize=1 --overwrite --keep-best "
-              "--early-stopping 5 --after-epochs 8 --seed 1111 --right-left");
+      run(parse_train_options, transformer_example +
+                                   " -w 9500 --mini-batch 1000 --beam-size 12 --normalize=1 --overwrite --keep-best "
+                                   "--early-stopping 5 --after-epochs 8 --seed 1111 --right-left");
   CHECK(o.machine.workspace == 9500);
   CHECK(o.saving.overwrite);
   CHECK(o.validation.keep_best);
   CHECK(o.validation.early_stopping == 5);
   CHECK(o.run.stop_criteria().epochs == 8);
   CHECK(o.model.right_left);
-  CHECK(error_of(parse_train_options,
-                 "--type s2s --model m.npz -t a b -v v v --layer-normalization -w 3500")
+  CHECK(error_of(parse_train_options, "--type s2s --model m.npz -t a b -v v v --layer-normalization -w 3500")
             .find("layer-normalization belongs to Marian's RNN models") != std::string::npos);
 }
 
 TEST_CASE("marian-examples/transformer-intro trains as it stands", "[settings]") {
   const Folder folder;
   const TrainOptions o =
-      run(parse_train_options,
-          "-c " + folder.file("transformer-model.yml", intro_model) +
-              " -d 0 --workspace 9000 --seed 1111 --after 10e --model model/model.npz "
-              "--train-sets data/train.en data/train.de --vocabs model/vocab.spm model/vocab.spm "
-              "--dim-vocabs 32000 32000 --valid-sets data/valid.en data/valid.de");
+      run(parse_train_options, "-c " + folder.file("transformer-model.yml", intro_model) +
+                                   " -d 0 --workspace 9000 --seed 1111 --after 10e --model model/model.npz "
+                                   "--train-sets data/train.en data/train.de --vocabs model/vocab.spm model/vocab.spm "
+                                   "--dim-vocabs 32000 32000 --valid-sets data/valid.en data/valid.de");
   CHECK(o.display.disp_first == 10);
   CHECK(o.saving.save_freq == SchedulePeriod{2000});
   CHECK(o.corpus.dim_vocabs == std::vector<int>{32000, 32000});
@@ -188,8 +185,7 @@ TEST_CASE("the examples' decoder command lines are read as they stand", "[settin
                                          "maxi-batch: 100\n"
                                          "maxi-batch-sort: src\n");
   const TranslateOptions a =
-      run(parse_translate_options,
-          "-c " + config + " -m model/model.iter5000.npz -d 0 -b 12 -n -w 6000");
+      run(parse_translate_options, "-c " + config + " -m model/model.iter5000.npz -d 0 -b 12 -n -w 6000");
   CHECK(a.models == std::vector<std::string>{"model/model.iter5000.npz"});
   CHECK(a.decoding.beam_size == 12);
   CHECK(a.decoding.normalize == 1);
@@ -204,10 +200,8 @@ TEST_CASE("the examples' decoder command lines are read as they stand", "[settin
   CHECK(b.input == std::vector<std::string>{"data/news.2016.bpe.de"});
   CHECK(b.corpus.max_length == 200);
   CHECK(b.corpus.max_length_crop);
-  CHECK(run(parse_translate_options, "-c " + config + " -d 0 -b 6 -n0.6").decoding.normalize ==
-        0.6);
-  CHECK(run(parse_translate_options, "-c " + config + " -d 0 --quiet --quiet-translation")
-            .general.quiet);
+  CHECK(run(parse_translate_options, "-c " + config + " -d 0 -b 6 -n0.6").decoding.normalize == 0.6);
+  CHECK(run(parse_translate_options, "-c " + config + " -d 0 --quiet --quiet-translation").general.quiet);
   CHECK(error_of(parse_translate_options, "-c " + config + " -m a.npz b.npz -d 0 --n-best") ==
         "models has 2 files, must have 1: ensembles are not supported yet");
 }
@@ -221,7 +215,6 @@ TEST_CASE("the examples' rescoring command line is read as it stands", "[setting
   CHECK(o.n_best);
   CHECK(o.n_best_feature == "R2L0");
   CHECK(o.corpus.train_sets[1] == "out.nbest");
-  CHECK(run(parse_model_scorer_options, "-t a b -v v v --summary").summary ==
-        ScoreSummary::cross_entropy);
+  CHECK(run(parse_model_scorer_options, "-t a b -v v v --summary").summary == ScoreSummary::cross_entropy);
   CHECK(run(parse_model_scorer_options, "-t a b -v v v --summary ce-sum --normalize").normalize);
 }

@@ -43,7 +43,7 @@ TEST_CASE("the fewest layers are recomputed that fit a GPU's memory", "[memory]"
     CHECK_NOTHROW(check_memory(with(layers), gpu_with(needed(with(layers)))));
   }
   CHECK(planned(needed(with(2)), 5) == 5);
-  CHECK(planned(1) == 12);  // nothing fits
+  CHECK(planned(1) == 12);                                          // nothing fits
   CHECK(plan_training(o, 512, 512, 0, {}).recomputed_layers == 0);  // the CPU takes what it needs
 
   const std::string all = message_of([&] { check_memory(with(12), gpu_with(1)); });
@@ -73,8 +73,8 @@ TEST_CASE("mini-batch-fit recomputes as few layers as its batch asks for", "[mem
   CHECK(recomputed.target_rows > kept.target_rows);
   CHECK(recomputed.activation_bytes <= workspace);
   CHECK(recomputed.recomputed_layers > 0);
-  CHECK(plan_memory(o, recomputed.source_rows, recomputed.target_rows, recomputed.recomputed_layers - 1).activation_bytes >
-        workspace);
+  CHECK(plan_memory(o, recomputed.source_rows, recomputed.target_rows, recomputed.recomputed_layers - 1)
+            .activation_bytes > workspace);
 
   // Where one sentence does not fit without, all can be recomputed, unless that is forbidden.
   o.corpus.max_length = int(recomputed.target_rows * 3 / 4);
@@ -83,8 +83,9 @@ TEST_CASE("mini-batch-fit recomputes as few layers as its batch asks for", "[mem
   CHECK(automatic.target_rows == recomputed.target_rows);
   CHECK(automatic.recomputed_layers == recomputed.recomputed_layers);
   o.run.gradient_checkpointing = Checkpointing::none;
-  CHECK(message_of([&] { fit_memory(o, 1); }).find("raise workspace or lower max-length, or leave out "
-                                                   "gradient-checkpointing: false") != std::string::npos);
+  CHECK(message_of([&] { fit_memory(o, 1); })
+            .find("raise workspace or lower max-length, or leave out "
+                  "gradient-checkpointing: false") != std::string::npos);
   o.run.gradient_checkpointing = Checkpointing::automatic;
   o.corpus.max_length = 100'000;
   CHECK(message_of([&] { fit_memory(o, 1); })

@@ -155,8 +155,9 @@ TEST_CASE("export folds residual scales into a plain post-ln model", "[model fil
                              kind == ResidualKind::deepnorm || kind == ResidualKind::branchnorm ||
                              kind == ResidualKind::admin;
     if (!is_foldable) {
-      CHECK(message_of([&] { average_models(folder / "plain.npz", {folder / "model.npz"}, true); })
-                .find("transformer-residual is " + name_of(kind) + ", which no plain") != std::string::npos);
+      CHECK(message_of([&] {
+              average_models(folder / "plain.npz", {folder / "model.npz"}, true);
+            }).find("transformer-residual is " + name_of(kind) + ", which no plain") != std::string::npos);
       continue;
     }
     average_models(folder / "plain.npz", {folder / "model.npz"}, true);
@@ -186,15 +187,18 @@ TEST_CASE("checkpoints are averaged element by element", "[model file]") {
   REQUIRE(mean.arrays.size() == inputs[0].arrays.size());
   for (size_t a = 0; a < mean.arrays.size(); ++a)
     for (size_t i = 0; i < mean.arrays[a].values.size(); ++i)
-      REQUIRE(mean.arrays[a].values[i] ==
-              Approx((double(inputs[0].arrays[a].values[i]) + inputs[1].arrays[a].values[i] +
-                      inputs[2].arrays[a].values[i]) / 3).epsilon(1e-6).margin(1e-9));
+      REQUIRE(mean.arrays[a].values[i] == Approx((double(inputs[0].arrays[a].values[i]) +
+                                                  inputs[1].arrays[a].values[i] + inputs[2].arrays[a].values[i]) /
+                                                 3)
+                                              .epsilon(1e-6)
+                                              .margin(1e-9));
   CHECK(load_model(folder / "mean.npz", *backend).options.branchnorm_progress == 30);
 
   ModelOptions other = options;
   other.ffn_dim = 40;
   const Model model = random_model(other, *backend);
   save_model(folder / "other.npz", other, *model.parameters, model.parameters->values());
-  CHECK(message_of([&] { average_models(folder / "x.npz", {paths[0], folder / "other.npz"}, false); })
-            .find("must be (32, 48) as in") != std::string::npos);
+  CHECK(message_of([&] {
+          average_models(folder / "x.npz", {paths[0], folder / "other.npz"}, false);
+        }).find("must be (32, 48) as in") != std::string::npos);
 }

@@ -61,9 +61,7 @@ TEST_CASE("special:model.yml reads back as the same model", "[settings]") {
 }
 
 TEST_CASE("a model with scales is refused by other loaders, one without is not", "[settings]") {
-  auto postprocess = [](const ModelOptions& o) {
-    return o.to_yaml().get_string("transformer-postprocess");
-  };
+  auto postprocess = [](const ModelOptions& o) { return o.to_yaml().get_string("transformer-postprocess"); };
   CHECK(postprocess(branchnorm(1'999'999)) == "dsan");
   CHECK(postprocess(branchnorm(2'000'000)) == "dan");
   ModelOptions by_layer = branchnorm(2'000'000);
@@ -111,8 +109,7 @@ TEST_CASE("a model that Marian saved is understood", "[settings]") {
   CHECK(o.tied_embeddings_all);
   CHECK(o.vocab_sizes == std::vector<int>{32000, 32000});
   for (const auto& [key, value] : saved.entries)
-    if (key != "bert-train-type-embeddings" && key != "bert-type-vocab-size" &&
-        key != "ulr-trainable-transformation") {
+    if (key != "bert-train-type-embeddings" && key != "bert-type-vocab-size" && key != "ulr-trainable-transformation") {
       INFO(key);
       CHECK(o.to_yaml().find(key) != nullptr);
     }
@@ -123,21 +120,15 @@ TEST_CASE("models that bough cannot compute are refused", "[settings]") {
     return error_of(parse_yaml(marian_model, "special:model.yml").set(key, std::move(value)));
   };
   CHECK(with("type", "s2s").find("type is 's2s', must be transformer") != std::string::npos);
-  CHECK(
-      with("transformer-ffn-depth", 3) ==
-      "m.npz: special:model.yml has transformer-ffn-depth '3', must be 2. bough does not have this "
-      "variant of the Transformer");
-  CHECK(with("transformer-decoder-autoreg", "rnn").find("must be self-attention") !=
-        std::string::npos);
-  CHECK(with("transformer-tied-layers", Yaml::list({"1"})).find("transformer-tied-layers") !=
-        std::string::npos);
+  CHECK(with("transformer-ffn-depth", 3) ==
+        "m.npz: special:model.yml has transformer-ffn-depth '3', must be 2. bough does not have this "
+        "variant of the Transformer");
+  CHECK(with("transformer-decoder-autoreg", "rnn").find("must be self-attention") != std::string::npos);
+  CHECK(with("transformer-tied-layers", Yaml::list({"1"})).find("transformer-tied-layers") != std::string::npos);
   CHECK(with("transformer-new-thing", true) ==
         "m.npz: special:model.yml has transformer-new-thing, which bough does not know. A newer "
         "bough may");
-  CHECK(with("dim-emb", "many") ==
-        "m.npz: special:model.yml: dim-emb is 'many', must be a whole number, at least 1");
-  CHECK(with("transformer-postprocess", "dsan").find("transformer-postprocess is 'dsan'") !=
-        std::string::npos);
-  CHECK(error_of(Yaml::map()) ==
-        "m.npz: special:model.yml has no type. Is this a translation model?");
+  CHECK(with("dim-emb", "many") == "m.npz: special:model.yml: dim-emb is 'many', must be a whole number, at least 1");
+  CHECK(with("transformer-postprocess", "dsan").find("transformer-postprocess is 'dsan'") != std::string::npos);
+  CHECK(error_of(Yaml::map()) == "m.npz: special:model.yml has no type. Is this a translation model?");
 }

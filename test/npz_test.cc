@@ -44,14 +44,13 @@ TEST_CASE("npz: every type and shape reads back", "[npz]") {
   const std::vector<std::int32_t> i32 = {-5};
   const std::vector<std::uint8_t> u8 = {0, 255};
   const std::string text = std::string("a: b\n") + '\0';
-  const std::vector<NpzArray> arrays = {
-      npz_array<float>("decoder_l1_W", f32, {2, 3}),
-      npz_array<double>("denominators", f64),
-      npz_array<std::int64_t>("i64", i64, {1, 2, 1}),
-      npz_array<std::int32_t>("scalar", i32, {}),
-      npz_array<std::uint8_t>("u8", u8),
-      npz_array<char>("special:model.yml", text),
-      npz_array<float>("nothing", {}, {0, 4})};
+  const std::vector<NpzArray> arrays = {npz_array<float>("decoder_l1_W", f32, {2, 3}),
+                                        npz_array<double>("denominators", f64),
+                                        npz_array<std::int64_t>("i64", i64, {1, 2, 1}),
+                                        npz_array<std::int32_t>("scalar", i32, {}),
+                                        npz_array<std::uint8_t>("u8", u8),
+                                        npz_array<char>("special:model.yml", text),
+                                        npz_array<float>("nothing", {}, {0, 4})};
   write_npz(path, arrays);
 
   const NpzReader reader(path);
@@ -107,7 +106,10 @@ TEST_CASE("npz: an array that comes in pieces is the same file; one that breaks 
   };
   CHECK(message_of([&] { write_npz(path, {&pieces, 1}); }) == "the device is gone");
   pieces.piece = [&](size_t i) { return i < 3 ? piece(i) : std::span<const std::byte>(); };
-  CHECK_THAT(message_of([&] { write_npz(path, {&pieces, 1}); }), Contains("got 24000 bytes in pieces, must get 200000"));
+  CHECK_THAT(message_of([&] {
+               write_npz(path, {&pieces, 1});
+             }),
+             Contains("got 24000 bytes in pieces, must get 200000"));
   pieces.piece = [&](size_t) { return std::as_bytes(std::span(values)).first(199999); };
   CHECK_THAT(message_of([&] { write_npz(path, {&pieces, 1}); }), Contains("got 399998 bytes in pieces"));
   CHECK(read_whole_file(path) == bytes);
@@ -119,11 +121,9 @@ TEST_CASE("npz: reads what NumPy and Marian write", "[npz]") {
   CHECK(reader.read_f32("f32") == std::vector<float>{0, 0.25f, 0.5f, 0.75f, 1, 1.25f});
   CHECK(reader.read_f64("f64_version2") == std::vector<double>{1.0 / 3, -2.5});
   CHECK(reader.header("i64_version3").shape == Shape{1, 2});
-  CHECK(reader.read_vector<std::int64_t>("i64_version3") ==
-        std::vector<std::int64_t>{-1, std::int64_t{1} << 40});
+  CHECK(reader.read_vector<std::int64_t>("i64_version3") == std::vector<std::int64_t>{-1, std::int64_t{1} << 40});
   CHECK(reader.header("i32").shape == Shape{1, 2, 3});
-  CHECK(reader.read_vector<std::int32_t>("i32") ==
-        std::vector<std::int32_t>{-3, -2, -1, 0, 1, 2});
+  CHECK(reader.read_vector<std::int32_t>("i32") == std::vector<std::int32_t>{-3, -2, -1, 0, 1, 2});
   CHECK(reader.read_vector<std::uint8_t>("u8").back() == 255);
   CHECK(reader.header("f16").type == NpzType::f16);
   CHECK(reader.header("bool").type == NpzType::boolean);
@@ -138,13 +138,12 @@ TEST_CASE("npz: NumPy reads what we write", "[npz]") {
   ScratchFolder folder;
   const auto values = ramp(12, 1);
   const std::vector<std::int64_t> steps = {7};
-  const NpzArray arrays[] = {npz_array<float>("w", values, {3, 4}),
-                             npz_array<std::int64_t>("steps", steps, {})};
+  const NpzArray arrays[] = {npz_array<float>("w", values, {3, 4}), npz_array<std::int64_t>("steps", steps, {})};
   write_npz(folder / "a.npz", arrays);
-  const std::string script =
-      "import numpy as np; a = np.load('" + folder / "a.npz" + "'); "
-      "assert a.files == ['w', 'steps'] and a['w'].dtype == np.float32 and a['steps'] == 7; "
-      "assert (a['w'] == np.arange(1, 13).reshape(3, 4)).all()";
+  const std::string script = "import numpy as np; a = np.load('" + folder / "a.npz" +
+                             "'); "
+                             "assert a.files == ['w', 'steps'] and a['w'].dtype == np.float32 and a['steps'] == 7; "
+                             "assert (a['w'] == np.arange(1, 13).reshape(3, 4)).all()";
   CHECK(std::system(("python3 -c \"" + script + "\"").c_str()) == 0);
 }
 
@@ -152,27 +151,31 @@ TEST_CASE("npz: arrays this reader does not take are sentences", "[npz]") {
   const NpzReader reader(numpy_file);
   const std::string who = "'" + numpy_file + "': array ";
   CHECK(message_of([&] { reader.read_f32("fortran"); }) ==
-        who + "'fortran' is stored column by column (Fortran order), must be row by row. Save "
-        "numpy.ascontiguousarray(...) of it instead.");
+        who +
+            "'fortran' is stored column by column (Fortran order), must be row by row. Save "
+            "numpy.ascontiguousarray(...) of it instead.");
   CHECK(message_of([&] { reader.read_f32("big_endian"); }) ==
-        who + "'big_endian' is big-endian ('>f4'), must be little-endian. Save "
-        "array.astype('<f4') instead.");
+        who +
+            "'big_endian' is big-endian ('>f4'), must be little-endian. Save "
+            "array.astype('<f4') instead.");
   CHECK(message_of([&] { reader.header("complex"); }) ==
-        who + "'complex' has element type '<c8', must be a float, integer or boolean of at most 64 "
-        "bits. Convert it with array.astype('<f4').");
+        who +
+            "'complex' has element type '<c8', must be a float, integer or boolean of at most 64 "
+            "bits. Convert it with array.astype('<f4').");
   CHECK(message_of([&] { reader.header("compound"); }) ==
-        who + "'compound' has a compound element type, must be a plain number type. Save its "
-        "fields as separate arrays.");
+        who +
+            "'compound' has a compound element type, must be a plain number type. Save its "
+            "fields as separate arrays.");
   CHECK(message_of([&] { reader.read_f64("f32"); }) ==
         who + "'f32' is f32, must be f64. Give a file of the right kind.");
   CHECK(message_of([&] { reader.read_text("f32"); }) ==
         who + "'f32' is f32, must be i8 (text). Give a file of the right kind.");
   std::vector<float> five(5);
   CHECK(message_of([&] { reader.read_into<float>("f32", five); }) ==
-        who + "'f32' has shape (2, 3), 6 elements, where 5 are needed. Give the file that belongs "
-        "to this model.");
-  CHECK_THAT(message_of([&] { reader.header("W"); }),
-             StartsWith("'" + numpy_file + "' has no array 'W'. "));
+        who +
+            "'f32' has shape (2, 3), 6 elements, where 5 are needed. Give the file that belongs "
+            "to this model.");
+  CHECK_THAT(message_of([&] { reader.header("W"); }), StartsWith("'" + numpy_file + "' has no array 'W'. "));
 }
 
 TEST_CASE("npz: files that are not npz are sentences", "[npz]") {
@@ -182,17 +185,19 @@ TEST_CASE("npz: files that are not npz are sentences", "[npz]") {
     write_file(path, content);
     return message_of([&] { NpzReader reader(path); });
   };
-  CHECK(message_of([&] { NpzReader reader(path); }) ==
-        "'" + path + "' does not exist. Check the path.");
-  CHECK(opening("") == "'" + path + "' is empty, where an npz file is needed. Restore it from a "
-        "copy.");
+  CHECK(message_of([&] { NpzReader reader(path); }) == "'" + path + "' does not exist. Check the path.");
+  CHECK(opening("") == "'" + path +
+                           "' is empty, where an npz file is needed. Restore it from a "
+                           "copy.");
   CHECK(opening("type: transformer\n") ==
-        "'" + path + "' is not an npz file. Give a model or array file written by bough, Marian "
-        "or NumPy.");
+        "'" + path +
+            "' is not an npz file. Give a model or array file written by bough, Marian "
+            "or NumPy.");
   const std::string zip = BOUGH_SOURCE_DIR "/test/fixtures/foreign.zip";
   CHECK(message_of([&] { NpzReader reader(zip); }) ==
-        "'" + zip + "' is a zip archive but not an npz file: it holds 'readme.txt', where only "
-        "arrays (.npy) belong. Give a model or array file.");
+        "'" + zip +
+            "' is a zip archive but not an npz file: it holds 'readme.txt', where only "
+            "arrays (.npy) belong. Give a model or array file.");
 }
 
 TEST_CASE("npz: truncated anywhere is a sentence, never a crash", "[npz]") {
@@ -226,8 +231,9 @@ TEST_CASE("npz: any damaged byte is the same data or a sentence", "[npz]") {
     else
       CHECK_THAT(message, StartsWith("'" + path + "'"));
     if (i >= data && i < data + 200)
-      CHECK(message == "'" + path + "' is damaged: array 'w' does not have the checksum that was "
-            "saved with it. Restore the file from a copy or write it again.");
+      CHECK(message == "'" + path +
+                           "' is damaged: array 'w' does not have the checksum that was "
+                           "saved with it. Restore the file from a copy or write it again.");
   }
 }
 
@@ -238,13 +244,15 @@ TEST_CASE("npz: a full disk or a bad path keeps the old file", "[npz]") {
   const NpzArray old = npz_array<float>("w", small), next = npz_array<float>("w", large);
   write_npz(path, {&old, 1});
   for (const rlim_t limit : {40, 5000, 399999, 400150})
-    CHECK(message_with_file_limit(limit, [&] { write_npz(path, {&next, 1}); }) ==
-          "'" + path + "' cannot be written: it would be larger than the limit for a file here. "
-          "Raise the limit (ulimit -f) or choose another file system.");
+    CHECK(message_with_file_limit(limit,
+                                  [&] {
+                                    write_npz(path, {&next, 1});
+                                  }) == "'" + path +
+                                            "' cannot be written: it would be larger than the limit for a file here. "
+                                            "Raise the limit (ulimit -f) or choose another file system.");
   CHECK(NpzReader(path).read_f32("w") == small);
   CHECK(folder.files() == 1);
-  CHECK_THAT(message_of([&] { write_npz(folder / "no/a.npz", {&old, 1}); }),
-             Contains("does not exist. Create it"));
+  CHECK_THAT(message_of([&] { write_npz(folder / "no/a.npz", {&old, 1}); }), Contains("does not exist. Create it"));
   const NpzArray twice[] = {old, old};
   CHECK_THAT(message_of([&] { write_npz(path, twice); }), Contains("two arrays named 'w'"));
   CHECK_THAT(message_of([&] { write_npz(path, {}); }), Contains("no arrays"));
@@ -287,15 +295,11 @@ TEST_CASE("npz: a reader keeps the file that it opened", "[npz]") {
 }
 
 TEST_CASE("npy headers: what is malformed is a sentence", "[npz]") {
-  const auto parsing = [](const std::string& text) {
-    return message_of([&] { parse_npy_header(text, "array 'w'"); });
-  };
-  const std::string invalid =
-      "array 'w' has no valid npy header. Restore the file from a copy or write it again.";
+  const auto parsing = [](const std::string& text) { return message_of([&] { parse_npy_header(text, "array 'w'"); }); };
+  const std::string invalid = "array 'w' has no valid npy header. Restore the file from a copy or write it again.";
   for (const char* text :
        {"", "{", "{}", "x", "{'descr': '<f4'}", "{'descr': '<f4', 'fortran_order': False}",
-        "{'descr': '<f4', 'fortran_order': 0, 'shape': ()}",
-        "{'descr': '<f4', 'fortran_order': False, 'shape': (-1,)}",
+        "{'descr': '<f4', 'fortran_order': 0, 'shape': ()}", "{'descr': '<f4', 'fortran_order': False, 'shape': (-1,)}",
         "{'descr': '<f4', 'fortran_order': False, 'shape': (2 3)}",
         "{'descr': '<f4', 'fortran_order': False, 'shape': (2", "{'descr: '<f4'}",
         "{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999999999,)}",
@@ -305,8 +309,7 @@ TEST_CASE("npy headers: what is malformed is a sentence", "[npz]") {
   }
   CHECK_THAT(parsing("{'descr': '<f8', 'fortran_order': False, 'shape': (4294967296, 4294967296)}"),
              Contains("impossible shape"));
-  const auto header = parse_npy_header(
-      "{\"shape\": (3L, 4), 'fortran_order': False, 'descr': '|u1'}  \n", "array 'w'");
+  const auto header = parse_npy_header("{\"shape\": (3L, 4), 'fortran_order': False, 'descr': '|u1'}  \n", "array 'w'");
   CHECK(header.shape == Shape{3, 4});
   CHECK(header.type == NpzType::u8);
   CHECK(write_npy_header({NpzType::f32, {3}}).size() % 64 == 0);

@@ -4,9 +4,9 @@
 #include <string>
 #include <vector>
 
+#include "core/base/random.h"
 #include "core/cpu/factory.h"
 #include "core/ops.h"
-#include "core/base/random.h"
 #include "cuda/factory.h"
 #include "test/tolerance.h"
 #if defined(BOUGH_EMULATOR)
@@ -37,16 +37,14 @@ inline std::unique_ptr<Backend> make_cuda_backend_for_test([[maybe_unused]] int 
 inline std::vector<BackendRow>& backends() {
   static std::vector<BackendRow> rows = [] {
     std::vector<BackendRow> list = {
-        {"cpu f64", Precision::f64,
-         [](int threads) { return make_cpu_backend(threads, DType::f64); }},
-        {"cpu f32", Precision::f32,
-         [](int threads) { return make_cpu_backend(threads, DType::f32); }},
+        {"cpu f64", Precision::f64, [](int threads) { return make_cpu_backend(threads, DType::f64); }},
+        {"cpu f32", Precision::f32, [](int threads) { return make_cpu_backend(threads, DType::f32); }},
     };
     if (cuda_device_count() == 0) return list;
-    list.push_back({"cuda f32", Precision::f32,
-                    [](int threads) { return make_cuda_backend_for_test(threads, DType::f32); }});
-    list.push_back({"cuda bf16", Precision::bf16,
-                    [](int threads) { return make_cuda_backend_for_test(threads, DType::bf16); }});
+    list.push_back(
+        {"cuda f32", Precision::f32, [](int threads) { return make_cuda_backend_for_test(threads, DType::f32); }});
+    list.push_back(
+        {"cuda bf16", Precision::bf16, [](int threads) { return make_cuda_backend_for_test(threads, DType::bf16); }});
     return list;
   }();
   return rows;
@@ -156,17 +154,14 @@ struct Sentences {
 /// One fresh backend with poisoned memory: floats that nobody wrote are NaN.
 class Bench {
  public:
-  explicit Bench(const BackendRow& row, int threads = 1)
-      : backend_(row.make(threads)), precision(row.precision) {
+  explicit Bench(const BackendRow& row, int threads = 1) : backend_(row.make(threads)), precision(row.precision) {
     poison_arena();
     backend_->allocator().reset_peak();
   }
   Backend& backend() { return *backend_; }
 
   /// Values in the backend's compute type (or another), between two guards.
-  Tensor tensor(Shape shape, const Values& values) {
-    return tensor(shape, values, backend_->compute_dtype());
-  }
+  Tensor tensor(Shape shape, const Values& values) { return tensor(shape, values, backend_->compute_dtype()); }
   Tensor tensor(Shape shape, const Values& values, DType dtype) {
     const int64_t guard = guard_bytes / int64_t(size_of(dtype));
     const Tensor whole = backend_->allocate_persistent({shape.elements() + 2 * guard}, dtype);

@@ -72,8 +72,7 @@ T keep(double probability, uint32_t site, int64_t row, int64_t column, int64_t h
   const Philox4 bits = dropout_bits(uint32_t(words[0]), uint32_t(words[1]), site, uint32_t(head),
                                     uint32_t(row + test_first_row), uint32_t(column / 8));
   const uint32_t threshold = uint32_t(probability * 65536 + 0.5);
-  return dropout_draw(bits, int(column % 8)) >= threshold ? T(65536.0 / (65536.0 - threshold))
-                                                          : T(0);
+  return dropout_draw(bits, int(column % 8)) >= threshold ? T(65536.0 / (65536.0 - threshold)) : T(0);
 }
 
 }  // namespace bough::test

@@ -10,15 +10,13 @@ using Type = Input::Type;
 
 // ---- gemm in all its forms: c (M, N) = op(a) op(b) (+ bias), or c += op(a) op(b)
 
-inline Case gemm_case(int64_t M, int64_t N, int64_t K, bool transpose_a, bool transpose_b,
-                      bool adds, bool has_bias) {
+inline Case gemm_case(int64_t M, int64_t N, int64_t K, bool transpose_a, bool transpose_b, bool adds, bool has_bias) {
   std::vector<Input> inputs{data(transpose_a ? Shape{K, M} : Shape{M, K}),
                             data(transpose_b ? Shape{N, K} : Shape{K, N}), data({M, N}), data({N})};
   return {inputs,
           [=](Bench& b, auto& v) {
             const Tensor c = adds ? v[2].value() : b.output({M, N});
-            b.backend().gemm(Grad{c, adds ? GradMode::add : GradMode::write}, v[0].value(),
-                             v[1].value(),
+            b.backend().gemm(Grad{c, adds ? GradMode::add : GradMode::write}, v[0].value(), v[1].value(),
                              Gemm{transpose_a, transpose_b, has_bias ? v[3].value() : Tensor()});
             return constants(v[0], {c});
           },
@@ -30,9 +28,7 @@ inline Case gemm_case(int64_t M, int64_t N, int64_t K, bool transpose_a, bool tr
                 for (int64_t k = 0; k < K; ++k)
                   sum += in[0][size_t(transpose_a ? k * M + m : m * K + k)] *
                          in[1][size_t(transpose_b ? n * K + k : k * N + n)];
-                c[size_t(m * N + n)] = sum + (adds       ? in[2][size_t(m * N + n)]
-                                              : has_bias ? in[3][size_t(n)]
-                                                         : R(0));
+                c[size_t(m * N + n)] = sum + (adds ? in[2][size_t(m * N + n)] : has_bias ? in[3][size_t(n)] : R(0));
               }
             return {c};
           },
@@ -72,8 +68,7 @@ inline Case row_sums_case(int64_t M, int64_t N, int64_t K, bool adds) {
 
 // ---- cross_entropy through its op: the loss, and the logits that became their gradient
 
-inline Case cross_entropy_case(int64_t T, int64_t V, int64_t padded, double smoothing,
-                               bool with_gradient) {
+inline Case cross_entropy_case(int64_t T, int64_t V, int64_t padded, double smoothing, bool with_gradient) {
   std::vector<int32_t> labels;
   for (int64_t t = 0; t < T; ++t) labels.push_back(int32_t(t == 0 ? V - 1 : t * 5 % V));
   labels.back() = -1;
@@ -81,8 +76,7 @@ inline Case cross_entropy_case(int64_t T, int64_t V, int64_t padded, double smoo
           [=](Bench& b, auto& v) {
             Tape tape(b.backend());
             const auto slot = std::make_shared<GradSlot>();
-            const Var logits =
-                with_gradient ? tape.parameter(v[0].value(), slot) : tape.constant(v[0].value());
+            const Var logits = with_gradient ? tape.parameter(v[0].value(), slot) : tape.constant(v[0].value());
             const Tensor loss = cross_entropy(logits, b.ints(labels), smoothing, V);
             return constants(v[0], {loss, with_gradient ? slot->tensor : v[0].value()});
           },
@@ -137,18 +131,17 @@ inline Case column_sum_case(int64_t T, int64_t C, bool adds) {
 }
 
 inline Case cast_case(int64_t C, bool to_f32) {
-  return {
-      {{.shape = {C}, .differentiable = false, .type = to_f32 ? Type::compute : Type::statistics}},
-      [=](Bench& b, auto& v) {
-        const Tensor y = to_f32 ? b.output({C}, DType::f32) : b.output({C});
-        b.backend().cast(y, v[0].value());
-        return constants(v[0], {y});
-      },
-      [=]<class R>(const Lists<R>& in) -> Lists<R> {
-        std::vector<R> y = in[0];
-        for (R& value : y) value = to_f32 ? R(float(value)) : value;
-        return {y};
-      }};
+  return {{{.shape = {C}, .differentiable = false, .type = to_f32 ? Type::compute : Type::statistics}},
+          [=](Bench& b, auto& v) {
+            const Tensor y = to_f32 ? b.output({C}, DType::f32) : b.output({C});
+            b.backend().cast(y, v[0].value());
+            return constants(v[0], {y});
+          },
+          [=]<class R>(const Lists<R>& in) -> Lists<R> {
+            std::vector<R> y = in[0];
+            for (R& value : y) value = to_f32 ? R(float(value)) : value;
+            return {y};
+          }};
 }
 
 inline Case fill_case(int64_t C) {
@@ -158,9 +151,7 @@ inline Case fill_case(int64_t C) {
             b.backend().fill(y, 0.375);
             return constants(v[0], {y});
           },
-          [=]<class R>(const Lists<R>&) -> Lists<R> {
-            return {std::vector<R>(size_t(3 * C), R(0.375))};
-          }};
+          [=]<class R>(const Lists<R>&) -> Lists<R> { return {std::vector<R>(size_t(3 * C), R(0.375))}; }};
 }
 
 inline Case accumulate_case(int64_t C, bool adds) {
@@ -182,22 +173,19 @@ inline Case accumulate_case(int64_t C, bool adds) {
 inline Case statistics_case(int64_t N, double size_of_gradient, bool is_finite) {
   Values gradient;
   RandomStream random(99);
-  for (int64_t i = 0; i < N; ++i)
-    gradient.push_back(float(size_of_gradient * (random.uniform() - 0.5)));
+  for (int64_t i = 0; i < N; ++i) gradient.push_back(float(size_of_gradient * (random.uniform() - 0.5)));
   if (!is_finite) gradient[size_t(N / 2)] = INFINITY;
   return {{given({N}, gradient, Type::statistics)},
           [=](Bench& b, auto& v) {
             const Tensor statistics = b.output({gradient_stat::count}, DType::f64);
             b.backend().gradient_statistics(statistics, v[0].value(), b.state());
-            return constants(
-                v[0], is_finite ? std::vector{statistics} : std::vector{statistics.view(2, {1})});
+            return constants(v[0], is_finite ? std::vector{statistics} : std::vector{statistics.view(2, {1})});
           },
           [=]<class R>(const Lists<R>& in) -> Lists<R> {
             if (!is_finite) return {{R(0)}};
             double squares = 0;  // f64 on every backend
             for (const R g : in[0]) squares += double(g) * double(g);
-            const double per_token = float(1.0 / test_state().tokens),
-                         norm = std::sqrt(squares) * per_token;
+            const double per_token = float(1.0 / test_state().tokens), norm = std::sqrt(squares) * per_token;
             std::vector<R> statistics(size_t(gradient_stat::count), R(NAN));
             statistics[gradient_stat::norm] = R(norm);
             statistics[gradient_stat::multiplier] = R(std::min(1.0, 0.5 / norm) * per_token);
@@ -289,8 +277,7 @@ Lists<R> optimizer_reference(const OptimizerForm& f, const Lists<R>& in) {
     if (is_adam) {
       m[i] = b1 * m[i] + (1 - b1) * g;
       v[i] = b2 * v[i] + (1 - b2) * g * g;
-      theta[i] -= lr * ((m[i] / d[0]) / (std::sqrt(v[i] / d[1]) + R(k.epsilon)) +
-                        R(k.weight_decay) * theta[i]);
+      theta[i] -= lr * ((m[i] / d[0]) / (std::sqrt(v[i] / d[1]) + R(k.epsilon)) + R(k.weight_decay) * theta[i]);
     } else if (k.kind == OptimizerKind::adagrad) {
       v[i] += g * g;
       theta[i] -= lr * g / (std::sqrt(v[i]) + R(k.epsilon));
@@ -306,15 +293,14 @@ inline Case optimizer_case(int64_t N, const OptimizerForm& f) {
   Input second = data({N}, Type::statistics);
   second.range = Range::near_one;
   const Values statistics{1, f.is_finite ? 0.5 : NAN, f.is_finite ? 1.0 : 0.0, 0, 0, 0, 0, 0};
-  return {{data({N}, Type::statistics), data({N}, Type::statistics), second,
-           data({N}, Type::statistics), given({2}, {0.25, 0.125}, Type::f64),
-           data({N}, Type::statistics), given({gradient_stat::count}, statistics, Type::f64)},
+  return {{data({N}, Type::statistics), data({N}, Type::statistics), second, data({N}, Type::statistics),
+           given({2}, {0.25, 0.125}, Type::f64), data({N}, Type::statistics),
+           given({gradient_stat::count}, statistics, Type::f64)},
           [=](Bench& b, auto& v) {
             OptimizerArenas a{v[0].value(), v[1].value(), v[2].value(), v[3].value(), v[4].value()};
             if (!f.has_average) a.average = {};
             b.backend().optimizer_update(a, v[5].value(), v[6].value(), b.state(), f.constants);
-            return constants(
-                v[0], {v[0].value(), v[1].value(), v[2].value(), v[3].value(), v[4].value()});
+            return constants(v[0], {v[0].value(), v[1].value(), v[2].value(), v[3].value(), v[4].value()});
           },
           [=]<class R>(const Lists<R>& in) { return optimizer_reference(f, in); }};
 }
@@ -329,8 +315,7 @@ inline Case self_attention_step_case(int64_t heads, int64_t D) {
   return {{data({rows, 3 * W}), data({4, L, 2 * W})},
           [=](Bench& b, auto& v) {
             const Tensor o = b.output({rows, W});
-            b.backend().self_attention_step(o, v[1].value(), v[0].value(),
-                                            b.ints({rows, L}, ancestry), b.ints(slots),
+            b.backend().self_attention_step(o, v[1].value(), v[0].value(), b.ints({rows, L}, ancestry), b.ints(slots),
                                             b.ints(steps), heads);
             return constants(v[0], {o, v[1].value()});
           },
@@ -347,8 +332,8 @@ inline Case self_attention_step_case(int64_t heads, int64_t D) {
               }
               for (int64_t h = 0; h < heads; ++h) {
                 const R* key = seen.data() + h * D;
-                const auto part = attend<R>(in[0].data() + r * 3 * W + h * D, key, key + W, 2 * W,
-                                            steps[size_t(r)] + 1, D, [](int64_t) { return R(1); });
+                const auto part = attend<R>(in[0].data() + r * 3 * W + h * D, key, key + W, 2 * W, steps[size_t(r)] + 1,
+                                            D, [](int64_t) { return R(1); });
                 o.insert(o.end(), part.begin(), part.end());
               }
             }
@@ -363,9 +348,8 @@ inline Case cross_attention_step_case(int64_t heads, int64_t D) {
   return {{data({rows, W}), data({keys.tokens(), 2 * W})},
           [=](Bench& b, auto& v) {
             const Tensor o = b.output({rows, W});
-            b.backend().cross_attention_step(o, v[0].value(), Columns{v[1].value(), 0, W},
-                                             Columns{v[1].value(), W, W}, b.ints(keys.offsets),
-                                             b.ints(sentences), heads);
+            b.backend().cross_attention_step(o, v[0].value(), Columns{v[1].value(), 0, W}, Columns{v[1].value(), W, W},
+                                             b.ints(keys.offsets), b.ints(sentences), heads);
             return constants(v[0], {o});
           },
           [=]<class R>(const Lists<R>& in) -> Lists<R> {
@@ -375,8 +359,7 @@ inline Case cross_attention_step_case(int64_t heads, int64_t D) {
               for (int64_t h = 0; h < heads; ++h) {
                 const R* key = in[1].data() + keys.offsets[s] * 2 * W + h * D;
                 const auto part = attend<R>(in[0].data() + r * W + h * D, key, key + W, 2 * W,
-                                            keys.offsets[s + 1] - keys.offsets[s], D,
-                                            [](int64_t) { return R(1); });
+                                            keys.offsets[s + 1] - keys.offsets[s], D, [](int64_t) { return R(1); });
                 o.insert(o.end(), part.begin(), part.end());
               }
             }
@@ -387,8 +370,7 @@ inline Case cross_attention_step_case(int64_t heads, int64_t D) {
 inline Case top_k_case(int64_t rows, int64_t V, int64_t padded, int64_t k, int64_t banned) {
   return {{data({rows, padded})},
           [=](Bench& b, auto& v) {
-            const Tensor scores = b.output({rows, k}, b.statistics_type()),
-                         ids = b.output({rows, k}, DType::i32);
+            const Tensor scores = b.output({rows, k}, b.statistics_type()), ids = b.output({rows, k}, DType::i32);
             b.backend().log_softmax_top_k(scores, ids, v[0].value(), V, k, banned);
             return constants(v[0], {scores, ids});
           },
@@ -401,8 +383,7 @@ inline Case top_k_case(int64_t rows, int64_t V, int64_t padded, int64_t k, int64
               std::vector<int64_t> order(static_cast<size_t>(V));
               std::iota(order.begin(), order.end(), 0);
               std::erase(order, banned);
-              std::stable_sort(order.begin(), order.end(),
-                               [x](int64_t i, int64_t j) { return x[i] > x[j]; });
+              std::stable_sort(order.begin(), order.end(), [x](int64_t i, int64_t j) { return x[i] > x[j]; });
               for (size_t i = 0; i < size_t(k); ++i) {
                 out[0].push_back(x[order[i]] - std::log(total));
                 out[1].push_back(R(order[i]));

@@ -52,8 +52,7 @@ inline std::vector<int32_t> example_ids(int64_t rows, int64_t vocabulary) {
 inline TokenRows token_rows(Bench& b, const std::vector<int32_t>& ids) {
   std::vector<int32_t> order(ids.size());
   std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(),
-                   [&](int32_t x, int32_t y) { return ids[size_t(x)] < ids[size_t(y)]; });
+  std::stable_sort(order.begin(), order.end(), [&](int32_t x, int32_t y) { return ids[size_t(x)] < ids[size_t(y)]; });
   return {b.ints(ids), b.ints(order)};
 }
 
@@ -64,15 +63,13 @@ inline Case embedding_case(int64_t rows, int64_t C, PositionTable kind, double w
   std::vector<int32_t> positions;
   for (int64_t t = 0; t < T; ++t) positions.push_back(int32_t(t % 3));
   std::vector<Input> inputs{{{V, C}}};
-  if (kind != PositionTable::absent)
-    inputs.push_back({{L, C}, Range::normal, kind == PositionTable::parameter});
+  if (kind != PositionTable::absent) inputs.push_back({{L, C}, Range::normal, kind == PositionTable::parameter});
   std::vector<Case::BadShape> bad;
   if (kind != PositionTable::absent) bad.push_back({1, {L, C + 1}});
   return {inputs,
           [=](Bench& b, auto& v) {
-            return std::vector{embedding(v[0], v.size() > 1 ? v[1] : Var(), token_rows(b, ids),
-                                         b.ints(positions), scale, b.dropout(word_p, 3),
-                                         b.dropout(p, 4))};
+            return std::vector{embedding(v[0], v.size() > 1 ? v[1] : Var(), token_rows(b, ids), b.ints(positions),
+                                         scale, b.dropout(word_p, 3), b.dropout(p, 4))};
           },
           [=]<class R>(const Lists<R>& in) -> Lists<R> {
             std::vector<R> y;
@@ -80,10 +77,8 @@ inline Case embedding_case(int64_t rows, int64_t C, PositionTable kind, double w
               for (int64_t c = 0; c < C; ++c) {
                 R value = 0;
                 if (ids[size_t(t)] >= 0)
-                  value +=
-                      keep<R>(word_p, 3, t, 0) * R(scale) * in[0][size_t(ids[size_t(t)] * C + c)];
-                if (ids[size_t(t)] != -1 && in.size() > 1)
-                  value += in[1][size_t(positions[size_t(t)] * C + c)];
+                  value += keep<R>(word_p, 3, t, 0) * R(scale) * in[0][size_t(ids[size_t(t)] * C + c)];
+                if (ids[size_t(t)] != -1 && in.size() > 1) value += in[1][size_t(positions[size_t(t)] * C + c)];
                 y.push_back(keep<R>(p, 4, t, c) * value);
               }
             return {y};
@@ -108,8 +103,7 @@ struct ResidualPlaces {
   int x_low = -1, second_low = -1;
 };
 
-inline ResidualPlaces residual_inputs(const ResidualForm& f, int64_t T, int64_t C,
-                                      std::vector<Input>& inputs) {
+inline ResidualPlaces residual_inputs(const ResidualForm& f, int64_t T, int64_t C, std::vector<Input>& inputs) {
   ResidualPlaces at;
   const auto add = [&](bool wanted, int& place, Input input) {
     if (!wanted) return;
@@ -149,8 +143,7 @@ R scale_value(ScaleKind kind, double constant, int place, const Lists<R>& in, in
 }
 
 template <class R>
-Lists<R> residual_reference(const ResidualForm& f, const ResidualPlaces& at, int64_t T, int64_t C,
-                            const Lists<R>& in) {
+Lists<R> residual_reference(const ResidualForm& f, const ResidualPlaces& at, int64_t T, int64_t C, const Lists<R>& in) {
   std::vector<R> y(size_t(T * C)), sum(size_t(T * C));
   for (int64_t t = 0; t < T; ++t) {
     R mean = 0, variance = 0;
@@ -168,9 +161,9 @@ Lists<R> residual_reference(const ResidualForm& f, const ResidualPlaces& at, int
     for (int64_t c = 0; c < C; ++c)
       variance += (sum[size_t(t * C + c)] - mean) * (sum[size_t(t * C + c)] - mean) / R(C);
     for (int64_t c = 0; c < C && f.norm; ++c)
-      y[size_t(t * C + c)] = (sum[size_t(t * C + c)] - mean) / std::sqrt(variance + R(1e-6)) *
-                                 in[size_t(at.gamma)][size_t(c)] +
-                             in[size_t(at.beta)][size_t(c)];
+      y[size_t(t * C + c)] =
+          (sum[size_t(t * C + c)] - mean) / std::sqrt(variance + R(1e-6)) * in[size_t(at.gamma)][size_t(c)] +
+          in[size_t(at.beta)][size_t(c)];
   }
   if (!f.norm) return {sum};
   return f.keep_sum ? Lists<R>{y, sum} : Lists<R>{y};
@@ -190,14 +183,18 @@ inline Case residual_case(int64_t T, int64_t C, const ResidualForm& f) {
             const auto pick_with = [&](int place, int low) {
               return low < 0 ? pick(place) : pick(place).with_low(pick(low).value());
             };
-            const ResidualArguments a{
-                pick_with(0, at.x_low), pick_with(at.second, at.second_low), pick(at.branch),
-                pick(at.bias),          pick(at.gamma),                      pick(at.beta),
-                pick(at.residual),      pick(at.scale),                      f.keep_sum,
-                f.lows};
-            const ResidualResult r =
-                residual_norm(a, {scale_of(b, f.residual_scale, 1.25),
-                                  scale_of(b, f.branch_scale, 0.75), b.dropout(f.dropout, 5)});
+            const ResidualArguments a{pick_with(0, at.x_low),
+                                      pick_with(at.second, at.second_low),
+                                      pick(at.branch),
+                                      pick(at.bias),
+                                      pick(at.gamma),
+                                      pick(at.beta),
+                                      pick(at.residual),
+                                      pick(at.scale),
+                                      f.keep_sum,
+                                      f.lows};
+            const ResidualResult r = residual_norm(
+                a, {scale_of(b, f.residual_scale, 1.25), scale_of(b, f.branch_scale, 0.75), b.dropout(f.dropout, 5)});
             if (!f.norm) return std::vector{r.sum};
             return f.keep_sum ? std::vector{r.y, r.sum} : std::vector{r.y};
           },
@@ -207,15 +204,13 @@ inline Case residual_case(int64_t T, int64_t C, const ResidualForm& f) {
 // ---- bias, activation, dropout
 
 inline Case activation_case(int64_t T, int64_t F, Activation activation, bool has_bias, double p) {
-  std::vector<Input> inputs{
-      {{T, F}, Range::off_zero}};  // relu's kink stays out of reach of the bias
+  std::vector<Input> inputs{{{T, F}, Range::off_zero}};  // relu's kink stays out of reach of the bias
   if (has_bias) inputs.push_back({{F}, Range::small});
   std::vector<Case::BadShape> bad;
   if (has_bias) bad.push_back({1, {F + 1}});
   return {inputs,
           [=](Bench& b, auto& v) {
-            return std::vector{
-                bias_activation(v[0], has_bias ? v[1] : Var(), activation, b.dropout(p, 6))};
+            return std::vector{bias_activation(v[0], has_bias ? v[1] : Var(), activation, b.dropout(p, 6))};
           },
           [=]<class R>(const Lists<R>& in) -> Lists<R> {
             std::vector<R> y;
@@ -260,13 +255,9 @@ inline std::vector<int32_t> bins_of(const Sentences& q, const Sentences& k, int 
   return bins;
 }
 
-inline Attention attention_of(Bench& b, const AttentionForm& f, const Sentences& q,
-                              const Sentences& k) {
+inline Attention attention_of(Bench& b, const AttentionForm& f, const Sentences& q, const Sentences& k) {
   const std::vector<int32_t> bins = bins_of(q, k, f.bin_rows);
-  Attention p{.queries = b.packing(q),
-              .heads = f.heads,
-              .is_causal = f.is_causal,
-              .dropout = b.dropout(f.dropout, 7)};
+  Attention p{.queries = b.packing(q), .heads = f.heads, .is_causal = f.is_causal, .dropout = b.dropout(f.dropout, 7)};
   p.keys = f.keys.empty() ? p.queries : b.packing(k);
   p.bins = b.ints({int64_t(bins.size()) / 4, 4}, bins);
   return p;
@@ -274,8 +265,8 @@ inline Attention attention_of(Bench& b, const AttentionForm& f, const Sentences&
 
 /// One query row of one head. Rows have `stride` elements in q and `key_stride` in k and v.
 template <class R>
-std::vector<R> attend(const R* q, const R* k, const R* v, int64_t key_stride, int64_t keys,
-                      int64_t D, const std::function<R(int64_t)>& factor) {
+std::vector<R> attend(const R* q, const R* k, const R* v, int64_t key_stride, int64_t keys, int64_t D,
+                      const std::function<R(int64_t)>& factor) {
   std::vector<R> weight, o(size_t(D), R(0));
   R total = 0;
   for (int64_t j = 0; j < keys; ++j) {
@@ -285,18 +276,15 @@ std::vector<R> attend(const R* q, const R* k, const R* v, int64_t key_stride, in
     total += weight.back();
   }
   for (int64_t j = 0; j < keys; ++j)
-    for (int64_t d = 0; d < D; ++d)
-      o[size_t(d)] += weight[size_t(j)] / total * factor(j) * v[j * key_stride + d];
+    for (int64_t d = 0; d < D; ++d) o[size_t(d)] += weight[size_t(j)] / total * factor(j) * v[j * key_stride + d];
   return o;
 }
 
 template <class R>
-Lists<R> attention_reference(const AttentionForm& f, const Sentences& q, const Sentences& k,
-                             const Lists<R>& in) {
+Lists<R> attention_reference(const AttentionForm& f, const Sentences& q, const Sentences& k, const Lists<R>& in) {
   const int64_t D = f.head_dim, W = f.heads * D;
   const bool is_self = f.keys.empty();
-  const int64_t q_stride = is_self ? 3 * W : W, stride = is_self ? 3 * W : 2 * W,
-                first_key = is_self ? W : 0;
+  const int64_t q_stride = is_self ? 3 * W : W, stride = is_self ? 3 * W : 2 * W, first_key = is_self ? W : 0;
   std::vector<R> o(size_t(q.tokens() * W), R(NAN));
   for (int64_t t = 0; t < q.tokens(); ++t) {
     const int32_t s = q.segments[size_t(t)];
@@ -305,9 +293,8 @@ Lists<R> attention_reference(const AttentionForm& f, const Sentences& q, const S
     const int64_t keys = f.is_causal ? q.positions[size_t(t)] + 1 : all;
     for (int64_t h = 0; h < f.heads; ++h) {
       const R* key = in[is_self ? 0 : 1].data() + first * stride + first_key + h * D;
-      const std::vector<R> row =
-          attend<R>(in[0].data() + t * q_stride + h * D, key, key + W, stride, keys, D,
-                    [&](int64_t j) { return keep<R>(f.dropout, 7, t, j, h); });
+      const std::vector<R> row = attend<R>(in[0].data() + t * q_stride + h * D, key, key + W, stride, keys, D,
+                                           [&](int64_t j) { return keep<R>(f.dropout, 7, t, j, h); });
       std::copy(row.begin(), row.end(), o.begin() + t * W + h * D);
     }
   }
@@ -325,8 +312,7 @@ inline Case attention_case(const AttentionForm& f) {
   return {inputs,
           [=](Bench& b, auto& v) {
             const bool is_self = form.keys.empty();
-            const AttentionArguments a{
-                v[0], is_self ? v[0] : v[1], 0, is_self ? W : 0, is_self ? 2 * W : W, W};
+            const AttentionArguments a{v[0], is_self ? v[0] : v[1], 0, is_self ? W : 0, is_self ? 2 * W : W, W};
             return std::vector{attention(a, attention_of(b, form, q, k))};
           },
           [=]<class R>(const Lists<R>& in) { return attention_reference(form, q, k, in); },

@@ -24,8 +24,7 @@ uint64_t seed_of(const std::string& text) {
 }
 
 double draw(RandomStream& random, Input::Range range) {
-  const double normal =
-      std::sqrt(-2 * std::log(1 - random.uniform())) * std::cos(6.283185307 * random.uniform());
+  const double normal = std::sqrt(-2 * std::log(1 - random.uniform())) * std::cos(6.283185307 * random.uniform());
   switch (range) {
     case Input::Range::normal:
       return normal;
@@ -54,14 +53,11 @@ Values random_values(int64_t count, Input::Range range, RandomStream& random, Pr
 /// A case on a backend: its inputs, and what the results are compared with.
 struct Problem {
   Problem(const Row& row, const BackendRow& backend, int64_t rows, int64_t width)
-      : row(row),
-        backend(backend),
-        op(row.make(rows, width)),
-        random(seed_of(row.name) + uint64_t(width)) {
+      : row(row), backend(backend), op(row.make(rows, width)), random(seed_of(row.name) + uint64_t(width)) {
     for (const Input& input : op.inputs)
-      inputs.push_back(input.values.empty() ? random_values(input.shape.elements(), input.range,
-                                                            random, backend.precision)
-                                            : input.values);
+      inputs.push_back(input.values.empty()
+                           ? random_values(input.shape.elements(), input.range, random, backend.precision)
+                           : input.values);
   }
   const Row& row;
   const BackendRow& backend;
@@ -82,16 +78,14 @@ struct Problem {
 
 Tensor upload(Bench& b, const Input& input, const Values& values) {
   if (input.type == Input::Type::f64) return b.tensor(input.shape, values, DType::f64);
-  if (input.type == Input::Type::statistics)
-    return b.tensor(input.shape, values, b.statistics_type());
+  if (input.type == Input::Type::statistics) return b.tensor(input.shape, values, b.statistics_type());
   return b.tensor(input.shape, values);
 }
 
 std::vector<Tensor> forward(Bench& b, const Problem& problem, const Lists<double>& inputs) {
   Tape tape(b.backend(), false);
   std::vector<Var> vars;
-  for (size_t i = 0; i < inputs.size(); ++i)
-    vars.push_back(tape.constant(upload(b, problem.op.inputs[i], inputs[i])));
+  for (size_t i = 0; i < inputs.size(); ++i) vars.push_back(tape.constant(upload(b, problem.op.inputs[i], inputs[i])));
   std::vector<Tensor> outputs;
   for (const Var& y : problem.op.apply(b, vars)) outputs.push_back(y.value());
   return outputs;
@@ -134,8 +128,7 @@ Lists<double> backward(Bench& b, const Problem& problem, const Pullback& pull) {
       tape.seed(outputs[i], b.tensor(outputs[i].value().shape(), pull.cotangents[i]));
   tape.backward();
   Lists<double> gradients;
-  for (const auto& slot : slots)
-    gradients.push_back(slot && slot->written ? b.values(slot->tensor) : Values());
+  for (const auto& slot : slots) gradients.push_back(slot && slot->written ? b.values(slot->tensor) : Values());
   return gradients;
 }
 
@@ -150,8 +143,7 @@ double largest(const Values& values) {
 
 /// Empty where all is well. An expected NaN stands for any finite value.
 std::string difference(const Values& actual, const Values& expected, double bound) {
-  if (actual.size() != expected.size())
-    return fmt::format("{} values, not {}", actual.size(), expected.size());
+  if (actual.size() != expected.size()) return fmt::format("{} values, not {}", actual.size(), expected.size());
   for (size_t i = 0; i < actual.size(); ++i) {
     const bool is_free = std::isnan(expected[i]);
     if (is_free ? std::isfinite(actual[i]) : is_close(actual[i], expected[i], bound)) continue;
@@ -201,8 +193,7 @@ std::vector<bool> every(const Problem& problem) {
 /// Random cotangents for all outputs: a loss that sums the outputs would hide a scaled gradient.
 Lists<double> random_cotangents(Problem& problem) {
   Lists<double> cotangents;
-  for (const Values& y : problem.op.reference.f64(problem.inputs))
-    cotangents.push_back(problem.cotangent(y.size()));
+  for (const Values& y : problem.op.reference.f64(problem.inputs)) cotangents.push_back(problem.cotangent(y.size()));
   return cotangents;
 }
 
@@ -216,8 +207,8 @@ void for_each_problem(std::initializer_list<int64_t> some_widths, int64_t row_co
         if (!row.has_width) widths.resize(1);
         for (const int64_t width : widths) {
           Problem problem(row, backend, row_count, width);
-          INFO(row.name << " on " << backend.name << ", width " << width << ", inputs "
-                        << shapes_of(problem.op) << "seed " << seed_of(row.name) + uint64_t(width));
+          INFO(row.name << " on " << backend.name << ", width " << width << ", inputs " << shapes_of(problem.op)
+                        << "seed " << seed_of(row.name) + uint64_t(width));
           check(problem);
         }
       }
@@ -237,8 +228,7 @@ TEST_CASE("ops equal their references and stay inside their memory", "[ops]") {
     const Lists<double> actual = download(bench, outputs);
     REQUIRE(actual.size() == exact.size());
     for (size_t i = 0; i < exact.size(); ++i)
-      CHECK(difference(actual[i], exact[i],
-                       forward_bound(problem.backend.precision, exact[i], naive[i])) == "");
+      CHECK(difference(actual[i], exact[i], forward_bound(problem.backend.precision, exact[i], naive[i])) == "");
   });
 }
 
@@ -267,8 +257,7 @@ double central_difference(Bench& bench, const Problem& problem, size_t input, si
   }
   double sum = 0;
   for (size_t k = 0; k < cotangents.size(); ++k)
-    for (size_t i = 0; i < cotangents[k].size(); ++i)
-      sum += cotangents[k][i] * (sides[1][k][i] - sides[0][k][i]);
+    for (size_t i = 0; i < cotangents[k].size(); ++i) sum += cotangents[k][i] * (sides[1][k][i] - sides[0][k][i]);
   return sum / (2 * difference_step);
 }
 
@@ -280,18 +269,15 @@ void check_gradients(Problem& problem, const Lists<double>& cotangents) {
     REQUIRE(gradients[input].size() == problem.inputs[input].size());
     REQUIRE(difference(gradients[input], Values(gradients[input].size(), NAN), 0) == "");
     for (const size_t k : elements_to_check(gradients[input].size(), problem.random)) {
-      const double numeric = central_difference(bench, problem, input, k, cotangents),
-                   analytic = gradients[input][k];
+      const double numeric = central_difference(bench, problem, input, k, cotangents), analytic = gradients[input][k];
       if (is_close(analytic, numeric, difference_tolerance * (1 + std::abs(numeric)))) continue;
-      FAIL_CHECK("gradient of input " << input << ", element " << k << ": " << analytic
-                                      << " instead of " << numeric);
+      FAIL_CHECK("gradient of input " << input << ", element " << k << ": " << analytic << " instead of " << numeric);
       break;
     }
     const Input& rows = problem.op.inputs[input];
     const size_t tail = size_t(rows.by_columns ? problem.op.tail_rows * rows.shape.back() : 0);
     for (size_t k = gradients[input].size() - tail; k < gradients[input].size(); ++k)
-      if (!(gradients[input][k] == 0))
-        FAIL_CHECK("the tail has a gradient at " << k << ": " << gradients[input][k]);
+      if (!(gradients[input][k] == 0)) FAIL_CHECK("the tail has a gradient at " << k << ": " << gradients[input][k]);
   }
 }
 
@@ -327,8 +313,7 @@ Values rounding_errors(Problem& problem, const Pullback& pull, const Lists<doubl
     Bench bench(backends().front());
     const Lists<double> other = backward(bench, moved, pull);
     for (size_t i = 0; i < exact.size(); ++i)
-      for (size_t k = 0; k < exact[i].size(); ++k)
-        errors[i] = std::max(errors[i], std::abs(other[i][k] - exact[i][k]));
+      for (size_t k = 0; k < exact[i].size(); ++k) errors[i] = std::max(errors[i], std::abs(other[i][k] - exact[i][k]));
   }
   return errors;
 }
@@ -340,14 +325,12 @@ void check_against_f64(Problem& problem, int64_t rows) {
   if (precision == Precision::f64 || problem.differentiable().empty()) return;
   const Pullback pull{random_cotangents(problem), every(problem)};
   Bench bench(problem.backend), exact(backends().front());
-  const Lists<double> actual = backward(bench, problem, pull),
-                      expected = backward(exact, problem, pull);
-  const Values naive = precision == Precision::bf16 ? rounding_errors(problem, pull, expected)
-                                                    : Values(expected.size());
+  const Lists<double> actual = backward(bench, problem, pull), expected = backward(exact, problem, pull);
+  const Values naive =
+      precision == Precision::bf16 ? rounding_errors(problem, pull, expected) : Values(expected.size());
   const double allowed = tolerance(precision).gradient * std::sqrt(double(rows) / few_rows);
   for (size_t i = 0; i < actual.size(); ++i)
-    CHECK(difference(actual[i], expected[i],
-                     2 * naive[i] + allowed * largest(expected[i])) == "");
+    CHECK(difference(actual[i], expected[i], 2 * naive[i] + allowed * largest(expected[i])) == "");
 }
 
 }  // namespace
@@ -374,8 +357,7 @@ TEST_CASE("gradients are added to what is there, or overwrite it", "[ops]") {
       if (problem.op.inputs[i].by_columns) continue;
       Values expected = pull.start[i];
       for (size_t k = 0; k < expected.size(); ++k) expected[k] += written[i][k];
-      CHECK(difference(added[i], expected,
-                       tolerance(problem.backend.precision).gradient * largest(expected)) == "");
+      CHECK(difference(added[i], expected, tolerance(problem.backend.precision).gradient * largest(expected)) == "");
     }
   });
 }
@@ -400,7 +382,8 @@ TEST_CASE("inputs without gradient do not change the gradients of the others", "
         CHECK(bit_difference(actual, expected) == "");
       } else {
         for (size_t i = 0; i < all.size(); ++i)
-          CHECK(difference(actual[i], expected[i], tolerance(problem.backend.precision).gradient * largest(all[i])) == "");
+          CHECK(difference(actual[i], expected[i], tolerance(problem.backend.precision).gradient * largest(all[i])) ==
+                "");
       }
       bench.forget();
     }
@@ -449,8 +432,7 @@ TEST_CASE("every kernel has a row", "[ops]") {
       Problem problem(row, backend, few_rows, 33);
       Bench bench(backend);
       forward(bench, problem, problem.inputs);
-      if (!problem.differentiable().empty())
-        backward(bench, problem, {random_cotangents(problem), every(problem)});
+      if (!problem.differentiable().empty()) backward(bench, problem, {random_cotangents(problem), every(problem)});
       for (const auto& [name, count] : bench.backend().calls) calls[name] += count;
     }
     for (const std::string_view name : kernel_names) {

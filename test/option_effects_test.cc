@@ -5,8 +5,8 @@
 #include <set>
 #include <sstream>
 
-#include "apps/option_parser.h"
 #include "apps/inference/text_encoder.h"
+#include "apps/option_parser.h"
 #include "core/base/files.h"
 #include "core/base/log.h"
 #include "core/base/settings_reader.h"

@@ -1,6 +1,4 @@
 // The settings tables seen from outside: what a user can write, and what becomes of it.
-#include "apps/option_parser.h"
-
 #include <unistd.h>
 
 #include <algorithm>
@@ -9,6 +7,7 @@
 #include <fstream>
 #include <map>
 
+#include "apps/option_parser.h"
 #include "apps/option_tables.h"
 #include "core/base/settings_reader.h"
 #include "test/catch.h"
@@ -37,8 +36,7 @@ auto run(Parse parse, const Strings& arguments) {
   return parse(static_cast<int>(argv.size()), argv.data());
 }
 
-const Strings train_base = {"--train-sets", "c.en",   "c.de", "--vocabs",   "v.spm",
-                            "v.spm",        "--seed", "1",    "--no-reload"};
+const Strings train_base = {"--train-sets", "c.en", "c.de", "--vocabs", "v.spm", "v.spm", "--seed", "1", "--no-reload"};
 const Strings translate_base = {"-m", "m.npz", "-v", "v.spm", "v.spm", "--seed", "1"};
 const Strings scorer_base = {"-t", "a", "b", "-v", "v.spm", "v.spm", "--seed", "1"};
 
@@ -48,9 +46,7 @@ Strings join(Strings a, const Strings& b) {
 }
 
 /// bough-train with these on top of what it must have.
-TrainOptions train(const Strings& arguments) {
-  return *run(parse_train_options, join(train_base, arguments));
-}
+TrainOptions train(const Strings& arguments) { return *run(parse_train_options, join(train_base, arguments)); }
 TranslateOptions translate(const Strings& arguments) {
   return *run(parse_translate_options, join(translate_base, arguments));
 }
@@ -149,25 +145,24 @@ void check_every_option(Parse parse, const Strings& base,
 
 TEST_CASE("every option of bough-train changes something", "[settings]") {
   const Folder folder;
-  check_every_option<TrainOptions>(
-      parse_train_options, train_base,
-      {{"log", {{folder / "a.log"}, ""}},
-       {"type", {{"s2s"}, "type is 's2s', must be transformer"}},
-       {"precision", {{"bfloat16", "float32"}, ""}},
-       {"dim-vocabs", {{"100", "200"}, ""}},
-       {"sentencepiece-alphas", {{"0.1", "0"}, ""}},
-       {"train-sets", {{"more"}, "train-sets has 3 files, must have 2"}},
-       {"vocabs", {{"more"}, "vocabs has 3 files, must have 2"}},
-       {"valid-sets", {{"v.en", "v.de"}, ""}},
-       {"valid-metrics", {{"bleu", "chrf"}, ""}},
-       {"dim-emb", {{"64"}, ""}},
-       {"tsv", {{"true"}, "train-sets has 2 files, must have 1 with tsv"}},
-       {"tsv-fields", {{"2"}, "tsv-fields is given without tsv"}},
-       {"devices", {{"1"}, ""}},
-       {"transformer-preprocess", {{"n"}, "give them as post-ln or pre-ln"}},
-       {"transformer-postprocess", {{"da"}, "give them as post-ln or pre-ln"}},
-       {"transformer-postprocess-top", {{"n"}, "give them as post-ln or pre-ln"}},
-       {"transformer-postprocess-emb", {{""}, ""}}});
+  check_every_option<TrainOptions>(parse_train_options, train_base,
+                                   {{"log", {{folder / "a.log"}, ""}},
+                                    {"type", {{"s2s"}, "type is 's2s', must be transformer"}},
+                                    {"precision", {{"bfloat16", "float32"}, ""}},
+                                    {"dim-vocabs", {{"100", "200"}, ""}},
+                                    {"sentencepiece-alphas", {{"0.1", "0"}, ""}},
+                                    {"train-sets", {{"more"}, "train-sets has 3 files, must have 2"}},
+                                    {"vocabs", {{"more"}, "vocabs has 3 files, must have 2"}},
+                                    {"valid-sets", {{"v.en", "v.de"}, ""}},
+                                    {"valid-metrics", {{"bleu", "chrf"}, ""}},
+                                    {"dim-emb", {{"64"}, ""}},
+                                    {"tsv", {{"true"}, "train-sets has 2 files, must have 1 with tsv"}},
+                                    {"tsv-fields", {{"2"}, "tsv-fields is given without tsv"}},
+                                    {"devices", {{"1"}, ""}},
+                                    {"transformer-preprocess", {{"n"}, "give them as post-ln or pre-ln"}},
+                                    {"transformer-postprocess", {{"da"}, "give them as post-ln or pre-ln"}},
+                                    {"transformer-postprocess-top", {{"n"}, "give them as post-ln or pre-ln"}},
+                                    {"transformer-postprocess-emb", {{""}, ""}}});
 }
 
 TEST_CASE("every option of bough-translate changes something", "[settings]") {
@@ -183,13 +178,12 @@ TEST_CASE("every option of bough-translate changes something", "[settings]") {
 
 TEST_CASE("every option of model scoring changes something", "[settings]") {
   const Folder folder;
-  check_every_option<ModelScorerOptions>(
-      parse_model_scorer_options, scorer_base,
-      {{"log", {{folder / "a.log"}, ""}},
-       {"train-sets", {{"more"}, "train-sets has 3 files, must have 2"}},
-       {"vocabs", {{"more"}, "vocabs has 3 files, must have 2"}},
-       {"devices", {{"1"}, ""}},
-       {"precision", {{"bfloat16"}, ""}}});
+  check_every_option<ModelScorerOptions>(parse_model_scorer_options, scorer_base,
+                                         {{"log", {{folder / "a.log"}, ""}},
+                                          {"train-sets", {{"more"}, "train-sets has 3 files, must have 2"}},
+                                          {"vocabs", {{"more"}, "vocabs has 3 files, must have 2"}},
+                                          {"devices", {{"1"}, ""}},
+                                          {"precision", {{"bfloat16"}, ""}}});
 }
 
 TEST_CASE("the command line follows Marian's grammar", "[settings]") {
@@ -206,19 +200,15 @@ TEST_CASE("the command line follows Marian's grammar", "[settings]") {
   CHECK_FALSE(train({"--disp-label-counts", "false"}).display.disp_label_counts);
   CHECK_FALSE(train({"--disp-label-counts=false"}).display.disp_label_counts);
   CHECK(train({"--quiet", "true"}).general.quiet);
-  CHECK(train({"--sentencepiece-options", "--character_coverage=1 --x=2"})
-            .corpus.sentencepiece_options == "--character_coverage=1 --x=2");
-  CHECK(train({"--optimizer-params", "0.9", "0.98", "1e-09"}).optimizer.params ==
-        std::vector<double>{0.9, 0.98, 1e-9});
-  CHECK(train({"--valid-sets", "a", "--valid-sets", "b"}).validation.valid_sets ==
-        Strings{"a", "b"});
+  CHECK(train({"--sentencepiece-options", "--character_coverage=1 --x=2"}).corpus.sentencepiece_options ==
+        "--character_coverage=1 --x=2");
+  CHECK(train({"--optimizer-params", "0.9", "0.98", "1e-09"}).optimizer.params == std::vector<double>{0.9, 0.98, 1e-9});
+  CHECK(train({"--valid-sets", "a", "--valid-sets", "b"}).validation.valid_sets == Strings{"a", "b"});
   CHECK(train({"--beam-size", "6", "--beam-size", "7"}).decoding.beam_size == 7);
   CHECK(train({"--devices", "0"}).machine.devices.ids == std::vector<int>{0});
   CHECK(train({"-d", "3 "}).machine.devices.ids == std::vector<int>{3});
   CHECK(train({"--transformer-preprocess", "", "-b", "5"}).decoding.beam_size == 5);
-  CHECK(
-      *run(parse_train_options, {"--tsv", "-t", "-", "-v", "a", "b"})->corpus.train_sets.begin() ==
-      "-");
+  CHECK(*run(parse_train_options, {"--tsv", "-t", "-", "-v", "a", "b"})->corpus.train_sets.begin() == "-");
 }
 
 TEST_CASE("YAML: lists, scalars, and later files", "[settings]") {
@@ -269,8 +259,8 @@ TEST_CASE("a preset is Marian's", "[settings]") {
   CHECK(big.model.ffn_dim == 4096);
   CHECK(big.optimizer.beta2 == 0.998);
   CHECK(big.corpus.max_length == 100);
-  const TrainOptions deep = train(
-      {"--task", "transformer-base", "--transformer-residual", "branchnorm", "--enc-depth", "100"});
+  const TrainOptions deep =
+      train({"--task", "transformer-base", "--transformer-residual", "branchnorm", "--enc-depth", "100"});
   CHECK(deep.model.residual == ResidualKind::branchnorm);
   CHECK(deep.model.encoder_layers == 100);
   CHECK(deep.model.branchnorm_max_step == SchedulePeriod{16000});
@@ -282,8 +272,7 @@ TEST_CASE("an alias has the priority of its place", "[settings]") {
   CHECK(train_yaml("task: transformer-base\n", {"--dim-emb", "64"}).model.model_dim == 64);
   CHECK(train({"--dim-emb", "64", "--task", "transformer-base"}).model.model_dim == 64);
   CHECK(train_yaml("task: [transformer-big, transformer-base]\n").model.model_dim == 1024);
-  CHECK(train_yaml("task: transformer-big\n", {"--task", "transformer-base"}).model.model_dim ==
-        512);
+  CHECK(train_yaml("task: transformer-big\n", {"--task", "transformer-base"}).model.model_dim == 512);
   CHECK(train({"--no-shuffle"}).corpus.shuffle == ShuffleKind::none);
   CHECK(train_yaml("no-shuffle: yes\n").corpus.shuffle == ShuffleKind::none);
   CHECK(train_yaml("no-shuffle: false\n").corpus.shuffle == ShuffleKind::data);
@@ -301,8 +290,7 @@ TEST_CASE("residual kinds and Marian's op strings", "[settings]") {
                        "--transformer-postprocess-top", "n"};
   CHECK(kind(pre) == ResidualKind::pre_ln);
   CHECK(kind(join(pre, {"--transformer-residual", "pre-ln"})) == ResidualKind::pre_ln);
-  CHECK(kind({"--transformer-residual", "deepnorm", "--transformer-postprocess", "dan"}) ==
-        ResidualKind::deepnorm);
+  CHECK(kind({"--transformer-residual", "deepnorm", "--transformer-postprocess", "dan"}) == ResidualKind::deepnorm);
   CHECK(kind(join(pre, {"--transformer-residual", "sub-ln"})) == ResidualKind::sub_ln);
   CHECK_THROWS_AS(kind({"--transformer-residual", "rezero", "--transformer-postprocess", "dan"}), Error);
   CHECK_THROWS_AS(kind(join(pre, {"--transformer-residual", "b2t"})), Error);
@@ -312,47 +300,40 @@ TEST_CASE("residual kinds and Marian's op strings", "[settings]") {
   CHECK(bare.model.postprocess == "da");
   CHECK(bare.model.postprocess_top == "n");
 
-  CHECK(
-      error_of([&] {
-        kind(join(pre, {"--transformer-residual", "branchnorm"}));
-      }) ==
-      "transformer-residual is branchnorm, which in Marian's terms is transformer-preprocess '', "
-      "-postprocess 'dan', -postprocess-top '', but these are 'n', 'da', 'n'. Leave one of the two "
-      "ways out, or give them as post-ln or pre-ln ('n', 'da', 'n') alike");
+  CHECK(error_of([&] {
+          kind(join(pre, {"--transformer-residual", "branchnorm"}));
+        }) ==
+        "transformer-residual is branchnorm, which in Marian's terms is transformer-preprocess '', "
+        "-postprocess 'dan', -postprocess-top '', but these are 'n', 'da', 'n'. Leave one of the two "
+        "ways out, or give them as post-ln or pre-ln ('n', 'da', 'n') alike");
   CHECK(error_of([&] {
           kind({"--transformer-postprocess", "dhan"});
         }).find("transformer-postprocess is 'dhan': bough has no highway connections") == 0);
-  CHECK(error_of([&] {
-          kind({"--transformer-preprocess", "r"});
-        }).find("RMS norm") != std::string::npos);
+  CHECK(error_of([&] { kind({"--transformer-preprocess", "r"}); }).find("RMS norm") != std::string::npos);
 }
 
 TEST_CASE("branchnorm's T and Adam's epsilon follow from other settings", "[settings]") {
   const Strings branch = {"--transformer-residual", "branchnorm"};
   CHECK(train(branch).model.branchnorm_max_step == SchedulePeriod{4000});
-  CHECK(train(join(branch, {"--lr-warmup", "8ku"})).model.branchnorm_max_step ==
-        SchedulePeriod{8000});
+  CHECK(train(join(branch, {"--lr-warmup", "8ku"})).model.branchnorm_max_step == SchedulePeriod{8000});
   CHECK(train(join(branch, {"--branchnorm-max-step", "2Gt"})).model.branchnorm_max_step ==
         SchedulePeriod{2'000'000'000, ScheduleUnit::labels});
   CHECK(train(branch).optimizer.epsilon == 1e-9);
   CHECK(train(join(branch, {"--optimizer-params", "0.9", "0.98"})).optimizer.epsilon == 1e-9);
-  CHECK(train(join(branch, {"--optimizer-params", "0.9", "0.98", "1e-6"})).optimizer.epsilon ==
-        1e-6);
+  CHECK(train(join(branch, {"--optimizer-params", "0.9", "0.98", "1e-6"})).optimizer.epsilon == 1e-6);
   CHECK(train({}).optimizer.epsilon == 1e-8);
-  CHECK(
-      error_of([&] {
-        train(join(branch, {"--branchnorm-max-step", "3e"}));
-      }) ==
-      "command line: branchnorm-max-step is '3e', must be a period such as 4000u or 2Gt in u or t");
-  CHECK(train({"--after", "10e", "--after-epochs", "8", "--after-batches", "100"})
-            .run.stop_criteria() == StopCriteria{100, 0, 8});
+  CHECK(error_of([&] {
+          train(join(branch, {"--branchnorm-max-step", "3e"}));
+        }) == "command line: branchnorm-max-step is '3e', must be a period such as 4000u or 2Gt in u or t");
+  CHECK(train({"--after", "10e", "--after-epochs", "8", "--after-batches", "100"}).run.stop_criteria() ==
+        StopCriteria{100, 0, 8});
 }
 
 TEST_CASE("the effective settings read back as the same", "[settings]") {
   const Folder folder;
   const TrainOptions first =
-      train({"--task", "transformer-base-prenorm", "--after", "10e,2Gt", "--valid-metrics", "bleu",
-             "chrf", "--learn-rate", "0.0001234567", "--sentencepiece-options", "a: b # 'c'"});
+      train({"--task", "transformer-base-prenorm", "--after", "10e,2Gt", "--valid-metrics", "bleu", "chrf",
+             "--learn-rate", "0.0001234567", "--sentencepiece-options", "a: b # 'c'"});
   const std::string file = folder.file("model.npz.yml", format_yaml(dump(first)));
   const TrainOptions again = *run(parse_train_options, {"-c", file});
   CHECK(dump(again) == dump(first));
@@ -368,24 +349,20 @@ TEST_CASE("training without -c goes on with the settings of <model>.yml", "[sett
   const auto resumed = run(parse_train_options, {"--model", model, "--after", "2e"});
   CHECK(resumed->decoding.beam_size == 3);
   CHECK(resumed->run.after.epochs == 2);
-  CHECK(error_of([&] {
-          run(parse_train_options, {"-m", model, "--no-reload"});
-        }).find("train-sets has 0 files") == 0);
+  CHECK(error_of([&] { run(parse_train_options, {"-m", model, "--no-reload"}); }).find("train-sets has 0 files") == 0);
 }
 
 TEST_CASE("paths relative to their file, and environment variables", "[settings]") {
   const Folder folder;
-  const std::string file = folder.file(
-      "decoder.yml",
-      "relative-paths: true\nmodels: [m.npz]\nvocabs: [a.spm, /abs/b.spm]\ninput: stdin\n");
+  const std::string file =
+      folder.file("decoder.yml", "relative-paths: true\nmodels: [m.npz]\nvocabs: [a.spm, /abs/b.spm]\ninput: stdin\n");
   const auto t = run(parse_translate_options, {"-c", file, "--output", "out"});
   CHECK(t->models[0] == folder / "m.npz");
   CHECK(t->vocabulary.paths == Strings{folder / "a.spm", "/abs/b.spm"});
   CHECK(t->input[0] == "stdin");
   CHECK(t->output == "out");
   ::setenv("BOUGH_TEST_FOLDER", "somewhere", 1);
-  CHECK(train({"--interpolate-env-vars", "--tempdir", "${BOUGH_TEST_FOLDER}/x"}).corpus.tempdir ==
-        "somewhere/x");
+  CHECK(train({"--interpolate-env-vars", "--tempdir", "${BOUGH_TEST_FOLDER}/x"}).corpus.tempdir == "somewhere/x");
   CHECK(train({"--tempdir", "${BOUGH_TEST_FOLDER}/x"}).corpus.tempdir == "${BOUGH_TEST_FOLDER}/x");
   CHECK(error_of([] {
           train({"--interpolate-env-vars", "--tempdir", "${BOUGH_NOT_SET}"});
@@ -396,43 +373,30 @@ TEST_CASE("paths relative to their file, and environment variables", "[settings]
 
 TEST_CASE("option errors are sentences that say where", "[settings]") {
   const Folder folder;
-  auto yaml = [&](const std::string& text) {
-    return error_of([&] { train({"-c", folder.file("c.yml", text)}); });
-  };
+  auto yaml = [&](const std::string& text) { return error_of([&] { train({"-c", folder.file("c.yml", text)}); }); };
   auto line = [](const Strings& arguments) { return error_of([&] { train(arguments); }); };
   const std::string c = folder / "c.yml";
   CHECK(yaml("beam-size: 3\nlabel-smothing: 0.1\n") ==
         c + " line 2: unknown option 'label-smothing'; did you mean 'label-smoothing'?");
-  CHECK(yaml("beam-size: many\n") ==
-        c + " line 1: beam-size is 'many', must be a whole number, at least 1");
-  CHECK(yaml("\nlabel-smoothing: 1.5\n") ==
-        c + " line 2: label-smoothing is '1.5', must be a number in [0, 1)");
+  CHECK(yaml("beam-size: many\n") == c + " line 1: beam-size is 'many', must be a whole number, at least 1");
+  CHECK(yaml("\nlabel-smoothing: 1.5\n") == c + " line 2: label-smoothing is '1.5', must be a number in [0, 1)");
   CHECK(yaml("beam-size: [3, 4]\n") == c + " line 1: beam-size is a list of 2, must be one value");
-  CHECK(yaml("beam-size: {a: 1}\n") ==
-        c + " line 1: beam-size is a map, must be a value or a list of values");
+  CHECK(yaml("beam-size: {a: 1}\n") == c + " line 1: beam-size is a map, must be a value or a list of values");
   CHECK(yaml("transformer-residual: deep\n") ==
         c + " line 1: transformer-residual is 'deep', must be one of: post-ln, pre-ln, deepnorm, "
             "branchnorm, admin, b2t, residual-dual, rezero, sub-ln, dlcl");
-  CHECK(yaml("save-freq: 1e\n") ==
-        c + " line 1: save-freq is '1e', must be a period such as 4000u or 2Gt in u or t");
-  CHECK(yaml("- a\n") ==
-        c + ": this is not a map of options, must have a line 'option: value' for each");
-  CHECK(yaml("config: x\n") ==
-        c + " line 1: config must be given on the command line, not in a file");
+  CHECK(yaml("save-freq: 1e\n") == c + " line 1: save-freq is '1e', must be a period such as 4000u or 2Gt in u or t");
+  CHECK(yaml("- a\n") == c + ": this is not a map of options, must have a line 'option: value' for each");
+  CHECK(yaml("config: x\n") == c + " line 1: config must be given on the command line, not in a file");
   CHECK(yaml("quiet: maybe\n") == c + " line 1: quiet is 'maybe', must be true or false");
-  CHECK(yaml("task: transformer-huge\n").find("task is 'transformer-huge', must be one of: ") !=
-        std::string::npos);
-  CHECK(line({"--beam-sizes", "3"}) ==
-        "command line: unknown option 'beam-sizes'; did you mean 'beam-size'?");
-  CHECK(line({"--zzzzzzzz"}) ==
-        "command line: unknown option 'zzzzzzzz'. bough-train --help lists them all");
+  CHECK(yaml("task: transformer-huge\n").find("task is 'transformer-huge', must be one of: ") != std::string::npos);
+  CHECK(line({"--beam-sizes", "3"}) == "command line: unknown option 'beam-sizes'; did you mean 'beam-size'?");
+  CHECK(line({"--zzzzzzzz"}) == "command line: unknown option 'zzzzzzzz'. bough-train --help lists them all");
   CHECK(line({"stray"}) != "");
-  CHECK(line({"-b", "3", "stray"}) ==
-        "command line: 'stray' belongs to no option. Give values after an option's name");
+  CHECK(line({"-b", "3", "stray"}) == "command line: 'stray' belongs to no option. Give values after an option's name");
   CHECK(line({"--model"}) == "command line: model has no value, must have text");
   CHECK(line({"-d", "--quiet"}).find("command line: devices has no value") == 0);
-  CHECK(line({"--learn-rate", "nan"}) ==
-        "command line: learn-rate is 'nan', must be a number, at least 0");
+  CHECK(line({"--learn-rate", "nan"}) == "command line: learn-rate is 'nan', must be a number, at least 0");
   CHECK(line({"--no-spm-decode"}) ==
         "command line: 'no-spm-decode' is an option of bough-translate, not of bough-train. Remove "
         "it");
@@ -447,35 +411,24 @@ TEST_CASE("option errors are sentences that say where", "[settings]") {
 
 TEST_CASE("settings that contradict each other are errors", "[settings]") {
   auto line = [](const Strings& arguments) { return error_of([&] { train(arguments); }); };
-  CHECK(line({"--dim-emb", "100"}) ==
-        "transformer-heads is 8, must divide dim-emb, which is 100. Change one of them");
+  CHECK(line({"--dim-emb", "100"}) == "transformer-heads is 8, must divide dim-emb, which is 100. Change one of them");
   CHECK(line({"--type", "amun"}).find("type is 'amun', must be transformer") == 0);
   CHECK(line({"--model", "model.bin"}).find("model is 'model.bin', must end in .npz") == 0);
   CHECK(line({"--devices", "0", "1"}).find("devices asks for several GPUs") == 0);
   CHECK(line({"--devices", "all"}).find("devices asks for several GPUs") == 0);
-  CHECK(line({"--devices", "x"}) ==
-        "command line: devices is 'x', must be GPU numbers such as 0 1, or all");
-  CHECK(line({"--devices", "0", "--cpu-threads", "2"})
-            .find("devices and cpu-threads are both given") == 0);
-  CHECK(line({"--precision", "bfloat16", "bfloat16"})
-            .find("precision: the optimizer's type is bfloat16") == 0);
-  CHECK(
-      line({"--optimizer-params", "1", "2", "3", "4", "5"}).find("optimizer-params has 5 values") ==
-      0);
+  CHECK(line({"--devices", "x"}) == "command line: devices is 'x', must be GPU numbers such as 0 1, or all");
+  CHECK(line({"--devices", "0", "--cpu-threads", "2"}).find("devices and cpu-threads are both given") == 0);
+  CHECK(line({"--precision", "bfloat16", "bfloat16"}).find("precision: the optimizer's type is bfloat16") == 0);
+  CHECK(line({"--optimizer-params", "1", "2", "3", "4", "5"}).find("optimizer-params has 5 values") == 0);
   CHECK(line({"--optimizer-params", "1"}).find("optimizer-params: beta1 is 1") == 0);
-  CHECK(line({"--lr-decay-inv-sqrt", "10u", "2Gt"}) ==
-        "lr-decay-inv-sqrt: 10u and 2Gt must have the same unit");
-  CHECK(line({"--valid-metrics", "translation"}) ==
-        "valid-metrics has translation, which needs valid-script-path");
-  CHECK(line({"--dim-vocabs", "100"}) ==
-        "dim-vocabs has 1 sizes, must have 2: one for each of vocabs");
+  CHECK(line({"--lr-decay-inv-sqrt", "10u", "2Gt"}) == "lr-decay-inv-sqrt: 10u and 2Gt must have the same unit");
+  CHECK(line({"--valid-metrics", "translation"}) == "valid-metrics has translation, which needs valid-script-path");
+  CHECK(line({"--dim-vocabs", "100"}) == "dim-vocabs has 1 sizes, must have 2: one for each of vocabs");
   CHECK_FALSE(train({"--mini-batch-fit", "--mini-batch-words", "4096"}).batch.mini_batch_fit);
-  CHECK(line({"--early-stopping-epsilon", "0", "1"}).find("early-stopping-epsilon has 2 values") ==
-        0);
+  CHECK(line({"--early-stopping-epsilon", "0", "1"}).find("early-stopping-epsilon has 2 values") == 0);
   CHECK(line({"--transformer-residual", "deepnorm", "--transformer-depth-scaling"})
             .find("transformer-depth-scaling is on") == 0);
-  CHECK(line({"--transformer-postprocess-emb", "nd"}).find("transformer-postprocess-emb is 'nd'") ==
-        0);
+  CHECK(line({"--transformer-postprocess-emb", "nd"}).find("transformer-postprocess-emb is 'nd'") == 0);
   CHECK(error_of([] { run(parse_train_options, {"--no-reload"}); }) ==
         "train-sets has 0 files, must have 2: source and target. Use --train-sets corpus.en "
         "corpus.de");
@@ -491,17 +444,14 @@ TEST_CASE("every option bough refuses is accepted at rest and refused otherwise"
   const auto rows = rows_of(defaults);
   for (const RefusedOption& refused : refused_options()) {
     INFO(refused.name);
-    CHECK(std::none_of(rows.begin(), rows.end(),
-                       [&](auto& row) { return row.name == refused.name; }));
+    CHECK(std::none_of(rows.begin(), rows.end(), [&](auto& row) { return row.name == refused.name; }));
     Yaml at_rest = Yaml::list();
     std::string rest(refused.resting);
     for (size_t at = 0; at < rest.size(); at = std::min(rest.find(' ', at), rest.size() - 1) + 1)
       at_rest.items.emplace_back(rest.substr(at, rest.find(' ', at) - at));
     CHECK_NOTHROW(train_yaml(format_yaml(Yaml::map().set(refused.name, at_rest))));
     CHECK_NOTHROW(train_yaml(format_yaml(Yaml::map().set(refused.name, rest))));
-    const std::string error = error_of([&] {
-      train({"--" + std::string(refused.name), "something"});
-    });
+    const std::string error = error_of([&] { train({"--" + std::string(refused.name), "something"}); });
     CHECK(error == fmt::format("command line: {} {}", refused.name, refused.reason));
   }
   CHECK_NOTHROW(train_yaml("version: v1.12.0\nspecial-vocab: [1]\nnum-devices: 4\n"));
@@ -509,18 +459,16 @@ TEST_CASE("every option bough refuses is accepted at rest and refused otherwise"
 
 TEST_CASE("--dump-config", "[settings]") {
   const Strings given = {"--task", "transformer-base", "--dim-emb", "256", "--dump-config"};
-  const std::string minimal =
-      output_of([&] { CHECK_FALSE(run(parse_train_options, join(given, {"minimal"}))); });
+  const std::string minimal = output_of([&] { CHECK_FALSE(run(parse_train_options, join(given, {"minimal"}))); });
   CHECK(minimal == "task:\n  - transformer-base\ndim-emb: 256\n");
-  const Yaml expanded = parse_yaml(
-      output_of([&] { CHECK_FALSE(run(parse_train_options, join(given, {"expand"}))); }), "out");
+  const Yaml expanded =
+      parse_yaml(output_of([&] { CHECK_FALSE(run(parse_train_options, join(given, {"expand"}))); }), "out");
   CHECK(expanded.get_int("dim-emb") == 256);
   CHECK(expanded.get_int("transformer-dim-ffn") == 2048);
   CHECK(expanded.find("task") == nullptr);
   CHECK(expanded.find("beam-size")->text == "8");
   CHECK(expanded.find("overwrite") == nullptr);
-  const Yaml full =
-      parse_yaml(output_of([&] { CHECK_FALSE(run(parse_train_options, given)); }), "out");
+  const Yaml full = parse_yaml(output_of([&] { CHECK_FALSE(run(parse_train_options, given)); }), "out");
   CHECK(full.get_bool("overwrite") == false);
   CHECK(full.get_string("transformer-residual") == "post-ln");
   CHECK(full.find("dump-config") == nullptr);
@@ -541,10 +489,8 @@ TEST_CASE("--help has every option within 100 columns", "[settings]") {
     CHECK(end - at <= 100);
     at = end + 1;
   }
-  CHECK(output_of([] { run(parse_translate_options, {"--version"}); }).find("0.") !=
-        std::string::npos);
-  CHECK(output_of([] { run(parse_translate_options, {"--build-info"}); }).find("compiler: ") !=
-        std::string::npos);
+  CHECK(output_of([] { run(parse_translate_options, {"--version"}); }).find("0.") != std::string::npos);
+  CHECK(output_of([] { run(parse_translate_options, {"--build-info"}); }).find("compiler: ") != std::string::npos);
 }
 
 TEST_CASE("no name or letter is given twice", "[settings]") {

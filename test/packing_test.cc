@@ -125,8 +125,7 @@ TEST_CASE("pack_source keeps the order of the sentences", "[packing]") {
 TEST_CASE("concatenate: the same rows in the same order", "[packing]") {
   const Pairs pairs(90, 6);
   const std::span<const SentencePair> all(pairs.all);
-  std::vector<Batch> parts = {pack(all.subspan(0, 30)), pack(all.subspan(30, 40)),
-                              pack(all.subspan(70))};
+  std::vector<Batch> parts = {pack(all.subspan(0, 30)), pack(all.subspan(30, 40)), pack(all.subspan(70))};
   const Batch whole = concatenate(parts);
   check_side(whole.source);
   check_side(whole.target);

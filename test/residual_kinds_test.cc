@@ -1,5 +1,5 @@
-// Every residual kind against logits that PyTorch computed from the papers' equations (test/fixtures/residual_kinds.py),
-// and Admin's profiling.
+// Every residual kind against logits that PyTorch computed from the papers' equations
+// (test/fixtures/residual_kinds.py), and Admin's profiling.
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -56,8 +56,7 @@ TEST_CASE("every residual kind computes what PyTorch computes from its equation"
   const Batch batch = pack(pairs);
   const auto backend = make_cpu_backend(1, DType::f64);
   CHECK(fixture.size() == all_residual_kinds().size());
-  for (ResidualKind kind : all_residual_kinds())
-    DYNAMIC_SECTION(name_of(kind)) {
+  for (ResidualKind kind : all_residual_kinds()) DYNAMIC_SECTION(name_of(kind)) {
       const Model model = random_model(fixture_options(kind), *backend);
       set_fixture_weights(*model.parameters);
       const auto found = forward_logits(model, batch);
@@ -109,8 +108,8 @@ double embedding_variance(const ParameterSet& set, const std::vector<float>& val
     for (int64_t row = 0; row < batch.source.rows(); ++row)
       for (int64_t c = 0; c < width; ++c) {
         const double word = values[size_t(table->first + batch.source.ids[size_t(row)] * width + c)];
-        const double x = word * std::sqrt(double(width)) +
-                         positions[size_t(batch.source.positions[size_t(row)] * width + c)];
+        const double x =
+            word * std::sqrt(double(width)) + positions[size_t(batch.source.positions[size_t(row)] * width + c)];
         sum += x;
         squares += x * x;
         ++count;
@@ -153,8 +152,8 @@ TEST_CASE("admin: omega follows the variances of the branches", "[residual]") {
   for (const ParameterPart& part : set.parts())
     if (part.name.ends_with("_omega")) {
       const auto& names = run.model.transformer().residual_site_names();
-      const size_t site = size_t(std::find(names.begin(), names.end(), part.name.substr(0, part.name.size() - 6)) -
-                                 names.begin());
+      const size_t site =
+          size_t(std::find(names.begin(), names.end(), part.name.substr(0, part.name.size() - 6)) - names.begin());
       CHECK(values[size_t(part.first + width - 1)] == float(omegas.at(site)));
       CHECK(average[size_t(part.first)] == float(omegas[site]));
       ++found;

@@ -1,6 +1,6 @@
 // The residual stream as bf16 hi + lo: what the op table cannot say about the low parts of results.
-#include "test/op_cases.h"
 #include "test/catch.h"
+#include "test/op_cases.h"
 #include "test/small_model.h"
 
 using namespace bough;
@@ -36,12 +36,14 @@ struct Split {
 };
 /// Both parts of y or of sum, into memory that held NaN; x has a low part itself.
 Split split_result(Bench& b, int64_t T, int64_t C, bool keeps_sum, Lists<double>& inputs) {
-  inputs = {normal_values(T * C, 1), normal_values(T * C, 2), normal_values(C, 3), normal_values(C, 4),
-            normal_values(C, 5), normal_values(T * C, 6, 1.0 / 512)};
-  ResidualInputs in{b.tensor({T, C}, inputs[0]), {}, b.tensor({T, C}, inputs[1]), b.tensor({C}, inputs[2]),
-                    b.tensor({C}, inputs[3]), b.tensor({C}, inputs[4]), b.tensor({T, C}, inputs[5]), {}};
-  ResidualOutputs out{.y = b.output({T, C}), .mean = b.output({T}, b.statistics_type()),
-                      .rstd = b.output({T}, b.statistics_type())};
+  inputs = {normal_values(T * C, 1), normal_values(T * C, 2), normal_values(C, 3),
+            normal_values(C, 4),     normal_values(C, 5),     normal_values(T * C, 6, 1.0 / 512)};
+  ResidualInputs in{b.tensor({T, C}, inputs[0]), {},
+                    b.tensor({T, C}, inputs[1]), b.tensor({C}, inputs[2]),
+                    b.tensor({C}, inputs[3]),    b.tensor({C}, inputs[4]),
+                    b.tensor({T, C}, inputs[5]), {}};
+  ResidualOutputs out{
+      .y = b.output({T, C}), .mean = b.output({T}, b.statistics_type()), .rstd = b.output({T}, b.statistics_type())};
   if (keeps_sum) out.sum = b.output({T, C});
   (keeps_sum ? out.sum_low : out.y_low) = b.output({T, C});
   ResidualNorm p;
@@ -72,7 +74,8 @@ TEST_CASE("both parts of a residual stream add up to 16 bits", "[ops][kernels]")
                         << actual.low[i] << " instead of " << exact[i]);
           if (!is_close(actual.high[i] + actual.low[i], exact[i], bound)) FAIL_CHECK("the parts do not add up");
           // The high part is the value rounded: what is left is less than its last bit.
-          if (!is_close(actual.low[i], 0, std::abs(actual.high[i]) / 256 + 1e-30)) FAIL_CHECK("the low part is too large");
+          if (!is_close(actual.low[i], 0, std::abs(actual.high[i]) / 256 + 1e-30))
+            FAIL_CHECK("the low part is too large");
         }
       }
 }
@@ -86,14 +89,15 @@ Values stream_after(const BackendRow& row, int sublayers, bool is_pre, bool spli
   Bench b(row);
   Tape tape(b.backend(), false);
   const int64_t T = stream_rows, C = stream_width;
-  const Var one = tape.constant(b.tensor({C}, Values(size_t(C), 1))), zero = tape.constant(b.tensor({C}, Values(size_t(C), 0)));
+  const Var one = tape.constant(b.tensor({C}, Values(size_t(C), 1))),
+            zero = tape.constant(b.tensor({C}, Values(size_t(C), 0)));
   Var x = tape.constant(b.tensor({T, C}, normal_values(T * C, 100)));
   for (int i = 0; i < sublayers; ++i) {
     const Var branch = tape.constant(b.tensor({T, C}, normal_values(T * C, 200 + uint64_t(i))));
     ResidualNorm p;
     p.branch_scale.constant = 0.05;
-    const ResidualResult r = residual_norm(
-        {.x = x, .branch = branch, .gamma = one, .beta = zero, .keep_sum = is_pre, .splits = splits}, p);
+    const ResidualResult r =
+        residual_norm({.x = x, .branch = branch, .gamma = one, .beta = zero, .keep_sum = is_pre, .splits = splits}, p);
     x = is_pre ? r.sum : r.y;
   }
   Values values = b.values(x.value());
@@ -140,7 +144,8 @@ TEST_CASE("recomputing a layer sees both parts of its input", "[ops][kernels]") 
         Tape& on = in[0].tape();
         const Var gamma = on.constant(one.value());
         const Var y = residual_norm({.x = in[0], .gamma = gamma, .beta = gamma, .splits = true}, {}).y;
-        return std::vector{residual_norm({.x = y, .second = in[0], .gamma = gamma, .beta = gamma, .splits = true}, {}).y};
+        return std::vector{
+            residual_norm({.x = y, .second = in[0], .gamma = gamma, .beta = gamma, .splits = true}, {}).y};
       };
       const Var y = recomputes ? checkpoint({x}, layer)[0] : layer({x})[0];
       REQUIRE(y.low());
@@ -164,11 +169,14 @@ TEST_CASE("residual-precision decides where the stream has two parts", "[model]"
   o.residual_precision = ResidualPrecision::bfloat16;
   CHECK_FALSE(o.splits_residual());
   o.residual_precision = ResidualPrecision::split;
-  CHECK(ModelOptions::from_yaml([&] {
-          ModelOptions saved = small_options(ResidualKind::pre_ln);
-          saved.residual_precision = ResidualPrecision::split;
-          return saved.to_yaml();
-        }(), "m.npz").splits_residual());
+  CHECK(ModelOptions::from_yaml(
+            [&] {
+              ModelOptions saved = small_options(ResidualKind::pre_ln);
+              saved.residual_precision = ResidualPrecision::split;
+              return saved.to_yaml();
+            }(),
+            "m.npz")
+            .splits_residual());
   for (const ResidualKind kind : all_residual_kinds())
     for (const DType dtype : {DType::bf16, DType::f32}) {
       // The memory of a forward pass says whether low parts were made.

@@ -36,9 +36,8 @@ TEST_CASE("periods follow Marian's grammar", "[settings]") {
 }
 
 TEST_CASE("what is no period leaves the value alone", "[settings]") {
-  for (const char* text :
-       {"", "u", "k", "ku", "abc", "1.5u", "-3u", "4000x", "4000uu", "1e400T",
-        "99999999999999999999", "9999999T", "nan", "inf", "4 u", " 4u", "0x10"}) {
+  for (const char* text : {"", "u", "k", "ku", "abc", "1.5u", "-3u", "4000x", "4000uu", "1e400T",
+                           "99999999999999999999", "9999999T", "nan", "inf", "4 u", " 4u", "0x10"}) {
     INFO(text);
     SchedulePeriod period{17, ScheduleUnit::epochs};
     CHECK_FALSE(parse_value(text, period));

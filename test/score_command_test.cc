@@ -42,8 +42,7 @@ Outcome run_program(const fs::path& folder, const std::vector<std::string>& argu
   std::FILE* pipe = popen(command.c_str(), "r");
   REQUIRE(pipe != nullptr);
   char buffer[4096];
-  for (size_t got; (got = std::fread(buffer, 1, sizeof buffer, pipe)) > 0;)
-    outcome.out.append(buffer, got);
+  for (size_t got; (got = std::fread(buffer, 1, sizeof buffer, pipe)) > 0;) outcome.out.append(buffer, got);
   const int status = pclose(pipe);
   outcome.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
   return outcome;
@@ -75,8 +74,7 @@ TEST_CASE("command lines give sacreBLEU's output and exit code", "[scoring]") {
   for (const json& line : all) {
     INFO(line["name"]);
     const std::string input = line["stdin"].is_null() ? "/dev/null" : line["stdin"];
-    const Outcome outcome =
-        run_program(cases() / "cli", line["args"].get<std::vector<std::string>>(), input);
+    const Outcome outcome = run_program(cases() / "cli", line["args"].get<std::vector<std::string>>(), input);
     CHECK(outcome.exit_code == line["exit"].get<int>());
     if (line["name"] == "version") {
       CHECK(outcome.out.find("bough-score ") == 0);  // our own
@@ -101,8 +99,7 @@ TEST_CASE("several metrics and paired tests print as sacreBLEU does", "[scoring]
   for (const char* kind : {"json", "scoreonly", "text", "text-ci", "text-short"}) {
     INFO(kind);
     const std::string command = read_file(multi / (std::string("cmd-") + kind + ".txt"));
-    CHECK(run_program(multi, arguments_of(command)).out ==
-          read_file(multi / (std::string("stdout-") + kind + ".txt")));
+    CHECK(run_program(multi, arguments_of(command)).out == read_file(multi / (std::string("stdout-") + kind + ".txt")));
   }
   const fs::path paired = cases() / "b60-synth400-paired";
   for (const char* kind : {"bs", "ar"}) {
@@ -117,8 +114,7 @@ TEST_CASE("several metrics and paired tests print as sacreBLEU does", "[scoring]
         CHECK(result[s][metric]["p_value"] == expected["result"][s][metric]["p_value"]);
     }
     arguments.insert(arguments.end(), {"-f", "text"});
-    CHECK(run_program(paired, arguments).out ==
-          read_file(paired / (std::string("expected-") + kind + ".txt")));
+    CHECK(run_program(paired, arguments).out == read_file(paired / (std::string("expected-") + kind + ".txt")));
   }
 }
 
@@ -131,8 +127,8 @@ TEST_CASE("every case by its command line", "[scoring]") {
     std::vector<std::string> arguments;
     for (const char* name : {"ref.txt", "ref1.txt", "ref2.txt", "ref3.txt"})
       if (fs::exists(folder / name)) arguments.push_back((folder / name).string());
-    for (const std::string& more : {std::string("-i"), (folder / "hyp.txt").string(),
-                                    std::string("-w"), std::string("4")})
+    for (const std::string& more :
+         {std::string("-i"), (folder / "hyp.txt").string(), std::string("-w"), std::string("4")})
       arguments.push_back(more);
     for (const std::string& word : split_words(read_file(folder / "args"))) arguments.push_back(word);
     const Outcome outcome = run_here(arguments);
@@ -147,9 +143,7 @@ TEST_CASE("every case by its command line", "[scoring]") {
 }
 
 TEST_CASE("arguments are read as argparse reads them", "[scoring]") {
-  const auto parse = [](std::vector<std::string> arguments) {
-    return parse_score_options(arguments);
-  };
+  const auto parse = [](std::vector<std::string> arguments) { return parse_score_options(arguments); };
   CHECK(parse({"r", "-w2"}).width == 2);
   CHECK(parse({"r", "--width=3"}).width == 3);
   CHECK(parse({"r", "-w=3"}).width == 3);
@@ -160,10 +154,20 @@ TEST_CASE("arguments are read as argparse reads them", "[scoring]") {
   CHECK(parse({"-w", "3", "r", "-i", "h"}).references.size() == 1);
   CHECK(parse({"r", "-nr", "-1"}).reference_fields == -1);
   CHECK(parse({"r", "-tok", "intl", "-s", "floor", "-sv", ".5"}).bleu.smooth_value == 0.5);
-  for (const std::vector<std::string>& wrong : std::vector<std::vector<std::string>>{
-           {"--chrf-w", "2"}, {"--foo"}, {"-to", "13a"}, {"-nr1"}, {"r", "-w", "3", "r2"}, {"-w"},
-           {"-w", "x"}, {"-m"}, {"-m", "meteor"}, {"-f", "xml"}, {"-par", "-pbs"}, {"-sv", "x"},
-           {"--lowercase=1"}, {"-ci10"}})
+  for (const std::vector<std::string>& wrong : std::vector<std::vector<std::string>>{{"--chrf-w", "2"},
+                                                                                     {"--foo"},
+                                                                                     {"-to", "13a"},
+                                                                                     {"-nr1"},
+                                                                                     {"r", "-w", "3", "r2"},
+                                                                                     {"-w"},
+                                                                                     {"-w", "x"},
+                                                                                     {"-m"},
+                                                                                     {"-m", "meteor"},
+                                                                                     {"-f", "xml"},
+                                                                                     {"-par", "-pbs"},
+                                                                                     {"-sv", "x"},
+                                                                                     {"--lowercase=1"},
+                                                                                     {"-ci10"}})
     try {
       parse(wrong);
       FAIL("accepted: " << wrong[0]);
@@ -208,18 +212,15 @@ TEST_CASE("wrong use and wrong input are one sentence and sacreBLEU's exit code"
 TEST_CASE("results do not depend on the number of threads", "[scoring]") {
   const std::string folder = (cases() / "b60-synth400-paired").string() + "/";
   const auto run_with = [&](const std::string& threads) {
-    return run_here({folder + "ref.txt", folder + "sysB.txt", "-i", folder + "sysA.txt",
-                     folder + "sysC.txt", "-m", "bleu", "chrf", "ter", "-pbs", "-pbsn", "100", "-j",
-                     threads})
+    return run_here({folder + "ref.txt", folder + "sysB.txt", "-i", folder + "sysA.txt", folder + "sysC.txt", "-m",
+                     "bleu", "chrf", "ter", "-pbs", "-pbsn", "100", "-j", threads})
         .out;
   };
   CHECK(run_with("1") == run_with("3"));
 }
 
 TEST_CASE("the mode follows from the arguments", "[scoring]") {
-  const auto asks = [](std::vector<std::string> arguments) {
-    return asks_for_model_scores(arguments);
-  };
+  const auto asks = [](std::vector<std::string> arguments) { return asks_for_model_scores(arguments); };
   CHECK(asks({"--model", "x"}));
   CHECK(asks({"-c", "x.yml"}));
   CHECK(asks({"-m", "model.npz", "-t", "a", "b"}));
@@ -229,8 +230,8 @@ TEST_CASE("the mode follows from the arguments", "[scoring]") {
 TEST_CASE("reports for people", "[scoring]") {
   const std::string folder = (cases() / "b60-synth400-paired").string() + "/";
   const fs::path html = fs::temp_directory_path() / ("bough-score-" + std::to_string(getpid()));
-  const Outcome outcome = run_here({folder + "ref.txt", "-i", folder + "sysA.txt", folder + "sysB.txt",
-                                    "-m", "bleu", "ter", "-f", "table", "--html", html.string()});
+  const Outcome outcome = run_here({folder + "ref.txt", "-i", folder + "sysA.txt", folder + "sysB.txt", "-m", "bleu",
+                                    "ter", "-f", "table", "--html", html.string()});
   CHECK(outcome.exit_code == 0);
   CHECK(outcome.out.find("▶ 64.1 ± 1.8") != std::string::npos);
   CHECK(outcome.out.find("p = 0.0020  worse") != std::string::npos);

@@ -2,7 +2,6 @@
 #include <cmath>
 
 #include "core/base/error.h"
-
 #include "data/metrics/metric.h"
 #include "data/metrics/numpy_random.h"
 #include "data/metrics/significance.h"
@@ -37,9 +36,7 @@ std::vector<Case> read_cases() {
   return all;
 }
 
-bool near(double value, double expected, double tolerance) {
-  return std::abs(value - expected) <= tolerance;
-}
+bool near(double value, double expected, double tolerance) { return std::abs(value - expected) <= tolerance; }
 
 void check_bleu_parts(const Case& c, const StatisticsTable& segments) {
   const auto& options = std::get<BleuOptions>(c.metric);
@@ -77,8 +74,7 @@ TEST_CASE("every case has sacreBLEU's score to 1e-9 and its signature", "[scorin
     CHECK(near(score_from(segments.sum(), c.metric), c.expected["score"].get<double>(), 1e-9));
     if (c.expected.contains("counts")) check_bleu_parts(c, segments);
     if (c.expected.contains("confidence_mean")) {
-      const Confidence confidence =
-          bootstrap_confidence(segments, c.metric, {context.bootstrap_samples});
+      const Confidence confidence = bootstrap_confidence(segments, c.metric, {context.bootstrap_samples});
       CHECK(near(confidence.mean, c.expected["confidence_mean"].get<double>(), 1e-5));
       CHECK(near(confidence.half_width, c.expected["confidence_var"].get<double>(), 1e-5));
     }

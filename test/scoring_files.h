@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "core/base/io.h"
-#include "data/metrics/metric.h"
 #include "core/base/unicode.h"
+#include "data/metrics/metric.h"
 
 namespace scoring {
 

@@ -4,9 +4,8 @@
 #include <sstream>
 
 #include "core/base/error.h"
-
-#include "data/metrics/tokenizers.h"
 #include "core/base/unicode.h"
+#include "data/metrics/tokenizers.h"
 #include "test/catch.h"
 #include "test/scoring_files.h"
 
@@ -67,8 +66,7 @@ TEST_CASE("lower case of each code point is Python's", "[scoring]") {
   for_each_line(cases() / "unicode" / "lower.map", [&](const std::string& line) {
     std::istringstream in(line);
     std::vector<char32_t> points;
-    for (std::string hex; in >> hex;)
-      points.push_back(static_cast<char32_t>(std::stoul(hex, nullptr, 16)));
+    for (std::string hex; in >> hex;) points.push_back(static_cast<char32_t>(std::stoul(hex, nullptr, 16)));
     expected[points[0]] = {points.begin() + 1, points.end()};
   });
   CHECK(expected.size() > 1000);

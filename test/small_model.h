@@ -31,8 +31,7 @@ inline std::vector<bough::ResidualKind> all_residual_kinds() {
 }
 
 /// A model with random parameters; biases and norms too, so that a forgotten one shows.
-inline bough::Model random_model(const bough::ModelOptions& options, bough::Backend& backend,
-                                 uint64_t seed = 1) {
+inline bough::Model random_model(const bough::ModelOptions& options, bough::Backend& backend, uint64_t seed = 1) {
   using namespace bough;
   Model model{options, std::make_unique<ParameterSet>(backend), nullptr};
   model.transformer = std::make_unique<Transformer>(options, nullptr, *model.parameters);
@@ -41,8 +40,7 @@ inline bough::Model random_model(const bough::ModelOptions& options, bough::Back
   RandomStream noise(seed, 99);
   for (const ParameterPart& part : model.parameters->parts())
     if (part.init.kind == Init::Kind::constant)
-      for (int64_t i = 0; i < part.size(); ++i)
-        arena[size_t(part.first + i)] += float(0.4 * (noise.uniform() - 0.5));
+      for (int64_t i = 0; i < part.size(); ++i) arena[size_t(part.first + i)] += float(0.4 * (noise.uniform() - 0.5));
   model.parameters->upload(model.parameters->values(), arena);
   model.parameters->values_changed();
   model.transformer->set_step_state(inference_state(options, *model.transformer, backend));

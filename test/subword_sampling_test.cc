@@ -87,7 +87,8 @@ std::string joined(const std::vector<SegmentationSampler::Piece>& pieces) {
 
 TEST_CASE("segmentations come as often as their probability to the power of alpha says", "[data][sampling]") {
   // "aéb?": é has two bytes, ? is no piece.
-  const std::map<std::string, double> scores = {{"a", -2}, {"é", -3}, {"b", -2.5}, {"aé", -3.5}, {"éb", -6}, {"aéb", -4}};
+  const std::map<std::string, double> scores = {{"a", -2},    {"é", -3},  {"b", -2.5},
+                                                {"aé", -3.5}, {"éb", -6}, {"aéb", -4}};
   std::vector<SegmentationSampler::Piece> pieces;
   for (const auto& [text, score] : scores) pieces.push_back({text, int32_t(pieces.size()) + 2, score});
   const SegmentationSampler sampler(pieces, {"", unknown_id, -20});

@@ -12,15 +12,14 @@ namespace {
 /// A small two-layer model with everything in it, on any backend.
 struct Model {
   explicit Model(Bench& b) : bench(b), tape(b.backend()) {
-    for (const Shape& shape : {Shape{V, C}, Shape{3 * C, C}, Shape{C, C}, Shape{F, C}, Shape{C, F},
-                               Shape{C}, Shape{C}}) {
+    for (const Shape& shape :
+         {Shape{V, C}, Shape{3 * C, C}, Shape{C, C}, Shape{F, C}, Shape{C, F}, Shape{C}, Shape{C}}) {
       RandomStream random(parameters.size());
       Values values;
       for (int64_t i = 0; i < shape.elements(); ++i)
         values.push_back(float(0.5 + random.uniform()) * (i % 2 ? 0.3f : -0.3f));
       const Tensor value = b.tensor(shape, values);
-      slots.push_back(
-          std::make_shared<GradSlot>(GradSlot{b.output(shape), false, shape, value.dtype()}));
+      slots.push_back(std::make_shared<GradSlot>(GradSlot{b.output(shape), false, shape, value.dtype()}));
       parameters.push_back(tape.parameter(value, slots.back()));
     }
   }
@@ -38,26 +37,19 @@ struct Model {
     const ResidualNorm norm{.dropout = dropout(1)};
     const Var& gamma = parameters[5];
     const Var& beta = parameters[6];
-    const Var y =
-        residual_norm(
-            {.x = x, .branch = linear(heads, parameters[2]), .gamma = gamma, .beta = beta}, norm)
-            .y;
+    const Var y = residual_norm({.x = x, .branch = linear(heads, parameters[2]), .gamma = gamma, .beta = beta}, norm).y;
     const Var inner = bias_activation(linear(y, parameters[3]), {}, Activation::relu, dropout(2));
-    return residual_norm(
-               {.x = y, .branch = linear(inner, parameters[4]), .gamma = gamma, .beta = beta}, norm)
-        .y;
+    return residual_norm({.x = y, .branch = linear(inner, parameters[4]), .gamma = gamma, .beta = beta}, norm).y;
   }
 
   /// A forward and a backward pass; returns the losses.
   Tensor step(bool recomputes) {
     const std::vector<int32_t> ids{1, 2, 3, 1, 5, 6, 7, 0, 4, 4, 2, -1};
     std::vector<int32_t> labels{2, 3, 1, 5, 6, 7, 0, 0, 4, 2, 1, -1};
-    Var x = embedding(parameters[0], {}, token_rows(bench, ids),
-                      bench.ints(std::vector<int32_t>(12)), 2.0, {}, bench.dropout(0.1, 90));
+    Var x = embedding(parameters[0], {}, token_rows(bench, ids), bench.ints(std::vector<int32_t>(12)), 2.0, {},
+                      bench.dropout(0.1, 90));
     for (const uint32_t site : {10, 20, 30}) {
-      const auto body = [this, site](const std::vector<Var>& v) {
-        return std::vector{layer(v[0], site)};
-      };
+      const auto body = [this, site](const std::vector<Var>& v) { return std::vector{layer(v[0], site)}; };
       x = recomputes ? checkpoint({x}, body)[0] : body({x})[0];
     }
     const Tensor loss = cross_entropy(linear(x, parameters[0]), bench.ints(labels), 0.1, V);
@@ -72,10 +64,8 @@ struct Model {
   std::vector<Var> parameters;
 };
 
-const BackendRow null_row{"null", Precision::f32,
-                          [](int) { return make_null_backend(DType::f32); }};
-const BackendRow cpu_row{"cpu", Precision::f32,
-                         [](int threads) { return make_cpu_backend(threads, DType::f32); }};
+const BackendRow null_row{"null", Precision::f32, [](int) { return make_null_backend(DType::f32); }};
+const BackendRow cpu_row{"cpu", Precision::f32, [](int threads) { return make_cpu_backend(threads, DType::f32); }};
 
 }  // namespace
 
@@ -120,8 +110,7 @@ TEST_CASE("a value used twice gets both gradients", "[tape]") {
   Bench b(backends().front());
   Tape tape(b.backend());
   const Values x{1, -2, 3, 4}, cotangent{1, 10, 100, 1000};
-  const auto slot =
-      std::make_shared<GradSlot>(GradSlot{b.output({2, 2}), false, {2, 2}, DType::f64});
+  const auto slot = std::make_shared<GradSlot>(GradSlot{b.output({2, 2}), false, {2, 2}, DType::f64});
   const Var v = tape.parameter(b.tensor({2, 2}, x), slot);
   const Var sum = residual_norm({.x = v, .second = v, .branch = v}, {{2}, {3}}).sum;
   tape.seed(sum, b.tensor({2, 2}, cotangent));
@@ -132,8 +121,7 @@ TEST_CASE("a value used twice gets both gradients", "[tape]") {
 TEST_CASE("what nobody uses costs no pullback", "[tape]") {
   Bench b(backends().front());
   Tape tape(b.backend());
-  const auto slot =
-      std::make_shared<GradSlot>(GradSlot{b.output({1, 2}), false, {1, 2}, DType::f64});
+  const auto slot = std::make_shared<GradSlot>(GradSlot{b.output({1, 2}), false, {1, 2}, DType::f64});
   const Var v = tape.parameter(b.tensor({1, 2}, {1, 2}), slot);
   bias_activation(v, {}, Activation::swish, {});
   tape.backward();

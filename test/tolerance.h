@@ -34,8 +34,6 @@ constexpr double difference_tolerance = 1e-7;
 constexpr double difference_step = 1e-5;
 
 /// Written so that NaN fails: never err > bound.
-inline bool is_close(double actual, double expected, double bound) {
-  return std::abs(actual - expected) <= bound;
-}
+inline bool is_close(double actual, double expected, double bound) { return std::abs(actual - expected) <= bound; }
 
 }  // namespace bough::test

@@ -37,15 +37,49 @@ struct Runs : ScratchFolder {
     write_text(*this / "valid.de", join_lines(text.target));
   }
   TrainOptions options(const std::string& name, const std::vector<std::string>& more) const {
-    std::vector<std::string> words = {"bough-train", "--quiet", "--model", *this / (name + ".npz"),
-                                      "--train-sets", *this / "train.en", *this / "train.de",
-                                      "--vocabs", *this / "v.en.yml", *this / "v.de.yml",
-                                      "--dim-vocabs", "50", "50", "--tempdir", *this / "",
-                                      "--dim-emb", "32", "--transformer-heads", "2", "--transformer-dim-ffn", "48",
-                                      "--enc-depth", "1", "--dec-depth", "1", "--transformer-dropout", "0.1",
-                                      "--max-length", "40", "--mini-batch-words", "120", "--optimizer-delay", "2",
-                                      "--learn-rate", "0.003", "--exponential-smoothing", "--seed", "3", "--overwrite",
-                                      "--disp-freq", "2u", "--log-level", "off"};
+    std::vector<std::string> words = {"bough-train",
+                                      "--quiet",
+                                      "--model",
+                                      *this / (name + ".npz"),
+                                      "--train-sets",
+                                      *this / "train.en",
+                                      *this / "train.de",
+                                      "--vocabs",
+                                      *this / "v.en.yml",
+                                      *this / "v.de.yml",
+                                      "--dim-vocabs",
+                                      "50",
+                                      "50",
+                                      "--tempdir",
+                                      *this / "",
+                                      "--dim-emb",
+                                      "32",
+                                      "--transformer-heads",
+                                      "2",
+                                      "--transformer-dim-ffn",
+                                      "48",
+                                      "--enc-depth",
+                                      "1",
+                                      "--dec-depth",
+                                      "1",
+                                      "--transformer-dropout",
+                                      "0.1",
+                                      "--max-length",
+                                      "40",
+                                      "--mini-batch-words",
+                                      "120",
+                                      "--optimizer-delay",
+                                      "2",
+                                      "--learn-rate",
+                                      "0.003",
+                                      "--exponential-smoothing",
+                                      "--seed",
+                                      "3",
+                                      "--overwrite",
+                                      "--disp-freq",
+                                      "2u",
+                                      "--log-level",
+                                      "off"};
     words.insert(words.end(), more.begin(), more.end());
     std::vector<const char*> arguments;
     for (const auto& word : words) arguments.push_back(word.c_str());
@@ -70,7 +104,8 @@ struct Machine {
 
 }  // namespace
 
-TEST_CASE("a run on the GPU that was interrupted ends with the bits of one that was not", "[cuda][emulator][training]") {
+TEST_CASE("a run on the GPU that was interrupted ends with the bits of one that was not",
+          "[cuda][emulator][training]") {
   const Runs corpus;
   corpus.train("whole", {"--precision", "float32", "--after", "6u"});
   corpus.train("parts", {"--precision", "float32", "--after", "3u"});
@@ -89,10 +124,26 @@ TEST_CASE("a run on the GPU that was interrupted ends with the bits of one that 
 TEST_CASE("training, validation and translation on the GPU in float32 are the CPU's", "[cuda][emulator][training]") {
   const Runs corpus;
   const auto run = [&](const std::string& name, std::vector<std::string> machine) {
-    machine.insert(machine.end(),
-                   {"--after", "4u", "--valid-freq", "4u", "--valid-sets", corpus / "valid.en", corpus / "valid.de",
-                    "--valid-metrics", "ce-mean-words", "translation", "--valid-script-path", "wc -c <", "--beam-size", "3", "--max-length-factor", "1",
-                    "--valid-translation-output", corpus / (name + ".out"), "--valid-mini-batch", "4"});
+    machine.insert(machine.end(), {"--after",
+                                   "4u",
+                                   "--valid-freq",
+                                   "4u",
+                                   "--valid-sets",
+                                   corpus / "valid.en",
+                                   corpus / "valid.de",
+                                   "--valid-metrics",
+                                   "ce-mean-words",
+                                   "translation",
+                                   "--valid-script-path",
+                                   "wc -c <",
+                                   "--beam-size",
+                                   "3",
+                                   "--max-length-factor",
+                                   "1",
+                                   "--valid-translation-output",
+                                   corpus / (name + ".out"),
+                                   "--valid-mini-batch",
+                                   "4"});
     corpus.train(name, machine);
   };
   run("cpu", {"--cpu-threads", "2"});
@@ -127,7 +178,8 @@ TEST_CASE("the memory plan is in the log before the first update", "[cuda][emula
   const std::string log = corpus / "plan.log";
   corpus.train("plan", {"--precision", "float32", "--after", "1u", "--log", log, "--log-level", "info", "--quiet"});
   const std::string text = content(log);
-  const size_t plan = text.find("[memory] "), total = text.find(" in all, ", plan), start = text.find("Training started");
+  const size_t plan = text.find("[memory] "), total = text.find(" in all, ", plan),
+               start = text.find("Training started");
   REQUIRE(plan != std::string::npos);
   CHECK(plan < total);
   CHECK(total < start);

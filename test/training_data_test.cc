@@ -18,9 +18,7 @@ using namespace bough;
 
 namespace {
 
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
+bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 /// A corpus of files with word vocabularies, in a folder of its own.
 struct Setup {
@@ -50,8 +48,7 @@ struct Setup {
 
 std::vector<int64_t> sentence_ids(const UpdateBatches& update) {
   std::vector<int64_t> ids;
-  for (const Batch& batch : update.micro)
-    ids.insert(ids.end(), batch.sentence_ids.begin(), batch.sentence_ids.end());
+  for (const Batch& batch : update.micro) ids.insert(ids.end(), batch.sentence_ids.begin(), batch.sentence_ids.end());
   return ids;
 }
 
@@ -74,8 +71,7 @@ std::vector<std::vector<int32_t>> content(const UpdateBatches& update) {
   std::vector<std::vector<int32_t>> parts;
   for (const Batch& batch : update.micro) {
     for (const PackedSide* side : {&batch.source, &batch.target}) {
-      parts.insert(parts.end(),
-                   {side->ids, side->positions, side->segments, side->offsets, side->order});
+      parts.insert(parts.end(), {side->ids, side->positions, side->segments, side->offsets, side->order});
       parts.push_back({side->row_offset});
     }
     parts.push_back(batch.labels);
@@ -351,8 +347,7 @@ TEST_CASE("long pairs are dropped and counted, or cut", "[data]") {
   read_epoch(cropped, 200);
 }
 
-TEST_CASE("the cache is used again, and rebuilt when it is cut short or the corpus changes",
-          "[data]") {
+TEST_CASE("the cache is used again, and rebuilt when it is cut short or the corpus changes", "[data]") {
   Setup setup(700);
   const auto cache_file = [&] {
     std::string found;
@@ -384,17 +379,14 @@ TEST_CASE("the cache is used again, and rebuilt when it is cut short or the corp
   std::ofstream(setup.folder / "trg", std::ios::app) << "t1\n";
   auto changed = setup.data();
   CHECK(changed.statistics().pairs == 701);
-  CHECK(contains(message_of([&] { changed.restore(state); }),
-                 "not the text that this model was trained on"));
+  CHECK(contains(message_of([&] { changed.restore(state); }), "not the text that this model was trained on"));
 }
 
 TEST_CASE("what is wrong with a corpus is said in a sentence", "[data]") {
   Setup setup(20);
   const auto vocabularies = setup.vocabularies();
   const std::string source = setup.folder / "src", target = setup.folder / "trg";
-  const auto message = [&] {
-    return message_of([&] { TrainingData(setup.options, vocabularies); });
-  };
+  const auto message = [&] { return message_of([&] { TrainingData(setup.options, vocabularies); }); };
 
   write_text(source, join_lines(setup.text.source) + "one more\nand more\n");
   CHECK(contains(message(), "src' has 22 lines but '" + target + "' has 20"));
@@ -413,9 +405,7 @@ TEST_CASE("what is wrong with a corpus is said in a sentence", "[data]") {
   CHECK(contains(message(), "each of the 2 sentence pairs has a side longer than max-length = 2"));
   setup.options.corpus.max_length = 100;
   setup.options.batch.mini_batch_words = 2;
-  CHECK(contains(
-      message(),
-      "mini-batch-words: 2 target tokens a batch are fewer than the longest sentence has (3)"));
+  CHECK(contains(message(), "mini-batch-words: 2 target tokens a batch are fewer than the longest sentence has (3)"));
   setup.options.corpus.train_sets[0] = setup.folder / "none";
   CHECK(contains(message(), "none' does not exist"));
   setup.options.corpus.train_sets = {source};
@@ -444,8 +434,7 @@ TEST_CASE("lines of a megabyte are read", "[data]") {
 TEST_CASE("a full disk while the cache is written is one sentence and leaves no cache", "[data]") {
   Setup setup(20000);
   const auto vocabularies = setup.vocabularies();
-  const std::string message =
-      message_with_file_limit(1 << 16, [&] { TrainingData(setup.options, vocabularies); });
+  const std::string message = message_with_file_limit(1 << 16, [&] { TrainingData(setup.options, vocabularies); });
   CHECK(contains(message, ".tokens' cannot be written"));
   for (const auto& entry : std::filesystem::directory_iterator(setup.folder / ""))
     CHECK(entry.path().extension() != ".tokens");

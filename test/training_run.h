@@ -94,8 +94,8 @@ struct Run {
   TrainingClock clock;
   std::vector<double> losses;
 
-  Run(const ModelOptions& options, const DropoutOptions& dropout, const OptimizerOptions& optimizer,
-      int threads = 2, DType type = DType::f32)
+  Run(const ModelOptions& options, const DropoutOptions& dropout, const OptimizerOptions& optimizer, int threads = 2,
+      DType type = DType::f32)
       : backend(make_cpu_backend(threads, type)), model(*backend, options, dropout, optimizer, 7) {
     model.initialize();
   }

@@ -16,9 +16,7 @@ namespace {
 
 using Ids = std::vector<int32_t>;
 
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
+bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 CorpusOptions corpus_in(const ScratchFolder& folder, int pairs) {
   const auto text = make_parallel_text(pairs, 7, 60);
@@ -60,8 +58,7 @@ TEST_CASE("max_size keeps the ids below it", "[vocabulary]") {
   CHECK(vocabulary->encode("ein haus") == Ids{2, 1});
 }
 
-TEST_CASE("dictionaries: plain, quoted and JSON spellings are the same vocabulary",
-          "[vocabulary]") {
+TEST_CASE("dictionaries: plain, quoted and JSON spellings are the same vocabulary", "[vocabulary]") {
   const ScratchFolder folder;
   write_text(folder / "a.yml",
              "</s>: 0\n<unk>: 1\n# a comment\n\n\"\\\"\": 2\n'it''s': 3\nM\xC3\xA4"
@@ -81,20 +78,8 @@ TEST_CASE("dictionaries: plain, quoted and JSON spellings are the same vocabular
 
 TEST_CASE("a written dictionary reads back, whatever the tokens", "[vocabulary]") {
   const ScratchFolder folder;
-  const std::vector<std::string> tokens = {"</s>",
-                                           "<unk>",
-                                           "'",
-                                           "\"",
-                                           "\\",
-                                           "#",
-                                           "- a",
-                                           "null",
-                                           "1e3",
-                                           "a: b",
-                                           "?",
-                                           ":",
-                                           "\xF0\x9F\x98\x80",
-                                           "\x7F"};
+  const std::vector<std::string> tokens = {
+      "</s>", "<unk>", "'", "\"", "\\", "#", "- a", "null", "1e3", "a: b", "?", ":", "\xF0\x9F\x98\x80", "\x7F"};
   write_text(folder / "v.yml", format_dictionary(tokens));
   CHECK(read_dictionary(folder / "v.yml") == tokens);
 }
@@ -107,8 +92,7 @@ TEST_CASE("what is wrong with a vocabulary file is said in a sentence", "[vocabu
   };
   CHECK(contains(message_of([&] { load_vocabulary(folder / "none.yml"); }), "does not exist"));
   CHECK(contains(message("a.yml", "</s>: 0\n<unk>: 1\nbroken\n"), "line 3 must be 'token: id'"));
-  CHECK(
-      contains(message("b.yml", "</s>: 0\n<unk>: 1\na: 2\nb: 2\n"), "'a' and 'b' both have id 2"));
+  CHECK(contains(message("b.yml", "</s>: 0\n<unk>: 1\na: 2\nb: 2\n"), "'a' and 'b' both have id 2"));
   CHECK(contains(message("c.yml", "a: 0\nb: 1\n"), "must be '</s>' and '<unk>'"));
   CHECK(contains(message("d.yml", ""), "is empty"));
   CHECK(contains(message("e.json", "{\"a\": "), "must be one JSON object"));
@@ -121,8 +105,7 @@ TEST_CASE("a missing SentencePiece vocabulary is trained, the same each time", "
   const ScratchFolder folder;
   auto corpus = corpus_in(folder, 400);
   corpus.dim_vocabs = {60, 60};
-  const auto joint =
-      load_or_create_vocabularies(vocabularies(folder / "j.spm", folder / "j.spm"), corpus);
+  const auto joint = load_or_create_vocabularies(vocabularies(folder / "j.spm", folder / "j.spm"), corpus);
   CHECK(joint[0] == joint[1]);
   CHECK(joint[0]->size() == 60);
   CHECK(joint[0]->piece(end_id) == "</s>");
@@ -152,8 +135,7 @@ TEST_CASE("one SentencePiece vocabulary a side, with options and a sample", "[vo
   corpus.dim_vocabs = {90, 100};
   corpus.sentencepiece_options = "--model_type=bpe --character_coverage=1.0";
   corpus.sentencepiece_max_lines = 200;
-  const auto made =
-      load_or_create_vocabularies(vocabularies(folder / "s.spm", folder / "t.spm"), corpus);
+  const auto made = load_or_create_vocabularies(vocabularies(folder / "s.spm", folder / "t.spm"), corpus);
   CHECK(made[0]->size() == 90);
   CHECK(made[1]->size() == 100);
 }
@@ -164,9 +146,7 @@ TEST_CASE("a vocabulary that cannot be trained names the option", "[vocabulary]"
   const auto message = [&](int size, const std::string& options) {
     corpus.dim_vocabs = {size, size};
     corpus.sentencepiece_options = options;
-    return message_of([&] {
-      load_or_create_vocabularies(vocabularies(folder / "v.spm", folder / "v.spm"), corpus);
-    });
+    return message_of([&] { load_or_create_vocabularies(vocabularies(folder / "v.spm", folder / "v.spm"), corpus); });
   };
   const std::string high = message(32000, "");
   CHECK(contains(high, "too small for 32000 pieces, at most "));
@@ -194,9 +174,7 @@ TEST_CASE("missing dictionaries hold the words by frequency", "[vocabulary]") {
   load_or_create_vocabularies(vocabularies(folder / "list", folder / "list"), corpus);
   CHECK(read_whole_file(folder / "list") == "</s>\n<unk>\ny\np\n");
   write_text(folder / "a", "\n \n");
-  CHECK(contains(message_of([&] {
-                   load_or_create_vocabularies(vocabularies(folder / "n.yml", folder / "n2.yml"),
-                                               corpus);
-                 }),
-                 "has no words"));
+  CHECK(contains(
+      message_of([&] { load_or_create_vocabularies(vocabularies(folder / "n.yml", folder / "n2.yml"), corpus); }),
+      "has no words"));
 }

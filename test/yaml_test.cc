@@ -19,8 +19,7 @@ std::string error_of(const std::string& text) {
 }  // namespace
 
 TEST_CASE("YAML is read with line numbers", "[settings]") {
-  const Yaml y =
-      parse_yaml("a: 1\n# comment\nb:\n  - x\n  - 'y z'\nc: [1, 2]\nd: {e: \"\"}\nf:\n", "t");
+  const Yaml y = parse_yaml("a: 1\n# comment\nb:\n  - x\n  - 'y z'\nc: [1, 2]\nd: {e: \"\"}\nf:\n", "t");
   REQUIRE(y.is_map());
   CHECK(y.find("a")->text == "1");
   CHECK(y.find("b")->items.size() == 2);
@@ -66,8 +65,7 @@ TEST_CASE("YAML that is written reads back as the same", "[settings]") {
 }
 
 TEST_CASE("YAML errors are sentences with a line", "[settings]") {
-  CHECK(error_of("a: 1\na: 2\n") ==
-        "config.yml line 2: 'a' is given twice, must be given once. Remove one");
+  CHECK(error_of("a: 1\na: 2\n") == "config.yml line 2: 'a' is given twice, must be given once. Remove one");
   CHECK(error_of("a: 1\nb: [1, 2\n").find("config.yml line ") == 0);
   CHECK(error_of("a: b: c\n").find("config.yml line 1: this is not YAML (") == 0);
   CHECK(error_of("a: 1\n---\nb: 2\n") == "config.yml: this is 2 YAML documents, must be one");

@@ -30,7 +30,7 @@ class SentenceBeam {
   struct Node {
     int32_t parent;  // -1: the first token
     int32_t token;
-    double score;    // its own log-probability
+    double score;  // its own log-probability
   };
   struct Living {
     int32_t node;  // -1 before the first token
@@ -76,8 +76,7 @@ void SentenceBeam::add_rows(StepRows& rows) const {
 }
 
 /// All continuations that the model offers, best first; equal ones in the order of their parents.
-std::vector<SentenceBeam::Candidate> SentenceBeam::candidates(const StepScores& scores,
-                                                              size_t first) const {
+std::vector<SentenceBeam::Candidate> SentenceBeam::candidates(const StepScores& scores, size_t first) const {
   std::vector<Candidate> all;
   const auto add = [&](size_t parent, double score, int32_t token) {
     const double sum = living_[parent].log_probability + score;
@@ -91,9 +90,8 @@ std::vector<SentenceBeam::Candidate> SentenceBeam::candidates(const StepScores& 
     for (size_t c = (first + i) * size_t(scores.k); c < (first + i + 1) * size_t(scores.k); ++c)
       add(i, scores.scores[c], scores.ids[c]);
   }
-  std::stable_sort(all.begin(), all.end(), [](const Candidate& a, const Candidate& b) {
-    return a.log_probability > b.log_probability;
-  });
+  std::stable_sort(all.begin(), all.end(),
+                   [](const Candidate& a, const Candidate& b) { return a.log_probability > b.log_probability; });
   return all;
 }
 
@@ -112,8 +110,8 @@ void SentenceBeam::advance(const StepScores& scores, size_t first) {
 }
 
 void SentenceBeam::finish(const Candidate& c) {
-  finished_.push_back({living_[c.parent].node, c.score, c.log_probability,
-                       hypothesis_score(c.log_probability, length_ + 1, options_)});
+  finished_.push_back(
+      {living_[c.parent].node, c.score, c.log_probability, hypothesis_score(c.log_probability, length_ + 1, options_)});
 }
 
 void SentenceBeam::live_on(const std::vector<Candidate>& chosen) {

@@ -23,10 +23,10 @@ struct StepRows {
 
 /// What a model says about the next token of R rows.
 struct StepScores {
-  int64_t k = 0;                    ///< candidates a row, best first
-  std::vector<double> scores;       ///< (R, k) log-probabilities
-  std::vector<int32_t> ids;         ///< (R, k)
-  std::vector<double> end_scores;   ///< (R) log-probability of end_id where `closing`; else anything
+  int64_t k = 0;                   ///< candidates a row, best first
+  std::vector<double> scores;      ///< (R, k) log-probabilities
+  std::vector<int32_t> ids;        ///< (R, k)
+  std::vector<double> end_scores;  ///< (R) log-probability of end_id where `closing`; else anything
 };
 
 /// What beam search needs of a model. Hypotheses are reordered through the ancestry table alone: what

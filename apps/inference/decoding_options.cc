@@ -8,8 +8,7 @@ void DecodingOptions::settings(Settings& v) {
   v(normalize, {"normalize", 'n', "1"},
     "rank hypotheses by score / length^N; 0 = by score alone, which favours short ones");
   v(word_penalty, "word-penalty", "subtract this from the score for each target token");
-  v(max_length_factor, "max-length-factor", "stop at this many target tokens for each source token",
-    Range<double>{0});
+  v(max_length_factor, "max-length-factor", "stop at this many target tokens for each source token", Range<double>{0});
   v(allow_unk, "allow-unk", "let the search choose the unknown-word token");
   v(quiet_translation, "quiet-translation", "do not log translations");
 }

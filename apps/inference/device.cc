@@ -22,8 +22,8 @@ DeviceChoice choose_gpu(const MachineOptions& options) {
   choice.free_bytes = device.free_bytes;
   choice.total_bytes = device.total_bytes;
   constexpr double gib = 1 << 30;
-  log::info("[device] GPU {}: {}, {:.1f} of {:.1f} GiB free, {}", choice.id, device.name, double(device.free_bytes) / gib,
-            double(device.total_bytes) / gib, name_of(choice.type));
+  log::info("[device] GPU {}: {}, {:.1f} of {:.1f} GiB free, {}", choice.id, device.name,
+            double(device.free_bytes) / gib, double(device.total_bytes) / gib, name_of(choice.type));
   return choice;
 }
 
@@ -31,7 +31,8 @@ DeviceChoice choose_cpu(const MachineOptions& options) {
   DeviceChoice choice{.threads = cpu_thread_count(options)};
   const ComputeType type = options.compute_type().value_or(ComputeType::float32);
   check(type == ComputeType::float32,
-        "precision: {} needs a GPU, and this run is on the CPU; use precision: float32, or leave it out", name_of(type));
+        "precision: {} needs a GPU, and this run is on the CPU; use precision: float32, or leave it out",
+        name_of(type));
   check(!options.debug_sync, "debug-sync is for GPUs, and this run is on the CPU; leave it out");
   log::info("[device] CPU, {} thread{}, float32", choice.threads, choice.threads == 1 ? "" : "s");
   return choice;
@@ -58,9 +59,8 @@ DType planned_type(const MachineOptions& options) {
 
 size_t workspace_bytes(const MachineOptions& options) {
   if (options.workspace >= 0) return size_t(options.workspace) << 20;
-  const int64_t memory = plans_for_gpu(options)
-                             ? int64_t(find_cuda_device(gpu_number(options)).total_bytes)
-                             : int64_t(sysconf(_SC_PHYS_PAGES)) * int64_t(sysconf(_SC_PAGESIZE));
+  const int64_t memory = plans_for_gpu(options) ? int64_t(find_cuda_device(gpu_number(options)).total_bytes)
+                                                : int64_t(sysconf(_SC_PHYS_PAGES)) * int64_t(sysconf(_SC_PAGESIZE));
   const int64_t left = memory + int64_t(options.workspace) * (int64_t{1} << 20);
   check(left > 0, "workspace: {} leaves nothing of the {} MiB of memory; take away less", options.workspace,
         memory >> 20);

@@ -5,9 +5,8 @@
 namespace bough {
 namespace {
 
-const EnumNames<ComputeType> compute_names = {{"float32", ComputeType::float32},
-                                              {"tf32", ComputeType::tf32},
-                                              {"bfloat16", ComputeType::bfloat16}};
+const EnumNames<ComputeType> compute_names = {
+    {"float32", ComputeType::float32}, {"tf32", ComputeType::tf32}, {"bfloat16", ComputeType::bfloat16}};
 
 }  // namespace
 
@@ -48,32 +47,28 @@ std::vector<std::string> format_items(const DeviceList& value) {
 
 void MachineOptions::settings(Settings& v) {
   v.group("Machine");
-  v.items(
-      devices, {"devices", 'd'},
-      "GPU to compute on, by number. Without it: the first GPU where build and machine have one, "
-      "else the CPU",
-      "GPU numbers such as 0 1, or all");
+  v.items(devices, {"devices", 'd'},
+          "GPU to compute on, by number. Without it: the first GPU where build and machine have one, "
+          "else the CPU",
+          "GPU numbers such as 0 1, or all");
   v(cpu_threads, {"cpu-threads", 0, "1"},
     "compute on the CPU with this many threads; 0 = on a GPU if there is one, else on all CPU "
     "cores",
     Range<int>{0});
-  v(workspace, {"workspace", 'w'},
-    "MiB of memory for activations; negative: all of the device's memory but that much");
+  v(workspace, {"workspace", 'w'}, "MiB of memory for activations; negative: all of the device's memory but that much");
   v(precision, "precision",
     "type of the computation, and of the optimizer, which is always float32. none = bfloat16 on a GPU, float32 on "
     "the CPU. On a GPU also tf32: float32 whose matrix products round their inputs to 10 bits of mantissa, for speed",
     compute_names);
-  v.alias(
-      "fp16",
-      "as precision bfloat16 float32, which takes the place of float16: as fast, and without cost "
-      "scaling",
-      false, {});
+  v.alias("fp16",
+          "as precision bfloat16 float32, which takes the place of float16: as fast, and without cost "
+          "scaling",
+          false, {});
   v(debug_sync, "debug-sync", "wait after every kernel of the GPU, so that an error names the one that failed; slow");
 }
 
 void MachineOptions::validate() const {
-  check(precision.size() <= 2, "precision has {} values, must have 1 or 2: computation, optimizer",
-        precision.size());
+  check(precision.size() <= 2, "precision has {} values, must have 1 or 2: computation, optimizer", precision.size());
   const ComputeType optimizer = precision.size() < 2 ? ComputeType::float32 : precision.back();
   check(optimizer == ComputeType::float32,
         "precision: the optimizer's type is {}, must be float32. Small updates would be lost", name_of(optimizer));

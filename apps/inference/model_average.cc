@@ -15,12 +15,11 @@ std::vector<std::string> parameter_names(const NpzReader& file) {
 
 void check_same(const NpzReader& first, const NpzReader& other) {
   const auto names = parameter_names(first), others = parameter_names(other);
-  check(names.size() == others.size(),
-        "'{}': {} arrays, must be {} as in '{}'. Average checkpoints of one model", other.path(),
-        others.size(), names.size(), first.path());
+  check(names.size() == others.size(), "'{}': {} arrays, must be {} as in '{}'. Average checkpoints of one model",
+        other.path(), others.size(), names.size(), first.path());
   for (const std::string& name : names) {
-    check(other.contains(name), "'{}': no array {}, which '{}' has. Average checkpoints of one model",
-          other.path(), name, first.path());
+    check(other.contains(name), "'{}': no array {}, which '{}' has. Average checkpoints of one model", other.path(),
+          name, first.path());
     const auto shape = first.header(name).shape, found = other.header(name).shape;
     check(shape == found, "'{}': array {} is ({}), must be ({}) as in '{}'. Average checkpoints of one model",
           other.path(), name, fmt::join(found, ", "), fmt::join(shape, ", "), first.path());

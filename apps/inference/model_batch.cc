@@ -36,8 +36,8 @@ std::vector<int32_t> bin_words(const std::vector<Bin>& bins, BinKind kind) {
 /// Rows sorted by id with `tails` rows more at the end: they come behind start_id, which is below their id.
 std::vector<int32_t> order_with_tail(const PackedSide& side, int64_t rows) {
   std::vector<int32_t> order(side.order);
-  const auto place = std::partition_point(order.begin(), order.end(),
-                                          [&](int32_t row) { return side.ids[size_t(row)] < tail; });
+  const auto place =
+      std::partition_point(order.begin(), order.end(), [&](int32_t row) { return side.ids[size_t(row)] < tail; });
   std::vector<int32_t> tails;
   for (int64_t row = side.rows(); row < rows; ++row) tails.push_back(int32_t(row));
   order.insert(place, tails.begin(), tails.end());
@@ -75,9 +75,7 @@ class Layout {
     return values;
   }
   /// Empty bins are no work.
-  std::vector<int32_t> padded_bins(BinKind kind) const {
-    return padded(bin_words(batch_.bins, kind), 4 * bins(), 0);
-  }
+  std::vector<int32_t> padded_bins(BinKind kind) const { return padded(bin_words(batch_.bins, kind), 4 * bins(), 0); }
 
   SidePlaces add_side(const PackedSide& side, BinKind kind, int64_t rows) {
     return {.ids = block_.add(padded(side.ids, rows, tail)),
@@ -165,7 +163,9 @@ Batch imagined_batch(int64_t source_rows, int64_t target_rows, int64_t longest) 
   const int64_t sentences = std::clamp<int64_t>(std::max(target_rows / usual_length, least), 1,
                                                 std::max<int64_t>(std::min(source_rows, target_rows), 1));
   // The first sentences get what does not divide evenly.
-  const auto length = [&](int64_t rows, int64_t s) { return std::max<int64_t>(rows / sentences + (s < rows % sentences), 1) - 1; };
+  const auto length = [&](int64_t rows, int64_t s) {
+    return std::max<int64_t>(rows / sentences + (s < rows % sentences), 1) - 1;
+  };
   const std::vector<int32_t> tokens(size_t(std::max(source_rows, target_rows)), unknown_id);
   std::vector<SentencePair> pairs;
   for (int64_t s = 0; s < sentences; ++s)

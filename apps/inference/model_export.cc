@@ -8,9 +8,9 @@ namespace {
 
 /// A residual site of a model file: what a fold must know of it.
 struct Site {
-  std::string name;    // "encoder_l1_self"
-  std::string prefix;  // "encoder_l1_"
-  const char *weight, *bias;  // of its last product
+  std::string name;                  // "encoder_l1_self"
+  std::string prefix;                // "encoder_l1_"
+  const char *weight, *bias;         // of its last product
   std::vector<const char*> readers;  // matrices that read its x
   std::string norm;                  // the norm behind it: "encoder_l1_self_Wo_ln_"
   int layer;
@@ -70,8 +70,8 @@ void fold_omega(const Site& before, const Site& site, std::vector<ModelArray>& a
 }
 
 void fold_admin(const ModelOptions& options, std::vector<ModelArray>& arrays) {
-  for (const auto& sites : {sites_of_stack("encoder", options.encoder_layers, {}),
-                            sites_of_stack("decoder", options.decoder_layers, {})})
+  for (const auto& sites :
+       {sites_of_stack("encoder", options.encoder_layers, {}), sites_of_stack("decoder", options.decoder_layers, {})})
     for (size_t i = 1; i < sites.size(); ++i) fold_omega(sites[i - 1], sites[i], arrays);
   std::erase_if(arrays, [](const ModelArray& a) { return a.name.ends_with("_omega"); });
 }
@@ -101,9 +101,10 @@ void make_plain(ModelOptions& options, std::vector<ModelArray>& arrays) {
       fold_admin(options, arrays);
       break;
     default:
-      fail("export: the model's transformer-residual is {}, which no plain Post-LN or Pre-LN Transformer computes; only "
-           "post-ln, pre-ln, deepnorm, branchnorm and admin can be exported",
-           name_of(options.residual));
+      fail(
+          "export: the model's transformer-residual is {}, which no plain Post-LN or Pre-LN Transformer computes; only "
+          "post-ln, pre-ln, deepnorm, branchnorm and admin can be exported",
+          name_of(options.residual));
   }
   options = plain_post_ln(options);
 }

@@ -29,9 +29,7 @@ Axes without_leading_ones(Axes axes) {
   return Axes(first, axes.end());
 }
 
-std::string format_axes(const Axes& axes) {
-  return fmt::format("({})", fmt::join(axes, ", "));
-}
+std::string format_axes(const Axes& axes) { return fmt::format("({})", fmt::join(axes, ", ")); }
 
 void check_array(const NpzReader& file, const ParameterPart& part) {
   const Place place = place_of(file, part);
@@ -48,8 +46,8 @@ void check_array(const NpzReader& file, const ParameterPart& part) {
         "are another model's",
         file.path(), place.name, format_axes(header.shape), format_axes(expected));
   check(header.type == NpzType::f32 || header.type == NpzType::f64,
-        "'{}': array {} holds {}, must hold f32. Convert the model to float32 first", file.path(),
-        place.name, name_of(header.type));
+        "'{}': array {} holds {}, must hold f32. Convert the model to float32 first", file.path(), place.name,
+        name_of(header.type));
 }
 
 void check_no_others(const NpzReader& file, const ParameterSet& parameters) {
@@ -81,8 +79,7 @@ ModelOptions read_model_options(const NpzReader& file) {
 
 namespace {
 
-void read_part(const NpzReader& file, const ParameterSet& parameters, ParameterPart part,
-               std::vector<float>& host) {
+void read_part(const NpzReader& file, const ParameterSet& parameters, ParameterPart part, std::vector<float>& host) {
   const Place place = place_of(file, part);
   if (place.is_transposed) part.is_transposed = !part.is_transposed;
   parameters.insert(host, part, read_floats(file, place.name).data());
@@ -115,8 +112,7 @@ int64_t read_matching_parameters(const NpzReader& file, const ParameterSet& para
 
 Tensor inference_state(const ModelOptions& options, const Transformer& transformer, Backend& backend) {
   StepState state;
-  state.branch_scales =
-      branch_scales(options, transformer.residual_site_layers(), options.branchnorm_progress);
+  state.branch_scales = branch_scales(options, transformer.residual_site_layers(), options.branchnorm_progress);
   const std::vector<int32_t> words = state.pack();
   const Tensor tensor = backend.allocate_persistent({int64_t(words.size())}, DType::i32);
   backend.upload(tensor, words.data());
@@ -139,8 +135,7 @@ std::string model_yaml_bytes(const ModelOptions& options) {
   return format_yaml(options.to_yaml()) + '\0';
 }
 
-void save_model(const std::string& path, const ModelOptions& options, const ParameterSet& parameters,
-                In arena) {
+void save_model(const std::string& path, const ModelOptions& options, const ParameterSet& parameters, In arena) {
   std::vector<NpzArray> arrays;
   std::vector<float> values;  // of one array
   for (const ParameterPart& part : parameters.parts()) {

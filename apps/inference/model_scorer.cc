@@ -10,9 +10,9 @@
 #include "apps/inference/model_file.h"
 #include "apps/inference/nbest_list.h"
 #include "apps/inference/text_encoder.h"
-#include "core/base/text_output.h"
 #include "apps/inference/translation_printer.h"
 #include "core/base/io.h"
+#include "core/base/text_output.h"
 #include "data/parallel_reader.h"
 
 namespace bough {
@@ -78,11 +78,9 @@ class Scoring {
         model_(load_model(options.model, *backend_)),
         reader_(options),
         output_(options.output) {
-    const auto vocabularies =
-        load_model_vocabularies(options.vocabulary.paths, model_.options, options.model);
+    const auto vocabularies = load_model_vocabularies(options.vocabulary.paths, model_.options, options.model);
     int64_t longest = options.corpus.max_length;
-    if (model_.options.learned_positions)
-      longest = std::min<int64_t>(longest, model_.options.max_positions);
+    if (model_.options.learned_positions) longest = std::min<int64_t>(longest, model_.options.max_positions);
     for (size_t side = 0; side < 2; ++side)
       encoders_.emplace_back("'" + file_of_side(options.corpus, side) + "'", vocabularies[side], longest,
                              options.vocabulary.no_spm_encode, options.corpus.max_length_crop);
@@ -125,8 +123,7 @@ class Scoring {
       return;
     }
     if (model_.options.right_left) std::reverse(scores.begin(), scores.end() - 1);
-    output_.write(fmt::format("{:.6f}{}\n", score,
-                              options_.word_scores ? " ||| " + format_word_scores(scores) : ""));
+    output_.write(fmt::format("{:.6f}{}\n", score, options_.word_scores ? " ||| " + format_word_scores(scores) : ""));
   }
 
   std::string next_list_line() {

@@ -1,8 +1,8 @@
 #pragma once
 #include <vector>
 
-#include "apps/inference/ordered_work.h"
 #include "apps/inference/model_scorer_options.h"
+#include "apps/inference/ordered_work.h"
 #include "layers/transformer.h"
 
 namespace bough {
@@ -25,8 +25,7 @@ struct PairScorer {
   int64_t logits_bytes = 512 << 20;
 
   /// read: see OrderedWork.
-  void run(const std::function<std::vector<ScoredPair>()>& read,
-           const std::function<void(TokenScores&&)>& write) const;
+  void run(const std::function<std::vector<ScoredPair>()>& read, const std::function<void(TokenScores&&)>& write) const;
 
  private:
   std::vector<std::vector<size_t>> cut(const std::vector<ScoredPair>& window) const;

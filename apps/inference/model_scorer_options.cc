@@ -22,16 +22,15 @@ void ModelScorerOptions::settings(Settings& v) {
   machine.settings(v);
   v.group("Scoring");
   v(model, {"model", 'm'}, "model file (.npz)", Path{});
-  v(corpus.train_sets, {"train-sets", 't'},
-    "files to score, source first; with n-best the second is an n-best list", Path{});
+  v(corpus.train_sets, {"train-sets", 't'}, "files to score, source first; with n-best the second is an n-best list",
+    Path{});
   vocabulary.settings(v);
   v(output, {"output", 'o'}, "file for the scores", Path{});
   v(n_best, "n-best", "score an n-best list: add the score to each line as a feature");
   v(n_best_feature, "n-best-feature", "name of that feature");
   v(normalize, {"normalize", 'n'}, "divide scores by the target length, end of sentence included");
   v(summary, {"summary", 0, "cross-entropy"},
-    "print one number over all sentences instead of one each; cross-entropy is per sentence",
-    summary_names);
+    "print one number over all sentences instead of one each; cross-entropy is per sentence", summary_names);
   v(word_scores, "word-scores", "print the log-probability of each target token, too");
   corpus.length_settings(v);
   v.group("Batches");
@@ -43,7 +42,8 @@ void ModelScorerOptions::resolve(const GivenNames&) {}
 void ModelScorerOptions::validate() const {
   machine.validate();
   check(model.ends_with(".npz"), "model is '{}', must end in .npz", model);
-  check(!word_scores || !n_best, "word-scores and n-best are both given: a line of an n-best list gets one score; leave one out");
+  check(!word_scores || !n_best,
+        "word-scores and n-best are both given: a line of an n-best list gets one score; leave one out");
   check(summary == ScoreSummary::none || !word_scores,
         "summary prints one number over all sentences, word-scores some for each; leave one out");
   check_sides("train-sets", corpus.train_sets.size(), "Use --train-sets source target");

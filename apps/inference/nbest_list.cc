@@ -32,14 +32,14 @@ std::string_view trim(std::string_view text) {
 NBestLine parse_nbest_line(const std::string& line, const std::string& path, int64_t line_number) {
   const auto fields = fields_of(line);
   check(fields.size() >= 3,
-        "'{}' line {}: {} fields, must be at least 3: number ||| text ||| features. Is this an n-best list?",
-        path, line_number, fields.size());
+        "'{}' line {}: {} fields, must be at least 3: number ||| text ||| features. Is this an n-best list?", path,
+        line_number, fields.size());
   const std::string_view number = trim(fields[0]);
   NBestLine parsed;
   const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), parsed.number);
   check(error == std::errc() && end == number.data() + number.size() && parsed.number >= 0,
-        "'{}' line {}: begins with '{}', must begin with the number of a sentence. Is this an n-best list?",
-        path, line_number, number);
+        "'{}' line {}: begins with '{}', must begin with the number of a sentence. Is this an n-best list?", path,
+        line_number, number);
   parsed.text = trim(fields[1]);
   return parsed;
 }

@@ -22,8 +22,8 @@ template <class Item, class Result>
 struct OrderedWork {
   std::function<std::vector<Item>()> read;  ///< the next window of the input; empty: it has ended
   std::function<std::vector<std::vector<size_t>>(const std::vector<Item>& window)> cut;  ///< into jobs
-  std::function<std::vector<Result>(Backend&, const Job<Item>&)> compute;  ///< one result an item
-  std::function<void(Result&&)> write;  ///< in the order of the input
+  std::function<std::vector<Result>(Backend&, const Job<Item>&)> compute;                ///< one result an item
+  std::function<void(Result&&)> write;                                                   ///< in the order of the input
 };
 
 /// Hands out jobs; reads a window when there are none left.

@@ -59,14 +59,13 @@ std::vector<std::vector<size_t>> PairScorer::cut(const std::vector<ScoredPair>& 
 
 std::vector<TokenScores> PairScorer::score(Backend& backend, const Job<ScoredPair>& job) const {
   std::vector<SentencePair> pairs;
-  for (size_t i = 0; i < job.items.size(); ++i)
-    pairs.push_back({job.items[i].source, job.items[i].target, int64_t(i)});
+  for (size_t i = 0; i < job.items.size(); ++i) pairs.push_back({job.items[i].source, job.items[i].target, int64_t(i)});
   const Batch host = pack(pairs);
   const ModelBatch packed = upload_batch(backend, host);
   Tape tape(backend, false);
   const Var memory = transformer.encode(tape, packed.source);
-  const Tensor loss = cross_entropy(transformer.decode(memory, packed), packed.labels, 0,
-                                    transformer.target_vocabulary());
+  const Tensor loss =
+      cross_entropy(transformer.decode(memory, packed), packed.labels, 0, transformer.target_vocabulary());
   const std::vector<double> losses = download(backend, loss);
   std::vector<TokenScores> scores(job.items.size());
   for (size_t s = 0; s < scores.size(); ++s)

@@ -20,23 +20,23 @@ void TextEncoder::repair(std::string& line, int64_t number) {
   if (!line.empty() && line.back() == '\r') line.pop_back();
   if (line.find('\0') != std::string::npos) {
     if (!std::exchange(warned_nul_, true))
-      log::warn("[data] {}: line {} contains NUL bytes; here and in later lines they are read as spaces",
-                what_, number);
+      log::warn("[data] {}: line {} contains NUL bytes; here and in later lines they are read as spaces", what_,
+                number);
     std::replace(line.begin(), line.end(), '\0', ' ');
   }
   if (const auto invalid = unicode::find_invalid_utf8(line)) {
     if (!std::exchange(warned_utf8_, true))
-      log::warn("[data] {}: line {} is not UTF-8 at byte {}; here and in later lines such bytes are read as "
-                "U+FFFD",
-                what_, number, *invalid + 1);
+      log::warn(
+          "[data] {}: line {} is not UTF-8 at byte {}; here and in later lines such bytes are read as "
+          "U+FFFD",
+          what_, number, *invalid + 1);
     line = unicode::encode_utf8(unicode::decode_utf8(line));
   }
 }
 
 std::vector<int32_t> TextEncoder::encode(std::string line, int64_t number) {
   repair(line, number);
-  std::vector<int32_t> ids =
-      is_in_pieces_ ? vocabulary_->encode_pieces(line) : vocabulary_->encode(line);
+  std::vector<int32_t> ids = is_in_pieces_ ? vocabulary_->encode_pieces(line) : vocabulary_->encode(line);
   if (int64_t(ids.size()) + 1 > longest_) {
     if (!std::exchange(warned_length_, true))
       log::write(cuts_by_request_ ? log::Level::info : log::Level::warn,

@@ -16,8 +16,8 @@ class TextEncoder {
  public:
   /// what: names the text in warnings ("input", a file). longest: tokens, end of sentence included.
   /// cuts_by_request: cutting is no reason for a warning, only for a line in the log.
-  TextEncoder(std::string what, std::shared_ptr<const Vocabulary> vocabulary, int64_t longest,
-              bool is_in_pieces, bool cuts_by_request = false);
+  TextEncoder(std::string what, std::shared_ptr<const Vocabulary> vocabulary, int64_t longest, bool is_in_pieces,
+              bool cuts_by_request = false);
 
   /// Token ids without end_id. number: of the line, from 1.
   std::vector<int32_t> encode(std::string line, int64_t number);

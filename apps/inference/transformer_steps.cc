@@ -29,9 +29,7 @@ void download(Backend& backend, In tensor, std::vector<double>& out) {
   std::copy(narrow.begin(), narrow.end(), out.begin());
 }
 
-DType score_type(const Backend& backend) {
-  return backend.compute_dtype() == DType::f64 ? DType::f64 : DType::f32;
-}
+DType score_type(const Backend& backend) { return backend.compute_dtype() == DType::f64 ? DType::f64 : DType::f32; }
 
 }  // namespace
 

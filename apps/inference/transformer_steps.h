@@ -11,8 +11,8 @@ class TransformerSteps final : public StepModel {
  public:
   /// `source`: packed for decoding. limits: of every sentence, as beam_search gets them.
   /// banned_id never becomes a candidate; -1: none is banned.
-  TransformerSteps(Transformer& transformer, Backend& backend, const Batch& source,
-                   std::span<const int64_t> limits, int beam_size, int32_t banned_id);
+  TransformerSteps(Transformer& transformer, Backend& backend, const Batch& source, std::span<const int64_t> limits,
+                   int beam_size, int32_t banned_id);
   void step(const StepRows& rows, int64_t k, StepScores& scores) override;
 
   /// Memory of keys and values per slot and token, in bytes.

@@ -9,11 +9,11 @@
 
 #include "apps/inference/device.h"
 #include "apps/inference/text_encoder.h"
-#include "core/base/text_output.h"
 #include "apps/inference/translation_printer.h"
 #include "core/base/io.h"
 #include "core/base/log.h"
 #include "core/base/progress.h"
+#include "core/base/text_output.h"
 
 namespace bough {
 namespace {
@@ -33,12 +33,10 @@ class Translation {
       : options_(options),
         backend_(make_backend(options.machine)),
         model_(load_model(options.models.front(), *backend_)),
-        vocabularies_(load_model_vocabularies(options.vocabulary.paths, model_.options,
-                                              options.models.front())),
+        vocabularies_(load_model_vocabularies(options.vocabulary.paths, model_.options, options.models.front())),
         printer_(vocabularies_.back(), model_.options, options.decoding, options.no_spm_decode),
         lines_(options.input.front()),
-        encoder_(is_stdin(lines_.path()) ? "standard input" : "'" + lines_.path() + "'",
-                 vocabularies_.front(),
+        encoder_(is_stdin(lines_.path()) ? "standard input" : "'" + lines_.path() + "'", vocabularies_.front(),
                  std::min<int64_t>(options.corpus.max_length, Translator::longest_source(model_.options)),
                  options.vocabulary.no_spm_encode, options.corpus.max_length_crop),
         output_(options.output) {}
@@ -47,8 +45,7 @@ class Translation {
     const auto start = std::chrono::steady_clock::now();
     if (!output_.is_stdout() || !isatty(STDOUT_FILENO)) progress_.emplace("translate");
     Translator translator(*model_.transformer, *backend_, options_.decoding, translator_settings(options_));
-    translator.run([this] { return read_window(); },
-                   [this](Translator::Result&& result) { write(result); });
+    translator.run([this] { return read_window(); }, [this](Translator::Result&& result) { write(result); });
     output_.close();
     progress_.reset();
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
@@ -66,12 +63,12 @@ class Translation {
 
   void write(const Translator::Result& result) {
     if (result.empty() && !std::exchange(warned_scores_, true))
-      log::warn("[translate] line {}: the model gives no finite score, so the line stays empty; the model "
-                "has diverged in training or its file is damaged",
-                written_ + 1);
+      log::warn(
+          "[translate] line {}: the model gives no finite score, so the line stays empty; the model "
+          "has diverged in training or its file is damaged",
+          written_ + 1);
     output_.write(printer_.lines(written_, result));
-    if (!options_.decoding.quiet_translation)
-      log::info("Best translation {} : {}", written_, printer_.text(result));
+    if (!options_.decoding.quiet_translation) log::info("Best translation {} : {}", written_, printer_.text(result));
     ++written_;
     if (progress_) progress_->advance_to(written_);
   }

@@ -31,10 +31,8 @@ void TranslateOptions::resolve(const GivenNames&) {}
 
 void TranslateOptions::validate() const {
   machine.validate();
-  check(!models.empty(),
-        "models is empty, must name a model. Use -m model.npz, or -c model.npz.decoder.yml");
-  check(models.size() == 1, "models has {} files, must have 1: ensembles are not supported yet",
-        models.size());
+  check(!models.empty(), "models is empty, must name a model. Use -m model.npz, or -c model.npz.decoder.yml");
+  check(models.size() == 1, "models has {} files, must have 1: ensembles are not supported yet", models.size());
   check(models[0].ends_with(".npz"), "models is '{}', must end in .npz", models[0]);
   check_sides("vocabs", vocabulary.paths.size(), "<model>.decoder.yml names them: use -c");
   check(input.size() == 1, "input has {} files, must have 1: a model has one source", input.size());

@@ -19,9 +19,8 @@ std::string format_word_scores(std::span<const double> scores) {
   return text;
 }
 
-TranslationPrinter::TranslationPrinter(std::shared_ptr<const Vocabulary> vocabulary,
-                                       const ModelOptions& model, const DecodingOptions& decoding,
-                                       bool keep_pieces)
+TranslationPrinter::TranslationPrinter(std::shared_ptr<const Vocabulary> vocabulary, const ModelOptions& model,
+                                       const DecodingOptions& decoding, bool keep_pieces)
     : vocabulary_(std::move(vocabulary)),
       model_(model),
       n_best_(decoding.n_best),
@@ -42,16 +41,14 @@ std::string TranslationPrinter::with_word_scores(const Hypothesis& hypothesis) c
   return text;
 }
 
-std::string TranslationPrinter::text(const Translator::Result& result) const {
-  return words(best_of(result));
-}
+std::string TranslationPrinter::text(const Translator::Result& result) const { return words(best_of(result)); }
 
 std::string TranslationPrinter::lines(int64_t number, const Translator::Result& result) const {
   if (!n_best_) return with_word_scores(best_of(result)) + "\n";
   std::string all;
   const auto add = [&](const Hypothesis& h) {
-    all += fmt::format("{} ||| {} ||| F0= {:.6g} ||| {:.6g}\n", number, with_word_scores(h),
-                       h.log_probability, h.score);
+    all +=
+        fmt::format("{} ||| {} ||| F0= {:.6g} ||| {:.6g}\n", number, with_word_scores(h), h.log_probability, h.score);
   };
   if (result.empty()) add(best_of(result));
   for (const Hypothesis& h : result) add(h);

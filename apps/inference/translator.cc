@@ -31,8 +31,7 @@ int64_t Translator::longest_source(const ModelOptions& options) {
 }
 
 int64_t Translator::limit_of(const Tokens& sentence) const {
-  return std::min(length_limit(int64_t(sentence.size()) + 1, decoding_),
-                  longest_source(transformer_.options()));
+  return std::min(length_limit(int64_t(sentence.size()) + 1, decoding_), longest_source(transformer_.options()));
 }
 
 /// Batches of a window, longest sentences first: the last ones to finish are then short.
@@ -85,20 +84,18 @@ std::vector<Translator::Result> Translator::decode(Backend& backend, const Job<T
   return results;
 }
 
-void Translator::run(const std::function<std::vector<Tokens>()>& read,
-                     const std::function<void(Result&&)>& write) {
+void Translator::run(const std::function<std::vector<Tokens>()>& read, const std::function<void(Result&&)>& write) {
   transformer_.set_training(false);
-  run_in_order<Tokens, Result>(
-      workers_, {.read = read,
-                 .cut = [this](const std::vector<Tokens>& window) { return cut(window); },
-                 .compute = [this](Backend& b, const Job<Tokens>& job) { return decode(b, job); },
-                 .write = write});
+  run_in_order<Tokens, Result>(workers_,
+                               {.read = read,
+                                .cut = [this](const std::vector<Tokens>& window) { return cut(window); },
+                                .compute = [this](Backend& b, const Job<Tokens>& job) { return decode(b, job); },
+                                .write = write});
 }
 
 std::vector<Translator::Result> Translator::translate(std::vector<Tokens> sentences) {
   std::vector<Result> results;
-  run([&] { return std::exchange(sentences, {}); },
-      [&](Result&& result) { results.push_back(std::move(result)); });
+  run([&] { return std::exchange(sentences, {}); }, [&](Result&& result) { results.push_back(std::move(result)); });
   return results;
 }
 

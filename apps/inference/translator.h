@@ -12,8 +12,8 @@ namespace bough {
 
 /// How a Translator works; none of it changes a translation.
 struct TranslatorSettings {
-  BatchOptions batch;           ///< mini_batch, mini_batch_words (source tokens), maxi_batch_sort
-  int workers = 1;              ///< threads, on the CPU
+  BatchOptions batch;               ///< mini_batch, mini_batch_words (source tokens), maxi_batch_sort
+  int workers = 1;                  ///< threads, on the CPU
   int64_t cache_bytes = 512 << 20;  ///< keys and values of all batches in work, at most
 };
 
@@ -31,8 +31,7 @@ class Translator {
   /// gets results in the order of the input, each as soon as it and all before it are there.
   /// read and write are called from several threads, but each never twice at a time.
   /// An empty sentence has one empty hypothesis with score 0. Throws what read, write or the model throw.
-  void run(const std::function<std::vector<Tokens>()>& read,
-           const std::function<void(Result&&)>& write);
+  void run(const std::function<std::vector<Tokens>()>& read, const std::function<void(Result&&)>& write);
 
   /// The same for sentences that are there already.
   std::vector<Result> translate(std::vector<Tokens> sentences);

@@ -28,19 +28,17 @@ void choose_tokenizer(ScoreOptions& options) {
   std::string target;
   if (!options.language_pair.empty()) {
     const size_t dash = options.language_pair.find('-');
-    require(dash != std::string::npos,
-            fmt::format("--language-pair: '{}', must be two languages like en-de. Add the other.",
-                        options.language_pair));
+    require(
+        dash != std::string::npos,
+        fmt::format("--language-pair: '{}', must be two languages like en-de. Add the other.", options.language_pair));
     target = options.language_pair.substr(dash + 1);
     target = target.substr(0, target.find('-'));
   }
-  const std::string name =
-      options.tokenizer.empty() ? tokenizer_for(target) : options.tokenizer;
+  const std::string name = options.tokenizer.empty() ? tokenizer_for(target) : options.tokenizer;
   const auto tokenizer = tokenizer_named(name);
-  require(tokenizer.has_value(),
-          fmt::format("--tokenize: '{}' needs a dictionary or a model that bough does not have. "
-                      "Use char or 13a, or tokenize the files yourself and give -tok none.",
-                      name));
+  require(tokenizer.has_value(), fmt::format("--tokenize: '{}' needs a dictionary or a model that bough does not have. "
+                                             "Use char or 13a, or tokenize the files yourself and give -tok none.",
+                                             name));
   options.bleu.tokenizer = *tokenizer;
 }
 
@@ -48,16 +46,14 @@ void choose_tokenizer(ScoreOptions& options) {
 
 void check_score_options(ScoreOptions& options) {
   require(options.refused.empty(), options.refused + ".");
-  require(!options.references.empty(),
-          "bough-score: no references, must be one or more files. Name them before -i.");
+  require(!options.references.empty(), "bough-score: no references, must be one or more files. Name them before -i.");
   require(options.reference_fields == 1 || options.references.size() == 1,
           fmt::format("--num-refs: {} reference files, must be one with tab-separated references. "
                       "Give one file, or leave --num-refs away.",
                       options.references.size()));
   options.bleu.effective_order = options.is_sentence_level;
   if (options.is_sentence_level) {
-    require(options.metrics().size() == 1,
-            "--sentence-level: several metrics, must be one. Run once for each.");
+    require(options.metrics().size() == 1, "--sentence-level: several metrics, must be one. Run once for each.");
     require(!options.inputs || options.inputs->size() <= 1,
             "--sentence-level: several systems, must be one. Run once for each.");
     require(!options.with_confidence && options.paired == PairedTest::none,
@@ -68,8 +64,7 @@ void check_score_options(ScoreOptions& options) {
           fmt::format("--width: {} decimals, must be 0 to 64.", options.width));
   const ChrfOptions& chrf = options.chrf;
   require(!asks_for(options, "chrf") ||
-              (chrf.char_order >= 0 && chrf.word_order >= 0 &&
-               chrf.char_order + chrf.word_order > 0 &&
+              (chrf.char_order >= 0 && chrf.word_order >= 0 && chrf.char_order + chrf.word_order > 0 &&
                chrf.char_order <= 1000 && chrf.word_order <= 1000),
           fmt::format("--chrf-char-order, --chrf-word-order: {} and {}, must be 0 to 1000, not "
                       "both 0.",
@@ -77,8 +72,7 @@ void check_score_options(ScoreOptions& options) {
   if (options.with_confidence && options.confidence_samples == 0) options.with_confidence = false;
   if (options.bootstrap_samples == 0) options.bootstrap_samples = 1000;
   if (options.randomisation_trials == 0) options.randomisation_trials = 10000;
-  for (const int count :
-       {options.confidence_samples, options.bootstrap_samples, options.randomisation_trials})
+  for (const int count : {options.confidence_samples, options.bootstrap_samples, options.randomisation_trials})
     require(count >= 0, fmt::format("bough-score: {} samples, must be 1 or more.", count));
   if (asks_for(options, "bleu")) choose_tokenizer(options);
   if (options.with_details) options.format = ScoreFormat::text;

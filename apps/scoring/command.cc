@@ -24,8 +24,9 @@ void check_tests(const ScoreOptions& options, SegmentReader& reader) {
   if (options.is_sentence_level && systems > 1)
     problem = "--sentence-level: several systems, must be one. Run once for each.";
   if (options.paired != PairedTest::none && systems == 1)
-    problem = "bough-score: a paired test of one system, must be two or more. Give more files to "
-              "-i, or use --confidence.";
+    problem =
+        "bough-score: a paired test of one system, must be two or more. Give more files to "
+        "-i, or use --confidence.";
   if (options.with_confidence && systems > 1)
     problem = "--confidence: several systems, must be one. Use --paired-bs or --paired-ar.";
   if (problem.empty()) return;
@@ -40,17 +41,14 @@ void score_sentences(const ScoreOptions& options, SegmentReader& reader, std::os
   corpus.threads = options.threads;
   corpus.on_segment = [&](std::span<const double> statistics) {
     result.score = score_from(statistics, metric);
-    if (const auto* bleu = std::get_if<BleuOptions>(&metric))
-      result.details = details(bleu_from(statistics, *bleu));
-    out << (options.is_score_only ? fmt::format("{:.{}f}", result.score, options.width)
-                                  : format_line(result, options))
+    if (const auto* bleu = std::get_if<BleuOptions>(&metric)) result.details = details(bleu_from(statistics, *bleu));
+    out << (options.is_score_only ? fmt::format("{:.{}f}", result.score, options.width) : format_line(result, options))
         << '\n';
   };
   score_corpus(reader, {metric}, corpus);
 }
 
-void write_html(const ScoredCorpus& corpus, const ScoreReport& report,
-                const ScoreOptions& options) {
+void write_html(const ScoredCorpus& corpus, const ScoreReport& report, const ScoreOptions& options) {
   std::ofstream file(options.html);
   file << format_html(corpus, report, options);
   file.close();
@@ -60,23 +58,21 @@ void write_html(const ScoredCorpus& corpus, const ScoreReport& report,
                                              options.html));
 }
 
-void score_systems(const ScoreOptions& options, SegmentReader& reader, std::ostream& out,
-                   std::ostream& messages, bool is_terminal) {
+void score_systems(const ScoreOptions& options, SegmentReader& reader, std::ostream& out, std::ostream& messages,
+                   bool is_terminal) {
   const bool for_people = options.format == ScoreFormat::table || !options.html.empty();
   CorpusOptions wanted;
   wanted.threads = options.threads;
   wanted.keep_text = !options.html.empty();
-  wanted.keep_segments =
-      for_people || options.with_confidence || options.paired != PairedTest::none;
+  wanted.keep_segments = for_people || options.with_confidence || options.paired != PairedTest::none;
   const ScoredCorpus corpus = score_corpus(reader, options.metrics(), wanted);
   if (corpus.tokenized_lines >= many_tokenized_lines && !options.is_forced && !options.is_quiet)
     messages << "bough-score: " << corpus.tokenized_lines
              << " lines end in ' .', so the text looks tokenized, must be plain text for "
                 "comparable scores. Detokenize it, or give --force.\n";
   const ScoreReport full = for_people ? make_full_report(corpus, options) : ScoreReport{};
-  out << format_report(
-      options.format == ScoreFormat::table ? full : make_report(corpus, options), options,
-      is_terminal);
+  out << format_report(options.format == ScoreFormat::table ? full : make_report(corpus, options), options,
+                       is_terminal);
   if (!options.html.empty()) write_html(corpus, full, options);
 }
 
@@ -101,8 +97,10 @@ void run(ScoreOptions options, std::ostream& out, std::ostream& messages, bool i
     score_systems(options, reader, out, messages, is_terminal);
   }
   out.flush();
-  if (!out) throw ScoreError(user_error, "bough-score: the output cannot be written. Is the disk "
-                                         "full?");
+  if (!out)
+    throw ScoreError(user_error,
+                     "bough-score: the output cannot be written. Is the disk "
+                     "full?");
 }
 
 }  // namespace
@@ -111,14 +109,12 @@ bool asks_for_model_scores(std::span<const std::string> arguments) {
   for (size_t i = 0; i < arguments.size(); ++i) {
     const std::string& argument = arguments[i];
     if (argument == "--model" || argument.starts_with("--model=") || argument == "-c") return true;
-    if (argument == "-m" && i + 1 < arguments.size() && arguments[i + 1].ends_with(".npz"))
-      return true;
+    if (argument == "-m" && i + 1 < arguments.size() && arguments[i + 1].ends_with(".npz")) return true;
   }
   return false;
 }
 
-int run_score(std::span<const std::string> arguments, std::ostream& out, std::ostream& messages,
-              bool is_terminal) {
+int run_score(std::span<const std::string> arguments, std::ostream& out, std::ostream& messages, bool is_terminal) {
   try {
     run(parse_score_options(arguments), out, messages, is_terminal);
     return 0;

@@ -18,8 +18,7 @@ struct BlockResult {
   size_t tokenized_lines = 0;
 };
 
-BlockResult count_block(SegmentBlock block, std::span<MetricCounter> counters,
-                        const std::vector<Metric>& metrics) {
+BlockResult count_block(SegmentBlock block, std::span<MetricCounter> counters, const std::vector<Metric>& metrics) {
   BlockResult result{std::move(block), {}, 0};
   const SegmentBlock& text = result.block;
   for (size_t i = 0; i < text.system_count * metrics.size(); ++i) {
@@ -36,14 +35,13 @@ BlockResult count_block(SegmentBlock block, std::span<MetricCounter> counters,
             counter.set_references(references);
             for (size_t s = 0; s < text.system_count; ++s) {
               StatisticsTable& table = result.tables[s * metrics.size() + m];
-              counter.count(text.system(line, s),
-                            std::span(table.values).subspan(line * table.width, table.width));
+              counter.count(text.system(line, s), std::span(table.values).subspan(line * table.width, table.width));
             }
           },
           counters[m]);
   }
-  result.tokenized_lines = static_cast<size_t>(std::ranges::count_if(
-      text.systems, [](const std::string& line) { return line.ends_with(" ."); }));
+  result.tokenized_lines = static_cast<size_t>(
+      std::ranges::count_if(text.systems, [](const std::string& line) { return line.ends_with(" ."); }));
   return result;
 }
 
@@ -51,8 +49,7 @@ BlockResult count_block(SegmentBlock block, std::span<MetricCounter> counters,
 /// do not depend on the threads.
 class Collector {
  public:
-  Collector(ScoredCorpus& corpus, const CorpusOptions& options)
-      : corpus_(corpus), options_(options) {}
+  Collector(ScoredCorpus& corpus, const CorpusOptions& options) : corpus_(corpus), options_(options) {}
 
   void add(BlockResult result) {
     const std::lock_guard lock(mutex_);
@@ -71,8 +68,7 @@ class Collector {
       const std::vector<double> more = table.sum();
       for (size_t k = 0; k < sum.size(); ++k) sum[k] += more[k];
       auto& kept = corpus_.segments[i / metrics][i % metrics].values;
-      if (options_.keep_segments)
-        kept.insert(kept.end(), table.values.begin(), table.values.end());
+      if (options_.keep_segments) kept.insert(kept.end(), table.values.begin(), table.values.end());
       if (options_.on_segment)
         for (size_t row = 0; row < table.rows(); ++row) options_.on_segment(table.row(row));
     }
@@ -99,20 +95,18 @@ uint64_t seed_of(const ScoreOptions& options) {
 
 MetricResult result_of(const Metric& metric, const std::vector<double>& sum) {
   MetricResult result{metric, score_from(sum, metric), "", {}, {}, {}};
-  if (const auto* bleu = std::get_if<BleuOptions>(&metric))
-    result.details = details(bleu_from(sum, *bleu));
+  if (const auto* bleu = std::get_if<BleuOptions>(&metric)) result.details = details(bleu_from(sum, *bleu));
   return result;
 }
 
 /// Fills p-values and confidence of metric `m` for all systems; returns the samples.
-int compare_systems(const ScoredCorpus& corpus, const ScoreOptions& options, PairedTest test,
-                    size_t m, ScoreReport& report) {
+int compare_systems(const ScoredCorpus& corpus, const ScoreOptions& options, PairedTest test, size_t m,
+                    ScoreReport& report) {
   std::vector<StatisticsTable> tables;
   for (const auto& system : corpus.segments) tables.push_back(system[m]);
   const bool is_bootstrap = test == PairedTest::bootstrap;
-  ResamplingOptions resampling{
-      is_bootstrap ? options.bootstrap_samples : options.randomisation_trials, seed_of(options),
-      options.threads};
+  ResamplingOptions resampling{is_bootstrap ? options.bootstrap_samples : options.randomisation_trials,
+                               seed_of(options), options.threads};
   const auto results = is_bootstrap ? paired_bootstrap(tables, corpus.metrics[m], resampling)
                                     : paired_randomisation(tables, corpus.metrics[m], resampling);
   for (size_t s = 0; s < results.size(); ++s) {
@@ -122,11 +116,10 @@ int compare_systems(const ScoredCorpus& corpus, const ScoreOptions& options, Pai
   return resampling.samples;
 }
 
-void estimate_confidence(const ScoredCorpus& corpus, const ScoreOptions& options, size_t s,
-                         size_t m, MetricResult& result) {
-  result.confidence =
-      bootstrap_confidence(corpus.segments[s][m], corpus.metrics[m],
-                           {options.confidence_samples, seed_of(options), options.threads});
+void estimate_confidence(const ScoredCorpus& corpus, const ScoreOptions& options, size_t s, size_t m,
+                         MetricResult& result) {
+  result.confidence = bootstrap_confidence(corpus.segments[s][m], corpus.metrics[m],
+                                           {options.confidence_samples, seed_of(options), options.threads});
 }
 
 ScoreReport report_with(const ScoredCorpus& corpus, const ScoreOptions& options, PairedTest test,
@@ -138,13 +131,11 @@ ScoreReport report_with(const ScoredCorpus& corpus, const ScoreOptions& options,
     for (size_t m = 0; m < corpus.metrics.size(); ++m)
       report.systems[s].metrics.push_back(result_of(corpus.metrics[m], corpus.sums[s][m]));
   }
-  SignatureContext context{corpus.reference_count, 0, 0,
-                           options.seed ? std::to_string(*options.seed) : "none"};
+  SignatureContext context{corpus.reference_count, 0, 0, options.seed ? std::to_string(*options.seed) : "none"};
   for (size_t m = 0; m < corpus.metrics.size(); ++m) {
     if (test != PairedTest::none) {
       report.samples = compare_systems(corpus, options, test, m, report);
-      (test == PairedTest::bootstrap ? context.bootstrap_samples : context.randomisation_trials) =
-          report.samples;
+      (test == PairedTest::bootstrap ? context.bootstrap_samples : context.randomisation_trials) = report.samples;
     }
     for (size_t s = 0; s < report.systems.size(); ++s) {
       MetricResult& result = report.systems[s].metrics[m];
@@ -160,8 +151,7 @@ ScoreReport report_with(const ScoredCorpus& corpus, const ScoreOptions& options,
 
 }  // namespace
 
-ScoredCorpus score_corpus(SegmentReader& reader, const std::vector<Metric>& metrics,
-                          const CorpusOptions& options) {
+ScoredCorpus score_corpus(SegmentReader& reader, const std::vector<Metric>& metrics, const CorpusOptions& options) {
   ScoredCorpus corpus;
   corpus.names = reader.system_names();
   corpus.metrics = metrics;

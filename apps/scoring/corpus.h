@@ -30,8 +30,7 @@ struct CorpusOptions {
 };
 
 /// Reads everything on all cores and scores it as it comes; what is not kept takes constant memory.
-ScoredCorpus score_corpus(SegmentReader& reader, const std::vector<Metric>& metrics,
-                          const CorpusOptions& options);
+ScoredCorpus score_corpus(SegmentReader& reader, const std::vector<Metric>& metrics, const CorpusOptions& options);
 
 /// Scores of all systems, with the statistical tests that `options` ask for. The segments must
 /// have been kept for those.

@@ -65,9 +65,7 @@ struct Axis {
   double place(double value) const { return 100 * (value - low) / (high - low); }
 };
 
-double half_width(const MetricResult& result) {
-  return result.confidence ? result.confidence->half_width : 0;
-}
+double half_width(const MetricResult& result) { return result.confidence ? result.confidence->half_width : 0; }
 
 Axis axis_of(const ScoreReport& report, size_t m) {
   Axis axis{1e300, -1e300};
@@ -93,8 +91,7 @@ std::string draw_interval(const MetricResult& result, double baseline, const Axi
       "<line x1='{:.2f}%' x2='{:.2f}%' y1='0' y2='22' stroke='var(--soft)' stroke-dasharray='3 3'/>"
       "<rect x='{:.2f}%' y='8' width='{:.2f}%' height='6' rx='3' fill='var(--accent)' "
       "opacity='.35'/><circle cx='{:.2f}%' cy='11' r='5' fill='var(--accent)'/></svg>",
-      result.score, half_width(result), axis.place(baseline), axis.place(baseline), from,
-      std::max(0.0, to - from), at);
+      result.score, half_width(result), axis.place(baseline), axis.place(baseline), from, std::max(0.0, to - from), at);
 }
 
 std::string verdict_cell(const ScoreReport& report, size_t s, size_t m) {
@@ -112,34 +109,29 @@ std::string metric_section(const ScoreReport& report, size_t m, int width) {
   std::string text = fmt::format(
       "<h2>{}{}</h2>\n<table><tr><th>System</th><th>{:g} <span style='float:right'>{:g}</span></th>"
       "<th class='number'>Score</th>{}</tr>\n",
-      score_name(first.metric),
-      is_lower_better(first.metric) ? " <span class='soft'>(lower is better)</span>" : "", axis.low,
-      axis.high, is_paired ? "<th class='number'>p</th><th></th>" : "");
+      score_name(first.metric), is_lower_better(first.metric) ? " <span class='soft'>(lower is better)</span>" : "",
+      axis.low, axis.high, is_paired ? "<th class='number'>p</th><th></th>" : "");
   for (size_t s = 0; s < report.systems.size(); ++s) {
     const MetricResult& result = report.systems[s].metrics[m];
     const bool is_marked = best[s] && report.systems.size() > 1;
-    text += fmt::format("<tr{}><td>{}{}</td><td style='width:45%'>{}</td>",
-                        is_marked ? " class='best'" : "", escape(report.systems[s].name),
-                        is_marked ? " ★" : "", draw_interval(result, first.score, axis));
-    text += fmt::format("<td class='number'>{:.{}f} ± {:.{}f}</td>", result.score, width,
-                        half_width(result), width);
+    text +=
+        fmt::format("<tr{}><td>{}{}</td><td style='width:45%'>{}</td>", is_marked ? " class='best'" : "",
+                    escape(report.systems[s].name), is_marked ? " ★" : "", draw_interval(result, first.score, axis));
+    text += fmt::format("<td class='number'>{:.{}f} ± {:.{}f}</td>", result.score, width, half_width(result), width);
     if (is_paired)
       text += fmt::format("<td class='number'>{}</td><td>{}</td>",
-                          result.p_value ? fmt::format("{:.4f}", *result.p_value) : "",
-                          verdict_cell(report, s, m));
+                          result.p_value ? fmt::format("{:.4f}", *result.p_value) : "", verdict_cell(report, s, m));
     text += "</tr>\n";
   }
   return text + fmt::format("</table>\n<code>{}</code>\n", escape(to_string(first.signature)));
 }
 
 /// One side of a comparison, with the words that the other side lacks marked.
-std::string mark_words(const std::vector<std::string_view>& words, const std::vector<bool>& shared,
-                       const char* mark) {
+std::string mark_words(const std::vector<std::string_view>& words, const std::vector<bool>& shared, const char* mark) {
   std::string text;
   for (size_t i = 0; i < words.size(); ++i) {
     if (i > 0 && words[i - 1].data() + words[i - 1].size() != words[i].data()) text += ' ';
-    text += shared[i] ? escape(words[i])
-                      : fmt::format("<span class='{}'>{}</span>", mark, escape(words[i]));
+    text += shared[i] ? escape(words[i]) : fmt::format("<span class='{}'>{}</span>", mark, escape(words[i]));
   }
   return text;
 }
@@ -151,8 +143,7 @@ class Segments {
     if (auto* bleu = std::get_if<BleuOptions>(&metric_)) bleu->effective_order = true;
     for (const auto& system : corpus.segments) {
       scores_.emplace_back();
-      for (size_t i = 0; i < corpus.lines; ++i)
-        scores_.back().push_back(score_from(system[m].row(i), metric_));
+      for (size_t i = 0; i < corpus.lines; ++i) scores_.back().push_back(score_from(system[m].row(i), metric_));
     }
   }
 
@@ -168,8 +159,7 @@ class Segments {
   std::vector<size_t> order(size_t system) const {
     std::vector<size_t> lines(corpus_.lines);
     std::iota(lines.begin(), lines.end(), size_t{0});
-    std::ranges::stable_sort(
-        lines, [&](size_t a, size_t b) { return merit(system, a) < merit(system, b); });
+    std::ranges::stable_sort(lines, [&](size_t a, size_t b) { return merit(system, a) < merit(system, b); });
     return lines;
   }
 
@@ -182,7 +172,8 @@ class Segments {
     const std::string& reference = corpus_.references[line * corpus_.reference_count];
     const std::string& hypothesis = corpus_.systems[line * systems + system];
     const WordDiff diff = diff_words(hypothesis, reference);
-    text += paragraph(corpus_.reference_count == 1 ? "reference" : "reference 1", mark_words(diff.right, diff.right_shared, "missing"));
+    text += paragraph(corpus_.reference_count == 1 ? "reference" : "reference 1",
+                      mark_words(diff.right, diff.right_shared, "missing"));
     if (systems > 1) {
       const WordDiff other = diff_words(corpus_.systems[line * systems], reference);
       text += paragraph(scored_name(0, line), mark_words(other.left, other.left_shared, "wrong"));
@@ -205,8 +196,7 @@ class Segments {
 };
 
 template <class Lines>
-std::string cards(const Segments& segments, size_t system, const std::string& title,
-                  const Lines& lines) {
+std::string cards(const Segments& segments, size_t system, const std::string& title, const Lines& lines) {
   std::string text = fmt::format("<h3>{}</h3>\n", title);
   for (const size_t line : lines) text += segments.card(system, line);
   return text;
@@ -221,37 +211,33 @@ std::string compare_segments(const Segments& segments, size_t system, const std:
   for (auto line = order.rbegin(); line != order.rend(); ++line)
     if (gains.size() < shown_segments && segments.merit(system, *line) > 0) gains.push_back(*line);
   return fmt::format("<h2>{} against {}, line by line</h2>\n", escape(name), escape(first)) +
-         cards(segments, system,
-               fmt::format("Where {} gains most {}", escape(name), segments.metric_name()), gains) +
-         cards(segments, system,
-               fmt::format("Where {} loses most {}", escape(name), segments.metric_name()), losses);
+         cards(segments, system, fmt::format("Where {} gains most {}", escape(name), segments.metric_name()), gains) +
+         cards(segments, system, fmt::format("Where {} loses most {}", escape(name), segments.metric_name()), losses);
 }
 
 }  // namespace
 
-std::string format_html(const ScoredCorpus& corpus, const ScoreReport& report,
-                        const ScoreOptions& options) {
+std::string format_html(const ScoredCorpus& corpus, const ScoreReport& report, const ScoreOptions& options) {
   std::string text =
       "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'>\n"
       "<meta name='viewport' content='width=device-width, initial-scale=1'>\n"
       "<title>bough-score</title>\n";
   text += style;
-  text += fmt::format("</head><body>\n<h1>Translation scores</h1>\n<p class='soft'>{} lines, {} {}.",
-                      corpus.lines, corpus.reference_count,
-                      corpus.reference_count == 1 ? "reference" : "references");
+  text += fmt::format("</head><body>\n<h1>Translation scores</h1>\n<p class='soft'>{} lines, {} {}.", corpus.lines,
+                      corpus.reference_count, corpus.reference_count == 1 ? "reference" : "references");
   text += " The bar around a score holds 95 % of its bootstrap samples.";
   if (report.paired != PairedTest::none)
-    text += fmt::format(" p: the probability that a difference from {} as large arises by chance "
-                        "(paired {}, {} samples); better and worse mean p &lt; {}.",
-                        escape(corpus.names[0]),
-                        report.paired == PairedTest::bootstrap ? "bootstrap" : "randomisation",
-                        report.samples, significance_threshold);
+    text += fmt::format(
+        " p: the probability that a difference from {} as large arises by chance "
+        "(paired {}, {} samples); better and worse mean p &lt; {}.",
+        escape(corpus.names[0]), report.paired == PairedTest::bootstrap ? "bootstrap" : "randomisation", report.samples,
+        significance_threshold);
   text += "</p>\n";
-  for (size_t m = 0; m < corpus.metrics.size(); ++m)
-    text += metric_section(report, m, options.width);
-  text += "<p class='soft'>Below, words that the reference does not have there are "
-          "<span class='wrong'>marked so</span>, words of the reference that the last translation lacks "
-          "<span class='missing'>so</span>.</p>\n";
+  for (size_t m = 0; m < corpus.metrics.size(); ++m) text += metric_section(report, m, options.width);
+  text +=
+      "<p class='soft'>Below, words that the reference does not have there are "
+      "<span class='wrong'>marked so</span>, words of the reference that the last translation lacks "
+      "<span class='missing'>so</span>.</p>\n";
   const Segments segments(corpus, 0);
   if (corpus.names.size() == 1) {
     auto order = segments.order(0);

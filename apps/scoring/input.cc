@@ -21,9 +21,7 @@ bool is_utf8(std::string encoding) {
   return encoding == "utf8";
 }
 
-size_t count_fields(std::string_view line) {
-  return static_cast<size_t>(std::ranges::count(line, '\t')) + 1;
-}
+size_t count_fields(std::string_view line) { return static_cast<size_t>(std::ranges::count(line, '\t')) + 1; }
 
 }  // namespace
 
@@ -60,9 +58,8 @@ class SegmentReader::Stream {
     std::string_view rest = unicode::rstrip_utf8(line_);
     if (const size_t found = count_fields(rest); found != fields_)
       throw ScoreError(bad_field_count,
-                       fmt::format("{}: {} tab-separated fields, must be {}. Correct the file{}.",
-                                   place(), found, fields_,
-                                   splits_at_returns_ ? "" : " or --num-refs"));
+                       fmt::format("{}: {} tab-separated fields, must be {}. Correct the file{}.", place(), found,
+                                   fields_, splits_at_returns_ ? "" : " or --num-refs"));
     for (size_t i = 0; i < fields_; ++i) {
       const size_t tab = std::min(rest.find('\t'), rest.size());
       fields.emplace_back(rest.substr(0, tab));
@@ -125,11 +122,9 @@ SegmentReader::SegmentReader(const ScoreOptions& options) : encoding_(options.en
   const bool by_tabs = options.references.size() == 1;
   const int fields = by_tabs ? options.reference_fields : 1;
   for (const std::string& path : options.references)
-    references_.push_back(
-        std::make_unique<Stream>(path, encoding_, static_cast<size_t>(std::max(0, fields))));
+    references_.push_back(std::make_unique<Stream>(path, encoding_, static_cast<size_t>(std::max(0, fields))));
   if (options.inputs) {
-    for (const std::string& path : *options.inputs)
-      systems_.push_back(std::make_unique<Stream>(path, encoding_, 1));
+    for (const std::string& path : *options.inputs) systems_.push_back(std::make_unique<Stream>(path, encoding_, 1));
   } else {
     systems_.push_back(std::make_unique<Stream>("stdin", encoding_, 1));
     systems_.back()->look_ahead();
@@ -143,8 +138,7 @@ void SegmentReader::name_systems(const ScoreOptions& options) {
   if (!options.inputs) {
     const bool is_paired = options.paired != PairedTest::none;
     for (size_t i = 0; i < system_count(); ++i)
-      names_.push_back(is_paired && i == 0 ? "Baseline"
-                                           : fmt::format("System {}", is_paired ? i : i + 1));
+      names_.push_back(is_paired && i == 0 ? "Baseline" : fmt::format("System {}", is_paired ? i : i + 1));
     return;
   }
   for (const std::string& path : *options.inputs) {
@@ -183,8 +177,7 @@ void SegmentReader::report_lengths() {
   std::string lengths;
   for (const auto* streams : {&references_, &systems_})
     for (const auto& stream : *streams)
-      lengths += fmt::format("{}'{}' {}", lengths.empty() ? "" : ", ", stream->path(),
-                             stream->line_number());
+      lengths += fmt::format("{}'{}' {}", lengths.empty() ? "" : ", ", stream->path(), stream->line_number());
   throw ScoreError(bad_input, fmt::format("bough-score: systems and references differ in lines "
                                           "({}), must be as many. Check the files.",
                                           lengths));
@@ -218,17 +211,14 @@ void SegmentReader::read_block(SegmentBlock& block) {
       break;
     }
     ++block.lines;
-    for (size_t i = 1; i <= block.system_count; ++i)
-      bytes += block.systems[block.systems.size() - i].size();
+    for (size_t i = 1; i <= block.system_count; ++i) bytes += block.systems[block.systems.size() - i].size();
   }
   if (is_done_ && lines_ == 0 && block.lines == 0)
-    throw ScoreError(bad_input,
-                     "bough-score: the files are empty, must have one segment a line. Check them.");
+    throw ScoreError(bad_input, "bough-score: the files are empty, must have one segment a line. Check them.");
 }
 
 void SegmentReader::check_block(SegmentBlock& block) const {
-  const auto check_columns = [&](std::vector<std::string>& texts, const auto& streams,
-                                 size_t columns) {
+  const auto check_columns = [&](std::vector<std::string>& texts, const auto& streams, size_t columns) {
     size_t column = 0;
     for (const auto& stream : streams)
       for (size_t field = 0; field < stream->fields(); ++field, ++column)
@@ -241,11 +231,9 @@ void SegmentReader::check_block(SegmentBlock& block) const {
 
 void SegmentReader::check_text(std::string& text, const Stream& stream, size_t line) {
   if (const auto bad = unicode::find_invalid_utf8(text))
-    throw ScoreError(bad_input,
-                     fmt::format("'{}' line {}: byte {:#04x} at position {} is not valid UTF-8. "
-                                 "Convert the file, or give its encoding with -e.",
-                                 stream.path(), line, static_cast<unsigned char>(text[*bad]),
-                                 *bad + 1));
+    throw ScoreError(bad_input, fmt::format("'{}' line {}: byte {:#04x} at position {} is not valid UTF-8. "
+                                            "Convert the file, or give its encoding with -e.",
+                                            stream.path(), line, static_cast<unsigned char>(text[*bad]), *bad + 1));
   // Of lines with tabs only the end was stripped, when they were split.
   if (stream.fields() == 1) text.resize(unicode::rstrip_utf8(text).size());
 }

@@ -13,15 +13,13 @@ namespace bough {
 
 /// Some lines of all systems and references. Text without trailing white space, valid UTF-8.
 struct SegmentBlock {
-  size_t index = 0;           ///< number of the block, from 0
-  size_t first_line = 0;       ///< number of its first line, from 0
+  size_t index = 0;       ///< number of the block, from 0
+  size_t first_line = 0;  ///< number of its first line, from 0
   size_t lines = 0;
   std::vector<std::string> systems, references;  ///< (lines, systems), (lines, references)
   size_t system_count = 0, reference_count = 0;
 
-  const std::string& system(size_t line, size_t i) const {
-    return systems[line * system_count + i];
-  }
+  const std::string& system(size_t line, size_t i) const { return systems[line * system_count + i]; }
   std::span<const std::string> references_of(size_t line) const {
     return std::span(references).subspan(line * reference_count, reference_count);
   }

@@ -29,8 +29,8 @@ struct Row {
 
 template <class... Args>
 [[noreturn]] void refuse(fmt::format_string<Args...> text, Args&&... args) {
-  throw ScoreError(bad_command_line, fmt::format(text, std::forward<Args>(args)...) +
-                                         ". bough-score --help lists the options.");
+  throw ScoreError(bad_command_line,
+                   fmt::format(text, std::forward<Args>(args)...) + ". bough-score --help lists the options.");
 }
 
 int to_int(const std::string& text, const std::string& title) {
@@ -38,8 +38,7 @@ int to_int(const std::string& text, const std::string& title) {
   const char* const begin = text.data() + (text.starts_with('+') ? 1 : 0);
   const char* const end = text.data() + text.size();
   const auto [last, failure] = std::from_chars(begin, end, value);
-  if (failure != std::errc() || last != end || begin == end)
-    refuse("{}: '{}', must be a whole number", title, text);
+  if (failure != std::errc() || last != end || begin == end) refuse("{}: '{}', must be a whole number", title, text);
   return value;
 }
 
@@ -50,24 +49,21 @@ double to_double(const std::string& text, const std::string& title) {
   return value;
 }
 
-Row flag(std::vector<std::string> names, bool ScoreOptions::*member, std::string help,
-         bool value = true) {
-  return {std::move(names), Takes::nothing, {}, std::move(help),
-          [=](ScoreOptions& o, auto) { o.*member = value; }};
+Row flag(std::vector<std::string> names, bool ScoreOptions::*member, std::string help, bool value = true) {
+  return {std::move(names), Takes::nothing, {}, std::move(help), [=](ScoreOptions& o, auto) { o.*member = value; }};
 }
 
 template <class Part>
-Row flag(std::vector<std::string> names, Part ScoreOptions::*part, bool Part::*member,
-         std::string help) {
-  return {std::move(names), Takes::nothing, {}, std::move(help),
-          [=](ScoreOptions& o, auto) { o.*part.*member = true; }};
+Row flag(std::vector<std::string> names, Part ScoreOptions::*part, bool Part::*member, std::string help) {
+  return {
+      std::move(names), Takes::nothing, {}, std::move(help), [=](ScoreOptions& o, auto) { o.*part.*member = true; }};
 }
 
-Row number(std::vector<std::string> names, std::function<int&(ScoreOptions&)> target,
-           std::string help) {
+Row number(std::vector<std::string> names, std::function<int&(ScoreOptions&)> target, std::string help) {
   const std::string title = fmt::format("{}", fmt::join(names, "/"));
-  return {std::move(names), Takes::one, {}, std::move(help),
-          [=](ScoreOptions& o, auto values) { target(o) = to_int(values[0], title); }};
+  return {std::move(names), Takes::one, {}, std::move(help), [=](ScoreOptions& o, auto values) {
+            target(o) = to_int(values[0], title);
+          }};
 }
 
 Row word(std::vector<std::string> names, std::string ScoreOptions::*member, std::string help,
@@ -79,8 +75,7 @@ Row word(std::vector<std::string> names, std::string ScoreOptions::*member, std:
 /// An option of sacreBLEU for what bough does not have.
 Row absent(std::vector<std::string> names, Takes takes, std::string reason) {
   const std::string name = names[0];
-  return {std::move(names), takes, {}, "not available: " + reason,
-          [=](ScoreOptions& o, auto) {
+  return {std::move(names), takes, {}, "not available: " + reason, [=](ScoreOptions& o, auto) {
             if (o.refused.empty()) o.refused = fmt::format("{}: {}", name, reason);
           }};
 }
@@ -94,10 +89,8 @@ Row paired(std::vector<std::string> names, PairedTest test, std::string help) {
           }};
 }
 
-constexpr std::pair<const char*, Smoothing> smoothings[] = {{"none", Smoothing::none},
-                                                            {"floor", Smoothing::floor},
-                                                            {"add-k", Smoothing::add_k},
-                                                            {"exp", Smoothing::exp}};
+constexpr std::pair<const char*, Smoothing> smoothings[] = {
+    {"none", Smoothing::none}, {"floor", Smoothing::floor}, {"add-k", Smoothing::add_k}, {"exp", Smoothing::exp}};
 constexpr std::pair<const char*, ScoreFormat> formats[] = {{"json", ScoreFormat::json},
                                                            {"text", ScoreFormat::text},
                                                            {"latex", ScoreFormat::latex},
@@ -119,18 +112,26 @@ std::vector<std::string> names_of(const Pairs& pairs) {
 std::vector<Row> input_rows() {
   const std::string no_test_sets = "bough downloads no test sets; give the reference files";
   return {
-      {{"--help", "-h"}, Takes::nothing, {}, "show this and stop",
-       [](ScoreOptions& o, auto) { o.wants_help = true; }},
-      {{"--version", "-V"}, Takes::nothing, {}, "show the version and stop",
+      {{"--help", "-h"}, Takes::nothing, {}, "show this and stop", [](ScoreOptions& o, auto) { o.wants_help = true; }},
+      {{"--version", "-V"},
+       Takes::nothing,
+       {},
+       "show the version and stop",
        [](ScoreOptions& o, auto) { o.wants_version = true; }},
-      {{"--input", "-i"}, Takes::any_number, {}, "one file per system (default: standard input)",
+      {{"--input", "-i"},
+       Takes::any_number,
+       {},
+       "one file per system (default: standard input)",
        [](ScoreOptions& o, auto values) { o.inputs.emplace(values.begin(), values.end()); }},
-      number({"--num-refs", "-nr"}, [](auto& o) -> int& { return o.reference_fields; },
-             "the reference file holds this many references, separated by tabs"),
+      number(
+          {"--num-refs", "-nr"}, [](auto& o) -> int& { return o.reference_fields; },
+          "the reference file holds this many references, separated by tabs"),
       word({"--encoding", "-e"}, &ScoreOptions::encoding, "encoding of the files (utf-8)"),
-      word({"--language-pair", "-l"}, &ScoreOptions::language_pair,
-           "e.g. en-zh: the target chooses the tokenizer"),
-      {{"--metrics", "-m"}, Takes::one_or_more, {"bleu", "chrf", "ter"}, "metrics (bleu)",
+      word({"--language-pair", "-l"}, &ScoreOptions::language_pair, "e.g. en-zh: the target chooses the tokenizer"),
+      {{"--metrics", "-m"},
+       Takes::one_or_more,
+       {"bleu", "chrf", "ter"},
+       "metrics (bleu)",
        [](ScoreOptions& o, auto values) { o.metric_names.assign(values.begin(), values.end()); }},
       flag({"--sentence-level", "-sl"}, &ScoreOptions::is_sentence_level, "score each line"),
       absent({"--citation", "--cite"}, Takes::nothing, no_test_sets),
@@ -145,63 +146,62 @@ std::vector<Row> input_rows() {
 
 std::vector<Row> metric_rows() {
   return {
-      {{"--smooth-method", "-s"}, Takes::one, names_of(smoothings), "BLEU smoothing (exp)",
+      {{"--smooth-method", "-s"},
+       Takes::one,
+       names_of(smoothings),
+       "BLEU smoothing (exp)",
        [](ScoreOptions& o, auto values) { o.bleu.smoothing = named(smoothings, values[0]); }},
-      {{"--smooth-value", "-sv"}, Takes::one, {}, "value for floor (0.1) and add-k (1)",
-       [](ScoreOptions& o, auto values) {
-         o.bleu.smooth_value = to_double(values[0], "--smooth-value/-sv");
-       }},
+      {{"--smooth-value", "-sv"},
+       Takes::one,
+       {},
+       "value for floor (0.1) and add-k (1)",
+       [](ScoreOptions& o, auto values) { o.bleu.smooth_value = to_double(values[0], "--smooth-value/-sv"); }},
       word({"--tokenize", "-tok"}, &ScoreOptions::tokenizer, "BLEU tokenizer (13a)",
-           {"none", "zh", "13a", "intl", "char", "ja-mecab", "ko-mecab", "spm", "flores101",
-            "flores200", "spBLEU-1K"}),
-      flag({"--lowercase", "-lc"}, &ScoreOptions::bleu, &BleuOptions::lowercase,
-           "BLEU of lower-cased text"),
+           {"none", "zh", "13a", "intl", "char", "ja-mecab", "ko-mecab", "spm", "flores101", "flores200", "spBLEU-1K"}),
+      flag({"--lowercase", "-lc"}, &ScoreOptions::bleu, &BleuOptions::lowercase, "BLEU of lower-cased text"),
       flag({"--force"}, &ScoreOptions::is_forced, "no warning about tokenized input"),
-      number({"--chrf-char-order", "-cc"}, [](auto& o) -> int& { return o.chrf.char_order; },
-             "character n-gram order (6)"),
-      number({"--chrf-word-order", "-cw"}, [](auto& o) -> int& { return o.chrf.word_order; },
-             "word n-gram order (0); 2 is chrF++"),
-      number({"--chrf-beta"}, [](auto& o) -> int& { return o.chrf.beta; },
-             "weight of recall over precision (2)"),
-      flag({"--chrf-whitespace"}, &ScoreOptions::chrf, &ChrfOptions::whitespace,
-           "white space counts as characters"),
-      flag({"--chrf-lowercase"}, &ScoreOptions::chrf, &ChrfOptions::lowercase,
-           "chrF of lower-cased text"),
+      number(
+          {"--chrf-char-order", "-cc"}, [](auto& o) -> int& { return o.chrf.char_order; },
+          "character n-gram order (6)"),
+      number(
+          {"--chrf-word-order", "-cw"}, [](auto& o) -> int& { return o.chrf.word_order; },
+          "word n-gram order (0); 2 is chrF++"),
+      number(
+          {"--chrf-beta"}, [](auto& o) -> int& { return o.chrf.beta; }, "weight of recall over precision (2)"),
+      flag({"--chrf-whitespace"}, &ScoreOptions::chrf, &ChrfOptions::whitespace, "white space counts as characters"),
+      flag({"--chrf-lowercase"}, &ScoreOptions::chrf, &ChrfOptions::lowercase, "chrF of lower-cased text"),
       flag({"--chrf-eps-smoothing"}, &ScoreOptions::chrf, &ChrfOptions::eps_smoothing,
            "smooth as chrF++.py, NLTK and Moses do"),
-      flag({"--ter-case-sensitive"}, &ScoreOptions::ter, &TerOptions::case_sensitive,
-           "TER of cased text"),
-      flag({"--ter-asian-support"}, &ScoreOptions::ter, &TerOptions::asian_support,
-           "treat Asian characters as words"),
-      flag({"--ter-no-punct"}, &ScoreOptions::ter, &TerOptions::no_punctuation,
-           "remove punctuation"),
-      flag({"--ter-normalized"}, &ScoreOptions::ter, &TerOptions::normalized,
-           "normalize and tokenize"),
+      flag({"--ter-case-sensitive"}, &ScoreOptions::ter, &TerOptions::case_sensitive, "TER of cased text"),
+      flag({"--ter-asian-support"}, &ScoreOptions::ter, &TerOptions::asian_support, "treat Asian characters as words"),
+      flag({"--ter-no-punct"}, &ScoreOptions::ter, &TerOptions::no_punctuation, "remove punctuation"),
+      flag({"--ter-normalized"}, &ScoreOptions::ter, &TerOptions::normalized, "normalize and tokenize"),
   };
 }
 
 std::vector<Row> report_rows() {
   return {
-      flag({"--confidence", "-ci"}, &ScoreOptions::with_confidence,
-           "bootstrap confidence of one system"),
-      number({"--confidence-n", "-cin"}, [](auto& o) -> int& { return o.confidence_samples; },
-             "samples for that (1000)"),
-      paired({"--paired-ar", "-par"}, PairedTest::randomisation,
-             "compare systems by approximate randomisation"),
+      flag({"--confidence", "-ci"}, &ScoreOptions::with_confidence, "bootstrap confidence of one system"),
+      number(
+          {"--confidence-n", "-cin"}, [](auto& o) -> int& { return o.confidence_samples; }, "samples for that (1000)"),
+      paired({"--paired-ar", "-par"}, PairedTest::randomisation, "compare systems by approximate randomisation"),
       paired({"--paired-bs", "-pbs"}, PairedTest::bootstrap, "compare systems by paired bootstrap"),
-      number({"--paired-ar-n", "-parn"}, [](auto& o) -> int& { return o.randomisation_trials; },
-             "trials (10000)"),
-      number({"--paired-bs-n", "-pbsn"}, [](auto& o) -> int& { return o.bootstrap_samples; },
-             "samples (1000)"),
-      number({"--paired-jobs", "-j"}, [](auto& o) -> int& { return o.threads; },
-             "threads (0: all cores)"),
+      number(
+          {"--paired-ar-n", "-parn"}, [](auto& o) -> int& { return o.randomisation_trials; }, "trials (10000)"),
+      number(
+          {"--paired-bs-n", "-pbsn"}, [](auto& o) -> int& { return o.bootstrap_samples; }, "samples (1000)"),
+      number(
+          {"--paired-jobs", "-j"}, [](auto& o) -> int& { return o.threads; }, "threads (0: all cores)"),
       flag({"--quiet", "-q"}, &ScoreOptions::is_quiet, "no messages"),
       flag({"--short", "-sh"}, &ScoreOptions::is_short, "short signatures"),
       flag({"--score-only", "-b"}, &ScoreOptions::is_score_only, "only the score"),
-      number({"--width", "-w"}, [](auto& o) -> int& { return o.width; }, "decimals (1)"),
+      number(
+          {"--width", "-w"}, [](auto& o) -> int& { return o.width; }, "decimals (1)"),
       flag({"--detail", "-d"}, &ScoreOptions::with_details, "text format with details"),
       flag({"--no-color", "-nc"}, &ScoreOptions::with_color, "no colors on terminals", false),
-      {{"--format", "-f"}, Takes::one, names_of(formats),
+      {{"--format", "-f"},
+       Takes::one,
+       names_of(formats),
        "json, text, latex (several systems) or bough's own table for people (json)",
        [](ScoreOptions& o, auto values) { o.format = named(formats, values[0]); }},
       word({"--html"}, &ScoreOptions::html, "also write a report for people to this file"),
@@ -211,8 +211,7 @@ std::vector<Row> report_rows() {
 const std::vector<Row>& rows() {
   static const std::vector<Row> all = [] {
     std::vector<Row> joined = input_rows();
-    for (const auto& more : {metric_rows(), report_rows()})
-      joined.insert(joined.end(), more.begin(), more.end());
+    for (const auto& more : {metric_rows(), report_rows()}) joined.insert(joined.end(), more.begin(), more.end());
     return joined;
   }();
   return all;
@@ -226,8 +225,7 @@ struct Match {
 
 bool looks_like_option(const std::string& argument) {
   const bool is_number = argument.size() > 1 && argument[1] >= '0' && argument[1] <= '9';
-  return argument.size() > 1 && argument[0] == '-' && !is_number &&
-         argument.find(' ') == argument.npos;
+  return argument.size() > 1 && argument[0] == '-' && !is_number && argument.find(' ') == argument.npos;
 }
 
 const Row* find_exact(std::string_view name) {
@@ -258,8 +256,7 @@ std::vector<std::pair<std::string, Match>> find_prefixed(const std::string& argu
 Match match_option(const std::string& argument) {
   if (const Row* row = find_exact(argument)) return {row, std::nullopt};
   if (const size_t equals = argument.find('='); equals != argument.npos)
-    if (const Row* row = find_exact(argument.substr(0, equals)))
-      return {row, argument.substr(equals + 1)};
+    if (const Row* row = find_exact(argument.substr(0, equals))) return {row, argument.substr(equals + 1)};
   const auto found = find_prefixed(argument);
   if (found.empty()) refuse("'{}': unknown option", argument);
   if (found.size() > 1) {
@@ -313,10 +310,8 @@ class Parser {
       return read_option({next, rest.empty() ? std::nullopt : std::optional(rest)});
     }
     const std::vector<std::string> values =
-        match.value ? std::vector{*match.value}
-                    : take_values(row.takes == Takes::one ? 1 : SIZE_MAX);
-    if (values.empty() && row.takes != Takes::any_number)
-      refuse("{}: no value, must have one", row.title());
+        match.value ? std::vector{*match.value} : take_values(row.takes == Takes::one ? 1 : SIZE_MAX);
+    if (values.empty() && row.takes != Takes::any_number) refuse("{}: no value, must have one", row.title());
     for (const std::string& value : values)
       if (!row.choices.empty() && std::ranges::find(row.choices, value) == row.choices.end())
         refuse("{}: '{}' is not one of: {}", row.title(), value, fmt::join(row.choices, ", "));
@@ -344,9 +339,7 @@ class Parser {
 
 }  // namespace
 
-ScoreOptions parse_score_options(std::span<const std::string> arguments) {
-  return Parser(arguments).parse();
-}
+ScoreOptions parse_score_options(std::span<const std::string> arguments) { return Parser(arguments).parse(); }
 
 void apply_environment(ScoreOptions& options) {
   const auto read = [](const char* name) {
@@ -369,7 +362,8 @@ void apply_environment(ScoreOptions& options) {
     const auto [last, failure] = std::from_chars(seed.data(), seed.data() + seed.size(), value);
     if (failure != std::errc() || last != seed.data() + seed.size())
       throw ScoreError(1, fmt::format("SACREBLEU_SEED: '{}', must be a whole number of at most 64 "
-                                      "bits or 'none'. Set it so, or unset it.", seed));
+                                      "bits or 'none'. Set it so, or unset it.",
+                                      seed));
     options.seed = value;
   }
 }
@@ -399,10 +393,8 @@ std::string score_help() {
     if (row.takes == Takes::one) value = " VALUE";
     if (row.takes == Takes::one_or_more) value = " VALUE...";
     if (row.takes == Takes::any_number) value = " [FILE...]";
-    text += fmt::format("  {:<32}{}\n", fmt::format("{}{}", fmt::join(row.names, ", "), value),
-                        row.help);
-    if (!row.choices.empty())
-      text += fmt::format("  {:<32}one of: {}\n", "", fmt::join(row.choices, ", "));
+    text += fmt::format("  {:<32}{}\n", fmt::format("{}{}", fmt::join(row.names, ", "), value), row.help);
+    if (!row.choices.empty()) text += fmt::format("  {:<32}one of: {}\n", "", fmt::join(row.choices, ", "));
   }
   return text;
 }

@@ -13,8 +13,7 @@ namespace bough {
 /// An error that decides the exit code of bough-score: sacreBLEU's 1, 2 (command line) or 17 (the
 /// number of fields in a line).
 struct ScoreError : Error {
-  ScoreError(int exit_code, const std::string& message,
-             std::source_location where = std::source_location::current())
+  ScoreError(int exit_code, const std::string& message, std::source_location where = std::source_location::current())
       : Error(message, where), exit_code(exit_code) {}
   int exit_code;
 };

@@ -19,9 +19,7 @@ std::string python_number(double value) {
   return text.find_first_not_of("-0123456789") == text.npos ? text + ".0" : text;
 }
 
-std::string optional_number(const std::optional<double>& value) {
-  return value ? python_number(*value) : "null";
-}
+std::string optional_number(const std::optional<double>& value) { return value ? python_number(*value) : "null"; }
 
 std::string quoted(const std::string& text, bool is_ascii) {
   using nlohmann::json;
@@ -30,8 +28,7 @@ std::string quoted(const std::string& text, bool is_ascii) {
 
 /// "μ = 56.7 ± 33.8"
 std::string confidence_text(const Confidence& confidence, int width) {
-  return fmt::format("μ = {} ± {}", rounded(confidence.mean, width),
-                     rounded(confidence.half_width, width));
+  return fmt::format("μ = {} ± {}", rounded(confidence.mean, width), rounded(confidence.half_width, width));
 }
 
 std::string score_text(const MetricResult& result, int width) {
@@ -62,9 +59,7 @@ std::string json_object(const MetricResult& result, int width) {
 
 /// Pads lines on the left so that their first " =" are in one column.
 void align_at_equals(std::vector<std::string>& lines) {
-  const auto place = [](const std::string& line) {
-    return display_width(line.substr(0, line.find(" =")));
-  };
+  const auto place = [](const std::string& line) { return display_width(line.substr(0, line.find(" ="))); };
   size_t widest = 0;
   for (const std::string& line : lines) widest = std::max(widest, place(line));
   for (std::string& line : lines) line.insert(0, widest - place(line), ' ');
@@ -85,8 +80,7 @@ std::string format_one_system(const SystemResult& system, const ScoreOptions& op
   if (is_json && parts.size() > 1) return fmt::format("[\n{}\n]\n", fmt::join(parts, ",\n"));
   if (!is_json && !options.is_score_only) align_at_equals(parts);
   std::string text = fmt::format("{}\n", fmt::join(parts, "\n"));
-  if (options.with_details)
-    text += "No subset information found. Consider using --origlang argument.\n";
+  if (options.with_details) text += "No subset information found. Consider using --origlang argument.\n";
   return text;
 }
 
@@ -99,8 +93,8 @@ std::string format_systems_json(const ScoreReport& report, const ScoreOptions& o
   const std::string indent(4, ' ');
   std::vector<std::string> objects;
   for (size_t s = 0; s < report.systems.size(); ++s) {
-    std::string text = fmt::format("{0}{{\n{0}{0}\"system\": {1}", indent,
-                                   quoted(shown_name(report, s, options), true));
+    std::string text =
+        fmt::format("{0}{{\n{0}{0}\"system\": {1}", indent, quoted(shown_name(report, s, options), true));
     for (const MetricResult& result : report.systems[s].metrics) {
       text += fmt::format(",\n{0}{0}\"{1}\": ", indent, score_name(result.metric));
       if (report.paired == PairedTest::none) {
@@ -112,10 +106,9 @@ std::string format_systems_json(const ScoreReport& report, const ScoreOptions& o
         mean = result.confidence->mean;
         half_width = result.confidence->half_width;
       }
-      text += fmt::format(
-          "{{\n{0}\"score\": {1},\n{0}\"p_value\": {2},\n{0}\"mean\": {3},\n{0}\"ci\": {4}\n{5}}}",
-          indent + indent + indent, python_number(result.score), optional_number(result.p_value),
-          optional_number(mean), optional_number(half_width), indent + indent);
+      text += fmt::format("{{\n{0}\"score\": {1},\n{0}\"p_value\": {2},\n{0}\"mean\": {3},\n{0}\"ci\": {4}\n{5}}}",
+                          indent + indent + indent, python_number(result.score), optional_number(result.p_value),
+                          optional_number(mean), optional_number(half_width), indent + indent);
     }
     objects.push_back(text + "\n" + indent + "}");
   }
@@ -142,10 +135,9 @@ std::string heading(const std::string& title) {
 
 std::string explain_test(const ScoreReport& report, const std::string& baseline) {
   const bool is_bootstrap = report.paired == PairedTest::bootstrap;
-  std::string text = heading(
-      is_bootstrap
-          ? fmt::format("Paired bootstrap resampling test with {} resampling trials", report.samples)
-          : fmt::format("Paired approximate randomization test with {} trials", report.samples));
+  std::string text =
+      heading(is_bootstrap ? fmt::format("Paired bootstrap resampling test with {} resampling trials", report.samples)
+                           : fmt::format("Paired approximate randomization test with {} trials", report.samples));
   text += fmt::format(" - Each system is pairwise compared to {}.\n", baseline);
   text += is_bootstrap ? "   Actual system score / bootstrap estimated true mean / 95% CI are "
                          "provided for each metric.\n"
@@ -169,38 +161,31 @@ std::string explain_test(const ScoreReport& report, const std::string& baseline)
 std::string list_signatures(const ScoreReport& report, const ScoreOptions& options) {
   std::string text = heading("Metric signatures");
   for (const MetricResult& result : report.systems[0].metrics)
-    text += fmt::format(" - {:<10} {}\n", score_name(result.metric),
-                        to_string(result.signature, options.is_short));
+    text += fmt::format(" - {:<10} {}\n", score_name(result.metric), to_string(result.signature, options.is_short));
   return text;
 }
 
-std::string format_systems_text(const ScoreReport& report, const ScoreOptions& options,
-                                bool with_color) {
+std::string format_systems_text(const ScoreReport& report, const ScoreOptions& options, bool with_color) {
   if (report.systems.empty()) return "";
   const bool is_latex = options.format == ScoreFormat::latex;
   TextTable table{{"System"}, {}};
   for (const MetricResult& result : report.systems[0].metrics)
-    table.header.push_back(score_name(result.metric) +
-                           (result.confidence ? " (μ ± 95% CI)" : ""));
+    table.header.push_back(score_name(result.metric) + (result.confidence ? " (μ ± 95% CI)" : ""));
   for (size_t s = 0; s < report.systems.size(); ++s) {
     table.rows.push_back({shown_name(report, s, options)});
     for (const MetricResult& result : report.systems[s].metrics)
-      table.rows.back().push_back(
-          cell_text(result, is_latex, with_color && !is_latex, options.width));
+      table.rows.back().push_back(cell_text(result, is_latex, with_color && !is_latex, options.width));
   }
   std::string text = is_latex ? to_latex(table) : draw_box(table);
-  if (report.paired != PairedTest::none)
-    text += explain_test(report, shown_name(report, 0, options));
+  if (report.paired != PairedTest::none) text += explain_test(report, shown_name(report, 0, options));
   return text + list_signatures(report, options);
 }
 
 /// "▶ 64.1 ± 1.8  p = 0.2507  no clear difference"
-std::string people_cell(const ScoreReport& report, size_t system, size_t m, bool is_best,
-                        int width) {
+std::string people_cell(const ScoreReport& report, size_t system, size_t m, bool is_best, int width) {
   const MetricResult& result = report.systems[system].metrics[m];
   std::string cell = fmt::format("{} {}", is_best ? "▶" : " ", rounded(result.score, width));
-  if (result.confidence)
-    cell += fmt::format(" ± {}", rounded(result.confidence->half_width, width));
+  if (result.confidence) cell += fmt::format(" ± {}", rounded(result.confidence->half_width, width));
   if (result.p_value) cell += fmt::format("  p = {:.4f}", *result.p_value);
   const std::string word = verdict(report, system, m);
   return word.empty() ? cell : cell + "  " + word;
@@ -227,8 +212,7 @@ std::string format_for_people(const ScoreReport& report, const ScoreOptions& opt
   for (size_t m = 0; m < report.systems[0].metrics.size(); ++m) {
     const Metric& metric = report.systems[0].metrics[m].metric;
     std::vector<bool> is_best = find_best(report, m);
-    std::vector<std::string> cells = {
-        score_name(metric) + (is_lower_better(metric) ? " (lower is better)" : "")};
+    std::vector<std::string> cells = {score_name(metric) + (is_lower_better(metric) ? " (lower is better)" : "")};
     for (size_t s = 0; s < report.systems.size(); ++s)
       cells.push_back(people_cell(report, s, m, is_best[s], options.width));
     is_best.insert(is_best.begin(), false);
@@ -238,16 +222,15 @@ std::string format_for_people(const ScoreReport& report, const ScoreOptions& opt
   for (const std::string& line : lines) text += line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
   text += "▶ best score";
   if (report.paired != PairedTest::none)
-    text += fmt::format("; better, worse: differs from {} with p < {} ({} samples)",
-                        report.systems[0].name, significance_threshold, report.samples);
+    text += fmt::format("; better, worse: differs from {} with p < {} ({} samples)", report.systems[0].name,
+                        significance_threshold, report.samples);
   return text + "\n" + list_signatures(report, options);
 }
 
 }  // namespace
 
 std::string format_line(const MetricResult& result, const ScoreOptions& options) {
-  std::string text = fmt::format("{}|{} = {}", score_name(result.metric),
-                                 to_string(result.signature, options.is_short),
+  std::string text = fmt::format("{}|{} = {}", score_name(result.metric), to_string(result.signature, options.is_short),
                                  score_text(result, options.width));
   return result.details.empty() ? text : text + " " + result.details;
 }
@@ -260,8 +243,7 @@ std::vector<bool> find_best(const ScoreReport& report, size_t m) {
   for (const SystemResult& system : report.systems)
     if (better(system.metrics[m].score, best)) best = system.metrics[m].score;
   std::vector<bool> is_best;
-  for (const SystemResult& system : report.systems)
-    is_best.push_back(system.metrics[m].score == best);
+  for (const SystemResult& system : report.systems) is_best.push_back(system.metrics[m].score == best);
   return is_best;
 }
 
@@ -273,8 +255,7 @@ std::string verdict(const ScoreReport& report, size_t system, size_t m) {
   return (difference > 0) != is_lower_better(result.metric) ? "better" : "worse";
 }
 
-std::string format_report(const ScoreReport& report, const ScoreOptions& options,
-                          bool is_terminal) {
+std::string format_report(const ScoreReport& report, const ScoreOptions& options, bool is_terminal) {
   const bool with_color = is_terminal && options.with_color;
   if (options.format == ScoreFormat::table) return format_for_people(report, options, with_color);
   if (report.systems.size() == 1) return format_one_system(report.systems[0], options);

@@ -20,12 +20,10 @@ std::vector<std::string> lines_of(const std::string& cell) {
 std::vector<size_t> column_widths(const TextTable& table) {
   constexpr size_t header_margin = 2;
   std::vector<size_t> widths;
-  for (const std::string& title : table.header)
-    widths.push_back(display_width(title) + header_margin);
+  for (const std::string& title : table.header) widths.push_back(display_width(title) + header_margin);
   for (const auto& row : table.rows)
     for (size_t i = 0; i < row.size(); ++i)
-      for (const std::string& line : lines_of(row[i]))
-        widths[i] = std::max(widths[i], display_width(line));
+      for (const std::string& line : lines_of(row[i])) widths[i] = std::max(widths[i], display_width(line));
   return widths;
 }
 
@@ -50,8 +48,8 @@ std::string draw_row(const std::vector<std::string>& row, const std::vector<size
   return text;
 }
 
-std::string draw_rule(const std::vector<size_t>& widths, const char* left, const char* fill,
-                      const char* middle, const char* right) {
+std::string draw_rule(const std::vector<size_t>& widths, const char* left, const char* fill, const char* middle,
+                      const char* right) {
   std::string text = left;
   for (size_t i = 0; i < widths.size(); ++i) {
     if (i > 0) text += middle;
@@ -64,16 +62,33 @@ std::string escape_latex(const std::string& text) {
   std::string escaped;
   for (const char c : text) {
     switch (c) {
-      case '&': case '%': case '$': case '#': case '_': case '{': case '}':
+      case '&':
+      case '%':
+      case '$':
+      case '#':
+      case '_':
+      case '{':
+      case '}':
         escaped += '\\';
         escaped += c;
         break;
-      case '^': escaped += "\\^{}"; break;
-      case '~': escaped += "\\textasciitilde{}"; break;
-      case '\\': escaped += "\\textbackslash{}"; break;
-      case '<': escaped += "\\ensuremath{<}"; break;
-      case '>': escaped += "\\ensuremath{>}"; break;
-      default: escaped += c;
+      case '^':
+        escaped += "\\^{}";
+        break;
+      case '~':
+        escaped += "\\textasciitilde{}";
+        break;
+      case '\\':
+        escaped += "\\textbackslash{}";
+        break;
+      case '<':
+        escaped += "\\ensuremath{<}";
+        break;
+      case '>':
+        escaped += "\\ensuremath{>}";
+        break;
+      default:
+        escaped += c;
     }
   }
   return escaped;
@@ -82,8 +97,7 @@ std::string escape_latex(const std::string& text) {
 }  // namespace
 
 size_t display_width(const std::string& text) {
-  return static_cast<size_t>(
-      std::ranges::count_if(text, [](char c) { return (c & 0xC0) != 0x80; }));
+  return static_cast<size_t>(std::ranges::count_if(text, [](char c) { return (c & 0xC0) != 0x80; }));
 }
 
 std::string align_right(const std::string& text, size_t width) {
@@ -114,8 +128,7 @@ std::string to_latex(const TextTable& table) {
       text += fmt::format("{} {} ", i == 0 ? "" : "&", escape_latex(align(row[i], i, widths[i])));
     return text + "\\\\\n";
   };
-  std::string text = fmt::format("\\begin{{tabular}}{{r{}}}\n\\toprule\n",
-                                 std::string(table.header.size() - 1, 'c'));
+  std::string text = fmt::format("\\begin{{tabular}}{{r{}}}\n\\toprule\n", std::string(table.header.size() - 1, 'c'));
   text += row_text(table.header) + "\\midrule\n";
   for (const auto& row : table.rows) text += row_text(row);
   return text + "\\bottomrule\n\\end{tabular}\n";

@@ -40,8 +40,7 @@ WordDiff diff_words(std::string_view left, std::string_view right) {
   size_t begin = 0, a_end = a.size(), b_end = b.size();
   const auto share = [&](size_t i, size_t j) { diff.left_shared[i] = diff.right_shared[j] = true; };
   for (; begin < a_end && begin < b_end && a[begin] == b[begin]; ++begin) share(begin, begin);
-  for (; a_end > begin && b_end > begin && a[a_end - 1] == b[b_end - 1]; --a_end, --b_end)
-    share(a_end - 1, b_end - 1);
+  for (; a_end > begin && b_end > begin && a[a_end - 1] == b[b_end - 1]; --a_end, --b_end) share(a_end - 1, b_end - 1);
   const size_t rows = a_end - begin, columns = b_end - begin;
   if (rows == 0 || columns == 0 || rows > most_pairs / columns) return diff;
 
@@ -50,8 +49,7 @@ WordDiff diff_words(std::string_view left, std::string_view right) {
   const auto at = [&](size_t i, size_t j) -> uint32_t& { return longest[i * (columns + 1) + j]; };
   for (size_t i = rows; i-- > 0;)
     for (size_t j = columns; j-- > 0;)
-      at(i, j) = a[begin + i] == b[begin + j] ? at(i + 1, j + 1) + 1
-                                              : std::max(at(i + 1, j), at(i, j + 1));
+      at(i, j) = a[begin + i] == b[begin + j] ? at(i + 1, j + 1) + 1 : std::max(at(i + 1, j), at(i, j + 1));
   for (size_t i = 0, j = 0; i < rows && j < columns;) {
     if (a[begin + i] == b[begin + j]) {
       share(begin + i++, begin + j++);

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "apps/training/layer_norms.h"
 #include "apps/inference/model_batch.h"
+#include "apps/training/layer_norms.h"
 
 namespace bough {
 namespace {
@@ -55,10 +55,8 @@ std::vector<double> profile_admin(TrainingModel& model, const UpdateBatches& bat
   const auto sums = measure_terms(model, batches);
   const size_t encoder_sites = 2 * size_t(options.encoder_layers);
   const double width = options.model_dim;
-  std::vector<double> omegas =
-      omegas_of_stack(sums, 0, encoder_sites, width * double(batches.source_tokens));
-  const auto decoder =
-      omegas_of_stack(sums, encoder_sites, sums.size(), width * double(batches.target_tokens));
+  std::vector<double> omegas = omegas_of_stack(sums, 0, encoder_sites, width * double(batches.source_tokens));
+  const auto decoder = omegas_of_stack(sums, encoder_sites, sums.size(), width * double(batches.target_tokens));
   omegas.insert(omegas.end(), decoder.begin(), decoder.end());
 
   ParameterSet& set = model.parameters();

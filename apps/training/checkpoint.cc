@@ -16,12 +16,10 @@ constexpr auto state_array = "special:state.yml";
 constexpr auto plans_array = "special:gemm-plans";
 
 /// The arenas that go with the raw parameters, under Marian's names.
-std::vector<std::pair<const char*, Tensor>> named_arenas(const OptimizerArenas& a,
-                                                         OptimizerKind kind) {
+std::vector<std::pair<const char*, Tensor>> named_arenas(const OptimizerArenas& a, OptimizerKind kind) {
   std::vector<std::pair<const char*, Tensor>> arenas;
   if (a.first_moment) arenas.emplace_back("adam_mt", a.first_moment);
-  if (a.second_moment)
-    arenas.emplace_back(kind == OptimizerKind::adam ? "adam_vt" : "adagrad_gt", a.second_moment);
+  if (a.second_moment) arenas.emplace_back(kind == OptimizerKind::adam ? "adam_vt" : "adagrad_gt", a.second_moment);
   if (a.average) arenas.emplace_back("exp_smoothing", a.average);
   arenas.emplace_back("master_parameters", a.parameters);
   return arenas;
@@ -75,20 +73,17 @@ void Checkpoint::save(const TrainingState& state) {
 void Checkpoint::save_derived(const TrainingState& state) {
   const std::string& model = options_.saving.model;
   const Tensor& best = model_.optimizer().best_parameters();
-  if (!options_.saving.overwrite)
-    save_parameters(state, with_update(model, state.clock.updates, ".npz"), best);
+  if (!options_.saving.overwrite) save_parameters(state, with_update(model, state.clock.updates, ".npz"), best);
   save_parameters(state, model, best);
   write_file(model + ".yml", format_yaml(dump(options_)));
   write_file(model + ".progress.yml", format_yaml(state.progress_yaml()));
 }
 
 void Checkpoint::save_best(const TrainingState& state, const std::string& metric) {
-  save_parameters(state, options_.saving.model + ".best-" + metric + ".npz",
-                  model_.parameters().values());
+  save_parameters(state, options_.saving.model + ".best-" + metric + ".npz", model_.parameters().values());
 }
 
-void Checkpoint::save_parameters(const TrainingState& state, const std::string& path,
-                                 const Tensor& arena) {
+void Checkpoint::save_parameters(const TrainingState& state, const std::string& path, const Tensor& arena) {
   ModelOptions model = options_.model;
   model.branchnorm_progress = state.clock.in(model.branchnorm_max_step.unit);
   save_model(path, model, model_.parameters(), arena);
@@ -144,16 +139,14 @@ std::optional<TrainingState> Checkpoint::resume() {
   const std::string optimizer = model + ".optimizer.npz";
   model_.initialize();
   if (!options_.saving.no_reload) {
-    if (std::filesystem::exists(optimizer) && !options_.saving.no_optimizer_reload)
-      return load_optimizer(optimizer);
+    if (std::filesystem::exists(optimizer) && !options_.saving.no_optimizer_reload) return load_optimizer(optimizer);
     if (std::filesystem::exists(model)) {
       load_parameters(model);
       return std::nullopt;
     }
   }
   if (const std::string& path = options_.saving.pretrained_model; !path.empty()) {
-    const int64_t found = read_matching_parameters(NpzReader(path), model_.parameters(),
-                                                   model_.parameters().values());
+    const int64_t found = read_matching_parameters(NpzReader(path), model_.parameters(), model_.parameters().values());
     log::info("[train] {} of {} arrays are those of {}", found, model_.parameters().parts().size(), path);
     model_.parameters().values_changed();
     model_.optimizer().reset();
@@ -183,19 +176,21 @@ TrainingState Checkpoint::load_optimizer(const std::string& path) {
     const bool is_average = std::string_view(name) == "exp_smoothing";
     // A run may turn the average on later: it then starts from the parameters.
     const char* const source = is_average && !file.contains(name) ? "master_parameters" : name;
-    check(file.contains(source), "{}: has no '{}', but this run's optimizer needs it; use the optimizer "
-          "that the file was written with, or no-optimizer-reload", path, source);
+    check(file.contains(source),
+          "{}: has no '{}', but this run's optimizer needs it; use the optimizer "
+          "that the file was written with, or no-optimizer-reload",
+          path, source);
     model_.parameters().from_file_order(file.read_f32(source), arena);
   }
   model_.parameters().values_changed();
   const auto denominators = file.read_f64("adam_denoms");
-  check(denominators.size() == 2, "{}: adam_denoms has {} elements, must have 2", path,
-        denominators.size());
+  check(denominators.size() == 2, "{}: adam_denoms has {} elements, must have 2", path, denominators.size());
   model_.backend().upload(arenas.denominators, denominators.data());
   if (file.contains(plans_array) && !model_.backend().set_plans(file.read_text(plans_array)))
-    log::warn("[train] {}: its choices of how to compute matrix products are for another device, precision or version "
-              "of cuBLASLt; going on with this one's, so that results may differ in their last bits",
-              path);
+    log::warn(
+        "[train] {}: its choices of how to compute matrix products are for another device, precision or version "
+        "of cuBLASLt; going on with this one's, so that results may differ in their last bits",
+        path);
   return state;
 }
 

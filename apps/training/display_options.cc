@@ -9,15 +9,13 @@ const EnumNames<CostType> cost_type_names = {{"ce-sum", CostType::ce_sum},
 
 void DisplayOptions::settings(Settings& v) {
   v.group("Log of training");
-  v(disp_freq, "disp-freq", "log a line every this many updates or target tokens",
-    updates_or_labels);
+  v(disp_freq, "disp-freq", "log a line every this many updates or target tokens", updates_or_labels);
   v(disp_first, "disp-first", "also log each of the first N updates", Range<int64_t>{0});
   v(cost_type, "cost-type",
     "how the training loss is shown: per sentence (ce-mean), per target token (ce-mean-words), its "
     "exponential (perplexity), or ce-sum. Gradients do not depend on it",
     cost_type_names);
-  v(disp_label_counts, "disp-label-counts",
-    "show ce-sum as 'loss per token * tokens' instead of one sum");
+  v(disp_label_counts, "disp-label-counts", "show ce-sum as 'loss per token * tokens' instead of one sum");
   v(gradient_norm_average_window, "gradient-norm-average-window",
     "updates over which the gradient norm shown is averaged", Range<int>{1});
   v(log_layer_norms, "log-layer-norms",
@@ -26,8 +24,7 @@ void DisplayOptions::settings(Settings& v) {
     updates_or_labels);
   v(log_model_update, "log-model-update",
     "in those updates also measure how far they move the decoder's output: one more forward pass");
-  v(metrics, "metrics",
-    "file that gets the numbers of every log line as JSON; none = <model>.metrics.jsonl", Path{});
+  v(metrics, "metrics", "file that gets the numbers of every log line as JSON; none = <model>.metrics.jsonl", Path{});
 }
 
 }  // namespace bough

@@ -21,7 +21,9 @@ struct DisplayOptions {
   bool log_model_update = false;
   std::string metrics;  ///< as given; read through metrics_path()
 
-  std::string metrics_path(const std::string& model) const { return metrics.empty() ? model + ".metrics.jsonl" : metrics; }
+  std::string metrics_path(const std::string& model) const {
+    return metrics.empty() ? model + ".metrics.jsonl" : metrics;
+  }
 
   void settings(Settings& v);
 };

@@ -42,8 +42,8 @@ class LayerNorms {
   /// [+ second], f = branch_scale F(x).
   std::vector<std::array<double, 4>> term_sums() const;
 
-  void keep_parameters();                   ///< before the optimizer's step
-  std::vector<double> update_norms() const; ///< after it
+  void keep_parameters();                    ///< before the optimizer's step
+  std::vector<double> update_norms() const;  ///< after it
 
   /// Keeps the first `rows` rows of what the decoder returned, until output_change.
   void keep_output(In output, int64_t rows);
@@ -57,8 +57,8 @@ class LayerNorms {
   const ParameterSet& parameters_;
   std::vector<std::string> layers_;
   std::vector<size_t> layer_of_piece_;
-  Tensor pieces_, sums_;        // (P, 2), (P) f64
-  Tensor residual_sums_;        // (sites, 4) f64
+  Tensor pieces_, sums_;  // (P, 2), (P) f64
+  Tensor residual_sums_;  // (sites, 4) f64
   Tensor kept_parameters_, kept_output_;
   int64_t kept_rows_ = 0;
 };

@@ -4,8 +4,8 @@
 #include <filesystem>
 
 #include "apps/inference/model_batch.h"
-#include "apps/training/training_model.h"
 #include "apps/inference/translator.h"
+#include "apps/training/training_model.h"
 
 namespace bough {
 namespace {
@@ -106,7 +106,8 @@ MemoryPlan plan_training(const TrainOptions& options, int64_t source_rows, int64
 void check_memory(const MemoryPlan& plan, const DeviceChoice& device) {
   const bool all = plan.recomputed_layers == plan.layers;
   check(fits(plan, device),
-        "memory: this run needs {} ({} of parameters, gradients and optimizer state, {} of activations{}, {} for products "
+        "memory: this run needs {} ({} of parameters, gradients and optimizer state, {} of activations{}, {} for "
+        "products "
         "and validation), but {} of GPU {}'s {} are free; lower mini-batch-words or mini-batch{}, or free the GPU of "
         "other programs",
         gibibytes(needed_bytes(plan)), gibibytes(plan.state_bytes), gibibytes(plan.activation_bytes),
@@ -124,7 +125,8 @@ MemoryPlan fit_memory(const TrainOptions& options, double length_ratio) {
   const auto holds = [&](int64_t target_rows) { return fits(plan(target_rows), options.machine); };
   int64_t low = options.corpus.max_length, high = low;
   if (checkpointing == Checkpointing::automatic && !holds(low)) layers = options.model.layers();
-  check(holds(low), "workspace: {} MiB cannot hold one sentence of max-length {}{}; raise workspace or lower max-length{}",
+  check(holds(low),
+        "workspace: {} MiB cannot hold one sentence of max-length {}{}; raise workspace or lower max-length{}",
         workspace_bytes(options.machine) >> 20, options.corpus.max_length,
         layers ? ", even with all layers recomputed" : "",
         layers ? "" : ", or leave out gradient-checkpointing: false");
@@ -158,12 +160,10 @@ std::string describe_model(TrainOptions options) {
   std::string text;
   for (const auto& part : model.parameters().parts())
     text += fmt::format("{:<44} {:>18} {:>12}\n", part.name, to_string(part.file_shape()), part.size());
-  text += fmt::format("{:<44} {:>18} {:>12}\n", "all parameters", "",
-                      model.parameters().trained_elements());
+  text += fmt::format("{:<44} {:>18} {:>12}\n", "all parameters", "", model.parameters().trained_elements());
 
-  const int64_t budget = options.batch.mini_batch_words > 0
-                             ? options.batch.mini_batch_words
-                             : options.batch.mini_batch * sentence_rows;
+  const int64_t budget =
+      options.batch.mini_batch_words > 0 ? options.batch.mini_batch_words : options.batch.mini_batch * sentence_rows;
   for (const int layers : {0, options.model.layers()})
     text += fmt::format("gradient-checkpointing {:<5}: {}\n", layers > 0,
                         format_plan(plan_memory(options, budget, budget, layers)));

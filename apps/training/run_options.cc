@@ -4,23 +4,17 @@
 
 namespace bough {
 
-const EnumNames<Checkpointing> checkpointing_names = {{"auto", Checkpointing::automatic},
-                                                      {"false", Checkpointing::none},
-                                                      {"true", Checkpointing::all}};
+const EnumNames<Checkpointing> checkpointing_names = {
+    {"auto", Checkpointing::automatic}, {"false", Checkpointing::none}, {"true", Checkpointing::all}};
 
 void RunOptions::settings(Settings& v) {
   v.group("Training");
-  v.alias(
-      "task",
-      "presets of model size and training recipe, from Vaswani 2017; whatever is given beside one "
-      "wins over it, and of several the later ones in this list win",
-      true,
-      {"transformer-base", "transformer-big", "transformer-base-prenorm",
-       "transformer-big-prenorm"});
-  v(after, {"after", 'a'},
-    "stop after this many epochs, updates or target tokens, whichever comes first; 0e = never");
-  v(after_epochs, {"after-epochs", 'e'}, "older spelling of after Ne; 0 = never",
-    Range<int64_t>{0});
+  v.alias("task",
+          "presets of model size and training recipe, from Vaswani 2017; whatever is given beside one "
+          "wins over it, and of several the later ones in this list win",
+          true, {"transformer-base", "transformer-big", "transformer-base-prenorm", "transformer-big-prenorm"});
+  v(after, {"after", 'a'}, "stop after this many epochs, updates or target tokens, whichever comes first; 0e = never");
+  v(after_epochs, {"after-epochs", 'e'}, "older spelling of after Ne; 0 = never", Range<int64_t>{0});
   v(after_batches, "after-batches", "older spelling of after Nu; 0 = never", Range<int64_t>{0});
   v(gradient_checkpointing, {"gradient-checkpointing", 0, "true"},
     "recompute layers in the backward pass instead of keeping their activations: more work, less memory, the same "
@@ -36,8 +30,7 @@ void RunOptions::settings(Settings& v) {
   v.transient();
   v.alias("sync-sgd", "accepted: updates are always synchronous", false, {});
   v.alias("check-gradient-nan",
-          "accepted: an update with NaN or infinity in its gradient is always skipped and counted",
-          false, {});
+          "accepted: an update with NaN or infinity in its gradient is always skipped and counted", false, {});
   v.alias("normalize-gradient", "accepted: gradients are always per target token", false, {});
   v.group("Divergence");
   v(divergence_threshold, "divergence-threshold",

@@ -3,17 +3,15 @@
 namespace bough {
 namespace {
 
-const EnumNames<SigtermAction> sigterm_names = {
-    {"save-and-exit", SigtermAction::save_and_exit},
-    {"exit-immediately", SigtermAction::exit_immediately}};
+const EnumNames<SigtermAction> sigterm_names = {{"save-and-exit", SigtermAction::save_and_exit},
+                                                {"exit-immediately", SigtermAction::exit_immediately}};
 
 }  // namespace
 
 void SavingOptions::model_settings(Settings& v) {
   v.group("Training");
   v(model, {"model", 'm'}, "model file to write, and to go on from if it exists (.npz)", Path{});
-  v(pretrained_model, "pretrained-model",
-    "start from the parameters of this model that have the same names", Path{});
+  v(pretrained_model, "pretrained-model", "start from the parameters of this model that have the same names", Path{});
 }
 
 void SavingOptions::settings(Settings& v) {
@@ -23,18 +21,16 @@ void SavingOptions::settings(Settings& v) {
   v(overwrite_checkpoint, "overwrite-checkpoint",
     "keep only the newest training state; false: model.iterN.optimizer.npz, too");
   v(no_reload, "no-reload", "start afresh though the model file exists, and overwrite it");
-  v(no_optimizer_reload, "no-optimizer-reload",
-    "go on with the parameters only; optimizer and clock start afresh");
-  v(no_restore_corpus, "no-restore-corpus",
-    "go on, but at the start of the corpus: for fine-tuning on other data");
+  v(no_optimizer_reload, "no-optimizer-reload", "go on with the parameters only; optimizer and clock start afresh");
+  v(no_restore_corpus, "no-restore-corpus", "go on, but at the start of the corpus: for fine-tuning on other data");
   v(sigterm, "sigterm", "what SIGTERM and CTRL-C do", sigterm_names);
 }
 
 void SavingOptions::validate() const {
   check(model.ends_with(".npz"), "model is '{}', must end in .npz{}", model,
         model.ends_with(".bin") ? ": bough does not write Marian's .bin files" : "");
-  check(pretrained_model.empty() || pretrained_model.ends_with(".npz"),
-        "pretrained-model is '{}', must end in .npz", pretrained_model);
+  check(pretrained_model.empty() || pretrained_model.ends_with(".npz"), "pretrained-model is '{}', must end in .npz",
+        pretrained_model);
 }
 
 }  // namespace bough

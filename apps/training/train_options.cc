@@ -14,8 +14,7 @@ void resolve_seed(GeneralOptions& general) {
 }
 
 bool any_given(const GivenNames& given, std::initializer_list<const char*> names) {
-  return std::any_of(names.begin(), names.end(),
-                     [&](const char* name) { return given.count(name) != 0; });
+  return std::any_of(names.begin(), names.end(), [&](const char* name) { return given.count(name) != 0; });
 }
 
 }  // namespace
@@ -48,8 +47,7 @@ void TrainOptions::settings(Settings& v) {
 void TrainOptions::resolve(const GivenNames& given) {
   resolve_seed(general);
   model.resolve(any_given(given, {"transformer-residual"}),
-                any_given(given, {"transformer-preprocess", "transformer-postprocess",
-                                  "transformer-postprocess-top"}));
+                any_given(given, {"transformer-preprocess", "transformer-postprocess", "transformer-postprocess-top"}));
   if (!model.branchnorm_max_step)
     model.branchnorm_max_step = optimizer.warmup ? optimizer.warmup : SchedulePeriod{4000};
   model.max_positions = corpus.max_length;
@@ -75,12 +73,11 @@ void TrainOptions::validate() const {
   check(corpus.dim_vocabs.size() == vocabulary.paths.size(),
         "dim-vocabs has {} sizes, must have {}: one for each of vocabs", corpus.dim_vocabs.size(),
         vocabulary.paths.size());
-  check(corpus.sentencepiece_alphas.empty() ||
-            corpus.sentencepiece_alphas.size() == vocabulary.paths.size(),
-        "sentencepiece-alphas has {} values, must have {}: one for each of vocabs",
-        corpus.sentencepiece_alphas.size(), vocabulary.paths.size());
-  check(validation.valid_sets.size() <= 1 || !corpus.tsv,
-        "valid-sets has {} files, must have 1 with tsv", validation.valid_sets.size());
+  check(corpus.sentencepiece_alphas.empty() || corpus.sentencepiece_alphas.size() == vocabulary.paths.size(),
+        "sentencepiece-alphas has {} values, must have {}: one for each of vocabs", corpus.sentencepiece_alphas.size(),
+        vocabulary.paths.size());
+  check(validation.valid_sets.size() <= 1 || !corpus.tsv, "valid-sets has {} files, must have 1 with tsv",
+        validation.valid_sets.size());
 }
 
 }  // namespace bough

@@ -4,14 +4,14 @@
 #include <cmath>
 #include <optional>
 
-#include "apps/training/admin_profile.h"
 #include "apps/inference/device.h"
+#include "apps/training/admin_profile.h"
 #include "apps/training/memory_plan.h"
-#include "core/base/signals.h"
 #include "core/base/interrupt.h"
 #include "core/base/io.h"
 #include "core/base/log.h"
 #include "core/base/progress.h"
+#include "core/base/signals.h"
 #include "optim/schedule.h"
 
 namespace bough {
@@ -37,15 +37,13 @@ Trainer::Trainer(TrainOptions options) : options_(std::move(options)), lock_(opt
   open_vocabularies();
   open_data();
   make_backend_on(device);
-  model_ = std::make_unique<TrainingModel>(*backend_, options_.model, options_.dropout,
-                                           options_.optimizer, options_.general.seed);
+  model_ = std::make_unique<TrainingModel>(*backend_, options_.model, options_.dropout, options_.optimizer,
+                                           options_.general.seed);
   model_->set_recompute(recomputed_layers_);
   if (backend_->records()) model_->use_shape_classes(data_->most_source_rows(), data_->most_target_rows());
   if (options_.display.log_layer_norms) model_->enable_layer_norms(options_.display.log_model_update);
-  log::info("[model] {} parameters, residual {}, {}+{} layers",
-            with_commas(model_->parameters().trained_elements()),
-            name_of(options_.model.residual), options_.model.encoder_layers,
-            options_.model.decoder_layers);
+  log::info("[model] {} parameters, residual {}, {}+{} layers", with_commas(model_->parameters().trained_elements()),
+            name_of(options_.model.residual), options_.model.encoder_layers, options_.model.decoder_layers);
   checkpoint_ = std::make_unique<Checkpoint>(options_, *model_);
   if (!options_.validation.valid_sets.empty())
     validation_ = std::make_unique<Validation>(options_, vocabularies_, *model_);
@@ -61,9 +59,10 @@ void Trainer::lock_model() {
         "model: '{}' is being trained by {}, which holds '{}.lock'; stop that run, or give another model", model,
         lock_.holder(), model);
   if (lock_.state() == FileLock::State::unsupported)
-    log::warn("[train] the file system of '{}' has no locks, so nothing keeps a second run from writing the same files; "
-              "see to it that there is none",
-              model);
+    log::warn(
+        "[train] the file system of '{}' has no locks, so nothing keeps a second run from writing the same files; "
+        "see to it that there is none",
+        model);
 }
 
 /// A run whose seed came from the clock goes on with that seed: order of the corpus and dropout.
@@ -73,9 +72,10 @@ void Trainer::keep_seed() {
   if (options_.general.is_seed_from_clock)
     options_.general.seed = saved;
   else if (options_.general.seed != saved)
-    log::warn("[train] seed is {}, but this model was trained with {} so far; going on with {}: the epoch in "
-              "progress may see some sentences twice and others not",
-              options_.general.seed, saved, options_.general.seed);
+    log::warn(
+        "[train] seed is {}, but this model was trained with {} so far; going on with {}: the epoch in "
+        "progress may see some sentences twice and others not",
+        options_.general.seed, saved, options_.general.seed);
 }
 
 void Trainer::open_vocabularies() {
@@ -83,8 +83,7 @@ void Trainer::open_vocabularies() {
   options_.model.vocab_sizes.clear();
   for (const auto& vocabulary : vocabularies_) {
     options_.model.vocab_sizes.push_back(vocabulary->size());
-    log::info("[data] vocabulary {}: {} entries", vocabulary->path(),
-              with_commas(vocabulary->size()));
+    log::info("[data] vocabulary {}: {} entries", vocabulary->path(), with_commas(vocabulary->size()));
   }
   check(!options_.model.ties_source_and_target() ||
             options_.model.vocab_sizes.front() == options_.model.vocab_sizes.back(),
@@ -97,8 +96,7 @@ void Trainer::open_data() {
   const int delay = std::max(1, int(std::lround(options_.optimizer.delay)));
   data_ = std::make_unique<TrainingData>(
       TrainingDataOptions{options_.vocabulary, options_.corpus, options_.batch,
-                          UpdateShape{.devices = 1, .delay = delay}, options_.general.seed,
-                          options_.model.right_left},
+                          UpdateShape{.devices = 1, .delay = delay}, options_.general.seed, options_.model.right_left},
       vocabularies_);
   if (options_.batch.mini_batch_fit) {
     const MemoryPlan fitted = fit_memory(options_, data_->statistics().length_ratio());
@@ -149,15 +147,13 @@ void Trainer::start_or_resume() {
 
 bool Trainer::is_measured(const std::string& metric) const {
   const auto& metrics = options_.validation.metrics;
-  return std::any_of(metrics.begin(), metrics.end(),
-                     [&](ValidationMetric m) { return name_of(m) == metric; });
+  return std::any_of(metrics.begin(), metrics.end(), [&](ValidationMetric m) { return name_of(m) == metric; });
 }
 
 bool Trainer::is_finished() const {
   const StopCriteria stop = options_.run.stop_criteria();
   return (stop.updates && state_.clock.updates >= stop.updates) ||
-         (stop.labels && state_.clock.labels >= stop.labels) ||
-         (stop.epochs && state_.clock.epochs > stop.epochs);
+         (stop.labels && state_.clock.labels >= stop.labels) || (stop.epochs && state_.clock.epochs > stop.epochs);
 }
 
 int Trainer::run() {
@@ -191,10 +187,11 @@ int Trainer::run() {
   log_->after_update(state_, state_.clock, model_->branch_scale(), true);
   log::info("Training finished");
   if (is_finished() && model_->branch_scale() < 1)
-    log::warn("[train] the run ended at alpha {:.4f}; branchnorm is Post-LN from alpha 1 on. Train longer, or lower "
-              "branchnorm-max-step", model_->branch_scale());
-  if (caught_signal() == 0 && validation_ && state_.last_validation != state_.clock.updates)
-    validate();
+    log::warn(
+        "[train] the run ended at alpha {:.4f}; branchnorm is Post-LN from alpha 1 on. Train longer, or lower "
+        "branchnorm-max-step",
+        model_->branch_scale());
+  if (caught_signal() == 0 && validation_ && state_.last_validation != state_.clock.updates) validate();
   if (saved_ != state_.clock.updates) save();
   return caught_signal() == 0 ? 0 : 128 + caught_signal();
 }
@@ -221,8 +218,7 @@ void Trainer::start_update(const UpdateBatches& batches) {
   }
   UpdateSettings settings;
   settings.done = state_.clock;
-  settings.learning_rate =
-      learning_rate(options_.optimizer, state_.clock, state_.learning_rate_factor);
+  settings.learning_rate = learning_rate(options_.optimizer, state_.clock, state_.learning_rate_factor);
   settings.average_rate = average_rate(options_.optimizer.ema_decay, state_.clock.updates);
   TrainingClock after = state_.clock;
   after.finish_update(batches.target_tokens);
@@ -309,10 +305,11 @@ void Trainer::warn_of_unfinished_ramp() const {
   const SchedulePeriod end{o.ramp_end(), o.branchnorm_max_step.unit};
   const int64_t last = end.unit == ScheduleUnit::updates ? stop.updates : stop.labels;
   if (last == 0 || last >= end.count) return;
-  log::warn("[train] alpha of the slowest layer reaches 1 at {}, but the run ends at {}: its model will not be a "
-            "plain Post-LN one. Lower branchnorm-max-step to {} or less, or train longer",
-            format_value(end), format_value(SchedulePeriod{last, end.unit}),
-            format_value(SchedulePeriod{o.branchnorm_max_step.count * last / end.count, end.unit}));
+  log::warn(
+      "[train] alpha of the slowest layer reaches 1 at {}, but the run ends at {}: its model will not be a "
+      "plain Post-LN one. Lower branchnorm-max-step to {} or less, or train longer",
+      format_value(end), format_value(SchedulePeriod{last, end.unit}),
+      format_value(SchedulePeriod{o.branchnorm_max_step.count * last / end.count, end.unit}));
 }
 
 void Trainer::finish_epoch() {
@@ -351,9 +348,9 @@ void Trainer::run_validation() {
     for (const MetricValue& m : validation_->run(state_)) {
       const MetricState& metric = state_.metrics[m.name];
       log_->validation(state_, m.name, m.value,
-                       m.is_better ? "new best"
-                                   : fmt::format("stalled {} times (last best: {})", metric.stalled,
-                                                 float(metric.best)));
+                       m.is_better
+                           ? "new best"
+                           : fmt::format("stalled {} times (last best: {})", metric.stalled, float(metric.best)));
       if (m.is_better && options_.validation.keep_best) checkpoint_->save_best(state_, m.name);
     }
   }
@@ -371,9 +368,12 @@ bool Trainer::should_stop_early() const {
   int64_t least = state_.most_stalled();
   for (const auto& [name, metric] : state_.metrics) least = std::min(least, metric.stalled);
   switch (options_.validation.early_stopping_on) {
-    case StopOn::any: return state_.most_stalled() >= limit;
-    case StopOn::all: return least >= limit;
-    case StopOn::first: break;
+    case StopOn::any:
+      return state_.most_stalled() >= limit;
+    case StopOn::all:
+      return least >= limit;
+    case StopOn::first:
+      break;
   }
   const auto first = state_.metrics.find(name_of(options_.validation.metrics.front()));
   return first != state_.metrics.end() && first->second.stalled >= limit;

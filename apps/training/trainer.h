@@ -3,8 +3,8 @@
 #include <memory>
 #include <vector>
 
-#include "apps/training/checkpoint.h"
 #include "apps/inference/device.h"
+#include "apps/training/checkpoint.h"
 #include "apps/training/train_options.h"
 #include "apps/training/training_log.h"
 #include "apps/training/training_model.h"
@@ -72,7 +72,7 @@ class Trainer {
   std::unique_ptr<Validation> validation_;
   std::unique_ptr<TrainingLog> log_;
   TrainingState state_;
-  int64_t saved_ = -1;           ///< update of the last save, if nothing has changed since
+  int64_t saved_ = -1;              ///< update of the last save, if nothing has changed since
   int recomputed_layers_ = 0;       ///< by the memory plan
   std::deque<UnderWay> under_way_;  ///< updates that were started and not looked at, oldest first
 };

@@ -41,15 +41,18 @@ std::string format_cost(const DisplayOptions& o, const DisplayState& d, const Tr
                         int64_t last_labels) {
   const double per_label = d.loss / double(std::max<int64_t>(d.labels, 1));
   switch (o.cost_type) {
-    case CostType::ce_mean_words: return fmt::format("{:.8f}", per_label);
-    case CostType::perplexity: return fmt::format("{:.8f}", std::exp(per_label));
+    case CostType::ce_mean_words:
+      return fmt::format("{:.8f}", per_label);
+    case CostType::perplexity:
+      return fmt::format("{:.8f}", std::exp(per_label));
     case CostType::ce_mean:
       return fmt::format("{:.8f}", d.loss / double(std::max<int64_t>(d.sentences, 1)));
-    case CostType::ce_sum: break;
+    case CostType::ce_sum:
+      break;
   }
   if (o.disp_label_counts)
-    return fmt::format("{:.8f} * {} @ {} after {}", per_label, with_commas(d.labels),
-                       with_commas(last_labels), with_commas(clock.labels));
+    return fmt::format("{:.8f} * {} @ {} after {}", per_label, with_commas(d.labels), with_commas(last_labels),
+                       with_commas(clock.labels));
   return fmt::format("{:.8f}", d.loss / double(std::max<int64_t>(d.updates, 1)));
 }
 
@@ -59,31 +62,26 @@ TrainingLog::TrainingLog(const TrainOptions& options, int64_t resumed_update)
   if (path.empty()) return;
   if (std::filesystem::is_regular_file(path)) drop_later_lines(path, resumed_update);
   json_.open(path, std::ios::app);
-  check(json_.is_open(), "metrics: cannot open '{}' for appending; check the folder and its permissions",
-        path);
+  check(json_.is_open(), "metrics: cannot open '{}' for appending; check the folder and its permissions", path);
 }
 
 bool TrainingLog::is_due(const TrainingState& s, const TrainingClock& before) const {
-  return s.clock.updates <= options_.display.disp_first ||
-         bough::is_due(options_.display.disp_freq, before, s.clock);
+  return s.clock.updates <= options_.display.disp_first || bough::is_due(options_.display.disp_freq, before, s.clock);
 }
 
-void TrainingLog::after_update(TrainingState& s, const TrainingClock& before, double branch_scale,
-                               bool is_final) {
+void TrainingLog::after_update(TrainingState& s, const TrainingClock& before, double branch_scale, bool is_final) {
   if (!is_final) last_labels_ = s.clock.labels - before.labels;
   if (s.display.updates == 0 || (!is_final && !is_due(s, before))) return;
   const auto now = Clock::now();
   const double seconds = std::chrono::duration<double>(now - shown_).count();
   const double speed = double(s.display.labels) / std::max(seconds, 1e-9);
   const double fill = s.display.target_fill / double(s.display.updates);
-  std::string line = fmt::format(
-      "Ep. {} : Up. {} : Sen. {} : Cost {} : Time {:.2f}s : {:.2f} words/s : gNorm {:.4f}",
-      s.clock.epochs, s.clock.updates, with_commas(s.sentences),
-      format_cost(options_.display, s.display, s.clock, last_labels_), seconds, speed,
-      s.gradient_norm);
+  std::string line =
+      fmt::format("Ep. {} : Up. {} : Sen. {} : Cost {} : Time {:.2f}s : {:.2f} words/s : gNorm {:.4f}", s.clock.epochs,
+                  s.clock.updates, with_commas(s.sentences),
+                  format_cost(options_.display, s.display, s.clock, last_labels_), seconds, speed, s.gradient_norm);
   if (options_.optimizer.report_learning_rate) line += fmt::format(" : L.r. {:.4e}", s.learning_rate);
-  if (options_.model.residual == ResidualKind::branchnorm)
-    line += fmt::format(" : alpha {:.4f}", branch_scale);
+  if (options_.model.residual == ResidualKind::branchnorm) line += fmt::format(" : alpha {:.4f}", branch_scale);
   if (fill > 0) line += fmt::format(" : fill {:.3f}", fill);
   if (s.skipped_updates) line += fmt::format(" : skipped {}", s.skipped_updates);
   log::info("{}", line);
@@ -123,23 +121,21 @@ void TrainingLog::layers(const TrainingState& s, const std::vector<std::string>&
 }
 
 void TrainingLog::divergence(const TrainingState& s, const std::string& sentence) {
-  write_json(Json{{"epoch", s.clock.epochs},
-                  {"update", s.clock.updates},
-                  {"labels", s.clock.labels},
-                  {"diverged", sentence}}
-                 .dump());
+  write_json(
+      Json{{"epoch", s.clock.epochs}, {"update", s.clock.updates}, {"labels", s.clock.labels}, {"diverged", sentence}}
+          .dump());
 }
 
 void TrainingLog::validation(const TrainingState& s, const std::string& metric, double value,
                              const std::string& verdict) {
-  log::info("[valid] Ep. {} : Up. {} : {} : {} : {}", s.clock.epochs, s.clock.updates, metric,
-            float(value), verdict);
-  write_json(Json{{"epoch", s.clock.epochs},
-                  {"update", s.clock.updates},
-                  {"labels", s.clock.labels},
-                  {"valid", metric},
-                  {"value", value}}
-                 .dump());
+  log::info("[valid] Ep. {} : Up. {} : {} : {} : {}", s.clock.epochs, s.clock.updates, metric, float(value), verdict);
+  write_json(Json{
+      {"epoch", s.clock.epochs},
+      {"update", s.clock.updates},
+      {"labels", s.clock.labels},
+      {"valid", metric},
+      {"value",
+       value}}.dump());
 }
 
 void TrainingLog::write_json(const std::string& line) {

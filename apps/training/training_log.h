@@ -20,18 +20,15 @@ class TrainingLog {
   bool is_due(const TrainingState& state, const TrainingClock& before) const;
   /// Call after every update, and once at the end with `is_final`. Logs and clears state.display when the
   /// update is due. branch_scale: the smallest alpha_t in force.
-  void after_update(TrainingState& state, const TrainingClock& before, double branch_scale,
-                    bool is_final = false);
+  void after_update(TrainingState& state, const TrainingClock& before, double branch_scale, bool is_final = false);
   /// What an update did to every layer, as a JSON line (log-layer-norms). `sites`, `branch_scales`: of the residuals.
-  void layers(const TrainingState& state, const std::vector<std::string>& layers,
-              const std::vector<std::string>& sites, const std::vector<double>& branch_scales,
-              const LayerReport& report);
+  void layers(const TrainingState& state, const std::vector<std::string>& layers, const std::vector<std::string>& sites,
+              const std::vector<double>& branch_scales, const LayerReport& report);
   /// The run has diverged: its last JSON line.
   void divergence(const TrainingState& state, const std::string& sentence);
   /// One validation metric: the [valid] line and its JSON line. `verdict`: "new best" or
   /// "stalled 2 times (last best: 7.9)".
-  void validation(const TrainingState& state, const std::string& metric, double value,
-                  const std::string& verdict);
+  void validation(const TrainingState& state, const std::string& metric, double value, const std::string& verdict);
   /// Time spent outside training (validation, saving) does not count as training time.
   void exclude(std::chrono::steady_clock::duration time) { shown_ += time; }
 
@@ -46,8 +43,8 @@ class TrainingLog {
 };
 
 /// Marian's "Cost" field for what was summed up since the last line.
-std::string format_cost(const RunOptions& options, const DisplayState& display,
-                        const TrainingClock& clock, int64_t last_labels);
+std::string format_cost(const RunOptions& options, const DisplayState& display, const TrainingClock& clock,
+                        int64_t last_labels);
 /// 1234567 -> "1,234,567".
 std::string with_commas(int64_t n);
 

@@ -2,9 +2,8 @@
 
 namespace bough {
 
-TrainingModel::TrainingModel(Backend& backend, const ModelOptions& model,
-                             const DropoutOptions& dropout, const OptimizerOptions& optimizer,
-                             uint64_t seed)
+TrainingModel::TrainingModel(Backend& backend, const ModelOptions& model, const DropoutOptions& dropout,
+                             const OptimizerOptions& optimizer, uint64_t seed)
     : backend_(backend),
       seed_(seed),
       label_smoothing_(dropout.label_smoothing),
@@ -24,8 +23,8 @@ void TrainingModel::initialize() {
   optimizer_.reset();
 }
 
-void TrainingModel::set_step_state(const TrainingClock& clock, double learning_rate,
-                                   double average_rate, int64_t target_tokens) {
+void TrainingModel::set_step_state(const TrainingClock& clock, double learning_rate, double average_rate,
+                                   int64_t target_tokens) {
   const ModelOptions& o = transformer_.options();
   step_.seed = seed_;
   step_.update = clock.updates;
@@ -33,13 +32,12 @@ void TrainingModel::set_step_state(const TrainingClock& clock, double learning_r
   step_.tokens = double(target_tokens);
   step_.clip = clip_norm_;
   step_.average = average_rate;
-  step_.branch_scales = branch_scales(o, transformer_.residual_site_layers(),
-                                      clock.in(o.branchnorm_max_step.unit));
+  step_.branch_scales = branch_scales(o, transformer_.residual_site_layers(), clock.in(o.branchnorm_max_step.unit));
   backend_.upload(step_words_, step_.pack().data());
 }
 
 std::function<UpdateResult()> TrainingModel::start_update(const UpdateBatches& batches,
-                                                         const UpdateSettings& settings) {
+                                                          const UpdateSettings& settings) {
   TrainingClock clock = settings.done;
   clock.finish_update(batches.target_tokens);
   set_step_state(clock, settings.learning_rate, settings.average_rate, batches.target_tokens);
@@ -95,8 +93,8 @@ void TrainingModel::forward_and_backward(const ModelBatch& batch, bool is_first,
   const Var top = transformer_.decode_layers(transformer_.encode(tape, batch.source), batch);
   transformer_.set_residual_square_sums({});  // layers that run again in the backward pass do not count twice
   if (is_measuring_ && is_first && with_model_update_) layer_norms_->keep_output(top.value(), target_rows);
-  const Tensor loss = cross_entropy(transformer_.logits(top), batch.labels, label_smoothing_,
-                                    transformer_.target_vocabulary());
+  const Tensor loss =
+      cross_entropy(transformer_.logits(top), batch.labels, label_smoothing_, transformer_.target_vocabulary());
   backend_.sum(is_first ? write_to(loss_sum_) : add_to(loss_sum_), loss);
   tape.backward();
   if (is_first) parameters_.finish_update();
@@ -139,8 +137,8 @@ double TrainingModel::evaluate(const Batch& host) {
   {
     Tape tape(backend_, false);
     const Var memory = transformer_.encode(tape, batch.source);
-    const Tensor loss = cross_entropy(transformer_.decode(memory, batch), batch.labels, 0,
-                                      transformer_.target_vocabulary());
+    const Tensor loss =
+        cross_entropy(transformer_.decode(memory, batch), batch.labels, 0, transformer_.target_vocabulary());
     backend_.sum(write_to(loss_sum_), loss);
   }
   exact_ = {};

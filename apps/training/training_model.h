@@ -3,8 +3,8 @@
 #include <functional>
 #include <memory>
 
-#include "apps/training/layer_norms.h"
 #include "apps/inference/model_batch.h"
+#include "apps/training/layer_norms.h"
 #include "core/backend.h"
 #include "data/training_data.h"
 #include "layers/transformer.h"
@@ -15,9 +15,9 @@ namespace bough {
 
 /// What happens in an update besides the data.
 struct UpdateSettings {
-  TrainingClock done;         ///< before the update
+  TrainingClock done;  ///< before the update
   double learning_rate = 0;
-  double average_rate = 0;    ///< weight of the new parameters in the exponential average
+  double average_rate = 0;       ///< weight of the new parameters in the exponential average
   bool measures_layers = false;  ///< after enable_layer_norms(): fills UpdateResult::layers
 };
 
@@ -59,8 +59,7 @@ class TrainingModel {
   }
 
   /// alpha_t and dropout keys as in the update that `clock` counts last.
-  void set_step_state(const TrainingClock& clock, double learning_rate, double average_rate,
-                      int64_t target_tokens);
+  void set_step_state(const TrainingClock& clock, double learning_rate, double average_rate, int64_t target_tokens);
   /// Cross-entropy of a batch in nats, summed over its target rows, without dropout and smoothing.
   double evaluate(const Batch& batch);
 

@@ -11,9 +11,13 @@ namespace {
 class Writer {
  public:
   template <class T>
-  void operator()(const char* key, const T& value) { map.set(key, Yaml(value)); }
+  void operator()(const char* key, const T& value) {
+    map.set(key, Yaml(value));
+  }
   template <class T>
-  void optional(const char* key, const T& value) { map.set(key, Yaml(value)); }
+  void optional(const char* key, const T& value) {
+    map.set(key, Yaml(value));
+  }
   Yaml map = Yaml::map();
 };
 

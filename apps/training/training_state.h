@@ -31,15 +31,15 @@ struct TrainingState {
   double learning_rate = 0;         ///< of the last update
   int64_t sentences = 0;            ///< of the epoch in progress
   int64_t sentences_total = 0;
-  int64_t skipped_updates = 0;      ///< gradient not finite
+  int64_t skipped_updates = 0;  ///< gradient not finite
   int64_t skipped_in_a_row = 0;
-  int64_t diverged_in_a_row = 0;    ///< loss above divergence-threshold
-  double gradient_norm = 0;         ///< running average, shown as gNorm
+  int64_t diverged_in_a_row = 0;  ///< loss above divergence-threshold
+  double gradient_norm = 0;       ///< running average, shown as gNorm
   int64_t norm_count = 0;
   DisplayState display;
   std::map<std::string, MetricState> metrics;
-  int64_t last_validation = 0;      ///< update of the last validation
-  bool owes_validation = false;     ///< the one after this update did not come to its end
+  int64_t last_validation = 0;   ///< update of the last validation
+  bool owes_validation = false;  ///< the one after this update did not come to its end
 
   int64_t most_stalled() const;
   Yaml to_yaml() const;

@@ -8,11 +8,11 @@
 #include <filesystem>
 #include <numeric>
 
-#include "core/base/command.h"
 #include "apps/inference/device.h"
 #include "apps/inference/model_file.h"
 #include "apps/inference/text_encoder.h"
 #include "apps/inference/translator.h"
+#include "core/base/command.h"
 #include "core/base/files.h"
 #include "core/base/interrupt.h"
 #include "core/base/io.h"
@@ -24,9 +24,8 @@ namespace bough {
 namespace {
 
 bool is_text_metric(ValidationMetric m) {
-  return m == ValidationMetric::bleu || m == ValidationMetric::bleu_detok ||
-         m == ValidationMetric::bleu_segmented || m == ValidationMetric::chrf ||
-         m == ValidationMetric::translation;
+  return m == ValidationMetric::bleu || m == ValidationMetric::bleu_detok || m == ValidationMetric::bleu_segmented ||
+         m == ValidationMetric::chrf || m == ValidationMetric::translation;
 }
 bool is_cost(ValidationMetric m) { return !is_text_metric(m) && m != ValidationMetric::valid_script; }
 
@@ -41,8 +40,7 @@ std::string fill_template(std::string text, const TrainingClock& clock) {
   const std::pair<const char*, int64_t> fields[] = {
       {"{E}", clock.epochs}, {"{U}", clock.updates}, {"{B}", clock.updates}, {"{T}", clock.labels}};
   for (const auto& [field, value] : fields)
-    for (size_t at; (at = text.find(field)) != std::string::npos;)
-      text.replace(at, 3, std::to_string(value));
+    for (size_t at; (at = text.find(field)) != std::string::npos;) text.replace(at, 3, std::to_string(value));
   return text;
 }
 
@@ -63,8 +61,8 @@ std::string name_of(ValidationMetric metric) {
   return "";
 }
 
-Validation::Validation(const TrainOptions& options,
-                       std::vector<std::shared_ptr<Vocabulary>> vocabularies, TrainingModel& model)
+Validation::Validation(const TrainOptions& options, std::vector<std::shared_ptr<Vocabulary>> vocabularies,
+                       TrainingModel& model)
     : options_(options), vocabularies_(std::move(vocabularies)), model_(model) {
   read_files();
 }
@@ -76,8 +74,7 @@ void Validation::read_files() {
         is_tsv ? "1 (tsv)" : "2: source and target");
   const auto encoder = [&](const std::string& path, const auto& vocabulary) {
     return TextEncoder(path, vocabulary,
-                       std::min<int64_t>(options_.validation.max_length,
-                                         Translator::longest_source(options_.model)),
+                       std::min<int64_t>(options_.validation.max_length, Translator::longest_source(options_.model)),
                        options_.vocabulary.no_spm_encode);
   };
   TextEncoder source_encoder = encoder(sets.front(), vocabularies_.front());
@@ -90,13 +87,12 @@ void Validation::read_files() {
     const int64_t number = source_lines.line_number();
     if (is_tsv) {
       const size_t tab = source.find('\t');
-      check(tab != std::string::npos, "{} line {}: one field, must be two separated by a tab",
-            sets.front(), number);
+      check(tab != std::string::npos, "{} line {}: one field, must be two separated by a tab", sets.front(), number);
       target = source.substr(tab + 1);
       source.resize(tab);
     } else {
-      check(target_lines->next(target), "valid-sets: '{}' has more lines than '{}', which ends after {}",
-            sets.front(), sets.back(), number - 1);
+      check(target_lines->next(target), "valid-sets: '{}' has more lines than '{}', which ends after {}", sets.front(),
+            sets.back(), number - 1);
     }
     if (target.ends_with('\r')) target.pop_back();
     references_.push_back(target);
@@ -170,9 +166,7 @@ Validation::Decoded Validation::decode() const {
 
   Decoded decoded;
   bool is_read = false;
-  const auto read = [&] {
-    return std::exchange(is_read, true) ? std::vector<Tokens>() : sources_;
-  };
+  const auto read = [&] { return std::exchange(is_read, true) ? std::vector<Tokens>() : sources_; };
   translator.run(read, [&](Translator::Result&& result) {
     Tokens tokens = result.empty() ? Tokens() : std::move(result.front().tokens);
     tokens = in_reading_order(std::move(tokens), model_.transformer().options());
@@ -193,10 +187,14 @@ double Validation::value_of(ValidationMetric metric, const TrainingState& state,
                             const Decoded& decoded) const {
   switch (metric) {
     case ValidationMetric::cross_entropy:
-    case ValidationMetric::ce_mean: return costs.sum / double(costs.sentences);
-    case ValidationMetric::ce_mean_words: return costs.sum / double(costs.labels);
-    case ValidationMetric::ce_sum: return costs.sum;
-    case ValidationMetric::perplexity: return std::exp(costs.sum / double(costs.labels));
+    case ValidationMetric::ce_mean:
+      return costs.sum / double(costs.sentences);
+    case ValidationMetric::ce_mean_words:
+      return costs.sum / double(costs.labels);
+    case ValidationMetric::ce_sum:
+      return costs.sum;
+    case ValidationMetric::perplexity:
+      return std::exp(costs.sum / double(costs.labels));
     case ValidationMetric::bleu:
     case ValidationMetric::bleu_detok: {
       // Marian scores text that a SentencePiece vocabulary made as 13a, other tokens as they stand.
@@ -205,10 +203,14 @@ double Validation::value_of(ValidationMetric metric, const TrainingState& state,
       if (!vocabularies_.back()->is_sentencepiece()) bleu.tokenizer = Tokenizer::none;
       return corpus_bleu(decoded.texts, Texts(references_), bleu).score;
     }
-    case ValidationMetric::bleu_segmented: return bleu_of_pieces(decoded);
-    case ValidationMetric::chrf: return corpus_chrf(decoded.texts, Texts(references_));
-    case ValidationMetric::translation: return translation_script(state, decoded);
-    case ValidationMetric::valid_script: return model_script(state);
+    case ValidationMetric::bleu_segmented:
+      return bleu_of_pieces(decoded);
+    case ValidationMetric::chrf:
+      return corpus_chrf(decoded.texts, Texts(references_));
+    case ValidationMetric::translation:
+      return translation_script(state, decoded);
+    case ValidationMetric::valid_script:
+      return model_script(state);
   }
   return 0;
 }
@@ -231,11 +233,11 @@ double Validation::bleu_of_pieces(const Decoded& decoded) const {
 
 double Validation::run_script(const std::string& argument) const {
   // The path is a shell string, as in Marian: users write "bash ./scripts/validate.sh".
-  const std::string command = options_.validation.script_path + " " +
-                              join(options_.validation.script_args) + " " + argument;
+  const std::string command =
+      options_.validation.script_path + " " + join(options_.validation.script_args) + " " + argument;
   const auto [output, status] = run_command(command);
-  check(status == 0, "valid-script-path: '{}' ended with exit code {}; it must print the score and end with 0",
-        command, WIFEXITED(status) ? WEXITSTATUS(status) : status);
+  check(status == 0, "valid-script-path: '{}' ended with exit code {}; it must print the score and end with 0", command,
+        WIFEXITED(status) ? WEXITSTATUS(status) : status);
   char* end = nullptr;
   const double value = std::strtod(output.c_str(), &end);
   check(end != output.c_str(), "valid-script-path: '{}' printed '{}', must print a number", command,
@@ -245,9 +247,8 @@ double Validation::run_script(const std::string& argument) const {
 
 double Validation::translation_script(const TrainingState& state, const Decoded& decoded) const {
   const bool is_kept = !options_.validation.translation_output.empty();
-  const std::string path =
-      is_kept ? fill_template(options_.validation.translation_output, state.clock)
-              : options_.saving.model + ".valid-output";
+  const std::string path = is_kept ? fill_template(options_.validation.translation_output, state.clock)
+                                   : options_.saving.model + ".valid-output";
   std::string text;
   for (const auto& line : decoded.texts) text += line + "\n";
   write_file(path, text);

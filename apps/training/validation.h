@@ -22,8 +22,7 @@ struct MetricValue {
 class Validation {
  public:
   /// Reads valid-sets; sentences over valid-max-length are cut. Throws Error naming the file.
-  Validation(const TrainOptions& options, std::vector<std::shared_ptr<Vocabulary>> vocabularies,
-             TrainingModel& model);
+  Validation(const TrainOptions& options, std::vector<std::shared_ptr<Vocabulary>> vocabularies, TrainingModel& model);
 
   /// Every metric in the order of valid-metrics; `state` gets new bests and stalls. Throws Interrupted, or Error when
   /// a script fails: `state` is then as before.

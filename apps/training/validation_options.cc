@@ -3,29 +3,26 @@
 namespace bough {
 namespace {
 
-const EnumNames<StopOn> stop_on_names = {
-    {"first", StopOn::first}, {"all", StopOn::all}, {"any", StopOn::any}};
+const EnumNames<StopOn> stop_on_names = {{"first", StopOn::first}, {"all", StopOn::all}, {"any", StopOn::any}};
 
 }  // namespace
 
 const EnumNames<ValidationMetric> metric_names = {{"cross-entropy", ValidationMetric::cross_entropy},
-    {"ce-mean", ValidationMetric::ce_mean},
-    {"ce-mean-words", ValidationMetric::ce_mean_words},
-    {"ce-sum", ValidationMetric::ce_sum},
-    {"perplexity", ValidationMetric::perplexity},
-    {"bleu", ValidationMetric::bleu},
-    {"bleu-detok", ValidationMetric::bleu_detok},
-    {"bleu-segmented", ValidationMetric::bleu_segmented},
-    {"chrf", ValidationMetric::chrf},
-    {"translation", ValidationMetric::translation},
-    {"valid-script", ValidationMetric::valid_script}};
+                                                  {"ce-mean", ValidationMetric::ce_mean},
+                                                  {"ce-mean-words", ValidationMetric::ce_mean_words},
+                                                  {"ce-sum", ValidationMetric::ce_sum},
+                                                  {"perplexity", ValidationMetric::perplexity},
+                                                  {"bleu", ValidationMetric::bleu},
+                                                  {"bleu-detok", ValidationMetric::bleu_detok},
+                                                  {"bleu-segmented", ValidationMetric::bleu_segmented},
+                                                  {"chrf", ValidationMetric::chrf},
+                                                  {"translation", ValidationMetric::translation},
+                                                  {"valid-script", ValidationMetric::valid_script}};
 
 void ValidationOptions::settings(Settings& v) {
   v.group("Validation");
-  v(valid_sets, "valid-sets", "parallel files to validate on, source first; none = no validation",
-    Path{});
-  v(valid_freq, "valid-freq", "validate every this many updates or target tokens",
-    updates_or_labels);
+  v(valid_sets, "valid-sets", "parallel files to validate on, source first; none = no validation", Path{});
+  v(valid_freq, "valid-freq", "validate every this many updates or target tokens", updates_or_labels);
   v(metrics, "valid-metrics",
     "what to measure; one decode of the set serves all that need translations. bleu = bleu-detok "
     "(13a), translation = the number that valid-script-path prints",
@@ -52,14 +49,13 @@ void ValidationOptions::output_settings(Settings& v) {
 
 void ValidationOptions::stopping_settings(Settings& v) {
   v.group("Early stopping");
-  v(early_stopping, "early-stopping",
-    "stop after this many validations in a row without improvement; 0 = never", Range<int>{0});
-  v(early_stopping_on, "early-stopping-on",
-    "which metrics must have stalled: the first one, all, or any", stop_on_names);
+  v(early_stopping, "early-stopping", "stop after this many validations in a row without improvement; 0 = never",
+    Range<int>{0});
+  v(early_stopping_on, "early-stopping-on", "which metrics must have stalled: the first one, all, or any",
+    stop_on_names);
   v(early_stopping_epsilon, "early-stopping-epsilon",
     "least improvement that counts: one value, or one for each metric", Range<double>{0});
-  v(keep_best, "keep-best",
-    "save the model that is best in each metric as model.npz.best-METRIC.npz");
+  v(keep_best, "keep-best", "save the model that is best in each metric as model.npz.best-METRIC.npz");
   v(reset_stalled, "valid-reset-stalled", "forget the stalls counted before this start");
   v(reset_all, "valid-reset-all", "forget stalls and best values from before this start");
 }

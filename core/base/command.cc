@@ -105,7 +105,9 @@ void end(pid_t child, int output) {
 
 class Pipe {
  public:
-  Pipe() { check(pipe2(ends_, O_CLOEXEC) == 0, "no pipe can be made: {}; raise the limit (ulimit -n)", std::strerror(errno)); }
+  Pipe() {
+    check(pipe2(ends_, O_CLOEXEC) == 0, "no pipe can be made: {}; raise the limit (ulimit -n)", std::strerror(errno));
+  }
   ~Pipe() {
     close(ends_[0]);
     close_writer();

@@ -10,8 +10,7 @@ namespace bough {
 /// Every failure bough reports: the user's problem, in one sentence ("who: what is, what must be.
 /// What to do."). Mains print what() and exit with 1; any other exception is a bug of ours (exit 2).
 struct Error : std::runtime_error {
-  Error(const std::string& message, std::source_location where)
-      : std::runtime_error(message), where(where) {}
+  Error(const std::string& message, std::source_location where) : std::runtime_error(message), where(where) {}
   std::source_location where;  ///< the check that failed, for debugging
 };
 
@@ -21,8 +20,7 @@ struct Located {
   fmt::format_string<Args...> text;
   std::source_location where;
   template <class S>
-  consteval Located(const S& s, std::source_location w = std::source_location::current())
-      : text(s), where(w) {}
+  consteval Located(const S& s, std::source_location w = std::source_location::current()) : text(s), where(w) {}
 };
 
 template <class... Args>
@@ -34,7 +32,8 @@ template <class... Args>
 /// For anything that input or configuration can cause; always on.
 template <class... Args>
 void check(bool ok, Located<std::type_identity_t<Args>...> f, Args&&... args) {
-  if (!ok) [[unlikely]] fail<Args...>(f, std::forward<Args>(args)...);
+  if (!ok) [[unlikely]]
+    fail<Args...>(f, std::forward<Args>(args)...);
 }
 
 }  // namespace bough

@@ -32,9 +32,10 @@ std::string resolve(const std::string& path) {
 }
 
 bool names_this_file(const std::string& path, int fd) {
-  struct stat by_name {}, by_fd {};
-  return stat(path.c_str(), &by_name) == 0 && fstat(fd, &by_fd) == 0 &&
-         by_name.st_dev == by_fd.st_dev && by_name.st_ino == by_fd.st_ino;
+  struct stat by_name {
+  }, by_fd{};
+  return stat(path.c_str(), &by_name) == 0 && fstat(fd, &by_fd) == 0 && by_name.st_dev == by_fd.st_dev &&
+         by_name.st_ino == by_fd.st_ino;
 }
 
 void write_all(int fd, const char* data, std::size_t bytes, const std::string& path) {
@@ -62,52 +63,62 @@ void fail_writing(const std::string& path, int error) {
   switch (error) {
     case ENOSPC:
     case EDQUOT:
-      fail("'{}' cannot be written: the disk (or your quota on it) is full. Free some space or "
-           "choose another folder.", path);
+      fail(
+          "'{}' cannot be written: the disk (or your quota on it) is full. Free some space or "
+          "choose another folder.",
+          path);
     case EFBIG:
-      fail("'{}' cannot be written: it would be larger than the limit for a file here. Raise the "
-           "limit (ulimit -f) or choose another file system.", path);
+      fail(
+          "'{}' cannot be written: it would be larger than the limit for a file here. Raise the "
+          "limit (ulimit -f) or choose another file system.",
+          path);
     case EACCES:
     case EPERM:
-      fail("'{}' cannot be written: no permission. Choose another folder or change its "
-           "permissions.", path);
+      fail(
+          "'{}' cannot be written: no permission. Choose another folder or change its "
+          "permissions.",
+          path);
     case EROFS:
       fail("'{}' cannot be written: the file system is read-only. Choose another folder.", path);
     case ENOENT:
-      fail("'{}' cannot be written: the folder '{}' does not exist. Create it or choose another "
-           "path.", path, folder_of(path));
+      fail(
+          "'{}' cannot be written: the folder '{}' does not exist. Create it or choose another "
+          "path.",
+          path, folder_of(path));
     case ENOTDIR:
-      fail("'{}' cannot be written: a part of '{}' is a file, not a folder. Choose another path.",
-           path, folder_of(path));
+      fail("'{}' cannot be written: a part of '{}' is a file, not a folder. Choose another path.", path,
+           folder_of(path));
     case EISDIR:
       fail("'{}' cannot be written: it is a folder. Choose a file name.", path);
     default:
-      fail("'{}' cannot be written: {}. Check the disk or choose another folder.", path,
-           std::strerror(error));
+      fail("'{}' cannot be written: {}. Check the disk or choose another folder.", path, std::strerror(error));
   }
 }
 
 void fail_reading(const std::string& path, int error) {
   switch (error) {
     case ENOENT:
-    case ENOTDIR: fail("'{}' does not exist. Check the path.", path);
+    case ENOTDIR:
+      fail("'{}' does not exist. Check the path.", path);
     case EACCES:
     case EPERM:
-      fail("'{}' cannot be read: no permission. Change its permissions or choose another file.",
-           path);
-    case EISDIR: fail("'{}' is a folder, where a file is needed. Give a file.", path);
-    default: fail("'{}' cannot be read: {}. Check the disk.", path, std::strerror(error));
+      fail("'{}' cannot be read: no permission. Change its permissions or choose another file.", path);
+    case EISDIR:
+      fail("'{}' is a folder, where a file is needed. Give a file.", path);
+    default:
+      fail("'{}' cannot be read: {}. Check the disk.", path, std::strerror(error));
   }
 }
 
-AtomicFile::AtomicFile(const std::string& path)
-    : path_(path), target_(resolve(path)), temporary_(target_ + ".tmp") {
+AtomicFile::AtomicFile(const std::string& path) : path_(path), target_(resolve(path)), temporary_(target_ + ".tmp") {
   struct stat old {};
   const bool replaces = stat(target_.c_str(), &old) == 0;
   if (replaces) {
     if (S_ISDIR(old.st_mode)) fail_writing(path_, EISDIR);
-    check(S_ISREG(old.st_mode), "'{}' cannot be replaced: it is a device or a pipe. Choose the "
-          "name of a regular file.", path_);
+    check(S_ISREG(old.st_mode),
+          "'{}' cannot be replaced: it is a device or a pipe. Choose the "
+          "name of a regular file.",
+          path_);
     if (access(target_.c_str(), W_OK) != 0) fail_writing(path_, errno);
   }
   lock();
@@ -132,8 +143,10 @@ void AtomicFile::lock() {
     if (!taken && names_this_file(temporary_, fd_)) return;
     close(fd_);
     fd_ = -1;
-    check(!taken, "'{}' cannot be written: another process is writing it now. Stop that one or "
-          "choose another name.", path_);
+    check(!taken,
+          "'{}' cannot be written: another process is writing it now. Stop that one or "
+          "choose another name.",
+          path_);
   }
 }
 
@@ -231,8 +244,7 @@ std::string read_whole_file(const std::string& path) {
   std::size_t used = 0;
   ssize_t n = 1;
   while (n != 0) {
-    if (content.size() - used < 4096)
-      content.resize(std::max<std::size_t>(65536, 2 * content.size()));
+    if (content.size() - used < 4096) content.resize(std::max<std::size_t>(65536, 2 * content.size()));
     n = ::read(fd, content.data() + used, content.size() - used);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) {
@@ -251,8 +263,7 @@ std::uint64_t file_size(const std::string& path) {
   struct stat found {};
   if (stat(path.c_str(), &found) != 0) fail_reading(path, errno);
   if (S_ISDIR(found.st_mode)) fail_reading(path, EISDIR);
-  check(S_ISREG(found.st_mode), "'{}' is a device or a pipe, where a file is needed. Give a file.",
-        path);
+  check(S_ISREG(found.st_mode), "'{}' is a device or a pipe, where a file is needed. Give a file.", path);
   return static_cast<std::uint64_t>(found.st_size);
 }
 

@@ -22,16 +22,16 @@ class AtomicFile {
 
   void write(const void* data, std::size_t bytes);
   void write(std::string_view text) { write(text.data(), text.size()); }
-  void seek(std::uint64_t offset);       ///< next write goes here, in bytes from the start
+  void seek(std::uint64_t offset);  ///< next write goes here, in bytes from the start
   std::uint64_t position() const { return offset_ + buffer_.size(); }
-  void commit();                         ///< the file appears under its name; at most once
+  void commit();  ///< the file appears under its name; at most once
 
  private:
   void lock();
   void flush();
   void abandon();
-  std::string path_;       ///< as the caller spelled it, for messages
-  std::string target_;     ///< with symbolic links resolved
+  std::string path_;    ///< as the caller spelled it, for messages
+  std::string target_;  ///< with symbolic links resolved
   std::string temporary_;
   int fd_ = -1;
   std::uint64_t offset_ = 0;  ///< where the buffer belongs in the file

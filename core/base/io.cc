@@ -17,9 +17,7 @@ namespace {
 
 constexpr size_t buffer_size = 1 << 18;
 
-bool ends_with_gz(const std::string& path) {
-  return path.size() > 3 && path.compare(path.size() - 3, 3, ".gz") == 0;
-}
+bool ends_with_gz(const std::string& path) { return path.size() > 3 && path.compare(path.size() - 3, 3, ".gz") == 0; }
 
 }  // namespace
 
@@ -69,7 +67,8 @@ struct LineReader::Source {
 
   /// A terminal or a pipe may bring nothing for hours.
   void wait_for_input() const {
-    pollfd ends[] = {{descriptor, POLLIN, 0}, {stop->descriptor(), POLLIN, 0}, {interruption().descriptor(), POLLIN, 0}};
+    pollfd ends[] = {
+        {descriptor, POLLIN, 0}, {stop->descriptor(), POLLIN, 0}, {interruption().descriptor(), POLLIN, 0}};
     int found = 0;
     do {
       found = poll(ends, std::size(ends), -1);
@@ -85,16 +84,14 @@ struct LineReader::Source {
     check(got >= 0 && (status == Z_OK || status == Z_STREAM_END),
           "'{}': damaged or cut gzip data ({}), must be a whole gzip file; make it again", path,
           status == Z_ERRNO ? std::strerror(errno) : reason);
-    check(got == 0 || gzdirect(unpacked) == 0,
-          "'{}': named .gz but not gzip data; rename it or pack it with gzip", path);
+    check(got == 0 || gzdirect(unpacked) == 0, "'{}': named .gz but not gzip data; rename it or pack it with gzip",
+          path);
     return static_cast<size_t>(got);
   }
 };
 
 LineReader::LineReader(const std::string& path)
-    : path_(path),
-      source_(std::make_unique<Source>(path)),
-      buffer_(std::make_unique<char[]>(buffer_size)) {}
+    : path_(path), source_(std::make_unique<Source>(path)), buffer_(std::make_unique<char[]>(buffer_size)) {}
 LineReader::~LineReader() = default;
 LineReader::LineReader(LineReader&&) noexcept = default;
 LineReader& LineReader::operator=(LineReader&&) noexcept = default;

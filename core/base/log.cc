@@ -4,7 +4,6 @@
 #include <spdlog/sinks/base_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
-
 #include <unistd.h>
 
 #include <cerrno>
@@ -43,8 +42,8 @@ class FileSink : public spdlog::sinks::base_sink<std::mutex> {
     errno = 0;
     const ssize_t written = ::write(file_, line.data(), line.size());
     if (written == ssize_t(line.size()) || std::exchange(has_failed_, true)) return;
-    std::fprintf(stderr, "log: '%s' cannot be written (%s); the run goes on, but lines are missing there\n", path_.c_str(),
-                 errno == 0 ? std::strerror(ENOSPC) : std::strerror(errno));
+    std::fprintf(stderr, "log: '%s' cannot be written (%s); the run goes on, but lines are missing there\n",
+                 path_.c_str(), errno == 0 ? std::strerror(ENOSPC) : std::strerror(errno));
   }
   void flush_() override {}
 
@@ -63,11 +62,10 @@ std::shared_ptr<spdlog::logger> make_logger(std::vector<spdlog::sink_ptr> sinks)
 }
 
 struct State {
-  std::shared_ptr<spdlog::logger> general =
-      make_logger({std::make_shared<spdlog::sinks::stderr_sink_mt>()});
+  std::shared_ptr<spdlog::logger> general = make_logger({std::make_shared<spdlog::sinks::stderr_sink_mt>()});
   std::shared_ptr<spdlog::logger> validation;
   bool has_terminal = isatty(STDERR_FILENO) == 1;
-  std::mutex mutex;     // of the terminal's last line
+  std::mutex mutex;  // of the terminal's last line
   std::string status;
 };
 
@@ -85,12 +83,18 @@ State& state() {
 
 spdlog::level::level_enum to_spdlog(Level level) {
   switch (level) {
-    case Level::debug: return spdlog::level::debug;
-    case Level::info: return spdlog::level::info;
-    case Level::warn: return spdlog::level::warn;
-    case Level::error: return spdlog::level::err;
-    case Level::critical: return spdlog::level::critical;
-    case Level::off: return spdlog::level::off;
+    case Level::debug:
+      return spdlog::level::debug;
+    case Level::info:
+      return spdlog::level::info;
+    case Level::warn:
+      return spdlog::level::warn;
+    case Level::error:
+      return spdlog::level::err;
+    case Level::critical:
+      return spdlog::level::critical;
+    case Level::off:
+      return spdlog::level::off;
   }
   return spdlog::level::info;
 }
@@ -130,8 +134,7 @@ void write(Level level, std::string_view message) {
   const std::lock_guard lock(s.mutex);
   if (!s.status.empty()) draw_status("");
   s.general->log(to_spdlog(level), "{}", message);
-  if (s.validation && message.substr(0, 7) == "[valid]")
-    s.validation->log(to_spdlog(level), "{}", message);
+  if (s.validation && message.substr(0, 7) == "[valid]") s.validation->log(to_spdlog(level), "{}", message);
   if (!s.status.empty()) draw_status(s.status);
 }
 

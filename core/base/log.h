@@ -9,10 +9,10 @@ namespace bough::log {
 enum class Level { debug, info, warn, error, critical, off };
 
 struct Options {
-  std::string file;        ///< also append to this file; "" = none
+  std::string file;  ///< also append to this file; "" = none
   Level level = Level::info;
-  bool quiet = false;      ///< errors alone on stderr (the file still gets everything)
-  std::string time_zone;   ///< TZ for time stamps; "" = the machine's
+  bool quiet = false;     ///< errors alone on stderr (the file still gets everything)
+  std::string time_zone;  ///< TZ for time stamps; "" = the machine's
 };
 
 /// Sets where lines go. Without it: info and above to stderr.

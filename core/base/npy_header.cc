@@ -18,20 +18,18 @@ constexpr std::size_t longest_header = std::size_t{1} << 20;
 struct TypeRow {
   NpzType type;
   const char* name;
-  const char* descr;     ///< NumPy's letter and size, without the byte order
+  const char* descr;  ///< NumPy's letter and size, without the byte order
   std::size_t bytes;
 };
 constexpr TypeRow types[] = {
     {NpzType::f16, "f16", "f2", 2}, {NpzType::f32, "f32", "f4", 4}, {NpzType::f64, "f64", "f8", 8},
     {NpzType::i8, "i8", "i1", 1},   {NpzType::i16, "i16", "i2", 2}, {NpzType::i32, "i32", "i4", 4},
     {NpzType::i64, "i64", "i8", 8}, {NpzType::u8, "u8", "u1", 1},   {NpzType::u16, "u16", "u2", 2},
-    {NpzType::u32, "u32", "u4", 4}, {NpzType::u64, "u64", "u8", 8},
-    {NpzType::boolean, "bool", "b1", 1},
+    {NpzType::u32, "u32", "u4", 4}, {NpzType::u64, "u64", "u8", 8}, {NpzType::boolean, "bool", "b1", 1},
 };
 
 const TypeRow& row_of(NpzType type) {
-  return *std::find_if(std::begin(types), std::end(types),
-                       [&](const TypeRow& row) { return row.type == type; });
+  return *std::find_if(std::begin(types), std::end(types), [&](const TypeRow& row) { return row.type == type; });
 }
 
 /// Reads the dictionary left to right; every failure is one sentence that names the array.
@@ -52,7 +50,8 @@ class HeaderParser {
       } else if (key == "fortran_order") {
         check(!boolean(),
               "{} is stored column by column (Fortran order), must be row by row. Save "
-              "numpy.ascontiguousarray(...) of it instead.", who_);
+              "numpy.ascontiguousarray(...) of it instead.",
+              who_);
         has_order = true;
       } else if (key == "shape") {
         header.shape = shape();
@@ -71,8 +70,7 @@ class HeaderParser {
     fail("{} has no valid npy header. Restore the file from a copy or write it again.", who_);
   }
   char peek() {
-    while (!rest_.empty() && (rest_[0] == ' ' || rest_[0] == '\n' || rest_[0] == '\t'))
-      rest_.remove_prefix(1);
+    while (!rest_.empty() && (rest_[0] == ' ' || rest_[0] == '\n' || rest_[0] == '\t')) rest_.remove_prefix(1);
     if (rest_.empty()) fail_format();
     return rest_[0];
   }
@@ -106,19 +104,24 @@ class HeaderParser {
   NpzType type() {
     check(peek() == '\'' || peek() == '"',
           "{} has a compound element type, must be a plain number type. Save its fields as "
-          "separate arrays.", who_);
+          "separate arrays.",
+          who_);
     const std::string descr = string();
     const bool big_endian = !descr.empty() && descr[0] == '>';
     const bool has_order = !descr.empty() && std::strchr("<>=|", descr[0]) != nullptr;
     const std::string letter = has_order ? descr.substr(1) : descr;
     for (const auto& row : types) {
       if (letter != row.descr) continue;
-      check(!big_endian || row.bytes == 1, "{} is big-endian ('{}'), must be little-endian. Save "
-            "array.astype('<{}') instead.", who_, descr, letter);
+      check(!big_endian || row.bytes == 1,
+            "{} is big-endian ('{}'), must be little-endian. Save "
+            "array.astype('<{}') instead.",
+            who_, descr, letter);
       return row.type;
     }
-    fail("{} has element type '{}', must be a float, integer or boolean of at most 64 bits. "
-         "Convert it with array.astype('<f4').", who_, descr);
+    fail(
+        "{} has element type '{}', must be a float, integer or boolean of at most 64 bits. "
+        "Convert it with array.astype('<f4').",
+        who_, descr);
   }
   std::vector<std::int64_t> shape() {
     std::vector<std::int64_t> sizes;
@@ -146,8 +149,7 @@ class HeaderParser {
 };
 
 std::string python_tuple(const std::vector<std::int64_t>& shape) {
-  return shape.size() == 1 ? fmt::format("({},)", shape[0])
-                           : fmt::format("({})", fmt::join(shape, ", "));
+  return shape.size() == 1 ? fmt::format("({},)", shape[0]) : fmt::format("({})", fmt::join(shape, ", "));
 }
 
 }  // namespace
@@ -160,36 +162,33 @@ std::int64_t NpzHeader::elements() const {
   return product;
 }
 
-std::size_t NpzHeader::bytes() const {
-  return static_cast<std::size_t>(elements()) * row_of(type).bytes;
-}
+std::size_t NpzHeader::bytes() const { return static_cast<std::size_t>(elements()) * row_of(type).bytes; }
 
 NpyStart parse_npy_start(const unsigned char* bytes, const std::string& who) {
   check(std::memcmp(bytes, magic.data(), magic.size()) == 0,
         "{} is not in NumPy's npy format. Give a model or array file written as npz.", who);
   const unsigned version = bytes[6];
-  check(version >= 1 && version <= 3, "{} has npy version {}, must be 1, 2 or 3. Save it with a "
-        "NumPy that writes one of these.", who, version);
+  check(version >= 1 && version <= 3,
+        "{} has npy version {}, must be 1, 2 or 3. Save it with a "
+        "NumPy that writes one of these.",
+        who, version);
   NpyStart start;
   start.header_offset = version == 1 ? 10 : 12;
   start.header_bytes = std::size_t{bytes[8]} | std::size_t{bytes[9]} << 8;
-  if (version > 1)
-    start.header_bytes |= std::size_t{bytes[10]} << 16 | std::size_t{bytes[11]} << 24;
-  check(start.header_bytes <= longest_header, "{} has an npy header of {} bytes, must be at most "
-        "{}. Restore the file from a copy or write it again.", who, start.header_bytes,
-        longest_header);
+  if (version > 1) start.header_bytes |= std::size_t{bytes[10]} << 16 | std::size_t{bytes[11]} << 24;
+  check(start.header_bytes <= longest_header,
+        "{} has an npy header of {} bytes, must be at most "
+        "{}. Restore the file from a copy or write it again.",
+        who, start.header_bytes, longest_header);
   return start;
 }
 
-NpzHeader parse_npy_header(std::string_view text, const std::string& who) {
-  return HeaderParser(text, who).parse();
-}
+NpzHeader parse_npy_header(std::string_view text, const std::string& who) { return HeaderParser(text, who).parse(); }
 
 std::string write_npy_header(const NpzHeader& header) {
   const TypeRow& row = row_of(header.type);
-  const std::string text =
-      fmt::format("{{'descr': '{}{}', 'fortran_order': False, 'shape': {}, }}",
-                  row.bytes == 1 ? '|' : '<', row.descr, python_tuple(header.shape));
+  const std::string text = fmt::format("{{'descr': '{}{}', 'fortran_order': False, 'shape': {}, }}",
+                                       row.bytes == 1 ? '|' : '<', row.descr, python_tuple(header.shape));
   constexpr std::size_t offset = 10;
   const std::size_t total = (offset + text.size() + 1 + 63) / 64 * 64;
   const std::size_t length = total - offset;

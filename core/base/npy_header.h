@@ -12,8 +12,8 @@ namespace bough {
 inline constexpr std::size_t npy_start_bytes = 12;
 
 struct NpyStart {
-  std::size_t header_offset = 0;   ///< where the text begins: 10 or 12
-  std::size_t header_bytes = 0;    ///< length of the text
+  std::size_t header_offset = 0;  ///< where the text begins: 10 or 12
+  std::size_t header_bytes = 0;   ///< length of the text
   std::size_t data_offset() const { return header_offset + header_bytes; }
 };
 

@@ -56,11 +56,11 @@ zip_int64_t sink_command(void* user, void* data, zip_uint64_t bytes, zip_source_
   switch (command) {
     case ZIP_SOURCE_SUPPORTS:
       return zip_source_make_command_bitmap(
-          ZIP_SOURCE_OPEN, ZIP_SOURCE_READ, ZIP_SOURCE_CLOSE, ZIP_SOURCE_STAT, ZIP_SOURCE_ERROR,
-          ZIP_SOURCE_FREE, ZIP_SOURCE_SEEK, ZIP_SOURCE_TELL, ZIP_SOURCE_BEGIN_WRITE,
-          ZIP_SOURCE_COMMIT_WRITE, ZIP_SOURCE_ROLLBACK_WRITE, ZIP_SOURCE_WRITE,
-          ZIP_SOURCE_SEEK_WRITE, ZIP_SOURCE_TELL_WRITE, ZIP_SOURCE_REMOVE, -1);
-    case ZIP_SOURCE_STAT: return -1;
+          ZIP_SOURCE_OPEN, ZIP_SOURCE_READ, ZIP_SOURCE_CLOSE, ZIP_SOURCE_STAT, ZIP_SOURCE_ERROR, ZIP_SOURCE_FREE,
+          ZIP_SOURCE_SEEK, ZIP_SOURCE_TELL, ZIP_SOURCE_BEGIN_WRITE, ZIP_SOURCE_COMMIT_WRITE, ZIP_SOURCE_ROLLBACK_WRITE,
+          ZIP_SOURCE_WRITE, ZIP_SOURCE_SEEK_WRITE, ZIP_SOURCE_TELL_WRITE, ZIP_SOURCE_REMOVE, -1);
+    case ZIP_SOURCE_STAT:
+      return -1;
     case ZIP_SOURCE_ERROR: {  // asked after STAT: "no such file" makes libzip start a new archive
       const int codes[2] = {sink.failure ? ZIP_ER_WRITE : ZIP_ER_READ, ENOENT};
       std::memcpy(data, codes, sizeof codes);
@@ -71,13 +71,17 @@ zip_int64_t sink_command(void* user, void* data, zip_uint64_t bytes, zip_source_
         sink.file.write(data, bytes);
         return static_cast<zip_int64_t>(bytes);
       });
-    case ZIP_SOURCE_SEEK_WRITE: return seek_sink(sink, data, bytes);
-    case ZIP_SOURCE_TELL_WRITE: return static_cast<zip_int64_t>(sink.file.position());
+    case ZIP_SOURCE_SEEK_WRITE:
+      return seek_sink(sink, data, bytes);
+    case ZIP_SOURCE_TELL_WRITE:
+      return static_cast<zip_int64_t>(sink.file.position());
     case ZIP_SOURCE_BEGIN_WRITE:
     case ZIP_SOURCE_COMMIT_WRITE:
     case ZIP_SOURCE_ROLLBACK_WRITE:
-    case ZIP_SOURCE_FREE: return 0;
-    default: return -1;
+    case ZIP_SOURCE_FREE:
+      return 0;
+    default:
+      return -1;
   }
 }
 
@@ -94,8 +98,10 @@ class Content {
       case ZIP_SOURCE_SUPPORTS:
         return zip_source_make_command_bitmap(ZIP_SOURCE_OPEN, ZIP_SOURCE_READ, ZIP_SOURCE_CLOSE, ZIP_SOURCE_STAT,
                                               ZIP_SOURCE_ERROR, ZIP_SOURCE_FREE, -1);
-      case ZIP_SOURCE_OPEN: return open();
-      case ZIP_SOURCE_READ: return sink_.guarded([&] { return read(static_cast<std::byte*>(data), bytes); });
+      case ZIP_SOURCE_OPEN:
+        return open();
+      case ZIP_SOURCE_READ:
+        return sink_.guarded([&] { return read(static_cast<std::byte*>(data), bytes); });
       case ZIP_SOURCE_STAT: {
         auto* stat = static_cast<zip_stat_t*>(data);
         zip_stat_init(stat);
@@ -108,7 +114,8 @@ class Content {
         std::memcpy(data, codes, sizeof codes);
         return sizeof codes;
       }
-      default: return 0;
+      default:
+        return 0;
     }
   }
 
@@ -134,8 +141,8 @@ class Content {
                            ? array_.piece(next_piece_++)
                            : std::span(static_cast<const std::byte*>(array_.data), array_.bytes());
     given_ += piece.size();
-    check(!piece.empty() && given_ <= array_.bytes(), "npz: array '{}' got {} bytes in pieces, must get {}", array_.name,
-          given_, array_.bytes());
+    check(!piece.empty() && given_ <= array_.bytes(), "npz: array '{}' got {} bytes in pieces, must get {}",
+          array_.name, given_, array_.bytes());
     return piece;
   }
 
@@ -169,8 +176,10 @@ void check_names(const std::string& path, std::span<const NpzArray> arrays) {
   std::unordered_set<std::string> seen;
   for (const auto& array : arrays) {
     check(!array.name.empty(), "npz: an array for '{}' has no name. Name it.", path);
-    check(seen.insert(array.name).second, "npz: '{}' would hold two arrays named '{}'; names must "
-          "be unique.", path, array.name);
+    check(seen.insert(array.name).second,
+          "npz: '{}' would hold two arrays named '{}'; names must "
+          "be unique.",
+          path, array.name);
   }
 }
 
@@ -228,10 +237,8 @@ struct NpzReader::Archive {
 
 namespace {
 
-[[noreturn]] void fail_damaged(const std::string& path, const std::string& name,
-                               const std::string& what) {
-  fail("'{}' is damaged: array '{}' {}. Restore the file from a copy or write it again.", path,
-       name, what);
+[[noreturn]] void fail_damaged(const std::string& path, const std::string& name, const std::string& what) {
+  fail("'{}' is damaged: array '{}' {}. Restore the file from a copy or write it again.", path, name, what);
 }
 
 /// One array's npy file, opened at its first byte.
@@ -285,8 +292,10 @@ class Entry {
 void Entry::read_header() {
   const std::string who = fmt::format("'{}': array '{}'", path_, name_);
   unsigned char start[npy_start_bytes];
-  check(size_ >= sizeof start, "{} is not in NumPy's npy format. Give a model or array file "
-        "written as npz.", who);
+  check(size_ >= sizeof start,
+        "{} is not in NumPy's npy format. Give a model or array file "
+        "written as npz.",
+        who);
   read(start, sizeof start);
   const NpyStart layout = parse_npy_start(start, who);
   std::string text(layout.header_bytes, '\0');
@@ -298,9 +307,8 @@ void Entry::read_header() {
   header_ = parse_npy_header(text, who);
   if (layout.data_offset() + header_.bytes() != size_)
     fail_damaged(path_, name_,
-                 fmt::format("has {} bytes of data where its shape ({}) of {} needs {}",
-                             size_ - layout.data_offset(), fmt::join(header_.shape, ", "),
-                             name_of(header_.type), header_.bytes()));
+                 fmt::format("has {} bytes of data where its shape ({}) of {} needs {}", size_ - layout.data_offset(),
+                             fmt::join(header_.shape, ", "), name_of(header_.type), header_.bytes()));
 }
 
 }  // namespace
@@ -317,9 +325,9 @@ void NpzReader::Archive::open() {
   std::ifstream(path, std::ios::binary).read(magic, sizeof magic);
   check(std::memcmp(magic, "PK\3\4", sizeof magic) != 0,
         "'{}' is truncated or damaged: it begins as an npz file but its list of arrays is missing. "
-        "Restore it from a copy or write it again.", path);
-  fail("'{}' is not an npz file. Give a model or array file written by bough, Marian or NumPy.",
-       path);
+        "Restore it from a copy or write it again.",
+        path);
+  fail("'{}' is not an npz file. Give a model or array file written by bough, Marian or NumPy.", path);
 }
 
 void NpzReader::Archive::list() {
@@ -329,18 +337,20 @@ void NpzReader::Archive::list() {
     std::string name = raw ? raw : "";
     check(name.size() > 4 && name.ends_with(".npy"),
           "'{}' is a zip archive but not an npz file: it holds '{}', where only arrays (.npy) "
-          "belong. Give a model or array file.", path, name);
+          "belong. Give a model or array file.",
+          path, name);
     name.resize(name.size() - 4);
-    check(index.emplace(name, i).second, "'{}' holds two arrays named '{}'. Write it again.", path,
-          name);
+    check(index.emplace(name, i).second, "'{}' holds two arrays named '{}'. Write it again.", path, name);
     names.push_back(std::move(name));
   }
 }
 
 zip_uint64_t NpzReader::Archive::find(const std::string& name) const {
   const auto found = index.find(name);
-  check(found != index.end(), "'{}' has no array '{}'. Check that it is the right file ({} arrays, "
-        "the first is '{}').", path, name, names.size(), names.empty() ? "" : names.front());
+  check(found != index.end(),
+        "'{}' has no array '{}'. Check that it is the right file ({} arrays, "
+        "the first is '{}').",
+        path, name, names.size(), names.empty() ? "" : names.front());
   return found->second;
 }
 
@@ -364,25 +374,24 @@ void NpzReader::read(const std::string& name, void* dst) const {
 }
 
 void NpzReader::expect_type(const std::string& name, const NpzHeader& header, NpzType type) const {
-  check(header.type == type, "'{}': array '{}' is {}, must be {}. Give a file of the right kind.",
-        path(), name, name_of(header.type), name_of(type));
+  check(header.type == type, "'{}': array '{}' is {}, must be {}. Give a file of the right kind.", path(), name,
+        name_of(header.type), name_of(type));
 }
 
-void NpzReader::read_checked(const std::string& name, NpzType type, std::size_t elements,
-                             void* dst) const {
+void NpzReader::read_checked(const std::string& name, NpzType type, std::size_t elements, void* dst) const {
   const NpzHeader found = header(name);
   expect_type(name, found, type);
-  check(static_cast<std::size_t>(found.elements()) == elements, "'{}': array '{}' has shape ({}), "
-        "{} elements, where {} are needed. Give the file that belongs to this model.", path(), name,
-        fmt::join(found.shape, ", "), found.elements(), elements);
+  check(static_cast<std::size_t>(found.elements()) == elements,
+        "'{}': array '{}' has shape ({}), "
+        "{} elements, where {} are needed. Give the file that belongs to this model.",
+        path(), name, fmt::join(found.shape, ", "), found.elements(), elements);
   read(name, dst);
 }
 
 std::string NpzReader::read_text(const std::string& name) const {
   const NpzHeader found = header(name);
   check(found.type == NpzType::i8 || found.type == NpzType::u8,
-        "'{}': array '{}' is {}, must be i8 (text). Give a file of the right kind.", path(), name,
-        name_of(found.type));
+        "'{}': array '{}' is {}, must be i8 (text). Give a file of the right kind.", path(), name, name_of(found.type));
   std::string text(found.bytes(), '\0');
   read(name, text.data());
   while (!text.empty() && text.back() == '\0') text.pop_back();

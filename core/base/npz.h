@@ -18,30 +18,38 @@ const char* name_of(NpzType type);
 /// The NpzType of a C++ element type.
 template <class T>
 constexpr NpzType npz_type_of() {
-  if constexpr (std::is_same_v<T, float>) return NpzType::f32;
-  else if constexpr (std::is_same_v<T, double>) return NpzType::f64;
-  else if constexpr (std::is_same_v<T, bool>) return NpzType::boolean;
-  else if constexpr (std::is_same_v<T, char>) return NpzType::i8;
+  if constexpr (std::is_same_v<T, float>)
+    return NpzType::f32;
+  else if constexpr (std::is_same_v<T, double>)
+    return NpzType::f64;
+  else if constexpr (std::is_same_v<T, bool>)
+    return NpzType::boolean;
+  else if constexpr (std::is_same_v<T, char>)
+    return NpzType::i8;
   else {
     static_assert(std::is_integral_v<T>, "npz holds floats, integers and booleans");
     constexpr bool is_signed = std::is_signed_v<T>;
-    if constexpr (sizeof(T) == 1) return is_signed ? NpzType::i8 : NpzType::u8;
-    else if constexpr (sizeof(T) == 2) return is_signed ? NpzType::i16 : NpzType::u16;
-    else if constexpr (sizeof(T) == 4) return is_signed ? NpzType::i32 : NpzType::u32;
-    else return is_signed ? NpzType::i64 : NpzType::u64;
+    if constexpr (sizeof(T) == 1)
+      return is_signed ? NpzType::i8 : NpzType::u8;
+    else if constexpr (sizeof(T) == 2)
+      return is_signed ? NpzType::i16 : NpzType::u16;
+    else if constexpr (sizeof(T) == 4)
+      return is_signed ? NpzType::i32 : NpzType::u32;
+    else
+      return is_signed ? NpzType::i64 : NpzType::u64;
   }
 }
 
 struct NpzHeader {
   NpzType type = NpzType::f32;
-  std::vector<std::int64_t> shape;   ///< row-major; {} is a scalar
+  std::vector<std::int64_t> shape;  ///< row-major; {} is a scalar
   std::int64_t elements() const;
   std::size_t bytes() const;
 };
 
-/// An array to write; data stays the caller's and must outlive write_npz. Where it is null, `piece` gives the bytes while
-/// the file is written, so that not all of them have to be in memory: piece(i) for i = 0, 1, ..., in order, each valid
-/// until the next call, none of them empty, until there are bytes().
+/// An array to write; data stays the caller's and must outlive write_npz. Where it is null, `piece` gives the bytes
+/// while the file is written, so that not all of them have to be in memory: piece(i) for i = 0, 1, ..., in order, each
+/// valid until the next call, none of them empty, until there are bytes().
 struct NpzArray {
   std::string name;
   std::vector<std::int64_t> shape;

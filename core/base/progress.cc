@@ -11,8 +11,9 @@ constexpr int width = 30;
 constexpr auto interval = std::chrono::milliseconds(100);
 
 std::string short_number(double v) {
-  return v >= 1e6 ? fmt::format("{:.1f}M", v / 1e6)
-                  : v >= 1e4 ? fmt::format("{:.1f}k", v / 1e3) : fmt::format("{:.0f}", v);
+  return v >= 1e6   ? fmt::format("{:.1f}M", v / 1e6)
+         : v >= 1e4 ? fmt::format("{:.1f}k", v / 1e3)
+                    : fmt::format("{:.0f}", v);
 }
 
 }  // namespace
@@ -31,8 +32,8 @@ void Progress::advance_to(int64_t done, const std::string& note) {
   if (total_ > 0) {
     const double share = std::clamp(double(done) / double(total_), 0.0, 1.0);
     const int filled = int(share * width);
-    line += fmt::format("[{}{}]  {:3.0f} %", std::string(size_t(filled), '='),
-                        std::string(size_t(width - filled), ' '), 100 * share);
+    line += fmt::format("[{}{}]  {:3.0f} %", std::string(size_t(filled), '='), std::string(size_t(width - filled), ' '),
+                        100 * share);
   } else {
     line += short_number(double(done));
   }

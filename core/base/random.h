@@ -18,8 +18,7 @@ struct Philox4 {
 
 /// Philox-4x32 with 7 rounds (Salmon et al. 2011, table 2: passes BigCrush; as FlashAttention uses it).
 /// A pure function of a 128-bit counter and a 64-bit key: 128 random bits.
-BOUGH_HOST_DEVICE inline Philox4 philox(uint32_t c0, uint32_t c1, uint32_t c2, uint32_t c3,
-                                        uint32_t k0, uint32_t k1) {
+BOUGH_HOST_DEVICE inline Philox4 philox(uint32_t c0, uint32_t c1, uint32_t c2, uint32_t c3, uint32_t k0, uint32_t k1) {
   for (int round = 0; round < 7; ++round) {
     const uint64_t p0 = uint64_t{0xD2511F53u} * c0, p1 = uint64_t{0xCD9E8D57u} * c2;
     const uint32_t n0 = uint32_t(p1 >> 32) ^ c1 ^ k0, n2 = uint32_t(p0 >> 32) ^ c3 ^ k1;
@@ -38,15 +37,13 @@ BOUGH_HOST_DEVICE inline Philox4 philox(uint32_t c0, uint32_t c1, uint32_t c2, u
 BOUGH_HOST_DEVICE inline uint32_t dropout_threshold(double probability) {
   return uint32_t(probability * 65536.0 + 0.5);
 }
-BOUGH_HOST_DEVICE inline double dropout_scale(uint32_t threshold) {
-  return 65536.0 / (65536.0 - double(threshold));
-}
+BOUGH_HOST_DEVICE inline double dropout_scale(uint32_t threshold) { return 65536.0 / (65536.0 - double(threshold)); }
 
 /// The 8 decisions for columns 8*block .. 8*block+7 of one row: 16 bits each, low half first.
 /// key: StepState's, fresh in every update. site: the place in the model; head: 0 except in attention.
 /// row: the row's number within the whole update, over micro-batches and ranks.
-BOUGH_HOST_DEVICE inline Philox4 dropout_bits(uint32_t key0, uint32_t key1, uint32_t site,
-                                              uint32_t head, uint32_t row, uint32_t block) {
+BOUGH_HOST_DEVICE inline Philox4 dropout_bits(uint32_t key0, uint32_t key1, uint32_t site, uint32_t head, uint32_t row,
+                                              uint32_t block) {
   return philox(block, row, site, head, key0, key1);
 }
 BOUGH_HOST_DEVICE inline uint32_t dropout_draw(const Philox4& bits, int column_in_block) {
@@ -64,12 +61,10 @@ BOUGH_HOST_DEVICE inline uint64_t mix_bits(uint64_t x) {
 /// A stream of numbers on the host, e.g. for initialisation: Philox over a running counter.
 class RandomStream {
  public:
-  explicit RandomStream(uint64_t seed, uint64_t stream = 0)
-      : key_(mix_bits(seed ^ mix_bits(stream))) {}
+  explicit RandomStream(uint64_t seed, uint64_t stream = 0) : key_(mix_bits(seed ^ mix_bits(stream))) {}
   uint32_t next32() {
     if (used_ == 4) {
-      block_ = philox(uint32_t(counter_), uint32_t(counter_ >> 32), 0, 0, uint32_t(key_),
-                      uint32_t(key_ >> 32));
+      block_ = philox(uint32_t(counter_), uint32_t(counter_ >> 32), 0, 0, uint32_t(key_), uint32_t(key_ >> 32));
       ++counter_;
       used_ = 0;
     }

@@ -61,8 +61,7 @@ bool whole_product(std::string_view text, int64_t factor, int64_t& product) {
     if (c != ',') digits += c;
   const char* end = digits.data() + digits.size();
   int64_t count = 0;
-  if (auto [stop, error] = std::from_chars(digits.data(), end, count);
-      error == std::errc() && stop == end) {
+  if (auto [stop, error] = std::from_chars(digits.data(), end, count); error == std::errc() && stop == end) {
     if (count < 0 || count > std::numeric_limits<int64_t>::max() / factor) return false;
     product = count * factor;
     return true;
@@ -78,8 +77,7 @@ bool whole_product(std::string_view text, int64_t factor, int64_t& product) {
 
 std::string format_count(int64_t count, char unit) {
   for (auto [factor, letter] : {std::pair{tera, "T"}, {giga, "G"}, {mega, "M"}})
-    if (count != 0 && count % factor == 0)
-      return fmt::format("{}{}{}", count / factor, letter, unit);
+    if (count != 0 && count % factor == 0) return fmt::format("{}{}{}", count / factor, letter, unit);
   return fmt::format("{}{}", count, unit);
 }
 
@@ -129,8 +127,7 @@ std::string format_value(const SchedulePeriod& value) {
 
 std::string format_value(const StopCriteria& value) {
   std::string text;
-  for (auto [count, unit] :
-       {std::pair{value.epochs, 'e'}, {value.updates, 'u'}, {value.labels, 't'}})
+  for (auto [count, unit] : {std::pair{value.epochs, 'e'}, {value.updates, 'u'}, {value.labels, 't'}})
     if (count != 0) text += fmt::format("{}{}", text.empty() ? "" : ",", format_count(count, unit));
   return text.empty() ? "0e" : text;
 }

@@ -85,12 +85,11 @@ void Settings::operator()(std::string& value, Key key, const char* help, Words w
 }
 
 void Settings::require_scalar(const std::string& name, const GivenValue& given) {
-  check(!given.is_list && given.items.size() == 1, "{}: {} is a list of {}, must be one value",
-        given.where, name, given.items.size());
+  check(!given.is_list && given.items.size() == 1, "{}: {} is a list of {}, must be one value", given.where, name,
+        given.items.size());
 }
 
-Setting& Settings::start(const Key& key, const char* help, std::string type, const char* word,
-                         std::string limits) {
+Setting& Settings::start(const Key& key, const char* help, std::string type, const char* word, std::string limits) {
   Setting row;
   row.name = key.name;
   row.letter = key.letter;
@@ -106,8 +105,7 @@ Setting& Settings::start(const Key& key, const char* help, std::string type, con
 }
 
 void Settings::alias(Key key, const char* help, bool is_list, std::vector<std::string> choices) {
-  const std::string type =
-      choices.empty() ? type_phrase(bool{}) : fmt::format("one of: {}", fmt::join(choices, ", "));
+  const std::string type = choices.empty() ? type_phrase(bool{}) : fmt::format("one of: {}", fmt::join(choices, ", "));
   Setting& row = start(key, help, type, choices.empty() ? "" : "NAME", choices.empty() ? "" : type);
   row.is_alias = true;
   row.is_list = is_list;
@@ -116,9 +114,8 @@ void Settings::alias(Key key, const char* help, bool is_list, std::vector<std::s
     if (!row.is_list) require_scalar(row.name, given);
     for (const auto& item : given.items) {
       bool flag = false;
-      const bool known = choices.empty()
-                             ? parse_value(item, flag)
-                             : std::find(choices.begin(), choices.end(), item) != choices.end();
+      const bool known =
+          choices.empty() ? parse_value(item, flag) : std::find(choices.begin(), choices.end(), item) != choices.end();
       check(known, "{}: {} is '{}', must be {}", given.where, row.name, item, row.type);
     }
   };

@@ -24,8 +24,7 @@ namespace bough {
 /// Name, one-letter form (0 = none), and the value that giving the option bare stands for
 /// (null = a value is required; flags need none: bare is true).
 struct Key {
-  Key(const char* name, char letter = 0, const char* bare = nullptr)
-      : name(name), letter(letter), bare(bare) {}
+  Key(const char* name, char letter = 0, const char* bare = nullptr) : name(name), letter(letter), bare(bare) {}
   const char* name;
   char letter;
   const char* bare;
@@ -170,8 +169,7 @@ class Settings {
     row.is_list = true;
     row.set = [&value, name = row.name, phrase = row.type, names](const GivenValue& given) {
       std::vector<E> parsed;
-      for (const auto& item : given.items)
-        parsed.push_back(choose(name, phrase, item, given.where, names));
+      for (const auto& item : given.items) parsed.push_back(choose(name, phrase, item, given.where, names));
       value = parsed;
     };
     row.get = [&value, names] {
@@ -230,10 +228,8 @@ class Settings {
  private:
   template <class N>
   static std::string range_phrase(const Range<N>& range) {
-    if (range.high == std::numeric_limits<N>::max())
-      return fmt::format("at least {}", format_value(range.low));
-    return fmt::format("in [{}, {}{}", format_value(range.low), format_value(range.high),
-                       range.half_open ? ')' : ']');
+    if (range.high == std::numeric_limits<N>::max()) return fmt::format("at least {}", format_value(range.low));
+    return fmt::format("in [{}, {}{}", format_value(range.low), format_value(range.high), range.half_open ? ')' : ']');
   }
   static std::string units_phrase(const std::string& letters);
 
@@ -245,8 +241,8 @@ class Settings {
     return all;
   }
   template <class E>
-  static E choose(const std::string& name, const std::string& phrase, const std::string& text,
-                  const std::string& where, const EnumNames<E>& names) {
+  static E choose(const std::string& name, const std::string& phrase, const std::string& text, const std::string& where,
+                  const EnumNames<E>& names) {
     bool flag = false;
     const std::string other = parse_value(text, flag) ? format_value(flag) : text;  // YAML's yes, on, 1 for true
     for (const std::string& word : {text, other})
@@ -262,23 +258,19 @@ class Settings {
   }
 
   static void require_scalar(const std::string& name, const GivenValue& given);
-  Setting& start(const Key& key, const char* help, std::string type, const char* word,
-                 std::string limits);
+  Setting& start(const Key& key, const char* help, std::string type, const char* word, std::string limits);
   /// "a whole number" + "at least 1".
   template <class T>
   Setting& start(const Key& key, const char* help, const std::string& limits) {
     const std::string type = type_phrase(T{});
     const bool joined = limits.starts_with("in ");
-    return start(key, help, limits.empty() ? type : type + (joined ? " " : ", ") + limits,
-                 type_word(T{}), limits);
+    return start(key, help, limits.empty() ? type : type + (joined ? " " : ", ") + limits, type_word(T{}), limits);
   }
 
   template <class T, class Ok>
-  static T parse_item(const Setting& row, const std::string& text, const std::string& where,
-                      Ok ok) {
+  static T parse_item(const Setting& row, const std::string& text, const std::string& where, Ok ok) {
     T parsed{};
-    check(parse_value(text, parsed) && ok(parsed), "{}: {} is '{}', must be {}", where, row.name,
-          text, row.type);
+    check(parse_value(text, parsed) && ok(parsed), "{}: {} is '{}', must be {}", where, row.name, text, row.type);
     return parsed;
   }
   template <class T, class Ok>
@@ -292,14 +284,12 @@ class Settings {
     row.get = [&value] { return Yaml(format_value(value)); };
   }
   template <class T, class Ok>
-  void add(std::vector<T>& value, const Key& key, const char* help, Ok ok,
-           const std::string& limits) {
+  void add(std::vector<T>& value, const Key& key, const char* help, Ok ok, const std::string& limits) {
     Setting& row = start<T>(key, help, limits);
     row.is_list = true;
     row.set = [&value, ok, row](const GivenValue& given) {
       std::vector<T> parsed;
-      for (const auto& item : given.items)
-        parsed.push_back(parse_item<T>(row, item, given.where, ok));
+      for (const auto& item : given.items) parsed.push_back(parse_item<T>(row, item, given.where, ok));
       value = parsed;
     };
     row.get = [&value] {

@@ -62,8 +62,7 @@ std::string escape_cell(const std::string& text) {
 std::vector<std::string> groups_of(const Settings& rows) {
   std::vector<std::string> groups;
   for (const Setting& row : rows.rows())
-    if (std::find(groups.begin(), groups.end(), row.group) == groups.end())
-      groups.push_back(row.group);
+    if (std::find(groups.begin(), groups.end(), row.group) == groups.end()) groups.push_back(row.group);
   return groups;
 }
 
@@ -93,8 +92,7 @@ std::string format_help(const Settings& rows) {
 std::string format_markdown(const Settings& rows) {
   std::string out;
   for (const std::string& group : groups_of(rows)) {
-    out += fmt::format("\n### {}\n\n| option | value | default | meaning |\n|---|---|---|---|\n",
-                       group);
+    out += fmt::format("\n### {}\n\n| option | value | default | meaning |\n|---|---|---|---|\n", group);
     for (const Setting& row : rows.rows()) {
       if (row.group != group) continue;
       const std::string letter = row.letter ? fmt::format(", `-{}`", row.letter) : "";

@@ -32,8 +32,7 @@ GivenValue value_of(const Yaml& node, const std::string& name, const std::string
   if (node.kind == Yaml::Kind::null) value.items.emplace_back();
   check(!node.is_map(), "{}: {} is a map, must be a value or a list of values", where, name);
   for (const Yaml& item : node.items) {
-    check(item.is_scalar(), "{}: {} is a list of lists or maps, must be a list of values", where,
-          name);
+    check(item.is_scalar(), "{}: {} is a list of lists or maps, must be a list of values", where, name);
     value.items.push_back(item.text);
   }
   return value;
@@ -61,8 +60,8 @@ void SettingsReader::read_command_line(const std::vector<std::string>& arguments
 /// Reads the option at `at` and returns where the next one begins.
 size_t SettingsReader::read_option(const std::vector<std::string>& arguments, size_t at) {
   const std::string& token = arguments[at];
-  check(looks_like_option(token),
-        "{}: '{}' belongs to no option. Give values after an option's name", command_line, token);
+  check(looks_like_option(token), "{}: '{}' belongs to no option. Give values after an option's name", command_line,
+        token);
   std::string name, attached;
   bool has_attached = false;
   if (token[1] == '-') {
@@ -88,27 +87,24 @@ size_t SettingsReader::read_option(const std::vector<std::string>& arguments, si
 }
 
 /// Takes the values of an option that stand from `at` on, and returns where they end.
-size_t SettingsReader::take_values(const Setting* row, const std::vector<std::string>& arguments,
-                                   size_t at, GivenValue& value) const {
+size_t SettingsReader::take_values(const Setting* row, const std::vector<std::string>& arguments, size_t at,
+                                   GivenValue& value) const {
   const bool may_follow = at < arguments.size() && value.items.empty();
   if (!row || row->is_list) {
-    if (may_follow && row && !row->has_bare && !is_known_option(arguments[at]))
-      value.items.push_back(arguments[at++]);
-    while (at < arguments.size() && !looks_like_option(arguments[at]))
-      value.items.push_back(arguments[at++]);
+    if (may_follow && row && !row->has_bare && !is_known_option(arguments[at])) value.items.push_back(arguments[at++]);
+    while (at < arguments.size() && !looks_like_option(arguments[at])) value.items.push_back(arguments[at++]);
     value.is_list = row != nullptr;
   } else if (row->is_flag) {
     bool flag = false;
     if (may_follow && parse_value(arguments[at], flag)) value.items.push_back(arguments[at++]);
     if (value.items.empty()) value.items.emplace_back("true");
-  } else if (may_follow &&
-             !(row->has_bare ? looks_like_option(arguments[at]) : is_known_option(arguments[at]))) {
+  } else if (may_follow && !(row->has_bare ? looks_like_option(arguments[at]) : is_known_option(arguments[at]))) {
     value.items.push_back(arguments[at++]);
   }
   if (!row && value.items.empty()) value.items.emplace_back("true");
   if (row && value.items.empty() && row->has_bare) value.items.push_back(row->bare);
-  check(!value.items.empty(), "{}: {} has no value, must have {}", command_line,
-        row ? row->name : "", row ? row->type : "");
+  check(!value.items.empty(), "{}: {} has no value, must have {}", command_line, row ? row->name : "",
+        row ? row->type : "");
   return at;
 }
 
@@ -119,8 +115,7 @@ bool SettingsReader::is_known_option(const std::string& token) const {
 }
 
 void SettingsReader::read_yaml(const Yaml& file, const std::string& source, bool relative_paths) {
-  check(file.is_map(),
-        "{}: this is not a map of options, must have a line 'option: value' for each", source);
+  check(file.is_map(), "{}: this is not a map of options, must have a line 'option: value' for each", source);
   if (const Yaml* own = file.find("relative-paths"))
     relative_paths = relative_paths || (own->is_scalar() && own->text == "true");
   for (const auto& [name, node] : file.entries) {
@@ -128,8 +123,7 @@ void SettingsReader::read_yaml(const Yaml& file, const std::string& source, bool
     if (is_ignored(name)) continue;
     GivenValue value = value_of(node, name, where);
     const Setting* row = rows_.find(name);
-    check(!row || !row->is_command_line, "{}: {} must be given on the command line, not in a file",
-          where, name);
+    check(!row || !row->is_command_line, "{}: {} must be given on the command line, not in a file", where, name);
     if (!row) {
       refuse_or_complain(name, value);
       continue;
@@ -145,8 +139,7 @@ bool SettingsReader::is_ignored(const std::string& name) const {
   return std::find(tables_.ignored.begin(), tables_.ignored.end(), name) != tables_.ignored.end();
 }
 
-void SettingsReader::store(const std::string& name, GivenValue value, Place place,
-                           bool join_lists) {
+void SettingsReader::store(const std::string& name, GivenValue value, Place place, bool join_lists) {
   auto [entry, is_new] = given_.try_emplace(name);
   if (!is_new && join_lists && entry->second.place == place) {
     auto& items = entry->second.value.items;
@@ -170,8 +163,7 @@ std::string SettingsReader::unknown(const std::string& name, const std::string& 
   std::string text = fmt::format("{}: unknown option '{}'", where, name);
   for (const auto& [program, names] : tables_.others)
     if (std::find(names.begin(), names.end(), name) != names.end())
-      return fmt::format("{}: '{}' is an option of {}, not of {}. Remove it", where, name, program,
-                         tables_.program);
+      return fmt::format("{}: '{}' is an option of {}, not of {}. Remove it", where, name, program, tables_.program);
   const Setting* best = nullptr;
   size_t best_distance = std::max<size_t>(2, name.size() / 3) + 1;
   for (const Setting& row : rows_.rows()) {
@@ -191,8 +183,7 @@ void SettingsReader::apply() {
     for (const auto& problem : problems_) all += (all.empty() ? "" : "\n") + problem;
     fail("{}", all);
   }
-  for (const Setting& row :
-       rows_.rows())  // typed here, so that an alias's own value is checked too
+  for (const Setting& row : rows_.rows())  // typed here, so that an alias's own value is checked too
     if (auto it = given_.find(row.name); it != given_.end()) row.set(it->second.value);
   expand_aliases();
   for (const Setting& row : rows_.rows())
@@ -252,8 +243,7 @@ Yaml SettingsReader::minimal() const {
 Yaml SettingsReader::expanded() const {
   Yaml out = Yaml::map();
   for (const Setting& row : rows_.rows())
-    if (given_.count(row.name) != 0 && !row.is_alias && !row.is_transient)
-      out.set(row.name, row.get());
+    if (given_.count(row.name) != 0 && !row.is_alias && !row.is_transient) out.set(row.name, row.get());
   return out;
 }
 
@@ -277,8 +267,7 @@ std::string interpolate_environment(const std::string& name, std::string text) {
     check(end != std::string::npos, "{} is '{}', must have a '}}' after '${{'", name, text);
     const std::string variable = text.substr(at + 2, end - at - 2);
     const char* content = std::getenv(variable.c_str());
-    check(content != nullptr,
-          "{} is '{}', but the environment has no {}. Set it, or turn interpolate-env-vars off",
+    check(content != nullptr, "{} is '{}', but the environment has no {}. Set it, or turn interpolate-env-vars off",
           name, text, variable);
     text.replace(at, end + 1 - at, content);
     at += std::string_view(content).size();
@@ -292,8 +281,7 @@ void interpolate_environment(Settings& rows) {
     const Yaml before = row.get();
     GivenValue value{{}, before.is_list(), row.name};
     if (before.is_scalar()) value.items.push_back(interpolate_environment(row.name, before.text));
-    for (const Yaml& item : before.items)
-      value.items.push_back(interpolate_environment(row.name, item.text));
+    for (const Yaml& item : before.items) value.items.push_back(interpolate_environment(row.name, item.text));
     row.set(value);
   }
 }

@@ -73,8 +73,7 @@ class SettingsReader {
   };
 
   size_t read_option(const std::vector<std::string>& arguments, size_t at);
-  size_t take_values(const Setting* row, const std::vector<std::string>& arguments, size_t at,
-                     GivenValue& value) const;
+  size_t take_values(const Setting* row, const std::vector<std::string>& arguments, size_t at, GivenValue& value) const;
   bool is_known_option(const std::string& token) const;
   bool is_ignored(const std::string& name) const;
   void expand_aliases();

@@ -1,11 +1,11 @@
 #include "core/base/signals.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <array>
 #include <csignal>
 #include <cstddef>
-
-#include <fcntl.h>
-#include <unistd.h>
 
 #include "core/base/command.h"
 #include "core/base/interrupt.h"
@@ -46,8 +46,7 @@ void survive_file_limits() { std::signal(SIGXFSZ, SIG_IGN); }
 void reopen_closed_streams() {
   for (int stream = STDIN_FILENO; stream <= STDERR_FILENO; ++stream) {
     // open() returns the lowest free number: the closed stream's. Read-only, stdout refuses writes.
-    if (fcntl(stream, F_GETFD) < 0 && open("/dev/null", stream == STDOUT_FILENO ? O_RDONLY : O_WRONLY) < 0)
-      _exit(1);
+    if (fcntl(stream, F_GETFD) < 0 && open("/dev/null", stream == STDOUT_FILENO ? O_RDONLY : O_WRONLY) < 0) _exit(1);
   }
 }
 

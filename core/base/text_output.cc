@@ -6,8 +6,7 @@
 
 namespace bough {
 
-TextOutput::TextOutput(const std::string& path)
-    : path_(path), owned_(nullptr, &std::fclose), file_(stdout) {
+TextOutput::TextOutput(const std::string& path) : path_(path), owned_(nullptr, &std::fclose), file_(stdout) {
   if (path.empty() || path == "-" || path == "stdout") {
     path_ = "standard output";
     return;
@@ -23,8 +22,7 @@ void TextOutput::fail_writing_output() {
 }
 
 void TextOutput::write(std::string_view text) {
-  if (std::fwrite(text.data(), 1, text.size(), file_) != text.size() || std::fflush(file_) != 0)
-    fail_writing_output();
+  if (std::fwrite(text.data(), 1, text.size(), file_) != text.size() || std::fflush(file_) != 0) fail_writing_output();
 }
 
 void TextOutput::close() {

@@ -114,10 +114,8 @@ void ThreadPool::run(int64_t parts, const std::function<void(int64_t part)>& bod
   if (s.error) std::rethrow_exception(std::exchange(s.error, nullptr));
 }
 
-void ThreadPool::parallel_for(int64_t n, int64_t grain,
-                              const std::function<void(int64_t, int64_t)>& body) {
-  run((n + grain - 1) / grain,
-      [&](int64_t part) { body(part * grain, std::min(n, (part + 1) * grain)); });
+void ThreadPool::parallel_for(int64_t n, int64_t grain, const std::function<void(int64_t, int64_t)>& body) {
+  run((n + grain - 1) / grain, [&](int64_t part) { body(part * grain, std::min(n, (part + 1) * grain)); });
 }
 
 }  // namespace bough

@@ -152,11 +152,10 @@ std::string encode_utf8(std::u32string_view text) {
 
 std::optional<std::string> to_utf8(std::string_view bytes, const std::string& encoding) {
   UErrorCode status = U_ZERO_ERROR;
-  const std::unique_ptr<UConverter, decltype(&ucnv_close)> from(
-      ucnv_open(encoding.c_str(), &status), &ucnv_close);
+  const std::unique_ptr<UConverter, decltype(&ucnv_close)> from(ucnv_open(encoding.c_str(), &status), &ucnv_close);
   check(U_SUCCESS(status), "encoding '{}': unknown, must be a name like utf-8 or latin-1", encoding);
-  check(ucnv_getMinCharSize(from.get()) == 1,
-        "encoding '{}': lines cannot be found in it; convert the files to UTF-8", encoding);
+  check(ucnv_getMinCharSize(from.get()) == 1, "encoding '{}': lines cannot be found in it; convert the files to UTF-8",
+        encoding);
   ucnv_setToUCallBack(from.get(), UCNV_TO_U_CALLBACK_STOP, nullptr, nullptr, nullptr, &status);
   const char* next = bytes.data();
   const char* const end = next + bytes.size();
@@ -171,8 +170,8 @@ std::optional<std::string> to_utf8(std::string_view bytes, const std::string& en
 
 bool is_space(char32_t c) {
   if (c < 0x80) return c == 0x20 || (c >= 0x09 && c <= 0x0D) || (c >= 0x1C && c <= 0x1F);
-  return c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 ||
-         c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
+  return c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 ||
+         c == 0x202F || c == 0x205F || c == 0x3000;
 }
 
 bool is_punctuation(char32_t c) { return class_of(c) == punctuation; }
@@ -210,9 +209,7 @@ std::string_view rstrip_utf8(std::string_view text) {
            (static_cast<unsigned char>(text[text.size() - length]) & 0xC0) == 0x80)
       ++length;
     char32_t c = 0;
-    if (text.empty() || decode_one(text.substr(text.size() - length), c) != length ||
-        !is_space(c))
-      return text;
+    if (text.empty() || decode_one(text.substr(text.size() - length), c) != length || !is_space(c)) return text;
     text.remove_suffix(length);
   }
 }

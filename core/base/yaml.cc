@@ -29,8 +29,8 @@ Yaml convert(const YAML::Node& node, const std::string& source) {
       const int line = entry.first.Mark().line + 1;
       check(entry.first.IsScalar(), "{} line {}: a key must be plain text", source, line);
       const std::string key = entry.first.Scalar();
-      check(seen.insert(key).second,
-            "{} line {}: '{}' is given twice, must be given once. Remove one", source, line, key);
+      check(seen.insert(key).second, "{} line {}: '{}' is given twice, must be given once. Remove one", source, line,
+            key);
       out.entries.emplace_back(key, convert(entry.second, source));
       out.entries.back().second.line = line;
     }
@@ -69,8 +69,7 @@ T get(const Yaml& map, std::string_view key, const char* what) {
   const Yaml* entry = map.find(key);
   check(entry != nullptr, "{} is missing", key);
   T value{};
-  check(entry->is_scalar() && parse_value(entry->text, value), "{} is '{}', must be {}", key,
-        entry->text, what);
+  check(entry->is_scalar() && parse_value(entry->text, value), "{} is '{}', must be {}", key, entry->text, what);
   return value;
 }
 
@@ -108,31 +107,24 @@ const Yaml* Yaml::find(std::string_view key) const {
   return nullptr;
 }
 
-std::string Yaml::get_string(std::string_view key) const {
-  return get<std::string>(*this, key, "text");
-}
-int64_t Yaml::get_int(std::string_view key) const {
-  return get<int64_t>(*this, key, "a whole number");
-}
+std::string Yaml::get_string(std::string_view key) const { return get<std::string>(*this, key, "text"); }
+int64_t Yaml::get_int(std::string_view key) const { return get<int64_t>(*this, key, "a whole number"); }
 double Yaml::get_double(std::string_view key) const { return get<double>(*this, key, "a number"); }
 bool Yaml::get_bool(std::string_view key) const { return get<bool>(*this, key, "true or false"); }
 
 bool Yaml::operator==(const Yaml& other) const {
-  return kind == other.kind && text == other.text && items == other.items &&
-         entries == other.entries;
+  return kind == other.kind && text == other.text && items == other.items && entries == other.entries;
 }
 
 Yaml parse_yaml(const std::string& text, const std::string& source) {
   try {
     const std::vector<YAML::Node> documents = YAML::LoadAll(text);
     if (documents.empty()) return Yaml::map();
-    check(documents.size() == 1, "{}: this is {} YAML documents, must be one", source,
-          documents.size());
+    check(documents.size() == 1, "{}: this is {} YAML documents, must be one", source, documents.size());
     const Yaml out = convert(documents[0], source);
     return out.kind == Yaml::Kind::null ? Yaml::map() : out;
   } catch (const YAML::Exception& e) {
-    fail("{} line {}: this is not YAML ({}), must be lines 'option: value'", source,
-         e.mark.line + 1, e.msg);
+    fail("{} line {}: this is not YAML ({}), must be lines 'option: value'", source, e.mark.line + 1, e.msg);
   }
 }
 

@@ -4,8 +4,8 @@
 
 #include "core/cpu/backend.h"
 #include "core/cpu/dropout.h"
-#include "core/cpu/softmax.h"
 #include "core/cpu/small_product.h"
+#include "core/cpu/softmax.h"
 
 // Per sentence and head, with q, k, v of that sentence's rows:
 //   s_ij = q_i k_j / sqrt(D),  p_ij = exp(s_ij - lse_i),  o_i = sum_j m_ij p_ij v_j,
@@ -32,8 +32,7 @@ struct Rows {
 template <class T, class Columns>
 Rows<T> rows_of(const Columns& c, int64_t begin, int64_t end, int64_t head, int64_t head_dim) {
   const int64_t stride = c.tensor.cols();
-  return {c.tensor.template data<T>() + begin * stride + c.first + head * head_dim, stride,
-          end - begin};
+  return {c.tensor.template data<T>() + begin * stride + c.first + head * head_dim, stride, end - begin};
 }
 
 /// What is the same for all heads and sentences.
@@ -44,9 +43,7 @@ struct HeadShape {
   bool is_causal;
 
   /// The number of keys that query `i` sees.
-  int64_t visible(int64_t i, int64_t keys) const {
-    return is_causal ? std::min(i + 1, keys) : keys;
-  }
+  int64_t visible(int64_t i, int64_t keys) const { return is_causal ? std::min(i + 1, keys) : keys; }
 };
 
 /// Working memory of one thread, grown to the longest sentence seen.
@@ -84,8 +81,7 @@ void pack_transposed(T* to, int64_t padded, const Rows<const T>& from, int64_t d
   // Row by row: reading down a column would put every line of it into the same few cache sets.
   for (int64_t i = 0; i < from.rows; ++i)
     for (int64_t d = 0; d < dim; ++d) to[d * padded + i] = from.data[i * from.stride + d];
-  for (int64_t d = 0; d < dim; ++d)
-    std::fill(to + d * padded + from.rows, to + (d + 1) * padded, T(0));
+  for (int64_t d = 0; d < dim; ++d) std::fill(to + d * padded + from.rows, to + (d + 1) * padded, T(0));
 }
 
 template <class T>
@@ -101,8 +97,7 @@ void unpack(const Rows<T>& to, const T* from, int64_t padded, int64_t dim, bool 
 template <class T>
 T softmax_row(T* s, int64_t visible, int64_t padded, T scale) {
   std::fill(s + visible, s + padded, -std::numeric_limits<T>::infinity());
-  const T maximum = largest(s, padded), sum = exponentiate(s, padded, maximum, scale),
-          inverse = T(1) / sum;
+  const T maximum = largest(s, padded), sum = exponentiate(s, padded, maximum, scale), inverse = T(1) / sum;
   for (int64_t j = 0; j < padded; ++j) s[j] *= inverse;
   return maximum * scale + std::log(sum);
 }
@@ -131,8 +126,8 @@ void attend(const ForwardHead<T>& h, const HeadShape<T>& shape, const DropoutFac
     const int64_t count = std::min(query_block, h.q.rows - begin);
     const int64_t seen = shape.visible(begin + count - 1, keys);  // by the block's last query
     const int64_t columns = round_up_to_vector<T>(seen);
-    small_product(p, padded, h.q.data + begin * h.q.stride, h.q.stride, 1, key, padded, count,
-                  columns, shape.dim, false);
+    small_product(p, padded, h.q.data + begin * h.q.stride, h.q.stride, 1, key, padded, count, columns, shape.dim,
+                  false);
     for (int64_t i = 0; i < count; ++i) {
       T* const row = p + i * padded;
       h.log_sum_exp.data[(begin + i) * h.log_sum_exp.stride] =
@@ -156,8 +151,8 @@ struct BackwardHead {
 
 /// From scores (in p) and do v (in dp): m p in p, and ds in dp; both 0 from `visible` to `padded`.
 template <class T>
-void score_gradient_row(T* p, T* dp, const T* factors, int64_t visible, int64_t padded, T scale,
-                        T log_sum_exp, T delta) {
+void score_gradient_row(T* p, T* dp, const T* factors, int64_t visible, int64_t padded, T scale, T log_sum_exp,
+                        T delta) {
   std::fill(p + visible, p + padded, -std::numeric_limits<T>::infinity());
   if (factors) {
     for (int64_t j = 0; j < padded; ++j) {
@@ -199,15 +194,12 @@ Rows<const T> slice(const Rows<const T>& r, int64_t begin, int64_t count) {
 
 /// p and dp of queries begin .. begin+count: see score_gradient_row.
 template <class T>
-void score_gradients(const BackwardMatrices<T>& m, const BackwardHead<T>& h,
-                     const HeadShape<T>& shape, const DropoutFactors<T>& dropout, int64_t begin,
-                     int64_t count, int64_t seen) {
+void score_gradients(const BackwardMatrices<T>& m, const BackwardHead<T>& h, const HeadShape<T>& shape,
+                     const DropoutFactors<T>& dropout, int64_t begin, int64_t count, int64_t seen) {
   const int64_t keys = h.k.rows, padded = round_up_to_vector<T>(keys), width = shape.padded_dim;
   const int64_t columns = round_up_to_vector<T>(seen);
-  small_product(m.p, padded, m.q, width, 1, m.key_transposed, padded, count, columns, shape.dim,
-                false);
-  small_product(m.dp, padded, m.d_o, width, 1, m.value_transposed, padded, count, columns,
-                shape.dim, false);
+  small_product(m.p, padded, m.q, width, 1, m.key_transposed, padded, count, columns, shape.dim, false);
+  small_product(m.dp, padded, m.d_o, width, 1, m.value_transposed, padded, count, columns, shape.dim, false);
   for (int64_t i = 0; i < count; ++i) {
     const int64_t visible = shape.visible(begin + i, keys);
     const T* const o = h.o.data + (begin + i) * h.o.stride;
@@ -215,15 +207,13 @@ void score_gradients(const BackwardMatrices<T>& m, const BackwardHead<T>& h,
 #pragma omp simd reduction(+ : delta)
     for (int64_t d = 0; d < shape.dim; ++d) delta += m.d_o[i * width + d] * o[d];
     if (dropout) dropout.fill(m.factors, h.first_query + begin + i, 0, visible, h.head);
-    score_gradient_row(m.p + i * padded, m.dp + i * padded, dropout ? m.factors : nullptr, visible,
-                       columns, shape.scale, h.log_sum_exp.data[(begin + i) * h.log_sum_exp.stride],
-                       delta);
+    score_gradient_row(m.p + i * padded, m.dp + i * padded, dropout ? m.factors : nullptr, visible, columns,
+                       shape.scale, h.log_sum_exp.data[(begin + i) * h.log_sum_exp.stride], delta);
   }
 }
 
 template <class T>
-void attend_backward(const BackwardHead<T>& h, const HeadShape<T>& shape,
-                     const DropoutFactors<T>& dropout) {
+void attend_backward(const BackwardHead<T>& h, const HeadShape<T>& shape, const DropoutFactors<T>& dropout) {
   thread_local Scratch<T> scratch;
   const int64_t keys = h.k.rows, padded = round_up_to_vector<T>(keys), width = shape.padded_dim;
   const BackwardMatrices<T> m(scratch, shape, keys);
@@ -243,8 +233,7 @@ void attend_backward(const BackwardHead<T>& h, const HeadShape<T>& shape,
     small_product(m.dk, width, m.dp, 1, padded, m.q, width, seen, width, count, true);
     if (h.dq_mode == GradMode::none) continue;
     small_product(m.dq, width, m.dp, padded, 1, m.key, width, count, width, seen, false);
-    unpack({h.dq.data + begin * h.dq.stride, h.dq.stride, count}, m.dq, width, shape.dim,
-           h.dq_mode == GradMode::add);
+    unpack({h.dq.data + begin * h.dq.stride, h.dq.stride, count}, m.dq, width, shape.dim, h.dq_mode == GradMode::add);
   }
   if (h.dk_mode != GradMode::none) unpack(h.dk, m.dk, width, shape.dim, h.dk_mode == GradMode::add);
   if (h.dv_mode != GradMode::none) unpack(h.dv, m.dv, width, shape.dim, h.dv_mode == GradMode::add);
@@ -253,10 +242,9 @@ void attend_backward(const BackwardHead<T>& h, const HeadShape<T>& shape,
 /// f(sentence, head) for all of them: a whole sentence per part where there are many.
 template <class F>
 void for_each_head(ThreadPool& pool, int64_t sentences, int64_t heads, const F& f) {
-  pool.parallel_for(sentences * heads, sentences >= 16 ? heads : 1,
-                    [&](int64_t begin, int64_t end) {
-                      for (int64_t i = begin; i < end; ++i) f(i / heads, i % heads);
-                    });
+  pool.parallel_for(sentences * heads, sentences >= 16 ? heads : 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) f(i / heads, i % heads);
+  });
 }
 
 /// Zeros columns [first, first + count) of the rows from `begin` on: rows of no sentence.
@@ -274,21 +262,18 @@ HeadShape<T> head_shape(const Columns& q, const Attention& p) {
 
 }  // namespace
 
-void CpuBackend::attention_impl(Out o, Out log_sum_exp, const Columns& q, const Columns& k,
-                                const Columns& v, const Attention& p) {
+void CpuBackend::attention_impl(Out o, Out log_sum_exp, const Columns& q, const Columns& k, const Columns& v,
+                                const Attention& p) {
   dispatch(o.dtype(), [&]<class T>() {
     const HeadShape<T> shape = head_shape<T>(q, p);
     const DropoutFactors<T> dropout(p.dropout);
-    const int32_t *queries = p.queries.offsets.data<int32_t>(),
-                  *keys = p.keys.offsets.data<int32_t>();
+    const int32_t *queries = p.queries.offsets.data<int32_t>(), *keys = p.keys.offsets.data<int32_t>();
     const Columns outputs = all_columns(o), sums{log_sum_exp, 0, p.heads};
     for_each_head(pool_, p.queries.sentences, p.heads, [&](int64_t s, int64_t head) {
       const int64_t q0 = queries[s], q1 = queries[s + 1], k0 = keys[s], k1 = keys[s + 1];
-      attend<T>({rows_of<const T>(q, q0, q1, head, shape.dim),
-                 rows_of<const T>(k, k0, k1, head, shape.dim),
-                 rows_of<const T>(v, k0, k1, head, shape.dim),
-                 rows_of<T>(outputs, q0, q1, head, shape.dim), rows_of<T>(sums, q0, q1, head, 1),
-                 head, q0},
+      attend<T>({rows_of<const T>(q, q0, q1, head, shape.dim), rows_of<const T>(k, k0, k1, head, shape.dim),
+                 rows_of<const T>(v, k0, k1, head, shape.dim), rows_of<T>(outputs, q0, q1, head, shape.dim),
+                 rows_of<T>(sums, q0, q1, head, 1), head, q0},
                 shape, dropout);
     });
     clear_tail<T>(o, 0, o.cols(), queries[p.queries.sentences]);
@@ -296,39 +281,30 @@ void CpuBackend::attention_impl(Out o, Out log_sum_exp, const Columns& q, const 
   });
 }
 
-void CpuBackend::attention_backward_impl(const GradColumns& dq, const GradColumns& dk,
-                                         const GradColumns& dv, In d_o, In o, In log_sum_exp,
-                                         const Columns& q, const Columns& k, const Columns& v,
+void CpuBackend::attention_backward_impl(const GradColumns& dq, const GradColumns& dk, const GradColumns& dv, In d_o,
+                                         In o, In log_sum_exp, const Columns& q, const Columns& k, const Columns& v,
                                          const Attention& p) {
   dispatch(o.dtype(), [&]<class T>() {
     const HeadShape<T> shape = head_shape<T>(q, p);
     const DropoutFactors<T> dropout(p.dropout);
-    const int32_t *queries = p.queries.offsets.data<int32_t>(),
-                  *keys = p.keys.offsets.data<int32_t>();
-    const Columns upstream = all_columns(d_o), outputs = all_columns(o),
-                  sums{log_sum_exp, 0, p.heads};
+    const int32_t *queries = p.queries.offsets.data<int32_t>(), *keys = p.keys.offsets.data<int32_t>();
+    const Columns upstream = all_columns(d_o), outputs = all_columns(o), sums{log_sum_exp, 0, p.heads};
     for_each_head(pool_, p.queries.sentences, p.heads, [&](int64_t s, int64_t head) {
       const auto of_query = [&]<class E>(const auto& c, int64_t dim) {
         return rows_of<E>(c, queries[s], queries[s + 1], head, dim);
       };
-      const auto of_key = [&]<class E>(const auto& c) {
-        return rows_of<E>(c, keys[s], keys[s + 1], head, shape.dim);
-      };
+      const auto of_key = [&]<class E>(const auto& c) { return rows_of<E>(c, keys[s], keys[s + 1], head, shape.dim); };
       attend_backward<T>(
-          {of_query.template operator()<const T>(q, shape.dim),
-           of_key.template operator()<const T>(k), of_key.template operator()<const T>(v),
-           of_query.template operator()<const T>(upstream, shape.dim),
-           of_query.template operator()<const T>(outputs, shape.dim),
-           of_query.template operator()<const T>(sums, 1),
+          {of_query.template operator()<const T>(q, shape.dim), of_key.template operator()<const T>(k),
+           of_key.template operator()<const T>(v), of_query.template operator()<const T>(upstream, shape.dim),
+           of_query.template operator()<const T>(outputs, shape.dim), of_query.template operator()<const T>(sums, 1),
            of_query.template operator()<T>(dq, shape.dim), of_key.template operator()<T>(dk),
            of_key.template operator()<T>(dv), dq.mode, dk.mode, dv.mode, head, queries[s]},
           shape, dropout);
     });
-    if (dq.mode == GradMode::write)
-      clear_tail<T>(dq.tensor, dq.first, dq.count, queries[p.queries.sentences]);
+    if (dq.mode == GradMode::write) clear_tail<T>(dq.tensor, dq.first, dq.count, queries[p.queries.sentences]);
     for (const GradColumns* d : {&dk, &dv})
-      if (d->mode == GradMode::write)
-        clear_tail<T>(d->tensor, d->first, d->count, keys[p.keys.sentences]);
+      if (d->mode == GradMode::write) clear_tail<T>(d->tensor, d->first, d->count, keys[p.keys.sentences]);
   });
 }
 

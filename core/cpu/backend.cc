@@ -1,5 +1,4 @@
 #include "core/cpu/backend.h"
-#include "core/cpu/factory.h"
 
 #include <sys/mman.h>
 #include <unistd.h>
@@ -7,6 +6,8 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+
+#include "core/cpu/factory.h"
 
 namespace bough {
 namespace {
@@ -17,8 +18,7 @@ size_t physical_memory() { return size_t(sysconf(_SC_PHYS_PAGES)) * size_t(sysco
 
 }  // namespace
 
-CpuBackend::CpuBackend(int threads, DType compute_dtype)
-    : pool_(threads), compute_dtype_(compute_dtype) {
+CpuBackend::CpuBackend(int threads, DType compute_dtype) : pool_(threads), compute_dtype_(compute_dtype) {
   check(compute_dtype == DType::f32 || compute_dtype == DType::f64,
         "cpu: computes in float32 (float64 in tests), not in {}", name_of(compute_dtype));
 }
@@ -30,18 +30,17 @@ CpuBackend::~CpuBackend() {
 std::byte* CpuBackend::arena_memory(size_t offset, size_t bytes) {
   if (!arena_) {
     const size_t capacity = physical_memory();
-    void* const memory = mmap(nullptr, capacity, PROT_READ | PROT_WRITE,
-                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    check(memory != MAP_FAILED, "memory: the system refuses to reserve {} MiB of address space",
-          capacity >> 20);
+    void* const memory =
+        mmap(nullptr, capacity, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    check(memory != MAP_FAILED, "memory: the system refuses to reserve {} MiB of address space", capacity >> 20);
     madvise(memory, capacity,
             MADV_HUGEPAGE);  // fewer TLB misses in GEMM; a refusal costs only speed
     arena_ = static_cast<std::byte*>(memory);
     arena_capacity_ = capacity;
   }
   check(offset + bytes <= arena_capacity_,
-        "memory: activations need {} MiB, this machine has {} MiB. Make the batches smaller.",
-        (offset + bytes) >> 20, arena_capacity_ >> 20);
+        "memory: activations need {} MiB, this machine has {} MiB. Make the batches smaller.", (offset + bytes) >> 20,
+        arena_capacity_ >> 20);
   return arena_ + offset;
 }
 
@@ -50,8 +49,7 @@ Tensor CpuBackend::allocate_outside(Shape shape, DType dtype) {
   const size_t alignment = bytes >= 2 * huge_page ? huge_page : Allocator::alignment;
   const size_t rounded = std::max<size_t>(1, (bytes + alignment - 1) / alignment) * alignment;
   void* const memory = std::aligned_alloc(alignment, rounded);
-  check(memory != nullptr, "memory: no {} MiB left for a tensor of {}", bytes >> 20,
-        to_string(shape));
+  check(memory != nullptr, "memory: no {} MiB left for a tensor of {}", bytes >> 20, to_string(shape));
   if (alignment == huge_page) madvise(memory, rounded, MADV_HUGEPAGE);
   return {std::shared_ptr<void>(memory, &std::free), static_cast<std::byte*>(memory), shape, dtype};
 }

@@ -18,8 +18,7 @@ T sum_of(const T* x, int64_t n) {
 }
 
 template <class T>
-T row_loss(T* x, int64_t columns, int32_t label, T smoothing, int64_t vocabulary,
-           bool with_gradient) {
+T row_loss(T* x, int64_t columns, int32_t label, T smoothing, int64_t vocabulary, bool with_gradient) {
   if (label < 0) {
     if (with_gradient) std::fill_n(x, columns, T(0));
     return 0;
@@ -41,15 +40,15 @@ T row_loss(T* x, int64_t columns, int32_t label, T smoothing, int64_t vocabulary
 
 }  // namespace
 
-void CpuBackend::cross_entropy_impl(Out loss, Out logits, In labels, double smoothing,
-                                    int64_t vocabulary, bool with_gradient) {
+void CpuBackend::cross_entropy_impl(Out loss, Out logits, In labels, double smoothing, int64_t vocabulary,
+                                    bool with_gradient) {
   dispatch(logits.dtype(), [&]<class T>() {
     const int64_t columns = logits.cols();
     const int32_t* label = labels.data<int32_t>();
     pool_.parallel_for(logits.rows(), 8, [&](int64_t begin, int64_t end) {
       for (int64_t t = begin; t < end; ++t)
-        loss.data<T>()[t] = row_loss(logits.data<T>() + t * columns, columns, label[t],
-                                     T(smoothing), vocabulary, with_gradient);
+        loss.data<T>()[t] =
+            row_loss(logits.data<T>() + t * columns, columns, label[t], T(smoothing), vocabulary, with_gradient);
     });
   });
 }

@@ -52,16 +52,15 @@ constexpr int64_t group = 64;  // logits that are compared with the k-th best at
 template <class T>
 T group_maxima(std::vector<T>& groups, const T* x, int64_t n) {
   groups.clear();
-  for (int64_t begin = 0; begin < n; begin += group)
-    groups.push_back(largest(x + begin, std::min(group, n - begin)));
+  for (int64_t begin = 0; begin < n; begin += group) groups.push_back(largest(x + begin, std::min(group, n - begin)));
   return *std::max_element(groups.begin(), groups.end());
 }
 
 /// The k largest of x[0 .. n), largest first, equal values by smaller id; `banned` is passed over.
 /// Almost no group reaches the k-th best, so almost none is looked at.
 template <class T>
-void select_best(std::vector<Candidate<T>>& best, const std::vector<T>& groups, const T* x, int64_t n,
-                 int64_t k, int64_t banned) {
+void select_best(std::vector<Candidate<T>>& best, const std::vector<T>& groups, const T* x, int64_t n, int64_t k,
+                 int64_t banned) {
   best.clear();
   const auto offer = [&](int64_t id) {
     if (id == banned || (int64_t(best.size()) == k && !(x[id] > best.back().value))) return;
@@ -79,8 +78,7 @@ void select_best(std::vector<Candidate<T>>& best, const std::vector<T>& groups, 
 
 }  // namespace
 
-void CpuBackend::self_attention_step_impl(Out o, Out cache, In qkv, In ancestry, In slots, In steps,
-                                          int64_t heads) {
+void CpuBackend::self_attention_step_impl(Out o, Out cache, In qkv, In ancestry, In slots, In steps, int64_t heads) {
   dispatch(o.dtype(), [&]<class T>() {
     const int64_t rows = qkv.rows(), width = qkv.cols() / 3, length = cache.shape()[1];
     const int32_t *slot = slots.data<int32_t>(), *step = steps.data<int32_t>();
@@ -93,16 +91,16 @@ void CpuBackend::self_attention_step_impl(Out o, Out cache, In qkv, In ancestry,
       for (int64_t r = begin; r < end; ++r) {
         const int32_t* const ancestors = ancestry.data<int32_t>() + r * ancestry.cols();
         attend_row(
-            o.data<T>() + r * width, qkv.data<T>() + r * 3 * width, step[r] + 1, heads,
-            width / heads, [&](int64_t t) { return entry(ancestors[t], t); },
+            o.data<T>() + r * width, qkv.data<T>() + r * 3 * width, step[r] + 1, heads, width / heads,
+            [&](int64_t t) { return entry(ancestors[t], t); },
             [&](int64_t t) { return entry(ancestors[t], t) + width; });
       }
     });
   });
 }
 
-void CpuBackend::cross_attention_step_impl(Out o, In q, const Columns& k, const Columns& v,
-                                           In offsets, In sentences, int64_t heads) {
+void CpuBackend::cross_attention_step_impl(Out o, In q, const Columns& k, const Columns& v, In offsets, In sentences,
+                                           int64_t heads) {
   dispatch(o.dtype(), [&]<class T>() {
     const int64_t width = q.cols();
     const int32_t *first = offsets.data<int32_t>(), *sentence = sentences.data<int32_t>();
@@ -118,8 +116,8 @@ void CpuBackend::cross_attention_step_impl(Out o, In q, const Columns& k, const 
   });
 }
 
-void CpuBackend::log_softmax_top_k_impl(Out scores, Out ids, In logits, int64_t vocabulary,
-                                        int64_t k, int64_t banned_id) {
+void CpuBackend::log_softmax_top_k_impl(Out scores, Out ids, In logits, int64_t vocabulary, int64_t k,
+                                        int64_t banned_id) {
   check(k >= 1 && k + (banned_id >= 0 && banned_id < vocabulary) <= vocabulary,
         "log_softmax_top_k: the {} best of {} words", k, vocabulary);
   dispatch(logits.dtype(), [&]<class T>() {

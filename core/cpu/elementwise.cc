@@ -102,8 +102,7 @@ struct Slope {
 };
 
 template <class T, class F>
-void backward(ThreadPool& pool, const Grad& dx, const Grad& dbias, In dy, const Slope<T>& slopes,
-              F activation) {
+void backward(ThreadPool& pool, const Grad& dx, const Grad& dbias, In dy, const Slope<T>& slopes, F activation) {
   const int64_t columns = dy.cols();
   ColumnSums<T> sums(dy.rows(), columns, 1);
   sums.run(pool, [&](int64_t begin, int64_t end, T* sum) {
@@ -129,16 +128,13 @@ void convert(ThreadPool& pool, To* y, const From* x, int64_t count) {
 
 }  // namespace
 
-void CpuBackend::bias_activation_dropout_impl(Out y, In x, In bias, Activation activation,
-                                              const Dropout& dropout) {
-  dispatch(x.dtype(), [&]<class T>() {
-    with_activation(activation, [&](auto f) { forward<T>(pool_, y, x, bias, f, dropout); });
-  });
+void CpuBackend::bias_activation_dropout_impl(Out y, In x, In bias, Activation activation, const Dropout& dropout) {
+  dispatch(x.dtype(),
+           [&]<class T>() { with_activation(activation, [&](auto f) { forward<T>(pool_, y, x, bias, f, dropout); }); });
 }
 
-void CpuBackend::bias_activation_dropout_backward_impl(const Grad& dx, const Grad& dbias, In dy,
-                                                       In x, In y, In bias, Activation activation,
-                                                       const Dropout& dropout) {
+void CpuBackend::bias_activation_dropout_backward_impl(const Grad& dx, const Grad& dbias, In dy, In x, In y, In bias,
+                                                       Activation activation, const Dropout& dropout) {
   dispatch(dy.dtype(), [&]<class T>() {
     const Slope<T> slopes{x, y, bias_of<T>(bias, dy.cols()), DropoutFactors<T>(dropout)};
     with_activation(activation, [&](auto f) { backward<T>(pool_, dx, dbias, dy, slopes, f); });
@@ -171,8 +167,7 @@ void CpuBackend::column_sum_impl(const Grad& total, In x) {
 
 void CpuBackend::cast_impl(Out y, In x) {
   dispatch(y.dtype(), [&]<class To>() {
-    dispatch(x.dtype(),
-             [&]<class From>() { convert(pool_, y.data<To>(), x.data<From>(), x.size()); });
+    dispatch(x.dtype(), [&]<class From>() { convert(pool_, y.data<To>(), x.data<From>(), x.size()); });
   });
 }
 

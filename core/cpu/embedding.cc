@@ -10,8 +10,8 @@ namespace {
 constexpr int32_t sentence_start = -2;  // a zero word, with its position; below 0 otherwise: a tail
 
 template <class T>
-void forward(ThreadPool& pool, Out y, In table, In position_table, In ids, In positions,
-             double scale, const Dropout& word, const Dropout& dropout) {
+void forward(ThreadPool& pool, Out y, In table, In position_table, In ids, In positions, double scale,
+             const Dropout& word, const Dropout& dropout) {
   const int64_t C = y.cols();
   const DropoutFactors<T> words(word), elements(dropout);
   pool.parallel_for(y.rows(), row_grain(C), [&](int64_t begin, int64_t end) {
@@ -22,16 +22,15 @@ void forward(ThreadPool& pool, Out y, In table, In position_table, In ids, In po
       const int32_t id = ids.data<int32_t>()[row];
       if (id < 0 && id != sentence_start) continue;
       if (id >= 0) {
-        check(id < table.rows(), "embedding: id {} is outside the vocabulary of {}", id,
-              table.rows());
+        check(id < table.rows(), "embedding: id {} is outside the vocabulary of {}", id, table.rows());
         const T* vector = table.data<T>() + id * C;
         const T weight = words.first_of_row(row) * T(scale);
         for (int64_t c = 0; c < C; ++c) out[c] = weight * vector[c];
       }
       if (position_table) {
         const int32_t place = positions.data<int32_t>()[row];
-        check(place >= 0 && place < position_table.rows(),
-              "embedding: position {} is outside the table of {}", place, position_table.rows());
+        check(place >= 0 && place < position_table.rows(), "embedding: position {} is outside the table of {}", place,
+              position_table.rows());
         const T* vector = position_table.data<T>() + place * C;
         for (int64_t c = 0; c < C; ++c) out[c] += vector[c];
       }
@@ -89,24 +88,21 @@ void position_backward(ThreadPool& pool, const Grad& dposition_table, In dy, In 
     }
     for (int64_t place = 0; place < L; ++place) {
       const T* from = sum.data() + place * (end - begin);
-      deposit<T>(dposition_table, place * C + begin, end - begin,
-                 [&](int64_t c) { return from[c]; });
+      deposit<T>(dposition_table, place * C + begin, end - begin, [&](int64_t c) { return from[c]; });
     }
   });
 }
 
 }  // namespace
 
-void CpuBackend::embedding_impl(Out y, In table, In position_table, In ids, In positions,
-                                double scale, const Dropout& word, const Dropout& dropout) {
-  dispatch(y.dtype(), [&]<class T>() {
-    forward<T>(pool_, y, table, position_table, ids, positions, scale, word, dropout);
-  });
+void CpuBackend::embedding_impl(Out y, In table, In position_table, In ids, In positions, double scale,
+                                const Dropout& word, const Dropout& dropout) {
+  dispatch(y.dtype(),
+           [&]<class T>() { forward<T>(pool_, y, table, position_table, ids, positions, scale, word, dropout); });
 }
 
-void CpuBackend::embedding_backward_impl(const Grad& dtable, const Grad& dposition_table, In dy,
-                                         In ids, In positions, In order, double scale,
-                                         const Dropout& word, const Dropout& dropout) {
+void CpuBackend::embedding_backward_impl(const Grad& dtable, const Grad& dposition_table, In dy, In ids, In positions,
+                                         In order, double scale, const Dropout& word, const Dropout& dropout) {
   check(!dtable || (order && order.size() == ids.size()),
         "embedding: the gradient of the table needs the rows sorted by id");
   dispatch(dy.dtype(), [&]<class T>() {

@@ -53,8 +53,7 @@ class Primitives {
     // Training sees a new number of rows in every batch: the cache is emptied before it grows
     // large.
     if (cache_.size() >= 1024) cache_.clear();
-    const Key key{b.m,   b.n,           b.k,           b.lda,  b.ldb,
-                  b.ldc, b.transpose_a, b.transpose_b, b.adds, b.bias != nullptr};
+    const Key key{b.m, b.n, b.k, b.lda, b.ldb, b.ldc, b.transpose_a, b.transpose_b, b.adds, b.bias != nullptr};
     auto found = cache_.find(key);
     if (found == cache_.end()) found = cache_.emplace(key, make(b)).first;
     Entry& e = found->second;
@@ -67,16 +66,14 @@ class Primitives {
   }
 
  private:
-  using Key =
-      std::tuple<int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, bool, bool, bool, bool>;
+  using Key = std::tuple<int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, bool, bool, bool, bool>;
   struct Entry {
     dnnl::matmul primitive;
     dnnl::memory a, b, c, bias, scratch;
     std::unordered_map<int, dnnl::memory> arguments;  // handles of the five above
   };
 
-  static dnnl::memory::desc describe(int64_t rows, int64_t cols, int64_t stride,
-                                     bool is_transposed) {
+  static dnnl::memory::desc describe(int64_t rows, int64_t cols, int64_t stride, bool is_transposed) {
     return {{rows, cols},
             dnnl::memory::data_type::f32,
             is_transposed ? dnnl::memory::dims{1, stride} : dnnl::memory::dims{stride, 1}};
@@ -96,26 +93,14 @@ class Primitives {
     }
     const dnnl::matmul::desc operation(a_desc, b_desc, bias_desc, c_desc);
     const dnnl::matmul::primitive_desc plan(operation, attributes, engine_);
-    const auto memory = [&](const dnnl::memory::desc& d) {
-      return dnnl::memory(d, engine_, DNNL_MEMORY_NONE);
-    };
-    Entry e{dnnl::matmul(plan),
-            memory(a_desc),
-            memory(b_desc),
-            memory(c_desc),
-            {},
-            memory(plan.scratchpad_desc()),
-            {}};
-    e.arguments = {{DNNL_ARG_SRC, e.a},
-                   {DNNL_ARG_WEIGHTS, e.b},
-                   {DNNL_ARG_DST, e.c},
-                   {DNNL_ARG_SCRATCHPAD, e.scratch}};
+    const auto memory = [&](const dnnl::memory::desc& d) { return dnnl::memory(d, engine_, DNNL_MEMORY_NONE); };
+    Entry e{dnnl::matmul(plan), memory(a_desc), memory(b_desc), memory(c_desc), {}, memory(plan.scratchpad_desc()), {}};
+    e.arguments = {{DNNL_ARG_SRC, e.a}, {DNNL_ARG_WEIGHTS, e.b}, {DNNL_ARG_DST, e.c}, {DNNL_ARG_SCRATCHPAD, e.scratch}};
     if (b.bias) {
       e.bias = memory(bias_desc);
       e.arguments[DNNL_ARG_BIAS] = e.bias;
     }
-    scratch_.resize(
-        std::max(scratch_.size(), plan.scratchpad_desc().get_size() / sizeof(float) + 1));
+    scratch_.resize(std::max(scratch_.size(), plan.scratchpad_desc().get_size() / sizeof(float) + 1));
     return e;
   }
 
@@ -137,15 +122,13 @@ void multiply_panels(const Block<float>& b) {
     std::fill(panel.begin(), panel.end(), 0.0f);
     for (int64_t j = 0; j < columns; ++j)
       for (int64_t i = 0; i < b.k; ++i)
-        panel[size_t(i * width + j)] =
-            b.transpose_b ? b.b[(begin + j) * b.ldb + i] : b.b[i * b.ldb + begin + j];
-    small_product(result.data(), width, b.a, b.transpose_a ? 1 : b.lda, b.transpose_a ? b.lda : 1,
-                  panel.data(), width, b.m, width, b.k, false);
+        panel[size_t(i * width + j)] = b.transpose_b ? b.b[(begin + j) * b.ldb + i] : b.b[i * b.ldb + begin + j];
+    small_product(result.data(), width, b.a, b.transpose_a ? 1 : b.lda, b.transpose_a ? b.lda : 1, panel.data(), width,
+                  b.m, width, b.k, false);
     for (int64_t i = 0; i < b.m; ++i)
       for (int64_t j = 0; j < columns; ++j) {
         float& c = b.c[i * b.ldc + begin + j];
-        c = result[size_t(i * width + j)] + (b.bias ? b.bias[begin + j] : 0.0f) +
-            (b.adds ? c : 0.0f);
+        c = result[size_t(i * width + j)] + (b.bias ? b.bias[begin + j] : 0.0f) + (b.adds ? c : 0.0f);
       }
   }
 }
@@ -153,9 +136,8 @@ void multiply_panels(const Block<float>& b) {
 void multiply_block(const Block<float>& b) {
   thread_local Primitives primitives;
   thread_local std::vector<float> dense;
-  static const bool has_matmul =
-      (unsigned(dnnl::get_effective_cpu_isa()) & unsigned(dnnl::cpu_isa::avx512_core)) ==
-      unsigned(dnnl::cpu_isa::avx512_core);
+  static const bool has_matmul = (unsigned(dnnl::get_effective_cpu_isa()) & unsigned(dnnl::cpu_isa::avx512_core)) ==
+                                 unsigned(dnnl::cpu_isa::avx512_core);
   if (is_linear_layer(b)) {
     if (!has_matmul) return multiply_panels(b);
     if (b.ldc == b.n) return primitives.multiply(b);
@@ -170,17 +152,15 @@ void multiply_block(const Block<float>& b) {
         b.c[i * b.ldc + j] = dense[size_t(i * b.n + j)] + (b.adds ? b.c[i * b.ldc + j] : 0.0f);
     return;
   }
-  dnnl_sgemm(b.transpose_a ? 'T' : 'N', b.transpose_b ? 'T' : 'N', b.m, b.n, b.k, 1.0f, b.a, b.lda,
-             b.b, b.ldb, b.adds ? 1.0f : 0.0f, b.c, b.ldc);
+  dnnl_sgemm(b.transpose_a ? 'T' : 'N', b.transpose_b ? 'T' : 'N', b.m, b.n, b.k, 1.0f, b.a, b.lda, b.b, b.ldb,
+             b.adds ? 1.0f : 0.0f, b.c, b.ldc);
 }
 
 void multiply_block(const Block<double>& b) {
   using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
   using Strided = Eigen::Map<const Matrix, 0, Eigen::OuterStride<>>;
-  const Strided x(b.a, b.transpose_a ? b.k : b.m, b.transpose_a ? b.m : b.k,
-                  Eigen::OuterStride<>(b.lda));
-  const Strided y(b.b, b.transpose_b ? b.n : b.k, b.transpose_b ? b.k : b.n,
-                  Eigen::OuterStride<>(b.ldb));
+  const Strided x(b.a, b.transpose_a ? b.k : b.m, b.transpose_a ? b.m : b.k, Eigen::OuterStride<>(b.lda));
+  const Strided y(b.b, b.transpose_b ? b.n : b.k, b.transpose_b ? b.k : b.n, Eigen::OuterStride<>(b.ldb));
   Eigen::Map<Matrix, 0, Eigen::OuterStride<>> c(b.c, b.m, b.n, Eigen::OuterStride<>(b.ldc));
   if (!b.adds) c.setZero();
   if (b.transpose_a && b.transpose_b)
@@ -191,8 +171,7 @@ void multiply_block(const Block<double>& b) {
     c.noalias() += x * y.transpose();
   else
     c.noalias() += x * y;
-  if (b.bias)
-    c.rowwise() += Eigen::Map<const Eigen::Matrix<double, 1, Eigen::Dynamic>>(b.bias, b.n);
+  if (b.bias) c.rowwise() += Eigen::Map<const Eigen::Matrix<double, 1, Eigen::Dynamic>>(b.bias, b.n);
 }
 
 /// The part of the product that covers rows [m0, m1) and columns [n0, n1) of C.
@@ -226,8 +205,7 @@ void multiply(ThreadPool& pool, const Block<T>& whole) {
   const int64_t blocks = count_blocks(length, work, pool.threads());
   const int64_t grain = ((length + blocks - 1) / blocks + unit - 1) / unit * unit;
   pool.parallel_for(length, grain, [&](int64_t begin, int64_t end) {
-    multiply_block(by_rows ? part_of(whole, begin, end, 0, whole.n)
-                           : part_of(whole, 0, whole.m, begin, end));
+    multiply_block(by_rows ? part_of(whole, begin, end, 0, whole.n) : part_of(whole, 0, whole.m, begin, end));
   });
 }
 
@@ -238,8 +216,8 @@ void CpuBackend::gemm_impl(const Grad& c, In a, In b, const Gemm& p) {
   const int64_t m = c.tensor.rows(), n = c.tensor.cols(), k = p.transpose_a ? a.rows() : a.cols();
   check((p.transpose_a ? a.cols() : a.rows()) == m && (p.transpose_b ? b.rows() : b.cols()) == n &&
             (p.transpose_b ? b.cols() : b.rows()) == k,
-        "gemm: {}{} times {}{} does not give {}", to_string(a.shape()), p.transpose_a ? "^T" : "",
-        to_string(b.shape()), p.transpose_b ? "^T" : "", to_string(c.tensor.shape()));
+        "gemm: {}{} times {}{} does not give {}", to_string(a.shape()), p.transpose_a ? "^T" : "", to_string(b.shape()),
+        p.transpose_b ? "^T" : "", to_string(c.tensor.shape()));
   check(!p.bias || (p.bias.size() == n && c.mode == GradMode::write),
         "gemm: a bias of {} elements for {} columns, only with GradMode::write", p.bias.size(), n);
   check(!p.relu || c.mode == GradMode::write, "gemm: a relu only with GradMode::write");
@@ -247,9 +225,8 @@ void CpuBackend::gemm_impl(const Grad& c, In a, In b, const Gemm& p) {
         "gemm: {} sums for {} rows, only with transpose_a", p.row_sums.tensor.size(), m);
   const bool adds_bias = p.bias && !p.relu;
   dispatch(c.tensor.dtype(), [&]<class T>() {
-    multiply<T>(pool_, {m, n, k, a.data<T>(), b.data<T>(), adds_bias ? p.bias.data<T>() : nullptr,
-                        c.tensor.data<T>(), a.cols(), b.cols(), n, p.transpose_a, p.transpose_b,
-                        c.mode == GradMode::add});
+    multiply<T>(pool_, {m, n, k, a.data<T>(), b.data<T>(), adds_bias ? p.bias.data<T>() : nullptr, c.tensor.data<T>(),
+                        a.cols(), b.cols(), n, p.transpose_a, p.transpose_b, c.mode == GradMode::add});
   });
   if (p.relu) bias_activation_dropout_impl(c.tensor, c.tensor, p.bias, Activation::relu, {});
   if (p.row_sums) column_sum_impl(p.row_sums, a);

@@ -8,13 +8,10 @@
 namespace bough {
 namespace {
 
-constexpr int64_t norm_block =
-    1 << 16;  // part of the result: the same on every backend and world size
+constexpr int64_t norm_block = 1 << 16;  // part of the result: the same on every backend and world size
 constexpr int64_t step_grain = 1 << 14;
 
-double state_word(In state, StepState::Word word) {
-  return double(std::bit_cast<float>(state.data<int32_t>()[word]));
-}
+double state_word(In state, StepState::Word word) { return double(std::bit_cast<float>(state.data<int32_t>()[word])); }
 
 template <class T>
 double square_sum(const T* g, int64_t n) {
@@ -79,8 +76,8 @@ void sgd(const Step<T>& s, T* theta, const T* gradient, int64_t n) {
 }
 
 template <class T>
-void update(ThreadPool& pool, const OptimizerArenas& a, In gradient, const Step<T>& step,
-            OptimizerKind kind, T average_rate) {
+void update(ThreadPool& pool, const OptimizerArenas& a, In gradient, const Step<T>& step, OptimizerKind kind,
+            T average_rate) {
   pool.parallel_for(gradient.size(), step_grain, [&](int64_t begin, int64_t end) {
     const auto at = [begin](In arena) { return arena ? arena.data<T>() + begin : nullptr; };
     const int64_t n = end - begin;
@@ -106,8 +103,7 @@ void update(ThreadPool& pool, const OptimizerArenas& a, In gradient, const Step<
 }  // namespace
 
 void CpuBackend::gradient_statistics_impl(Out statistics, In gradient, In state) {
-  const double sum =
-      dispatch(gradient.dtype(), [&]<class T>() { return square_sum<T>(pool_, gradient); });
+  const double sum = dispatch(gradient.dtype(), [&]<class T>() { return square_sum<T>(pool_, gradient); });
   const double per_token = state_word(state, StepState::inverse_tokens);
   const double clip = state_word(state, StepState::clip_norm);
   const double norm = std::sqrt(sum) * per_token;
@@ -116,8 +112,7 @@ void CpuBackend::gradient_statistics_impl(Out statistics, In gradient, In state)
   std::fill_n(out, gradient_stat::count, 0.0);
   out[gradient_stat::norm] = norm;
   out[gradient_stat::is_finite] = is_finite;
-  if (is_finite)
-    out[gradient_stat::multiplier] = (clip > 0 && norm > clip ? clip / norm : 1) * per_token;
+  if (is_finite) out[gradient_stat::multiplier] = (clip > 0 && norm > clip ? clip / norm : 1) * per_token;
 }
 
 void CpuBackend::square_sums_impl(Out sums, In x, In y, In pieces) {
@@ -127,15 +122,14 @@ void CpuBackend::square_sums_impl(Out sums, In x, In y, In pieces) {
       for (int64_t i = begin; i < end; ++i) {
         const double* const piece = pieces.data<double>() + 2 * i;
         const int64_t first = int64_t(piece[0]), n = int64_t(piece[1]);
-        sums.data<double>()[i] =
-            b ? square_sum_of_difference(a + first, b + first, n) : square_sum(a + first, n);
+        sums.data<double>()[i] = b ? square_sum_of_difference(a + first, b + first, n) : square_sum(a + first, n);
       }
     });
   });
 }
 
-void CpuBackend::optimizer_update_impl(const OptimizerArenas& arenas, In gradient, In statistics,
-                                       In state, const OptimizerConstants& constants) {
+void CpuBackend::optimizer_update_impl(const OptimizerArenas& arenas, In gradient, In statistics, In state,
+                                       const OptimizerConstants& constants) {
   check(!arenas.compute_copy, "optimizer_update: the CPU computes with the parameters themselves");
   if (statistics.data<double>()[gradient_stat::is_finite] == 0) return;
   double d1 = 1, d2 = 1;
@@ -153,8 +147,7 @@ void CpuBackend::optimizer_update_impl(const OptimizerArenas& arenas, In gradien
                        T(constants.epsilon),
                        T(1 / d1),
                        T(1 / d2)};
-    update<T>(pool_, arenas, gradient, step, constants.kind,
-              T(state_word(state, StepState::average_rate)));
+    update<T>(pool_, arenas, gradient, step, constants.kind, T(state_word(state, StepState::average_rate)));
   });
 }
 

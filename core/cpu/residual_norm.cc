@@ -24,8 +24,7 @@ std::vector<T> per_column(const Scale& scale, int64_t columns) {
   }
   const bool is_vector = scale.tensor.size() > 1;
   check(!is_vector || scale.tensor.size() == columns,
-        "residual_dropout_norm: a scale has {} elements, must have 1 or {}", scale.tensor.size(),
-        columns);
+        "residual_dropout_norm: a scale has {} elements, must have 1 or {}", scale.tensor.size(), columns);
   for (int64_t c = 0; c < columns; ++c)
     factors[size_t(c)] = T(scale.constant) * scale.tensor.data<T>()[is_vector ? c : 0];
   return factors;
@@ -77,8 +76,7 @@ void sum_of_row(T* sum, int64_t row, const ResidualInputs& in, const Terms<T>& t
 
 /// y and the statistics of one row. Two passes: the variance of the centred values loses no digits.
 template <class T>
-void norm_of_row(const ResidualOutputs& out, int64_t row, const T* sum, const ResidualInputs& in,
-                 double epsilon) {
+void norm_of_row(const ResidualOutputs& out, int64_t row, const T* sum, const ResidualInputs& in, double epsilon) {
   const int64_t C = out.y.cols();
   T total = 0, squares = 0;
 #pragma omp simd reduction(+ : total)
@@ -95,8 +93,7 @@ void norm_of_row(const ResidualOutputs& out, int64_t row, const T* sum, const Re
 }
 
 template <class T>
-void forward(ThreadPool& pool, const ResidualOutputs& out, const ResidualInputs& in,
-             const ResidualNorm& p) {
+void forward(ThreadPool& pool, const ResidualOutputs& out, const ResidualInputs& in, const ResidualNorm& p) {
   const int64_t C = in.x.cols();
   const Terms<T> terms(in, p, C);
   pool.parallel_for(in.x.rows(), row_grain(C), [&](int64_t begin, int64_t end) {
@@ -111,7 +108,8 @@ void forward(ThreadPool& pool, const ResidualOutputs& out, const ResidualInputs&
   });
 }
 
-/// {r, r^2, f, f^2} of one row, added up: see residual_square_sums in core/kernels.def. Within a row in T, which vectorises.
+/// {r, r^2, f, f^2} of one row, added up: see residual_square_sums in core/kernels.def. Within a row in T, which
+/// vectorises.
 template <class T>
 std::array<double, 4> sums_of_row(int64_t row, const ResidualInputs& in, const Terms<T>& terms) {
   const int64_t C = terms.columns;
@@ -146,8 +144,7 @@ std::array<double, 4> sums_of_row(int64_t row, const ResidualInputs& in, const T
 }
 
 template <class T>
-void sum_squares(ThreadPool& pool, const Grad& out, const ResidualInputs& in, const ResidualNorm& p,
-                 In segments) {
+void sum_squares(ThreadPool& pool, const Grad& out, const ResidualInputs& in, const ResidualNorm& p, In segments) {
   const int64_t C = in.x.cols(), rows = in.x.rows(), grain = row_grain(C);
   const Terms<T> terms(in, p, C);
   const int32_t* const segment = segments ? segments.data<int32_t>() : nullptr;
@@ -167,19 +164,12 @@ void sum_squares(ThreadPool& pool, const Grad& out, const ResidualInputs& in, co
 }
 
 /// The quantities that the backward pass sums over rows.
-enum Quantity : int64_t {
-  of_gamma,
-  of_beta,
-  of_bias,
-  of_residual_scale,
-  of_branch_scale,
-  quantities
-};
+enum Quantity : int64_t { of_gamma, of_beta, of_bias, of_residual_scale, of_branch_scale, quantities };
 
 template <class T>
 struct Backward {
-  Backward(const ResidualGrads& d, In dy, In dsum, const ResidualOutputs& out,
-           const ResidualInputs& in, const ResidualNorm& p, int64_t columns)
+  Backward(const ResidualGrads& d, In dy, In dsum, const ResidualOutputs& out, const ResidualInputs& in,
+           const ResidualNorm& p, int64_t columns)
       : d(d), dy(dy), dsum(dsum), out(out), in(in), terms(in, p, columns) {}
 
   /// The rows of one block; its contributions to vectors go to `sums`.
@@ -202,8 +192,7 @@ struct Backward {
       return;
     }
     const T *y = out.y.data<T>() + row * C, *gamma = in.gamma.data<T>(), *beta = in.beta.data<T>();
-    const T smallest =
-        T(1e-6);  // a channel with gamma = 0 has lost its xhat: keep the quotient finite
+    const T smallest = T(1e-6);  // a channel with gamma = 0 has lost its xhat: keep the quotient finite
     for (int64_t c = 0; c < C; ++c)
       xhat[c] = (y[c] - beta[c]) / std::copysign(std::max(std::abs(gamma[c]), smallest), gamma[c]);
   }
@@ -269,8 +258,8 @@ struct Backward {
 
 /// The gradient of a factor: of every column, or the total where the factor is one number.
 template <class T>
-void finish_scale(ThreadPool& pool, const ColumnSums<T>& sums, const Grad& gradient, Quantity q,
-                  const Scale& scale, int64_t columns) {
+void finish_scale(ThreadPool& pool, const ColumnSums<T>& sums, const Grad& gradient, Quantity q, const Scale& scale,
+                  int64_t columns) {
   if (!gradient) return;
   if (gradient.tensor.size() == columns && columns > 1) {
     sums.finish(pool, gradient, q, T(scale.constant));
@@ -289,22 +278,19 @@ void CpuBackend::residual_dropout_norm_impl(const ResidualOutputs& out, const Re
   dispatch(in.x.dtype(), [&]<class T>() { forward<T>(pool_, out, in, p); });
 }
 
-void CpuBackend::residual_square_sums_impl(const Grad& sums, const ResidualInputs& in,
-                                           const ResidualNorm& p, In segments) {
+void CpuBackend::residual_square_sums_impl(const Grad& sums, const ResidualInputs& in, const ResidualNorm& p,
+                                           In segments) {
   dispatch(in.x.dtype(), [&]<class T>() { sum_squares<T>(pool_, sums, in, p, segments); });
 }
 
-void CpuBackend::residual_dropout_norm_backward_impl(const ResidualGrads& d, In dy, In dsum,
-                                                     const ResidualOutputs& out,
-                                                     const ResidualInputs& in,
-                                                     const ResidualNorm& p) {
+void CpuBackend::residual_dropout_norm_backward_impl(const ResidualGrads& d, In dy, In dsum, const ResidualOutputs& out,
+                                                     const ResidualInputs& in, const ResidualNorm& p) {
   const Tensor& any = dy ? dy : dsum;
   const int64_t C = any.cols();
   dispatch(any.dtype(), [&]<class T>() {
     const Backward<T> backward(d, dy, dsum, out, in, p, C);
     ColumnSums<T> sums(any.rows(), C, quantities);
-    sums.run(pool_,
-             [&](int64_t begin, int64_t end, T* block) { backward.rows(begin, end, block); });
+    sums.run(pool_, [&](int64_t begin, int64_t end, T* block) { backward.rows(begin, end, block); });
     sums.finish(pool_, d.bias, of_bias);
     sums.finish(pool_, d.gamma, of_gamma);
     sums.finish(pool_, d.beta, of_beta);

@@ -2,17 +2,15 @@
 #include <algorithm>
 #include <vector>
 
-#include "core/tensor.h"
 #include "core/base/thread_pool.h"
+#include "core/tensor.h"
 
 // What the row-wise kernels of the CPU share.
 
 namespace bough {
 
 /// Rows a task gets: enough work to pay for waking a thread, and a function of the width alone.
-inline int64_t row_grain(int64_t columns) {
-  return std::max<int64_t>(1, 16384 / std::max<int64_t>(columns, 1));
-}
+inline int64_t row_grain(int64_t columns) { return std::max<int64_t>(1, 16384 / std::max<int64_t>(columns, 1)); }
 
 /// gradient[first + i] = (write) or += (add) value(i), i = 0 .. count-1; nothing where not wanted.
 template <class T, class F>
@@ -49,8 +47,7 @@ class ColumnSums {
   /// The total of column c of a quantity.
   T total(int64_t quantity, int64_t c) const {
     T sum = 0;
-    for (int64_t b = 0; b < blocks_; ++b)
-      sum += partial_[size_t((b * quantities_ + quantity) * columns_ + c)];
+    for (int64_t b = 0; b < blocks_; ++b) sum += partial_[size_t((b * quantities_ + quantity) * columns_ + c)];
     return sum;
   }
   /// gradient (=|+=) factor * the totals of a quantity.

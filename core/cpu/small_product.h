@@ -54,8 +54,8 @@ inline void store(T* to, const Vector<T>& v) {
 
 /// R rows and V vectors of columns of the product, held in registers while k runs.
 template <class T, int R, int V>
-inline void product_tile(T* c, int64_t ldc, const T* a, int64_t a_row, int64_t a_col, const T* b,
-                         int64_t ldb, int64_t k, bool adds) {
+inline void product_tile(T* c, int64_t ldc, const T* a, int64_t a_row, int64_t a_col, const T* b, int64_t ldb,
+                         int64_t k, bool adds) {
   constexpr int64_t w = vector_width<T>;
   Vector<T> sum[R][V];
   for (int r = 0; r < R; ++r)
@@ -71,14 +71,12 @@ inline void product_tile(T* c, int64_t ldc, const T* a, int64_t a_row, int64_t a
 }
 
 template <class T, int R>
-inline void product_rows(T* c, int64_t ldc, const T* a, int64_t a_row, int64_t a_col, const T* b,
-                         int64_t ldb, int64_t n, int64_t k, bool adds) {
+inline void product_rows(T* c, int64_t ldc, const T* a, int64_t a_row, int64_t a_col, const T* b, int64_t ldb,
+                         int64_t n, int64_t k, bool adds) {
   constexpr int64_t w = vector_width<T>, wide = tile_vectors * w;
   int64_t j = 0;
-  for (; j + wide <= n; j += wide)
-    product_tile<T, R, tile_vectors>(c + j, ldc, a, a_row, a_col, b + j, ldb, k, adds);
-  for (; j + 2 * w <= n; j += 2 * w)
-    product_tile<T, R, 2>(c + j, ldc, a, a_row, a_col, b + j, ldb, k, adds);
+  for (; j + wide <= n; j += wide) product_tile<T, R, tile_vectors>(c + j, ldc, a, a_row, a_col, b + j, ldb, k, adds);
+  for (; j + 2 * w <= n; j += 2 * w) product_tile<T, R, 2>(c + j, ldc, a, a_row, a_col, b + j, ldb, k, adds);
   if (j < n) product_tile<T, R, 1>(c + j, ldc, a, a_row, a_col, b + j, ldb, k, adds);
 }
 
@@ -88,13 +86,12 @@ inline void product_rows(T* c, int64_t ldc, const T* a, int64_t a_row, int64_t a
 /// that either stride may be the long one (a transposed matrix); n must be a multiple of
 /// vector_width. Every element is summed in the order of k, whatever m and n are.
 template <class T>
-void small_product(T* c, int64_t ldc, const T* a, int64_t a_row, int64_t a_col, const T* b,
-                   int64_t ldb, int64_t m, int64_t n, int64_t k, bool adds) {
+void small_product(T* c, int64_t ldc, const T* a, int64_t a_row, int64_t a_col, const T* b, int64_t ldb, int64_t m,
+                   int64_t n, int64_t k, bool adds) {
   int64_t i = 0;
   for (; i + 4 <= m; i += 4)
     detail::product_rows<T, 4>(c + i * ldc, ldc, a + i * a_row, a_row, a_col, b, ldb, n, k, adds);
-  for (; i < m; ++i)
-    detail::product_rows<T, 1>(c + i * ldc, ldc, a + i * a_row, a_row, a_col, b, ldb, n, k, adds);
+  for (; i < m; ++i) detail::product_rows<T, 1>(c + i * ldc, ldc, a + i * a_row, a_row, a_col, b, ldb, n, k, adds);
 }
 
 }  // namespace bough

@@ -63,9 +63,7 @@ void BleuCounter::count(std::string_view hypothesis, std::span<double> statistic
   for (const auto word : splitter_.split(options_.tokenizer, hypothesis, options_.lowercase))
     symbols_.push_back(ids_.find(word));
   const size_t length = symbols_.size();
-  const auto distance = [length](size_t other) {
-    return other > length ? other - length : length - other;
-  };
+  const auto distance = [length](size_t other) { return other > length ? other - length : length - other; };
   size_t closest = reference_lengths_.empty() ? 0 : reference_lengths_[0];
   for (const size_t other : reference_lengths_)
     if (std::pair(distance(other), other) < std::pair(distance(closest), closest)) closest = other;
@@ -76,16 +74,13 @@ void BleuCounter::count(std::string_view hypothesis, std::span<double> statistic
   for (int n = 1; n <= orders; ++n) statistics[1 + orders + n] = ngram_total(length, n);
 }
 
-size_t statistics_width(const BleuOptions& options) {
-  return 2 + 2 * static_cast<size_t>(options.max_order);
-}
+size_t statistics_width(const BleuOptions& options) { return 2 + 2 * static_cast<size_t>(options.max_order); }
 
 BleuCounter make_counter(const BleuOptions& options) { return BleuCounter(options); }
 
 BleuScore bleu_from(std::span<const double> statistics, const BleuOptions& options) {
-  check(statistics.size() == statistics_width(options),
-        "bleu_from: {} statistics, must be {} for order {}", statistics.size(),
-        statistics_width(options), options.max_order);
+  check(statistics.size() == statistics_width(options), "bleu_from: {} statistics, must be {} for order {}",
+        statistics.size(), statistics_width(options), options.max_order);
   const auto orders = static_cast<size_t>(options.max_order);
   BleuScore bleu;
   bleu.hypothesis_length = statistics[0];
@@ -101,8 +96,7 @@ BleuScore bleu_from(std::span<const double> statistics, const BleuOptions& optio
   const int averaged = options.effective_order ? reached : options.max_order;
   constexpr double log_zero = -9999999999;  // sacreBLEU's; exp of any share of it is 0
   double sum = 0;
-  for (int i = 0; i < averaged; ++i)
-    sum += bleu.precisions[i] == 0 ? log_zero : std::log(bleu.precisions[i]);
+  for (int i = 0; i < averaged; ++i) sum += bleu.precisions[i] == 0 ? log_zero : std::log(bleu.precisions[i]);
   bleu.score = averaged == 0 ? 0 : bleu.brevity_penalty * std::exp(sum / averaged);
   return bleu;
 }
@@ -117,10 +111,9 @@ std::string details(const BleuScore& score) {
   std::string precisions;
   for (const double precision : score.precisions)
     precisions += fmt::format("{}{:.1f}", precisions.empty() ? "" : "/", precision);
-  const double ratio =
-      score.reference_length > 0 ? score.hypothesis_length / score.reference_length : 0;
-  return fmt::format("{} (BP = {:.3f} ratio = {:.3f} hyp_len = {} ref_len = {})", precisions,
-                     score.brevity_penalty, ratio, static_cast<int64_t>(score.hypothesis_length),
+  const double ratio = score.reference_length > 0 ? score.hypothesis_length / score.reference_length : 0;
+  return fmt::format("{} (BP = {:.3f} ratio = {:.3f} hyp_len = {} ref_len = {})", precisions, score.brevity_penalty,
+                     ratio, static_cast<int64_t>(score.hypothesis_length),
                      static_cast<int64_t>(score.reference_length));
 }
 

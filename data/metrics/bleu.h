@@ -29,7 +29,7 @@ struct BleuOptions {
 };
 
 struct BleuScore {
-  double score = 0;  ///< percent
+  double score = 0;                                 ///< percent
   std::vector<double> matches, totals, precisions;  ///< per order; precisions in percent
   double brevity_penalty = 0;
   double hypothesis_length = 0, reference_length = 0;  ///< words

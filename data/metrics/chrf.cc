@@ -43,9 +43,8 @@ void ChrfCounter::read(std::string_view line, bool is_reference) {
   if (options_.word_order == 0) return;
   unicode::split(text_, pieces_);
   for (const auto piece : pieces_)
-    visit_without_punctuation(piece, [&](std::u32string_view word) {
-      words_.push_back(is_reference ? ids_.add(word) : ids_.find(word));
-    });
+    visit_without_punctuation(
+        piece, [&](std::u32string_view word) { words_.push_back(is_reference ? ids_.add(word) : ids_.find(word)); });
 }
 
 void ChrfCounter::set_references(std::span<const std::string_view> references) {
@@ -72,8 +71,7 @@ void ChrfCounter::compare(Reference& reference, std::span<double> statistics) {
     const auto orders = static_cast<size_t>(options_.char_order);
     const bool is_char = i < orders;
     const int n = static_cast<int>(is_char ? i : i - orders) + 1;
-    const double of_reference =
-        ngram_total(is_char ? reference.char_count : reference.word_count, n);
+    const double of_reference = ngram_total(is_char ? reference.char_count : reference.word_count, n);
     const double of_hypothesis = ngram_total(is_char ? chars_.size() : words_.size(), n);
     statistics[3 * i] = of_reference > 0 ? of_hypothesis : 0;
     statistics[3 * i + 1] = of_reference;
@@ -101,9 +99,8 @@ size_t statistics_width(const ChrfOptions& options) {
 ChrfCounter make_counter(const ChrfOptions& options) { return ChrfCounter(options); }
 
 double score_from(std::span<const double> statistics, const ChrfOptions& options) {
-  check(statistics.size() == statistics_width(options),
-        "chrF: {} statistics, must be {} for orders {} and {}", statistics.size(),
-        statistics_width(options), options.char_order, options.word_order);
+  check(statistics.size() == statistics_width(options), "chrF: {} statistics, must be {} for orders {} and {}",
+        statistics.size(), statistics_width(options), options.char_order, options.word_order);
   const double factor = static_cast<double>(options.beta) * options.beta;
   double smoothed = 0, precision = 0, recall = 0;
   int reached = 0;
@@ -127,8 +124,7 @@ double score_from(std::span<const double> statistics, const ChrfOptions& options
 }
 
 std::string score_name(const ChrfOptions& options) {
-  return fmt::format("chrF{}{}", options.beta,
-                     std::string(static_cast<size_t>(options.word_order), '+'));
+  return fmt::format("chrF{}{}", options.beta, std::string(static_cast<size_t>(options.word_order), '+'));
 }
 
 }  // namespace bough

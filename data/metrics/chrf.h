@@ -11,8 +11,8 @@ namespace bough {
 
 struct ChrfOptions {
   int char_order = 6;
-  int word_order = 0;  ///< 2 gives chrF++
-  int beta = 2;        ///< weight of recall over precision
+  int word_order = 0;       ///< 2 gives chrF++
+  int beta = 2;             ///< weight of recall over precision
   bool whitespace = false;  ///< white space counts as characters
   bool lowercase = false;
   bool eps_smoothing = false;  ///< average F over all orders, an absent one counts 1e-16

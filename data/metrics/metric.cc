@@ -32,13 +32,12 @@ namespace {
 
 /// `reference(r)` is the r-th of `count` references, each a Texts.
 template <class Reference>
-StatisticsTable count_all(Texts hypotheses, size_t count, Reference reference, const Metric& metric,
-                          int threads) {
+StatisticsTable count_all(Texts hypotheses, size_t count, Reference reference, const Metric& metric, int threads) {
   check(count > 0, "score: no reference, must be one or more; give one");
   for (size_t r = 0; r < count; ++r)
     check(reference(r).size() == hypotheses.size(),
-          "score: {} hypotheses but {} lines in reference {}, must be as many; check the files",
-          hypotheses.size(), reference(r).size(), r + 1);
+          "score: {} hypotheses but {} lines in reference {}, must be as many; check the files", hypotheses.size(),
+          reference(r).size(), r + 1);
   constexpr size_t block = 64;
   StatisticsTable table{statistics_width(metric), {}};
   table.values.resize(hypotheses.size() * table.width);
@@ -60,22 +59,21 @@ StatisticsTable count_all(Texts hypotheses, size_t count, Reference reference, c
   return table;
 }
 
-std::vector<double> corpus_statistics(Texts hypotheses, References references,
-                                      const Metric& metric) {
+std::vector<double> corpus_statistics(Texts hypotheses, References references, const Metric& metric) {
   return count_segments(hypotheses, references, metric).sum();
 }
 
 std::vector<double> corpus_statistics(Texts hypotheses, Texts reference, const Metric& metric) {
-  return count_all(hypotheses, 1, [&](size_t) { return reference; }, metric, 0).sum();
+  return count_all(
+             hypotheses, 1, [&](size_t) { return reference; }, metric, 0)
+      .sum();
 }
 
 }  // namespace
 
-StatisticsTable count_segments(Texts hypotheses, References references, const Metric& metric,
-                               int threads) {
+StatisticsTable count_segments(Texts hypotheses, References references, const Metric& metric, int threads) {
   return count_all(
-      hypotheses, references.size(), [&](size_t r) { return Texts(references[r]); }, metric,
-      threads);
+      hypotheses, references.size(), [&](size_t r) { return Texts(references[r]); }, metric, threads);
 }
 
 BleuScore corpus_bleu(Texts hypotheses, References references, const BleuOptions& options) {
@@ -104,10 +102,14 @@ std::string case_of(bool lowercase) { return lowercase ? "lc" : "mixed"; }
 
 std::string smoothing_of(const BleuOptions& options) {
   switch (options.smoothing) {
-    case Smoothing::none: return "none";
-    case Smoothing::floor: return fmt::format("floor[{:.2f}]", options.smooth_value.value_or(0.1));
-    case Smoothing::add_k: return fmt::format("add-k[{:.2f}]", options.smooth_value.value_or(1.0));
-    case Smoothing::exp: return "exp";
+    case Smoothing::none:
+      return "none";
+    case Smoothing::floor:
+      return fmt::format("floor[{:.2f}]", options.smooth_value.value_or(0.1));
+    case Smoothing::add_k:
+      return fmt::format("add-k[{:.2f}]", options.smooth_value.value_or(1.0));
+    case Smoothing::exp:
+      return "exp";
   }
   return "";
 }
@@ -139,10 +141,8 @@ std::vector<SignatureItem> own_items(const TerOptions& options) {
 
 std::vector<SignatureItem> signature(const Metric& metric, const SignatureContext& context) {
   std::vector<SignatureItem> items = {{"nrefs", "#", std::to_string(context.references)}};
-  if (context.bootstrap_samples > 0)
-    items.push_back({"bs", "bs", std::to_string(context.bootstrap_samples)});
-  if (context.randomisation_trials > 0)
-    items.push_back({"ar", "ar", std::to_string(context.randomisation_trials)});
+  if (context.bootstrap_samples > 0) items.push_back({"bs", "bs", std::to_string(context.bootstrap_samples)});
+  if (context.randomisation_trials > 0) items.push_back({"ar", "ar", std::to_string(context.randomisation_trials)});
   if (items.size() > 1) items.push_back({"seed", "rs", context.seed});
   const auto own = std::visit([](const auto& m) { return own_items(m); }, metric);
   items.insert(items.end(), own.begin(), own.end());
@@ -153,8 +153,7 @@ std::vector<SignatureItem> signature(const Metric& metric, const SignatureContex
 std::string to_string(std::span<const SignatureItem> signature, bool is_short) {
   std::string text;
   for (const SignatureItem& item : signature)
-    text += fmt::format("{}{}:{}", text.empty() ? "" : "|", is_short ? item.short_name : item.name,
-                        item.value);
+    text += fmt::format("{}{}:{}", text.empty() ? "" : "|", is_short ? item.short_name : item.name, item.value);
   return text;
 }
 

@@ -19,9 +19,7 @@ size_t statistics_width(const Metric& metric);
 MetricCounter make_counter(const Metric& metric);
 double score_from(std::span<const double> statistics, const Metric& metric);
 std::string score_name(const Metric& metric);
-inline bool is_lower_better(const Metric& metric) {
-  return std::holds_alternative<TerOptions>(metric);
-}
+inline bool is_lower_better(const Metric& metric) { return std::holds_alternative<TerOptions>(metric); }
 
 /// Statistics of segments, one row each.
 struct StatisticsTable {
@@ -39,8 +37,7 @@ using References = std::span<const std::vector<std::string>>;
 
 /// The statistics of each segment. threads: 0 = all cores; the result does not depend on it.
 /// Throws Error if the numbers of segments differ.
-StatisticsTable count_segments(Texts hypotheses, References references, const Metric& metric,
-                               int threads = 0);
+StatisticsTable count_segments(Texts hypotheses, References references, const Metric& metric, int threads = 0);
 
 /// Corpus scores, 0..100 (TER may be above). Invalid UTF-8 counts as U+FFFD.
 /// Throws Error if the numbers of segments differ.

@@ -140,8 +140,7 @@ void NgramCounts::add(std::span<const uint32_t> symbols, int max_order) {
   }
 }
 
-void NgramCounts::match(std::span<const uint32_t> symbols, int max_order,
-                        std::span<double> matches) {
+void NgramCounts::match(std::span<const uint32_t> symbols, int max_order, std::span<double> matches) {
   ++text_;
   std::fill_n(matches.begin(), max_order, 0.0);
   for (size_t begin = 0; begin < symbols.size(); ++begin) {

@@ -54,9 +54,9 @@ class NgramCounts {
     uint32_t generation = 0;
   };
   struct Node {
-    uint32_t text = 0;       // the text that `count` is of
-    uint32_t count = 0;      // in that text
-    uint32_t limit = 0;      // largest count over the references
+    uint32_t text = 0;   // the text that `count` is of
+    uint32_t count = 0;  // in that text
+    uint32_t limit = 0;  // largest count over the references
   };
   static constexpr uint32_t root = 0, none = UINT32_MAX;
   size_t slot_of(uint64_t key) const;

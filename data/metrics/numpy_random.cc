@@ -39,8 +39,7 @@ std::array<uint64_t, 4> seed_state(uint64_t seed) {
       if (from != to) pool[to] = mix(pool[to], absorb(pool[from]));
   SeedHash squeeze{0x8B51F9DD, 0x58F38DED};
   std::array<uint64_t, 4> state{};
-  for (size_t i = 0; i < 8; ++i)
-    state[i / 2] |= static_cast<uint64_t>(squeeze(pool[i % 4])) << (32 * (i % 2));
+  for (size_t i = 0; i < 8; ++i) state[i / 2] |= static_cast<uint64_t>(squeeze(pool[i % 4])) << (32 * (i % 2));
   return state;
 }
 
@@ -74,8 +73,7 @@ uint32_t NumpyRandom::below(uint32_t bound) {
   uint64_t product = static_cast<uint64_t>(next_uint32()) * bound;
   if (static_cast<uint32_t>(product) < bound) {
     const uint32_t threshold = (UINT32_MAX - (bound - 1)) % bound;
-    while (static_cast<uint32_t>(product) < threshold)
-      product = static_cast<uint64_t>(next_uint32()) * bound;
+    while (static_cast<uint32_t>(product) < threshold) product = static_cast<uint64_t>(next_uint32()) * bound;
   }
   return static_cast<uint32_t>(product >> 32);
 }

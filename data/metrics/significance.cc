@@ -6,8 +6,8 @@
 #include <numeric>
 
 #include "core/base/error.h"
-#include "data/metrics/numpy_random.h"
 #include "core/base/parallel.h"
+#include "data/metrics/numpy_random.h"
 
 namespace bough {
 namespace {
@@ -20,17 +20,16 @@ StatisticsTable side_by_side(std::span<const StatisticsTable> systems) {
   StatisticsTable all{width * systems.size(), std::vector<double>(systems.size() * rows * width)};
   for (size_t s = 0; s < systems.size(); ++s) {
     check(systems[s].rows() == rows && systems[s].width == width,
-          "significance: system {} has {} segments but the baseline {}, must be as many", s + 1,
-          systems[s].rows(), rows);
-    for (size_t i = 0; i < rows; ++i)
-      std::ranges::copy(systems[s].row(i), &all.values[i * all.width + s * width]);
+          "significance: system {} has {} segments but the baseline {}, must be as many", s + 1, systems[s].rows(),
+          rows);
+    for (size_t i = 0; i < rows; ++i) std::ranges::copy(systems[s].row(i), &all.values[i * all.width + s * width]);
   }
   return all;
 }
 
 /// sums[s] = sum over rows i of weights[s][i] * table[i]; s below `samples`.
-void weighted_sums(const StatisticsTable& table, const std::vector<uint32_t>& weights,
-                   size_t samples, std::vector<double>& sums) {
+void weighted_sums(const StatisticsTable& table, const std::vector<uint32_t>& weights, size_t samples,
+                   std::vector<double>& sums) {
   const size_t rows = table.rows(), width = table.width;
   std::fill(sums.begin(), sums.end(), 0.0);
   for (size_t i = 0; i < rows; ++i) {
@@ -48,10 +47,8 @@ void weighted_sums(const StatisticsTable& table, const std::vector<uint32_t>& we
 /// Draws the weights of sample after sample in order with `draw(weights of one sample)`, and calls
 /// use(sample, weighted sum of the table) on all threads.
 template <class Draw, class Use>
-void for_each_sample(const StatisticsTable& table, const ResamplingOptions& options, Draw draw,
-                     Use use) {
-  check(table.rows() > 0 && table.rows() < UINT32_MAX,
-        "significance: {} segments, must be at least 1", table.rows());
+void for_each_sample(const StatisticsTable& table, const ResamplingOptions& options, Draw draw, Use use) {
+  check(table.rows() > 0 && table.rows() < UINT32_MAX, "significance: {} segments, must be at least 1", table.rows());
   check(options.samples > 0, "significance: {} samples, must be at least 1", options.samples);
   const auto samples = static_cast<size_t>(options.samples);
   const size_t rows = table.rows();
@@ -79,21 +76,19 @@ void for_each_sample(const StatisticsTable& table, const ResamplingOptions& opti
 }
 
 /// scores[system][sample] of bootstrap samples.
-std::vector<std::vector<double>> bootstrap_scores(std::span<const StatisticsTable> systems,
-                                                  const Metric& metric,
+std::vector<std::vector<double>> bootstrap_scores(std::span<const StatisticsTable> systems, const Metric& metric,
                                                   const ResamplingOptions& options) {
   const StatisticsTable table = side_by_side(systems);
   const size_t width = systems[0].width;
-  std::vector<std::vector<double>> scores(
-      systems.size(), std::vector<double>(static_cast<size_t>(std::max(0, options.samples))));
+  std::vector<std::vector<double>> scores(systems.size(),
+                                          std::vector<double>(static_cast<size_t>(std::max(0, options.samples))));
   NumpyRandom random(options.seed);
   const auto draw = [&](std::span<uint32_t> weights) {
     const auto bound = static_cast<uint32_t>(weights.size());
     for (size_t i = 0; i < weights.size(); ++i) ++weights[random.below(bound)];
   };
   for_each_sample(table, options, draw, [&](size_t sample, std::span<const double> sum) {
-    for (size_t s = 0; s < systems.size(); ++s)
-      scores[s][sample] = score_from(sum.subspan(s * width, width), metric);
+    for (size_t s = 0; s < systems.size(); ++s) scores[s][sample] = score_from(sum.subspan(s * width, width), metric);
   });
   return scores;
 }
@@ -110,8 +105,7 @@ Confidence confidence_of(std::vector<double> scores) {
   return confidence;
 }
 
-std::vector<PairedResult> score_all(std::span<const StatisticsTable> systems,
-                                    const Metric& metric) {
+std::vector<PairedResult> score_all(std::span<const StatisticsTable> systems, const Metric& metric) {
   check(!systems.empty(), "significance: no systems, must be one or more");
   std::vector<PairedResult> results;
   for (const StatisticsTable& table : systems)
@@ -132,8 +126,7 @@ Confidence bootstrap_confidence(const StatisticsTable& segments, const Metric& m
   return confidence_of(bootstrap_scores({&segments, 1}, metric, options)[0]);
 }
 
-std::vector<PairedResult> paired_bootstrap(std::span<const StatisticsTable> systems,
-                                           const Metric& metric,
+std::vector<PairedResult> paired_bootstrap(std::span<const StatisticsTable> systems, const Metric& metric,
                                            const ResamplingOptions& options) {
   std::vector<PairedResult> results = score_all(systems, metric);
   const auto scores = bootstrap_scores(systems, metric, options);
@@ -141,8 +134,7 @@ std::vector<PairedResult> paired_bootstrap(std::span<const StatisticsTable> syst
     results[s].confidence = confidence_of(scores[s]);
     if (s == 0) continue;
     std::vector<double> differences(scores[s].size());
-    for (size_t b = 0; b < differences.size(); ++b)
-      differences[b] = std::abs(scores[s][b] - scores[0][b]);
+    for (size_t b = 0; b < differences.size(); ++b) differences[b] = std::abs(scores[s][b] - scores[0][b]);
     const double mean = mean_of(differences);
     for (double& difference : differences) difference -= mean;
     results[s].p_value = p_value(differences, std::abs(results[s].score - results[0].score));
@@ -150,21 +142,19 @@ std::vector<PairedResult> paired_bootstrap(std::span<const StatisticsTable> syst
   return results;
 }
 
-std::vector<PairedResult> paired_randomisation(std::span<const StatisticsTable> systems,
-                                               const Metric& metric,
+std::vector<PairedResult> paired_randomisation(std::span<const StatisticsTable> systems, const Metric& metric,
                                                const ResamplingOptions& options) {
   std::vector<PairedResult> results = score_all(systems, metric);
   const size_t width = systems[0].width;
   // Swapping a set of segments moves the sum of system - baseline over them.
   StatisticsTable table = side_by_side(systems);
   for (size_t i = 0; i < table.values.size(); i += table.width)
-    for (size_t k = table.width; k-- > 0;)
-      table.values[i + k] -= table.values[i + k % width];
+    for (size_t k = table.width; k-- > 0;) table.values[i + k] -= table.values[i + k % width];
   std::vector<std::vector<double>> sums;
   for (const StatisticsTable& system : systems) sums.push_back(system.sum());
 
-  std::vector<std::vector<double>> differences(
-      systems.size(), std::vector<double>(static_cast<size_t>(std::max(0, options.samples))));
+  std::vector<std::vector<double>> differences(systems.size(),
+                                               std::vector<double>(static_cast<size_t>(std::max(0, options.samples))));
   NumpyBits bits(options.seed);
   const auto draw = [&](std::span<uint32_t> weights) {
     for (uint32_t& weight : weights) weight = bits.next() ? 1 : 0;

@@ -36,14 +36,12 @@ Confidence bootstrap_confidence(const StatisticsTable& segments, const Metric& m
 
 /// Paired bootstrap: all systems are scored on the same samples. systems[0] is the baseline;
 ///   p = (#{x_b - mean(x) > d} + 1) / (samples + 1), x = |system - baseline|, d on the whole text.
-std::vector<PairedResult> paired_bootstrap(std::span<const StatisticsTable> systems,
-                                           const Metric& metric,
+std::vector<PairedResult> paired_bootstrap(std::span<const StatisticsTable> systems, const Metric& metric,
                                            const ResamplingOptions& options = {});
 
 /// Paired approximate randomisation (Riezler & Maxwell 2005): each sample swaps the segments of
 /// system and baseline by coin flips; p = (#{|difference| > d} + 1) / (samples + 1).
-std::vector<PairedResult> paired_randomisation(std::span<const StatisticsTable> systems,
-                                               const Metric& metric,
+std::vector<PairedResult> paired_randomisation(std::span<const StatisticsTable> systems, const Metric& metric,
                                                const ResamplingOptions& options = {10000});
 
 }  // namespace bough

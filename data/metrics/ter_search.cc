@@ -27,11 +27,10 @@ void accumulate(std::vector<int>& errors) {
 
 void BeamEditDistance::plan_bands() {
   const size_t rows = hypothesis_.size() + 1, columns = reference_.size() + 1;
-  const double ratio = hypothesis_.empty() ? 1.0
-                                           : static_cast<double>(reference_.size()) /
-                                                 static_cast<double>(hypothesis_.size());
-  const auto beam = static_cast<size_t>(
-      beam_width < ratio / 2 ? std::ceil(ratio / 2 + beam_width) : double{beam_width});
+  const double ratio =
+      hypothesis_.empty() ? 1.0 : static_cast<double>(reference_.size()) / static_cast<double>(hypothesis_.size());
+  const auto beam =
+      static_cast<size_t>(beam_width < ratio / 2 ? std::ceil(ratio / 2 + beam_width) : double{beam_width});
   bands_.resize(rows);
   bands_[0] = {0, columns, 0};
   for (size_t i = 1; i < rows; ++i) {
@@ -49,8 +48,8 @@ int BeamEditDistance::cell(size_t row, size_t column) const {
   return forward_[band.offset + column - band.first];
 }
 
-void BeamEditDistance::fill_row(const Band& above, const int* above_cells, const Band& band,
-                                uint32_t word, int* cells) {
+void BeamEditDistance::fill_row(const Band& above, const int* above_cells, const Band& band, uint32_t word,
+                                int* cells) {
   const size_t width = band.last - band.first;
   // shifted_above_[k] is the cell above and left of column first + k.
   shifted_above_.resize(width + 1);
@@ -96,8 +95,7 @@ void BeamEditDistance::fill_backward() {
       int cost = is_last && j == reference_.size() ? 0 : right + 1;
       if (!is_last) {
         cost = std::min(cost, under(j) + 1);
-        if (j < reference_.size())
-          cost = std::min(cost, under(j + 1) + (hypothesis_[i] != reference_[j] ? 1 : 0));
+        if (j < reference_.size()) cost = std::min(cost, under(j + 1) + (hypothesis_[i] != reference_[j] ? 1 : 0));
       }
       backward_[band.offset + j - band.first] = right = cost;
     }
@@ -127,8 +125,7 @@ int BeamEditDistance::distance_with(Words changed, size_t begin, size_t end) {
   }
   int best = unreachable;
   const int* rest = &backward_[above->offset];
-  for (size_t k = 0; k < above->last - above->first; ++k)
-    best = std::min(best, above_cells[k] + rest[k]);
+  for (size_t k = 0; k < above->last - above->first; ++k) best = std::min(best, above_cells[k] + rest[k]);
   return best;
 }
 
@@ -154,8 +151,7 @@ void BeamEditDistance::trace(std::vector<int>& aligned, std::vector<int>& hypoth
   }
 }
 
-std::pair<size_t, size_t> TerSearch::perform(const Shift& shift,
-                                             std::vector<uint32_t>& words) const {
+std::pair<size_t, size_t> TerSearch::perform(const Shift& shift, std::vector<uint32_t>& words) const {
   // The block [begin, begin + length) trades places with the words between it and its target. A
   // target within the block means: that many words further right.
   const size_t block_end = shift.begin + shift.length;
@@ -181,14 +177,12 @@ int TerSearch::gain_of(const Shift& shift, int before) {
 
 bool TerSearch::is_worth_trying(size_t begin, size_t reference_begin, size_t length) const {
   if (hypothesis_errors_[begin] == hypothesis_errors_[begin + length]) return false;
-  if (reference_errors_[reference_begin] == reference_errors_[reference_begin + length])
-    return false;
+  if (reference_errors_[reference_begin] == reference_errors_[reference_begin + length]) return false;
   const int aligned = aligned_[reference_begin];
   return aligned < static_cast<int>(begin) || aligned >= static_cast<int>(begin + length);
 }
 
-bool TerSearch::try_targets(size_t begin, size_t reference_begin, size_t length, Shift& best,
-                            bool& found) {
+bool TerSearch::try_targets(size_t begin, size_t reference_begin, size_t length, Shift& best, bool& found) {
   constexpr size_t nowhere = SIZE_MAX;
   size_t previous = nowhere;
   // Before the first aligned word, then behind each word that the block's words are aligned to.
@@ -221,13 +215,10 @@ bool TerSearch::find_best_shift(Shift& best) {
     const size_t from = begin > max_shift_distance ? begin - max_shift_distance : 0;
     const size_t to = std::min(reference_.size(), begin + max_shift_distance + 1);
     for (size_t other = from; other < to; ++other) {
-      const size_t limit =
-          std::min({max_shift_length, words_.size() - begin, reference_.size() - other});
+      const size_t limit = std::min({max_shift_length, words_.size() - begin, reference_.size() - other});
       for (size_t length = 1; length <= limit; ++length) {
         if (words_[begin + length - 1] != reference_[other + length - 1]) break;
-        if (is_worth_trying(begin, other, length) &&
-            !try_targets(begin, other, length, best, found))
-          return false;
+        if (is_worth_trying(begin, other, length) && !try_targets(begin, other, length, best, found)) return false;
       }
     }
   }

@@ -22,8 +22,7 @@ class BeamEditDistance {
   /// Follows one best path; ties prefer substitution or match, then a hypothesis word without
   /// counterpart, then a reference word without. aligned[j] is the hypothesis word of reference
   /// word j (of the word before it where none is; may be -1); errors are 0 or 1 per word.
-  void trace(std::vector<int>& aligned, std::vector<int>& hypothesis_errors,
-             std::vector<int>& reference_errors) const;
+  void trace(std::vector<int>& aligned, std::vector<int>& hypothesis_errors, std::vector<int>& reference_errors) const;
 
  private:
   /// Columns [first, last) of one row; cells_[offset] is column `first`.
@@ -33,14 +32,13 @@ class BeamEditDistance {
   void plan_bands();
   void fill_forward();
   void fill_backward();
-  void fill_row(const Band& above, const int* above_cells, const Band& band, uint32_t word,
-                int* cells);
+  void fill_row(const Band& above, const int* above_cells, const Band& band, uint32_t word, int* cells);
   int cell(size_t row, size_t column) const;
 
   Words hypothesis_, reference_;
-  std::vector<Band> bands_;     // per row: 0..|hypothesis|
-  std::vector<int> forward_;    // cost from the start to a cell
-  std::vector<int> backward_;   // cost from a cell to the end
+  std::vector<Band> bands_;                          // per row: 0..|hypothesis|
+  std::vector<int> forward_;                         // cost from the start to a cell
+  std::vector<int> backward_;                        // cost from a cell to the end
   std::vector<int> shifted_above_, row_, next_row_;  // scratch
 };
 

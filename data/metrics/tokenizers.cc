@@ -43,9 +43,8 @@ constexpr Range asian_characters[] = {
     {0x3300, 0x33FF}, {0xF900, 0xFAFF}, {0xFE30, 0xFE4F}, {0x3200, 0x3F22},
 };
 constexpr Range asian_punctuation[] = {
-    {0x3001, 0x3002}, {0x3008, 0x3011}, {0x3014, 0x301F}, {0xFF61, 0xFF65},
-    {0x30FB, 0x30FB}, {0xFF0E, 0xFF0E}, {0xFF0C, 0xFF0C}, {0xFF1F, 0xFF1F},
-    {0xFF1A, 0xFF1B}, {0xFF01, 0xFF02}, {0xFF08, 0xFF09},
+    {0x3001, 0x3002}, {0x3008, 0x3011}, {0x3014, 0x301F}, {0xFF61, 0xFF65}, {0x30FB, 0x30FB}, {0xFF0E, 0xFF0E},
+    {0xFF0C, 0xFF0C}, {0xFF1F, 0xFF1F}, {0xFF1A, 0xFF1B}, {0xFF01, 0xFF02}, {0xFF08, 0xFF09},
 };
 constexpr std::u32string_view western_punctuation = U".,?:;!\"()";
 
@@ -141,8 +140,7 @@ void WordSplitter::pass(Rewrite rewrite) {
 void WordSplitter::surround_ascii_punctuation() {
   // The blank is in the range too (mteval writes " -&"); it only becomes wider.
   pass(surround([](char32_t c) {
-    return c == U' ' || (unicode::is_ascii_punctuation(c) && c != U'\'' && c != U',' && c != U'-' &&
-                         c != U'.');
+    return c == U' ' || (unicode::is_ascii_punctuation(c) && c != U'\'' && c != U',' && c != U'-' && c != U'.');
   }));
 }
 
@@ -204,24 +202,31 @@ void WordSplitter::normalize_tercom() {
   split_periods_and_commas();
 }
 
-const WordSplitter::Words& WordSplitter::split(Tokenizer tokenizer, std::string_view line,
-                                               bool lowercase) {
+const WordSplitter::Words& WordSplitter::split(Tokenizer tokenizer, std::string_view line, bool lowercase) {
   unicode::decode_utf8(line, text_);
   if (lowercase) unicode::lower(text_);
   text_.resize(unicode::rstrip(text_).size());
   switch (tokenizer) {
-    case Tokenizer::none: break;
-    case Tokenizer::v13a: tokenize_13a(); break;
-    case Tokenizer::intl: tokenize_intl(); break;
-    case Tokenizer::zh: tokenize_zh(); break;
-    case Tokenizer::character: tokenize_char(); break;
+    case Tokenizer::none:
+      break;
+    case Tokenizer::v13a:
+      tokenize_13a();
+      break;
+    case Tokenizer::intl:
+      tokenize_intl();
+      break;
+    case Tokenizer::zh:
+      tokenize_zh();
+      break;
+    case Tokenizer::character:
+      tokenize_char();
+      break;
   }
   unicode::split(text_, words_);
   return words_;
 }
 
-const WordSplitter::Words& WordSplitter::split(const TercomTokenization& options,
-                                               std::string_view line) {
+const WordSplitter::Words& WordSplitter::split(const TercomTokenization& options, std::string_view line) {
   unicode::decode_utf8(line, text_);
   text_.resize(unicode::rstrip(text_).size());
   if (!options.case_sensitive) unicode::lower(text_);
@@ -245,14 +250,11 @@ void WordSplitter::tokenize_tercom(const TercomTokenization& options) {
   if (options.normalized && !text_.empty()) {
     normalize_tercom();
     if (options.asian_support)
-      pass(surround([](char32_t c) {
-        return within(asian_characters, c) || within(asian_punctuation, c);
-      }));
+      pass(surround([](char32_t c) { return within(asian_characters, c) || within(asian_punctuation, c); }));
   }
   if (options.no_punctuation)
     pass(drop([asian = options.asian_support](char32_t c) {
-      return western_punctuation.find(c) != western_punctuation.npos ||
-             (asian && within(asian_punctuation, c));
+      return western_punctuation.find(c) != western_punctuation.npos || (asian && within(asian_punctuation, c));
     }));
   unicode::split(text_, words_);
 }

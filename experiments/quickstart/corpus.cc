@@ -35,11 +35,16 @@ struct Phrase {
   std::string english, nominative, accusative, dative, with_to = {}, with_in = {};
   const std::string& german(char form) const {
     switch (form) {
-      case 'n': return nominative;
-      case 'a': return accusative;
-      case 'd': return dative;
-      case 'z': return with_to;
-      default: return with_in;
+      case 'n':
+        return nominative;
+      case 'a':
+        return accusative;
+      case 'd':
+        return dative;
+      case 'z':
+        return with_to;
+      default:
+        return with_in;
     }
   }
 };
@@ -52,9 +57,7 @@ Phrase same_in_all_cases(std::string english, const std::string& german) {
 /// than one way before a noun.
 int some_number(Dice& dice) {
   const int size = dice.between(1, 100);
-  const int n = size <= 65   ? dice.between(2, 99)
-                : size <= 88 ? dice.between(100, 999)
-                             : dice.between(1000, 9999);
+  const int n = size <= 65 ? dice.between(2, 99) : size <= 88 ? dice.between(100, 999) : dice.between(1000, 9999);
   return n % 100 == 1 && n > 100 ? n + 1 : n;
 }
 
@@ -86,15 +89,13 @@ Phrase count_phrase(int n, const UnitRow& unit) {
   const std::string german = n == 1 ? unit.german : unit.german_plural;
   const std::string dative = n == 1 ? unit.german : unit.german_dative_plural;
   const auto counted = [&](Case c) { return german_count(n, unit.gender, c) + " "; };
-  return {english_cardinal(n) + " " + (n == 1 ? unit.english : unit.english_plural),
-          counted(Case::nominative) + german, counted(Case::accusative) + german,
-          counted(Case::dative) + dative};
+  return {english_cardinal(n) + " " + (n == 1 ? unit.english : unit.english_plural), counted(Case::nominative) + german,
+          counted(Case::accusative) + german, counted(Case::dative) + dative};
 }
 
-Phrase joined(const Phrase& a, const std::string& english, const std::string& german,
-              const Phrase& b) {
-  return {a.english + english + b.english, a.nominative + german + b.nominative,
-          a.accusative + german + b.accusative, a.dative + german + b.dative};
+Phrase joined(const Phrase& a, const std::string& english, const std::string& german, const Phrase& b) {
+  return {a.english + english + b.english, a.nominative + german + b.nominative, a.accusative + german + b.accusative,
+          a.dative + german + b.dative};
 }
 
 Phrase price(Dice& dice) {
@@ -110,8 +111,7 @@ Phrase date(Dice& dice, bool has_year) {
   const int day = dice.between(1, month.days);
   const std::string ordinal = english_ordinal(day);
   Phrase phrase;
-  phrase.english = dice.chance(70) ? "the " + ordinal + " of " + month.english
-                                   : month.english + (" the " + ordinal);
+  phrase.english = dice.chance(70) ? "the " + ordinal + " of " + month.english : month.english + (" the " + ordinal);
   phrase.nominative = german_ordinal(day, Case::nominative) + " " + month.german;
   phrase.dative = german_ordinal(day, Case::dative) + " " + month.german;
   phrase.accusative = phrase.dative;
@@ -128,10 +128,10 @@ Phrase time_of_day(Dice& dice) {
   std::string german = german_time(hour, minute, is_spoken);
   if (dice.chance(20)) {
     const bool is_morning = hour >= 6 && hour <= 10 && dice.chance(50);
-    const WordRow part = is_morning    ? WordRow{" in the morning", " morgens"}
-                         : hour <= 5   ? WordRow{" in the afternoon", " nachmittags"}
-                         : hour <= 10  ? WordRow{" in the evening", " abends"}
-                                       : WordRow{"", ""};
+    const WordRow part = is_morning   ? WordRow{" in the morning", " morgens"}
+                         : hour <= 5  ? WordRow{" in the afternoon", " nachmittags"}
+                         : hour <= 10 ? WordRow{" in the evening", " abends"}
+                                      : WordRow{"", ""};
     english += part.english;
     german += part.german;
   }
@@ -164,8 +164,8 @@ Phrase person(Dice& dice) {
 
 Phrase rank(Dice& dice, int highest) {
   const int n = dice.chance(70) ? dice.between(1, std::min(highest, 31)) : dice.between(1, highest);
-  return {english_ordinal(n), german_ordinal(n, Case::nominative),
-          german_ordinal(n, Case::accusative), german_ordinal(n, Case::dative)};
+  return {english_ordinal(n), german_ordinal(n, Case::nominative), german_ordinal(n, Case::accusative),
+          german_ordinal(n, Case::dative)};
 }
 
 Phrase digits(Dice& dice) {
@@ -181,8 +181,7 @@ Phrase digits(Dice& dice) {
 Phrase percent(Dice& dice) {
   if (dice.chance(50)) {
     const int tenths = dice.between(1, 299);
-    return same_in_all_cases(english_decimal(tenths) + " percent",
-                             german_decimal(tenths) + " Prozent");
+    return same_in_all_cases(english_decimal(tenths) + " percent", german_decimal(tenths) + " Prozent");
   }
   return count_phrase(dice.chance(5) ? 1 : dice.between(2, 100),
                       {"percent", "percent", "Prozent", "Prozent", "Prozent", Gender::neuter});
@@ -209,13 +208,11 @@ const std::map<std::string, Maker> makers = {
     {"age", [](Dice& d) { return number(d.between(2, 99)); }},
     {"big", [](Dice& d) { return number(some_large_number(d, 1000000)); }},
     {"city", [](Dice& d) { return translated(d.one_of(cities)); }},
-    {"count", [](Dice& d) { return count_phrase(d.chance(15) ? 1 : d.between(2, 99),
-                                                d.one_of(items)); }},
+    {"count", [](Dice& d) { return count_phrase(d.chance(15) ? 1 : d.between(2, 99), d.one_of(items)); }},
     {"crowd", [](Dice& d) { return number(some_large_number(d, 900000)); }},
     {"date", [](Dice& d) { return date(d, false); }},
     {"dateyear", [](Dice& d) { return date(d, true); }},
-    {"delay", [](Dice& d) { return count_phrase(d.between(1, 59),
-                                                durations[d.chance(80) ? minute_row : hour_row]); }},
+    {"delay", [](Dice& d) { return count_phrase(d.between(1, 59), durations[d.chance(80) ? minute_row : hour_row]); }},
     {"digits", digits},
     {"distance", [](Dice& d) { return count_phrase(some_number(d), d.one_of(lengths)); }},
     {"duration", duration},
@@ -233,15 +230,13 @@ const std::map<std::string, Maker> makers = {
     {"thing", [](Dice& d) { return article_phrase(d.one_of(things)); }},
     {"time", time_of_day},
     {"weekday", [](Dice& d) { return translated(d.one_of(weekdays)); }},
-    {"weight", [](Dice& d) { return count_phrase(d.chance(10) ? 1 : some_number(d),
-                                                 d.one_of(weights)); }},
+    {"weight", [](Dice& d) { return count_phrase(d.chance(10) ? 1 : some_number(d), d.one_of(weights)); }},
     {"year", year},
 };
 
 /// Replaces {slot} (English) or {slot.case} (German); slots that differ in a final digit are drawn
 /// separately from the same kind.
-std::string fill(const std::string& text, std::map<std::string, Phrase>& slots, Dice& dice,
-                 bool is_german) {
+std::string fill(const std::string& text, std::map<std::string, Phrase>& slots, Dice& dice, bool is_german) {
   std::string out;
   for (std::size_t i = 0; i < text.size(); ++i) {
     if (text[i] != '{') {
@@ -271,8 +266,10 @@ std::vector<SentencePair> make_corpus(std::size_t sentences, std::uint64_t seed)
   std::vector<SentencePair> corpus;
   std::unordered_set<std::string> seen;
   for (std::size_t tries = 0; corpus.size() < sentences; ++tries) {
-    check(tries < 20 * sentences + 1000, "example corpus: {} different sentences do not exist; ask "
-          "for fewer", sentences);
+    check(tries < 20 * sentences + 1000,
+          "example corpus: {} different sentences do not exist; ask "
+          "for fewer",
+          sentences);
     const SentenceRow& row = dice.one_of(sentence_rows);
     std::map<std::string, Phrase> slots;
     SentencePair pair;

@@ -26,8 +26,7 @@ void generate(int argc, char** argv) {
   check(argc == 2 || argc == 5 || argc == 6,
         "usage: bough-example-corpus FOLDER [TRAIN DEV TEST [SEED]]  (default: 40000 500 1000 1)");
   const std::string folder = argv[1];
-  const std::size_t sizes[] = {argc > 2 ? parse_size(argv[2]) : 40000,
-                               argc > 2 ? parse_size(argv[3]) : 500,
+  const std::size_t sizes[] = {argc > 2 ? parse_size(argv[2]) : 40000, argc > 2 ? parse_size(argv[3]) : 500,
                                argc > 2 ? parse_size(argv[4]) : 1000};
   const std::size_t seed = argc > 5 ? parse_size(argv[5]) : 1;
   const auto corpus = example::make_corpus(sizes[0] + sizes[1] + sizes[2], seed);

@@ -5,21 +5,19 @@
 namespace bough::example {
 namespace {
 
-const char* const english_small[] = {
-    "zero",    "one",     "two",       "three",    "four",     "five",    "six",
-    "seven",   "eight",   "nine",      "ten",      "eleven",   "twelve",  "thirteen",
-    "fourteen", "fifteen", "sixteen",  "seventeen", "eighteen", "nineteen"};
+const char* const english_small[] = {"zero",     "one",     "two",     "three",     "four",     "five",    "six",
+                                     "seven",    "eight",   "nine",    "ten",       "eleven",   "twelve",  "thirteen",
+                                     "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"};
 const char* const english_tens[] = {"",      "",      "twenty",  "thirty", "forty",
                                     "fifty", "sixty", "seventy", "eighty", "ninety"};
-const char* const english_small_ordinals[] = {
-    "",        "first",   "second",     "third",      "fourth",     "fifth",    "sixth",
-    "seventh", "eighth",  "ninth",      "tenth",      "eleventh",   "twelfth",  "thirteenth",
-    "fourteenth", "fifteenth", "sixteenth", "seventeenth", "eighteenth", "nineteenth"};
+const char* const english_small_ordinals[] = {"",          "first",     "second",      "third",      "fourth",
+                                              "fifth",     "sixth",     "seventh",     "eighth",     "ninth",
+                                              "tenth",     "eleventh",  "twelfth",     "thirteenth", "fourteenth",
+                                              "fifteenth", "sixteenth", "seventeenth", "eighteenth", "nineteenth"};
 
-const char* const german_small[] = {
-    "null",     "ein",      "zwei",     "drei",     "vier",     "fünf",    "sechs",
-    "sieben",   "acht",     "neun",     "zehn",     "elf",      "zwölf",   "dreizehn",
-    "vierzehn", "fünfzehn", "sechzehn", "siebzehn", "achtzehn", "neunzehn"};
+const char* const german_small[] = {"null",     "ein",      "zwei",     "drei",     "vier",     "fünf",    "sechs",
+                                    "sieben",   "acht",     "neun",     "zehn",     "elf",      "zwölf",   "dreizehn",
+                                    "vierzehn", "fünfzehn", "sechzehn", "siebzehn", "achtzehn", "neunzehn"};
 const char* const german_tens[] = {"",        "",        "zwanzig", "dreißig", "vierzig",
                                    "fünfzig", "sechzig", "siebzig", "achtzig", "neunzig"};
 /// Ordinals whose stem is not the cardinal.
@@ -61,9 +59,7 @@ std::string german_below_million(int n) {
 }
 
 /// Only a one at the very end of a number gets the s of "eins".
-std::string with_final_one(const std::string& number, int n) {
-  return n % 100 == 1 ? number + "s" : number;
-}
+std::string with_final_one(const std::string& number, int n) { return n % 100 == 1 ? number + "s" : number; }
 
 }  // namespace
 
@@ -84,8 +80,7 @@ std::string german_cardinal(int n) {
 
 std::string german_count(int n, Gender gender, Case grammatical_case) {
   if (n != 1) return german_cardinal(n);
-  if (gender == Gender::feminine)
-    return grammatical_case == Case::dative ? "einer" : "eine";
+  if (gender == Gender::feminine) return grammatical_case == Case::dative ? "einer" : "eine";
   if (grammatical_case == Case::dative) return "einem";
   return gender == Gender::masculine && grammatical_case == Case::accusative ? "einen" : "ein";
 }
@@ -98,8 +93,7 @@ std::string english_ordinal(int n) {
   if (rest == 0) return front + "th";
   const std::string joined = front.empty() ? "" : front + " and ";
   if (rest < 20) return joined + english_small_ordinals[rest];
-  if (rest % 10 != 0)
-    return joined + english_tens[rest / 10] + "-" + english_small_ordinals[rest % 10];
+  if (rest % 10 != 0) return joined + english_tens[rest / 10] + "-" + english_small_ordinals[rest % 10];
   std::string tens = english_tens[rest / 10];
   tens.pop_back();  // twenty, twentieth
   return joined + tens + "ieth";
@@ -111,9 +105,8 @@ std::string german_ordinal(int n, Case grammatical_case) {
   const int rest = n % 100;
   if (rest == 0 || rest >= 20) return german_below_million(n) + "st" + ending;
   const std::string front = german_below_million(n - rest);
-  const std::string stem = rest < 9 && *german_ordinal_stems[rest] != 0
-                               ? german_ordinal_stems[rest]
-                               : german_small[rest] + std::string("t");
+  const std::string stem =
+      rest < 9 && *german_ordinal_stems[rest] != 0 ? german_ordinal_stems[rest] : german_small[rest] + std::string("t");
   return (n < 100 ? "" : front) + stem + ending;
 }
 
@@ -138,13 +131,11 @@ std::string english_time(int hour, int minute, bool is_spoken) {
   check_range(minute, 0, 59);
   const std::string now = english_small[hour], next = english_small[hour % 12 + 1];
   if (minute == 0) return now + " o'clock";
-  if (!is_spoken || minute % 5 != 0)
-    return now + (minute < 10 ? " oh " : " ") + english_below_100(minute);
+  if (!is_spoken || minute % 5 != 0) return now + (minute < 10 ? " oh " : " ") + english_below_100(minute);
   if (minute == 15) return "a quarter past " + now;
   if (minute == 30) return "half past " + now;
   if (minute == 45) return "a quarter to " + next;
-  return minute < 30 ? english_below_100(minute) + " past " + now
-                     : english_below_100(60 - minute) + " to " + next;
+  return minute < 30 ? english_below_100(minute) + " past " + now : english_below_100(60 - minute) + " to " + next;
 }
 
 std::string german_time(int hour, int minute, bool is_spoken) {
@@ -155,14 +146,18 @@ std::string german_time(int hour, int minute, bool is_spoken) {
   if (minute == 0) return oclock;
   if (!is_spoken || minute % 5 != 0) return oclock + " " + german_cardinal(minute);
   switch (minute) {
-    case 15: return "Viertel nach " + now;
-    case 25: return "fünf vor halb " + next;
-    case 30: return "halb " + next;
-    case 35: return "fünf nach halb " + next;
-    case 45: return "Viertel vor " + next;
+    case 15:
+      return "Viertel nach " + now;
+    case 25:
+      return "fünf vor halb " + next;
+    case 30:
+      return "halb " + next;
+    case 35:
+      return "fünf nach halb " + next;
+    case 45:
+      return "Viertel vor " + next;
     default:
-      return minute < 30 ? german_cardinal(minute) + " nach " + now
-                         : german_cardinal(60 - minute) + " vor " + next;
+      return minute < 30 ? german_cardinal(minute) + " nach " + now : german_cardinal(60 - minute) + " vor " + next;
   }
 }
 

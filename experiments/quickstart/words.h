@@ -35,7 +35,7 @@ extern const std::span<const NounRow> events, places, things;
 extern const std::span<const UnitRow> currencies, durations, items, lengths, weights;
 inline constexpr std::size_t minute_row = 0, hour_row = 1;  ///< in durations
 extern const std::span<const MonthRow> months;
-extern const std::span<const char* const> first_names, surnames;
+extern const std::span<const char *const> first_names, surnames;
 extern const std::span<const SentenceRow> sentence_rows;
 extern const UnitRow euro, cent;
 

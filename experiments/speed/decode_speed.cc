@@ -6,11 +6,11 @@
 #include <chrono>
 #include <cstdio>
 
-#include "apps/option_parser.h"
 #include "apps/inference/device.h"
 #include "apps/inference/model_file.h"
 #include "apps/inference/text_encoder.h"
 #include "apps/inference/translator.h"
+#include "apps/option_parser.h"
 #include "core/base/io.h"
 #include "core/base/log.h"
 #include "data/vocabulary.h"

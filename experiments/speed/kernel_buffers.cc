@@ -47,8 +47,7 @@ Batch draw_batch(const Sizes& sizes) {
 
 Buffers::Buffers(Backend& b, const Sizes& s) : Buffers(b, s, draw_batch(s)) {}
 
-Buffers::Buffers(Backend& b, const Sizes& s, const Batch& host)
-    : backend(b), sizes(s), batch(upload_batch(b, host)) {
+Buffers::Buffers(Backend& b, const Sizes& s, const Batch& host) : backend(b), sizes(s), batch(upload_batch(b, host)) {
   std::vector<int32_t> source, target;
   for (const Bin& bin : host.bins) {
     source.insert(source.end(), {bin.k0, bin.nk, bin.k0, bin.nk});

@@ -28,8 +28,10 @@ Call product(Buffers& b, int64_t in, int64_t out, Product kind) {
   if (kind == Product::both_gradients) form.row_sums = write_to(b.memory({out}, DType::f32));
   Backend& backend = b.backend;
   return {[=, &backend] {
-            if (is_weight) backend.gemm(write_to(y), w, x, form);
-            else backend.gemm(write_to(y), x, w, form);
+            if (is_weight)
+              backend.gemm(write_to(y), w, x, form);
+            else
+              backend.gemm(write_to(y), x, w, form);
           },
           double(x.bytes() + w.bytes() + y.bytes()), 2.0 * double(T) * double(in) * double(out)};
 }
@@ -87,8 +89,8 @@ void add_embeddings(std::vector<KernelRow>& rows) {
                     return Call{[=, &b] {
                                   const TokenRows& t = b.batch.target.tokens;
                                   b.backend.embedding_backward(add_to(dtable), Grad(), dy, t.ids,
-                                                               b.batch.target.packing.positions, t.order, 22.6, Dropout(),
-                                                               b.dropout(1));
+                                                               b.batch.target.packing.positions, t.order, 22.6,
+                                                               Dropout(), b.dropout(1));
                                 },
                                 unit(b) + distinct * double(b.sizes.width) * 8};
                   }});
@@ -102,8 +104,11 @@ struct ResidualBuffers {
 ResidualBuffers residual_buffers(Buffers& b, bool keep_sum) {
   const Shape whole{b.sizes.rows, b.sizes.width}, column{b.sizes.width}, rows{b.sizes.rows};
   ResidualBuffers r;
-  r.in = {.x = b.numbers(whole), .branch = b.numbers(whole), .bias = b.numbers(column),
-          .gamma = b.numbers(column), .beta = b.numbers(column)};
+  r.in = {.x = b.numbers(whole),
+          .branch = b.numbers(whole),
+          .bias = b.numbers(column),
+          .gamma = b.numbers(column),
+          .beta = b.numbers(column)};
   r.out = {.y = b.numbers(whole), .mean = b.memory(rows, DType::f32), .rstd = b.memory(rows, DType::f32)};
   if (keep_sum) r.out.sum = b.memory(whole);
   r.p.dropout = b.dropout(2);
@@ -114,11 +119,11 @@ ResidualBuffers residual_buffers(Buffers& b, bool keep_sum) {
 
 void add_residuals(std::vector<KernelRow>& rows) {
   for (const bool keep_sum : {false, true})
-    rows.push_back({"residual_dropout_norm", keep_sum ? "pre-ln" : "post-ln", [=](Buffers& b) {
-                      const ResidualBuffers r = residual_buffers(b, keep_sum);
-                      return Call{[=, &b] { b.backend.residual_dropout_norm(r.out, r.in, r.p); },
-                                  (keep_sum ? 4 : 3) * unit(b)};
-                    }});
+    rows.push_back(
+        {"residual_dropout_norm", keep_sum ? "pre-ln" : "post-ln", [=](Buffers& b) {
+           const ResidualBuffers r = residual_buffers(b, keep_sum);
+           return Call{[=, &b] { b.backend.residual_dropout_norm(r.out, r.in, r.p); }, (keep_sum ? 4 : 3) * unit(b)};
+         }});
   rows.push_back({"residual_dropout_norm_backward", "post-ln", [](Buffers& b) {
                     ResidualBuffers r = residual_buffers(b, false);
                     const Shape whole{b.sizes.rows, b.sizes.width}, column{b.sizes.width};
@@ -129,17 +134,18 @@ void add_residuals(std::vector<KernelRow>& rows) {
                                           .gamma = write_to(b.memory(column, DType::f32)),
                                           .beta = write_to(b.memory(column, DType::f32))};
                     r.in.x = r.in.branch = {};
-                    return Call{[=, &b] { b.backend.residual_dropout_norm_backward(d, dy, Tensor(), r.out, r.in, r.p); },
-                                4 * unit(b)};
+                    return Call{
+                        [=, &b] { b.backend.residual_dropout_norm_backward(d, dy, Tensor(), r.out, r.in, r.p); },
+                        4 * unit(b)};
                   }});
-  rows.push_back({"residual_square_sums", "post-ln", [](Buffers& b) {
-                    const ResidualBuffers r = residual_buffers(b, false);
-                    const Tensor sums = b.memory({4}, DType::f64);
-                    return Call{[=, &b] {
-                                  b.backend.residual_square_sums(write_to(sums), r.in, r.p, b.batch.target.packing.segments);
-                                },
-                                2 * unit(b)};
-                  }});
+  rows.push_back(
+      {"residual_square_sums", "post-ln", [](Buffers& b) {
+         const ResidualBuffers r = residual_buffers(b, false);
+         const Tensor sums = b.memory({4}, DType::f64);
+         return Call{
+             [=, &b] { b.backend.residual_square_sums(write_to(sums), r.in, r.p, b.batch.target.packing.segments); },
+             2 * unit(b)};
+       }});
 }
 
 void add_activations(std::vector<KernelRow>& rows) {
@@ -155,8 +161,9 @@ void add_activations(std::vector<KernelRow>& rows) {
                     const Tensor y = b.numbers(whole), dy = b.numbers(whole), dx = b.memory(whole);
                     const Tensor bias = b.numbers({b.sizes.inner}), dbias = b.memory({b.sizes.inner}, DType::f32);
                     return Call{[=, &b] {
-                                  b.backend.bias_activation_dropout_backward(
-                                      write_to(dx), write_to(dbias), dy, Tensor(), y, bias, Activation::relu, Dropout());
+                                  b.backend.bias_activation_dropout_backward(write_to(dx), write_to(dbias), dy,
+                                                                             Tensor(), y, bias, Activation::relu,
+                                                                             Dropout());
                                 },
                                 3 * bytes(b)};
                   }});
@@ -178,9 +185,13 @@ AttentionBuffers attention_buffers(Buffers& b, Attends kind) {
   a.o = b.numbers({T, C});
   a.log_sum_exp = b.memory({T, b.sizes.heads}, DType::f32);
   const Packing &source = b.batch.source.packing, &target = b.batch.target.packing;
-  a.p = {.queries = kind == Attends::self ? source : target, .keys = kind == Attends::causal ? target : source,
-         .bins = is_cross ? b.batch.bins : kind == Attends::self ? b.source_bins : b.target_bins,
-         .heads = b.sizes.heads, .is_causal = kind == Attends::causal};
+  a.p = {.queries = kind == Attends::self ? source : target,
+         .keys = kind == Attends::causal ? target : source,
+         .bins = is_cross                ? b.batch.bins
+                 : kind == Attends::self ? b.source_bins
+                                         : b.target_bins,
+         .heads = b.sizes.heads,
+         .is_causal = kind == Attends::causal};
   a.p.pair_count = is_cross ? b.batch.pair_count : a.p.queries.square_sum / (a.p.is_causal ? 2 : 1);
   b.backend.attention(a.o, a.log_sum_exp, a.q, a.k, a.v, a.p);  // log_sum_exp for the backward pass
   return a;
@@ -196,42 +207,40 @@ void add_attention(std::vector<KernelRow>& rows) {
                                   4 * unit(b) + double(a.log_sum_exp.bytes()),
                                   4 * a.p.pair_count * double(b.sizes.width)};
                     }});
-    rows.push_back({"attention_backward", name, [kind = kind](Buffers& b) {
-                      const AttentionBuffers a = attention_buffers(b, kind);
-                      const Tensor d_o = b.numbers(a.o.shape()), dqueries = b.memory(a.q.tensor.shape());
-                      const Tensor dkeys = kind == Attends::cross ? b.memory(a.k.tensor.shape()) : dqueries;
-                      const auto columns = [](const Tensor& t, const Columns& of) {
-                        return GradColumns{t, of.first, of.count, GradMode::write};
-                      };
-                      return Call{[=, &b] {
-                                    b.backend.attention_backward(columns(dqueries, a.q), columns(dkeys, a.k),
-                                                                 columns(dkeys, a.v), d_o, a.o, a.log_sum_exp,
-                                                                 a.q, a.k, a.v, a.p);
-                                  },
-                                  8 * unit(b) + double(a.log_sum_exp.bytes()),
-                                  10 * a.p.pair_count * double(b.sizes.width)};
-                    }});
+    rows.push_back(
+        {"attention_backward", name, [kind = kind](Buffers& b) {
+           const AttentionBuffers a = attention_buffers(b, kind);
+           const Tensor d_o = b.numbers(a.o.shape()), dqueries = b.memory(a.q.tensor.shape());
+           const Tensor dkeys = kind == Attends::cross ? b.memory(a.k.tensor.shape()) : dqueries;
+           const auto columns = [](const Tensor& t, const Columns& of) {
+             return GradColumns{t, of.first, of.count, GradMode::write};
+           };
+           return Call{[=, &b] {
+                         b.backend.attention_backward(columns(dqueries, a.q), columns(dkeys, a.k), columns(dkeys, a.v),
+                                                      d_o, a.o, a.log_sum_exp, a.q, a.k, a.v, a.p);
+                       },
+                       8 * unit(b) + double(a.log_sum_exp.bytes()), 10 * a.p.pair_count * double(b.sizes.width)};
+         }});
   }
 }
 
 void add_loss_and_sums(std::vector<KernelRow>& rows) {
-  rows.push_back({"cross_entropy", "gradient in place", [](Buffers& b) {
-                    const Tensor logits = b.numbers({b.sizes.rows, b.sizes.vocabulary}),
-                                 loss = b.memory({b.sizes.rows}, DType::f32);
-                    return Call{[=, &b] {
-                                  b.backend.cross_entropy(loss, logits, b.batch.labels, 0.1, b.sizes.vocabulary, true);
-                                },
-                                2 * double(logits.bytes())};
-                  }});
+  rows.push_back(
+      {"cross_entropy", "gradient in place", [](Buffers& b) {
+         const Tensor logits = b.numbers({b.sizes.rows, b.sizes.vocabulary}),
+                      loss = b.memory({b.sizes.rows}, DType::f32);
+         return Call{[=, &b] { b.backend.cross_entropy(loss, logits, b.batch.labels, 0.1, b.sizes.vocabulary, true); },
+                     2 * double(logits.bytes())};
+       }});
   rows.push_back({"sum", "losses", [](Buffers& b) {
                     const Tensor x = b.numbers({b.sizes.rows}, DType::f32), total = b.memory({1}, DType::f64);
                     return Call{[=, &b] { b.backend.sum(write_to(total), x); }, double(x.bytes())};
                   }});
-  rows.push_back({"column_sum", "bias gradient", [](Buffers& b) {
-                    const Tensor x = b.numbers({b.sizes.rows, b.sizes.width}),
-                                 total = b.memory({b.sizes.width}, DType::f32);
-                    return Call{[=, &b] { b.backend.column_sum(write_to(total), x); }, unit(b)};
-                  }});
+  rows.push_back(
+      {"column_sum", "bias gradient", [](Buffers& b) {
+         const Tensor x = b.numbers({b.sizes.rows, b.sizes.width}), total = b.memory({b.sizes.width}, DType::f32);
+         return Call{[=, &b] { b.backend.column_sum(write_to(total), x); }, unit(b)};
+       }});
 }
 
 void add_arenas(std::vector<KernelRow>& rows) {
@@ -268,7 +277,9 @@ void add_arenas(std::vector<KernelRow>& rows) {
     rows.push_back({"optimizer_update", has_average ? "adam with average" : "adam", [=](Buffers& b) {
                       const Shape all{b.sizes.parameters};
                       const auto arena = [&] { return b.numbers(all, DType::f32); };
-                      OptimizerArenas a{.parameters = arena(), .first_moment = arena(), .second_moment = arena(),
+                      OptimizerArenas a{.parameters = arena(),
+                                        .first_moment = arena(),
+                                        .second_moment = arena(),
                                         .denominators = b.memory({2}, DType::f64)};
                       b.backend.fill(a.second_moment, 0.01);  // a square
                       if (has_average) a.average = arena();
@@ -300,24 +311,25 @@ void add_decoding(std::vector<KernelRow>& rows) {
                     }
                     const Tensor history = b.integers(ancestry).view(0, {R, s.longest}), at = b.integers(steps),
                                  slot = b.integers(slots);
-                    return Call{[=, &b] { b.backend.self_attention_step(o, cache, qkv, history, slot, at, b.sizes.heads); },
-                                double(R * s.width) * size(b) * (4 + 2 + 2 * double(s.step))};
+                    return Call{
+                        [=, &b] { b.backend.self_attention_step(o, cache, qkv, history, slot, at, b.sizes.heads); },
+                        double(R * s.width) * size(b) * (4 + 2 + 2 * double(s.step))};
                   }});
-  rows.push_back({"cross_attention_step", "beams share a sentence", [](Buffers& b) {
-                    const Sizes& s = b.sizes;
-                    const int64_t R = s.sentences * s.beam, T = b.sizes.sentences * 30;
-                    const Tensor q = b.numbers({R, s.width}), o = b.memory({R, s.width}),
-                                 keys = b.numbers({T, 2 * s.width});
-                    std::vector<int32_t> offsets, sentences;
-                    for (int64_t i = 0; i <= s.sentences; ++i) offsets.push_back(int32_t(i * 30));
-                    for (int64_t r = 0; r < R; ++r) sentences.push_back(int32_t(r / s.beam));
-                    const Tensor first = b.integers(offsets), sentence = b.integers(sentences);
-                    return Call{[=, &b] {
-                                  b.backend.cross_attention_step(o, q, Columns{keys, 0, s.width}, Columns{keys, s.width, s.width},
-                                                                 first, sentence, s.heads);
-                                },
-                                double(keys.bytes() + q.bytes() + o.bytes())};
-                  }});
+  rows.push_back(
+      {"cross_attention_step", "beams share a sentence", [](Buffers& b) {
+         const Sizes& s = b.sizes;
+         const int64_t R = s.sentences * s.beam, T = b.sizes.sentences * 30;
+         const Tensor q = b.numbers({R, s.width}), o = b.memory({R, s.width}), keys = b.numbers({T, 2 * s.width});
+         std::vector<int32_t> offsets, sentences;
+         for (int64_t i = 0; i <= s.sentences; ++i) offsets.push_back(int32_t(i * 30));
+         for (int64_t r = 0; r < R; ++r) sentences.push_back(int32_t(r / s.beam));
+         const Tensor first = b.integers(offsets), sentence = b.integers(sentences);
+         return Call{[=, &b] {
+                       b.backend.cross_attention_step(o, q, Columns{keys, 0, s.width}, Columns{keys, s.width, s.width},
+                                                      first, sentence, s.heads);
+                     },
+                     double(keys.bytes() + q.bytes() + o.bytes())};
+       }});
   rows.push_back({"log_softmax_top_k", "2 beam", [](Buffers& b) {
                     const int64_t R = b.sizes.sentences * b.sizes.beam, k = 2 * b.sizes.beam;
                     const Tensor logits = b.numbers({R, b.sizes.vocabulary}), scores = b.memory({R, k}, DType::f32),

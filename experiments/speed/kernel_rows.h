@@ -16,8 +16,16 @@ struct Sizes {
   int64_t sentences = 32, beam = 4, step = 16, longest = 64;  ///< decoding
 };
 /// Small enough for the emulator.
-inline constexpr Sizes toy_sizes{.rows = 128, .width = 32, .inner = 64, .heads = 2, .vocabulary = 256,
-                                 .parameters = 5000, .sentences = 3, .beam = 2, .step = 3, .longest = 8};
+inline constexpr Sizes toy_sizes{.rows = 128,
+                                 .width = 32,
+                                 .inner = 64,
+                                 .heads = 2,
+                                 .vocabulary = 256,
+                                 .parameters = 5000,
+                                 .sentences = 3,
+                                 .beam = 2,
+                                 .step = 3,
+                                 .longest = 8};
 
 /// One call of a kernel on buffers of its own, and what it cannot do without: the bytes that it must read and
 /// write once, and its floating-point operations (products and attention only).
@@ -41,7 +49,7 @@ class Buffers {
 
   Backend& backend;
   const Sizes sizes;
-  ModelBatch batch;  ///< `rows` tokens a side
+  ModelBatch batch;                 ///< `rows` tokens a side
   Tensor source_bins, target_bins;  ///< of self-attention: the same rows as queries and keys
   Tensor state;                     ///< StepState words, one branch scale
 

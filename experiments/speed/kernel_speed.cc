@@ -31,9 +31,12 @@ Options parse(int argc, char** argv) {
   check(argc >= 2, "kernel_speed: no command given, must be probe, run, list or device");
   Options options{.command = argv[1]};
   for (int i = 2; i < argc; ++i) {
-    if (std::strcmp(argv[i], "--toy") == 0) options.is_toy = true;
-    else if (std::strcmp(argv[i], "--device") == 0 && i + 1 < argc) options.device = std::stoi(argv[++i]);
-    else options.kernels.push_back(argv[i]);
+    if (std::strcmp(argv[i], "--toy") == 0)
+      options.is_toy = true;
+    else if (std::strcmp(argv[i], "--device") == 0 && i + 1 < argc)
+      options.device = std::stoi(argv[++i]);
+    else
+      options.kernels.push_back(argv[i]);
   }
   return options;
 }
@@ -60,14 +63,16 @@ double copy_rate(Backend& backend, int64_t bytes, int repeats) {
 void print_device(const Options& options, const std::string& more) {
   cudaDeviceProp properties;
   check_cuda(cudaGetDeviceProperties(&properties, options.device));
-  std::printf("{\"device\": \"%s\", \"capability\": \"%d.%d\", \"multiprocessors\": %d, \"l2_bytes\": %d%s}\n", properties.name,
-              properties.major, properties.minor, properties.multiProcessorCount, properties.l2CacheSize, more.c_str());
+  std::printf("{\"device\": \"%s\", \"capability\": \"%d.%d\", \"multiprocessors\": %d, \"l2_bytes\": %d%s}\n",
+              properties.name, properties.major, properties.minor, properties.multiProcessorCount,
+              properties.l2CacheSize, more.c_str());
 }
 
 void print_probe(Backend& backend, const Options& options) {
   const double copy = options.is_toy ? copy_rate(backend, 1 << 16, 2) : copy_rate(backend, int64_t{1} << 30, 10);
   const double product = options.is_toy ? gemm_rate(backend, 32, 1) : gemm_rate(backend, 8192, 10);
-  print_device(options, fmt::format(", \"copy_bytes_per_second\": {:.6g}, \"gemm_flops_per_second\": {:.6g}", copy, product));
+  print_device(options,
+               fmt::format(", \"copy_bytes_per_second\": {:.6g}, \"gemm_flops_per_second\": {:.6g}", copy, product));
 }
 
 /// Seconds of one call, median of several replays.
@@ -109,9 +114,10 @@ void run_row(Buffers& buffers, const KernelRow& row, bool is_toy) {
   const double seconds = seconds_per_call(backend, row.kernel + "/" + row.variant, calls, is_toy);
   check(backend.calls[row.kernel] > before, "kernel_speed: the row {} / {} does not call its kernel", row.kernel,
         row.variant);
-  std::printf("{\"kernel\": \"%s\", \"variant\": \"%s\", \"seconds\": %.6g, \"bytes\": %.0f, \"flops\": %.0f, "
-              "\"buffers\": %zu}\n",
-              row.kernel.c_str(), row.variant.c_str(), seconds, calls[0].bytes, calls[0].flops, calls.size());
+  std::printf(
+      "{\"kernel\": \"%s\", \"variant\": \"%s\", \"seconds\": %.6g, \"bytes\": %.0f, \"flops\": %.0f, "
+      "\"buffers\": %zu}\n",
+      row.kernel.c_str(), row.variant.c_str(), seconds, calls[0].bytes, calls[0].flops, calls.size());
   std::fflush(stdout);
 }
 
@@ -143,7 +149,8 @@ int run(int argc, char** argv) {
     make_cuda_backend({.device = options.device});  // says in a sentence why it cannot be used
     print_device(options, "");
   } else {
-    check(options.command == "run", "kernel_speed: '{}' is no command, must be probe, run, list or device", options.command);
+    check(options.command == "run", "kernel_speed: '{}' is no command, must be probe, run, list or device",
+          options.command);
     run_rows(rows, options);
   }
   return 0;

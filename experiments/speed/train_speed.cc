@@ -17,10 +17,10 @@
 #include <fstream>
 #include <iostream>
 
-#include "apps/option_parser.h"
 #include "apps/inference/device.h"
-#include "apps/training/memory_plan.h"
 #include "apps/inference/model_file.h"
+#include "apps/option_parser.h"
+#include "apps/training/memory_plan.h"
 #include "apps/training/training_model.h"
 #include "core/base/log.h"
 #include "experiments/speed/probes.h"
@@ -48,13 +48,20 @@ class Session {
   Session(TrainingModel& model, std::vector<UpdateBatches> updates) : model_(model), updates_(std::move(updates)) {}
 
   void answer(const std::string& command) {
-    if (command == "loss") std::printf("%.9f\n", first_loss());
-    else if (command == "losses") print_losses(read_count());
-    else if (command == "run") std::printf("%.6f\n", run(read_count()));
-    else if (command == "flops") std::printf("%.0f\n", model_.backend().flops);
-    else if (command == "memory") std::printf("%.0f\n", memory());
-    else if (command == "gemm") std::printf("%.3f\n", speed::gemm_rate(model_.backend(), 2048, 20) * 1e-9);
-    else fail("bough-train-speed: '{}' is no command; see the first lines of train_speed.cc", command);
+    if (command == "loss")
+      std::printf("%.9f\n", first_loss());
+    else if (command == "losses")
+      print_losses(read_count());
+    else if (command == "run")
+      std::printf("%.6f\n", run(read_count()));
+    else if (command == "flops")
+      std::printf("%.0f\n", model_.backend().flops);
+    else if (command == "memory")
+      std::printf("%.0f\n", memory());
+    else if (command == "gemm")
+      std::printf("%.3f\n", speed::gemm_rate(model_.backend(), 2048, 20) * 1e-9);
+    else
+      fail("bough-train-speed: '{}' is no command; see the first lines of train_speed.cc", command);
     std::fflush(stdout);
   }
 
@@ -124,15 +131,13 @@ int run(int argc, char** argv) {
   log::configure({.quiet = true});
   const auto vocabularies = load_or_create_vocabularies(options->vocabulary, options->corpus);
   for (const auto& v : vocabularies) options->model.vocab_sizes.push_back(v->size());
-  TrainingData data({options->vocabulary, options->corpus, options->batch, {}, options->general.seed},
-                    vocabularies);
+  TrainingData data({options->vocabulary, options->corpus, options->batch, {}, options->general.seed}, vocabularies);
   const DeviceChoice device = choose_device(options->machine);
   const MemoryPlan plan = plan_training(*options, data.most_source_rows(), data.most_target_rows(), 0, device);
   check_memory(plan, device);
   const auto backend = make_backend(device, options->machine,
                                     {.arena_bytes = plan.activation_bytes, .tune_gemm = options->run.gemm_autotune});
-  TrainingModel model(*backend, options->model, options->dropout, options->optimizer,
-                      options->general.seed);
+  TrainingModel model(*backend, options->model, options->dropout, options->optimizer, options->general.seed);
   model.set_recompute(plan.recomputed_layers);
   if (backend->records()) model.use_shape_classes(data.most_source_rows(), data.most_target_rows());
   model.initialize();

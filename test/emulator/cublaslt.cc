@@ -33,10 +33,10 @@ namespace {
 
 /// data[0] of an algorithm is its number here + 1; data[1..5] say which product it was proposed for.
 struct Algorithm {
-  uint32_t alignment;   // of every address, in bytes
-  uint64_t splits;      // of the inner dimension, summed in f32
-  size_t workspace;     // bytes
-  double us;            // what the clock says it takes
+  uint32_t alignment;  // of every address, in bytes
+  uint64_t splits;     // of the inner dimension, summed in f32
+  size_t workspace;    // bytes
+  double us;           // what the clock says it takes
 };
 constexpr Algorithm algorithms[] = {{16, 1, 0, 30}, {16, 4, size_t{1} << 20, 20}, {2, 1, 0, 90}};
 
@@ -181,10 +181,14 @@ cublasStatus_t cublasLtMatmulDescDestroy(cublasLtMatmulDesc_t product) { return 
 cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t product, cublasLtMatmulDescAttributes_t attribute,
                                               const void* value, size_t bytes) {
   switch (attribute) {
-    case CUBLASLT_MATMUL_DESC_TRANSA: return copy_value(product->op_a, value, bytes);
-    case CUBLASLT_MATMUL_DESC_TRANSB: return copy_value(product->op_b, value, bytes);
-    case CUBLASLT_MATMUL_DESC_EPILOGUE: return copy_value(product->epilogue, value, bytes);
-    case CUBLASLT_MATMUL_DESC_BIAS_POINTER: return copy_value(product->bias, value, bytes);
+    case CUBLASLT_MATMUL_DESC_TRANSA:
+      return copy_value(product->op_a, value, bytes);
+    case CUBLASLT_MATMUL_DESC_TRANSB:
+      return copy_value(product->op_b, value, bytes);
+    case CUBLASLT_MATMUL_DESC_EPILOGUE:
+      return copy_value(product->epilogue, value, bytes);
+    case CUBLASLT_MATMUL_DESC_BIAS_POINTER:
+      return copy_value(product->bias, value, bytes);
   }
   return CUBLAS_STATUS_INVALID_VALUE;
 }
@@ -192,7 +196,9 @@ cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t* layout, cudaDa
                                           uint64_t cols, int64_t ld) {
   return *layout = new EmulatedLayout{type, rows, cols, ld}, CUBLAS_STATUS_SUCCESS;
 }
-cublasStatus_t cublasLtMatrixLayoutDestroy(cublasLtMatrixLayout_t layout) { return delete layout, CUBLAS_STATUS_SUCCESS; }
+cublasStatus_t cublasLtMatrixLayoutDestroy(cublasLtMatrixLayout_t layout) {
+  return delete layout, CUBLAS_STATUS_SUCCESS;
+}
 cublasStatus_t cublasLtMatmulPreferenceCreate(cublasLtMatmulPreference_t* preference) {
   return *preference = new EmulatedPreference, CUBLAS_STATUS_SUCCESS;
 }
@@ -203,8 +209,10 @@ cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t p
                                                     cublasLtMatmulPreferenceAttributes_t attribute, const void* value,
                                                     size_t bytes) {
   switch (attribute) {
-    case CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES: return copy_value(preference->workspace, value, bytes);
-    case CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK: return copy_value(preference->reductions, value, bytes);
+    case CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES:
+      return copy_value(preference->workspace, value, bytes);
+    case CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK:
+      return copy_value(preference->reductions, value, bytes);
     default:
       return copy_value(preference->alignment[attribute - CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES], value, bytes);
   }

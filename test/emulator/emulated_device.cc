@@ -22,14 +22,12 @@ void load_rows(void* const* lanes, bool transposed) {
   for (int matrix = 0; matrix < 4; ++matrix) {
     uint16_t elements[8][8];
     for (int row = 0; row < 8; ++row)
-      std::memcpy(elements[row],
-                  static_cast<emulated::MatrixRow*>(lanes[8 * matrix + row])->row, 16);
+      std::memcpy(elements[row], static_cast<emulated::MatrixRow*>(lanes[8 * matrix + row])->row, 16);
     for (int l = 0; l < warp_size; ++l) {
       const int i = l / 4, j = 2 * (l % 4);
       const uint16_t first = transposed ? elements[j][i] : elements[i][j];
       const uint16_t second = transposed ? elements[j + 1][i] : elements[i][j + 1];
-      static_cast<emulated::MatrixRow*>(lanes[l])->r[matrix] =
-          uint32_t(first) | uint32_t(second) << 16;
+      static_cast<emulated::MatrixRow*>(lanes[l])->r[matrix] = uint32_t(first) | uint32_t(second) << 16;
     }
   }
 }
@@ -40,8 +38,7 @@ uint32_t ballot(bool predicate) {
   BallotLane mine{predicate, 0};
   emulator::warp_collective("ballot", &mine, [](void* const* lanes) {
     uint32_t mask = 0;
-    for (int l = 0; l < warp_size; ++l)
-      mask |= uint32_t(static_cast<BallotLane*>(lanes[l])->predicate) << l;
+    for (int l = 0; l < warp_size; ++l) mask |= uint32_t(static_cast<BallotLane*>(lanes[l])->predicate) << l;
     for (int l = 0; l < warp_size; ++l) static_cast<BallotLane*>(lanes[l])->result = mask;
   });
   return mine.result;
@@ -53,11 +50,9 @@ void emulated::load_matrices(uint32_t (&r)[4], const void* row, bool transposed)
     emulator::fault("load_matrices: the address is not in the shared memory of the block");
   MatrixRow mine{row, r};
   if (transposed)
-    emulator::warp_collective("load_matrices_transposed", &mine,
-                              [](void* const* lanes) { load_rows(lanes, true); });
+    emulator::warp_collective("load_matrices_transposed", &mine, [](void* const* lanes) { load_rows(lanes, true); });
   else
-    emulator::warp_collective("load_matrices", &mine,
-                              [](void* const* lanes) { load_rows(lanes, false); });
+    emulator::warp_collective("load_matrices", &mine, [](void* const* lanes) { load_rows(lanes, false); });
 }
 
 void multiply_add(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {

@@ -37,8 +37,7 @@ T exchange(const char* name, T value, int argument, Source) {
 
 inline void check_aligned(const void* p, size_t alignment, const char* what) {
   if (reinterpret_cast<uintptr_t>(p) % alignment != 0)
-    emulator::fault(std::string(what) + ": the address is not aligned to " +
-                    std::to_string(alignment) + " bytes");
+    emulator::fault(std::string(what) + ": the address is not aligned to " + std::to_string(alignment) + " bytes");
 }
 
 struct MatrixRow {
@@ -59,21 +58,17 @@ T shuffle(T value, int source) {
 }
 template <class T>
 T shuffle_down(T value, int offset) {
-  return emulated::exchange("shuffle_down", value, offset,
-                            [](int l, int o) { return l + o < warp_size ? l + o : l; });
+  return emulated::exchange("shuffle_down", value, offset, [](int l, int o) { return l + o < warp_size ? l + o : l; });
 }
 uint32_t ballot(bool predicate);
 
 template <class T, int N>
 class SharedArray {
  public:
-  SharedArray() : memory_(new (std::align_val_t{16}) std::byte[bytes]) {
-    emulator::add_shared(memory_, bytes);
-  }
+  SharedArray() : memory_(new (std::align_val_t{16}) std::byte[bytes]) { emulator::add_shared(memory_, bytes); }
   T& operator[](int i) {
     if (i < 0 || i >= N)
-      emulator::fault("shared memory: element " + std::to_string(i) + " of an array of " +
-                      std::to_string(N));
+      emulator::fault("shared memory: element " + std::to_string(i) + " of an array of " + std::to_string(N));
     return data()[i];
   }
   T* data() {
@@ -104,9 +99,7 @@ void wait_copies() {
 }
 
 inline void load_matrices(uint32_t (&r)[4], const void* row) { emulated::load_matrices(r, row, false); }
-inline void load_matrices_transposed(uint32_t (&r)[4], const void* row) {
-  emulated::load_matrices(r, row, true);
-}
+inline void load_matrices_transposed(uint32_t (&r)[4], const void* row) { emulated::load_matrices(r, row, true); }
 void multiply_add(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1);
 
 inline bf16 to_bf16(float x) {

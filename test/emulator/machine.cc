@@ -96,14 +96,12 @@ Machine& machine() {
 }
 
 // AddressSanitizer must know which stack is in use.
-void before_switch([[maybe_unused]] void** save, [[maybe_unused]] const void* stack,
-                   [[maybe_unused]] size_t bytes) {
+void before_switch([[maybe_unused]] void** save, [[maybe_unused]] const void* stack, [[maybe_unused]] size_t bytes) {
 #if defined(__SANITIZE_ADDRESS__)
   __sanitizer_start_switch_fiber(save, stack, bytes);
 #endif
 }
-void after_switch([[maybe_unused]] void* saved, [[maybe_unused]] const void** stack,
-                  [[maybe_unused]] size_t* bytes) {
+void after_switch([[maybe_unused]] void* saved, [[maybe_unused]] const void** stack, [[maybe_unused]] size_t* bytes) {
 #if defined(__SANITIZE_ADDRESS__)
   __sanitizer_finish_switch_fiber(saved, stack, bytes);
 #endif
@@ -121,8 +119,8 @@ void Machine::prepare(unsigned threads) {
 void Machine::start(unsigned i) {
   Fiber& f = fibers_[i];
   if (!f.stack) {
-    void* const memory = mmap(nullptr, stack_bytes, PROT_READ | PROT_WRITE,
-                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void* const memory =
+        mmap(nullptr, stack_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     check(memory != MAP_FAILED, "emulator: no memory for the stack of a thread");
     f.stack = static_cast<std::byte*>(memory);
   }
@@ -160,8 +158,8 @@ void Machine::resume(unsigned i) {
 }
 
 void Machine::stop(std::string what) {
-  fault_ = fmt::format("emulator: block ({}, {}, {}), thread {}: {}", blockIdx.x, blockIdx.y, blockIdx.z,
-                       current_, what);
+  fault_ =
+      fmt::format("emulator: block ({}, {}, {}), thread {}: {}", blockIdx.x, blockIdx.y, blockIdx.z, current_, what);
   std::string().swap(what);  // nothing on this stack is destroyed
   suspend();
   std::abort();  // never resumed
@@ -199,11 +197,11 @@ void Machine::release_barrier() {
     if (f.state == first.state && (f.state == State::done || std::strcmp(f.reason, first.reason) == 0)) continue;
     const auto place = [](const Fiber& at) -> std::string {
       if (at.state == State::done) return "has left the kernel";
-      return fmt::format("waits at {} \"{}\"",
-                         at.state == State::in_warp ? "the warp's" : "the block's barrier", at.reason);
+      return fmt::format("waits at {} \"{}\"", at.state == State::in_warp ? "the warp's" : "the block's barrier",
+                         at.reason);
     };
-    fault_ = fmt::format("emulator: block ({}, {}, {}): divergent barrier: thread 0 {}, thread {} {}",
-                         blockIdx.x, blockIdx.y, blockIdx.z, place(first), i, place(f));
+    fault_ = fmt::format("emulator: block ({}, {}, {}): divergent barrier: thread 0 {}, thread {} {}", blockIdx.x,
+                         blockIdx.y, blockIdx.z, place(first), i, place(f));
     return;
   }
   for (unsigned i = 0; i < threads_; ++i) fibers_[i].state = State::ready;
@@ -265,8 +263,8 @@ void warp_collective(const char* name, void* mine, void (*combine)(void* const* 
     w.name = name;
     w.first_lane = m.lane();
   } else if (std::strcmp(w.name, name) != 0) {
-    m.stop(fmt::format("divergent warp: lane {} is at \"{}\", lane {} at \"{}\"", m.lane(), name,
-                       w.first_lane, w.name));
+    m.stop(
+        fmt::format("divergent warp: lane {} is at \"{}\", lane {} at \"{}\"", m.lane(), name, w.first_lane, w.name));
   }
   w.lanes[m.lane()] = mine;
   if (++w.arrived < warp) {
@@ -285,9 +283,7 @@ uint64_t block_number() { return machine().block_number(); }
 
 bool is_shared(const void* p, size_t bytes) {
   const auto* const begin = static_cast<const std::byte*>(p);
-  const auto inside = [&](const std::byte* area, size_t size) {
-    return begin >= area && begin + bytes <= area + size;
-  };
+  const auto inside = [&](const std::byte* area, size_t size) { return begin >= area && begin + bytes <= area + size; };
   if (inside(machine().shared(), machine().shared_bytes)) return true;
   for (const auto& [area, size] : machine().static_shared)
     if (inside(area, size)) return true;
@@ -302,8 +298,8 @@ void copy_async_begin(void* shared, const void* source, bool is_inside) {
   if (!is_shared(shared, 16)) fault("copy_async: the destination is not in the shared memory of the block");
   std::memset(shared, 0xff, 16);  // NaN until somebody has waited
   Fiber& f = machine().fiber();
-  f.copies.push_back({static_cast<std::byte*>(shared),
-                      is_inside ? static_cast<const std::byte*>(source) : nullptr, f.groups});
+  f.copies.push_back(
+      {static_cast<std::byte*>(shared), is_inside ? static_cast<const std::byte*>(source) : nullptr, f.groups});
 }
 
 void copy_async_commit() { ++machine().fiber().groups; }

@@ -13,14 +13,14 @@ namespace bough::emulator {
 
 /// What tests vary. A kernel's result must not depend on any of these orders.
 struct Settings {
-  bool reverse_threads = false;  ///< run the threads of a block last to first
-  uint64_t block_seed = 1;       ///< the order of blocks is a permutation drawn from it; 0: in sequence
-  bool eager = false;            ///< run work when it is queued, not at the next wait
-  uint64_t stream_seed = 1;      ///< which stream goes on next, where several may
-  int devices = 1;               ///< what cudaGetDeviceCount finds
-  int driver_error = 0;          ///< cudaError_t that it returns
-  int driver_version = 12020;    ///< what the driver of driver_error supports
-  int capability = 9;            ///< major compute capability
+  bool reverse_threads = false;     ///< run the threads of a block last to first
+  uint64_t block_seed = 1;          ///< the order of blocks is a permutation drawn from it; 0: in sequence
+  bool eager = false;               ///< run work when it is queued, not at the next wait
+  uint64_t stream_seed = 1;         ///< which stream goes on next, where several may
+  int devices = 1;                  ///< what cudaGetDeviceCount finds
+  int driver_error = 0;             ///< cudaError_t that it returns
+  int driver_version = 12020;       ///< what the driver of driver_error supports
+  int capability = 9;               ///< major compute capability
   size_t memory = size_t{4} << 30;  ///< bytes of a device
   bool has_kernel_image = true;     ///< the program has code for the device
   bool has_all_epilogues = true;    ///< cuBLASLt: also relu behind a bias, and sums over the inner dimension

@@ -17,8 +17,7 @@ namespace {
 
 struct TemporaryFolder {
   std::string path;
-  TemporaryFolder()
-      : path(fs::temp_directory_path() / ("bough-fuzz-" + std::to_string(getpid()))) {
+  TemporaryFolder() : path(fs::temp_directory_path() / ("bough-fuzz-" + std::to_string(getpid()))) {
     fs::create_directories(path);
   }
   ~TemporaryFolder() { fs::remove_all(path); }
@@ -37,8 +36,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   std::ostringstream out, messages;
   const std::string fields = std::to_string(1 + (data[0] >> 1) % 3);
   const int code = bough::run_score(
-      std::vector<std::string>{path, "-nr", fields, "-i", path, "-m", "bleu", "chrf", "-j", "1"},
-      out, messages);
+      std::vector<std::string>{path, "-nr", fields, "-i", path, "-m", "bleu", "chrf", "-j", "1"}, out, messages);
   if (code != 0 && messages.str().empty()) std::abort();
   return 0;
 }

@@ -7,8 +7,8 @@
 #include <string_view>
 #include <vector>
 
-#include "data/metrics/metric.h"
 #include "core/base/unicode.h"
+#include "data/metrics/metric.h"
 
 using namespace bough;
 
@@ -24,8 +24,10 @@ Metric choose_metric(unsigned bits) {
       bleu.lowercase = bit(6);
       return bleu;
     }
-    case 1: return ChrfOptions{6, bit(3) ? 2 : 0, 2, bit(4), bit(5), bit(6)};
-    default: return TerOptions{bit(3), bit(4), bit(5), bit(6)};
+    case 1:
+      return ChrfOptions{6, bit(3) ? 2 : 0, 2, bit(4), bit(5), bit(6)};
+    default:
+      return TerOptions{bit(3), bit(4), bit(5), bit(6)};
   }
 }
 
@@ -37,8 +39,7 @@ void check_text(std::string_view text) {
   const std::u32string decoded = unicode::decode_utf8(text);
   const bool is_valid = !unicode::find_invalid_utf8(text);
   require((unicode::encode_utf8(decoded) == text) >= is_valid);
-  if (is_valid)
-    require(unicode::encode_utf8(unicode::rstrip(decoded)) == unicode::rstrip_utf8(text));
+  if (is_valid) require(unicode::encode_utf8(unicode::rstrip(decoded)) == unicode::rstrip_utf8(text));
 }
 
 }  // namespace
