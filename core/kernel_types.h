@@ -52,6 +52,7 @@ struct ResidualNorm {
 struct ResidualInputs {
   Tensor x, second, branch, bias, gamma, beta;
   Tensor x_low, second_low;
+  Tensor segments;  ///< (T) i32, for row_sums: -1 in the tail; empty: all rows count
 };
 /// y (T, C) with `norm`; sum (T, C) where wanted (pre-norm needs it, post-norm does not);
 /// mean and rstd (T) of sum as it is kept, for the backward pass, with norm only.
@@ -60,6 +61,9 @@ struct ResidualInputs {
 struct ResidualOutputs {
   Tensor y, sum, mean, rstd;
   Tensor y_low, sum_low;
+  /// (T, 4) f32 (f64 in tests), where wanted: how large the terms are, {sum of r, of r^2, of f, of f^2} over each row,
+  /// r = residual_scale x + second, f = branch_scale (branch + bias), dropout apart; 0 in rows with segments[t] < 0.
+  Tensor row_sums;
 };
 struct ResidualGrads {
   Grad x, second, branch, bias, gamma, beta, residual_scale, branch_scale;

@@ -75,3 +75,21 @@ BOUGH_HOST_DEVICE inline T swish_derivative(T x) {
 }
 
 }  // namespace bough::math
+
+namespace bough {
+
+/// The rule of the kernel adapt_branch_scales for one site. sums: {of r, r^2, f, f^2}; limits: {smallest, first, last}.
+BOUGH_HOST_DEVICE inline float adapted_branch_scale(float scale, const double* sums, const double* limits, double share,
+                                                    double growth) {
+  const double bound = limits[1] + share * (limits[2] - limits[1]);
+  const double residual = sums[1], branch = sums[3];
+  const bool is_known = residual > 0 && residual + branch - (residual + branch) == 0;  // inf - inf is NaN
+  if (!is_known) return scale;
+  const double ratio = std::sqrt(branch / residual);
+  const double factor = ratio * growth > bound ? bound / ratio : growth;
+  const double wanted = double(scale) * factor;
+  const double raised = wanted < limits[0] ? limits[0] : wanted;
+  return float(raised > 1 ? 1 : raised);
+}
+
+}  // namespace bough

@@ -115,9 +115,10 @@ ResidualResult residual_norm(const ResidualArguments& a, const ResidualNorm& p_i
     out.rstd = b.allocate({a.x.rows()}, statistics_type(b));
   }
   if (!has_norm || a.keep_sum) out.sum = b.allocate(shape);
+  out.row_sums = a.row_sums;
   if (a.splits) (out.sum ? out.sum_low : out.y_low) = b.allocate(shape);
-  ResidualInputs in{a.x.value(),     a.second.value(), a.branch.value(), a.bias.value(),
-                    a.gamma.value(), a.beta.value(),   a.x.low(),        a.second.low()};
+  ResidualInputs in{a.x.value(),    a.second.value(), a.branch.value(), a.bias.value(), a.gamma.value(),
+                    a.beta.value(), a.x.low(),        a.second.low(),   a.segments};
   b.residual_dropout_norm(out, in, p);
 
   const bool needs = any_gradient(
@@ -130,7 +131,7 @@ ResidualResult residual_norm(const ResidualArguments& a, const ResidualNorm& p_i
   // Only what the derivative reads stays alive.
   if (!a.residual_parameter.needs_gradient()) in.x = {};
   if (!a.branch_parameter.needs_gradient()) in.branch = {};
-  in.second = in.x_low = in.second_low = out.y_low = out.sum_low = {};
+  in.second = in.x_low = in.second_low = in.segments = out.y_low = out.sum_low = out.row_sums = {};
   struct Sinks {
     Gradient x, second, branch, bias, gamma, beta, residual, scale, y, sum;
   };

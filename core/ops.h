@@ -30,7 +30,8 @@ struct ResidualArguments {
   Var x, second, branch, bias, gamma, beta;
   Var residual_parameter, branch_parameter;  ///< (1) or (C): factors learned with the model
   bool keep_sum = false;                     ///< `sum` is wanted as a result too (pre-norm)
-  bool splits = false;  ///< what the stream goes on with has a low() part: sum where it is a result, else y
+  bool splits = false;        ///< what the stream goes on with has a low() part: sum where it is a result, else y
+  Tensor row_sums, segments;  ///< see ResidualOutputs and ResidualInputs; no part of the derivative
 };
 struct ResidualResult {
   Var y;    ///< LN(sum), empty without gamma

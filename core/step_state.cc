@@ -16,6 +16,7 @@ std::vector<int32_t> StepState::pack() const {
   words[inverse_tokens] = word(1.0 / tokens);
   words[clip_norm] = word(clip);
   words[average_rate] = word(average);
+  words[bound_share] = word(bound);
   for (size_t i = 0; i < branch_scales.size(); ++i) words[size_t(first_branch_scale) + i] = word(branch_scales[i]);
   return words;
 }

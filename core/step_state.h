@@ -18,11 +18,12 @@ struct StepState {
     inverse_tokens,     ///< f32: 1 / target tokens of the whole update
     clip_norm,          ///< f32: 0 = off
     average_rate,       ///< f32: weight of the new parameters in the exponential average; 0 = off
+    bound_share,        ///< f32 in [0, 1]: how far adapt_branch_scales is on the way from its first bound to its last
     first_branch_scale  ///< f32...: alpha_t of every residual site
   };
   uint64_t seed = 0;
   int64_t update = 0;  ///< 1, 2, ...: the update these values are for
-  double lr = 0, tokens = 1, clip = 0, average = 0;
+  double lr = 0, tokens = 1, clip = 0, average = 0, bound = 0;
   std::vector<double> branch_scales;
 
   int64_t words() const { return first_branch_scale + int64_t(branch_scales.size()); }

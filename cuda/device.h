@@ -228,6 +228,18 @@ __device__ inline T warp_max(T value) {
   return value;
 }
 
+/// The sums of four values over the warp: that of values[q] in every lane with lane_id() % 4 == q. A third of the
+/// shuffles of four warp_sum.
+__device__ inline float warp_sums(const float (&values)[4]) {
+  const bool odd = lane_id() & 1, high = lane_id() & 2;
+  const float low = (odd ? values[1] : values[0]) + shuffle_xor(odd ? values[0] : values[1], 1);
+  const float upper = (odd ? values[3] : values[2]) + shuffle_xor(odd ? values[2] : values[3], 1);
+  float sum = (high ? upper : low) + shuffle_xor(high ? low : upper, 2);
+#pragma unroll
+  for (int mask = 4; mask < warp_size; mask *= 2) sum += shuffle_xor(sum, mask);
+  return sum;
+}
+
 /// The sum or the maximum over the block, the same bits in every thread.
 template <class T>
 __device__ inline T block_sum(T value) {

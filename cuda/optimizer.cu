@@ -156,6 +156,17 @@ __global__ void step_kernel(Arenas a, const float* gradient, int64_t n, bool is_
   for (int i = 0; i < count; ++i) a.compute_copy[first + i] = to_bf16(theta[i]);
 }
 
+/// A thread for each site.
+__global__ void branch_scales_kernel(int32_t* scales, const double* sums, const double* limits, int64_t sites,
+                                     const double* statistics, const int32_t* state, double growth) {
+  const int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (i >= sites || statistics[gradient_stat::is_finite] == 0) return;
+  const double share = double(state_word(state, StepState::bound_share));
+  const float scale =
+      adapted_branch_scale(math::float_of(uint32_t(scales[i])), sums + 4 * i, limits + 3 * i, share, growth);
+  scales[i] = int32_t(math::bits_of(scale));
+}
+
 }  // namespace
 }  // namespace bough::cuda
 
@@ -172,6 +183,12 @@ void CudaBackend::gradient_statistics_impl(Out statistics, In gradient, In state
          gradient.size(), is_aligned(gradient));
   launch(stream(), "gradient_statistics", statistics_kernel, {1, finish_threads}, statistics.data<double>(), partial,
          blocks, state.data<int32_t>());
+}
+
+void CudaBackend::adapt_branch_scales_impl(Out scales, In sums, In limits, In statistics, In state, double growth) {
+  launch(stream(), "adapt_branch_scales", branch_scales_kernel, {blocks_for(scales.size(), step_threads), step_threads},
+         scales.data<int32_t>(), sums.data<double>(), limits.data<double>(), scales.size(), statistics.data<double>(),
+         state.data<int32_t>(), growth);
 }
 
 void CudaBackend::square_sums_impl(Out sums, In x, In y, In pieces) {

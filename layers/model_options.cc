@@ -25,11 +25,12 @@ std::string name_of(ResidualKind kind) {
 
 namespace {
 
-const EnumNames<BranchSchedule> schedule_names = {{"linear", BranchSchedule::linear},
-                                                  {"by-layer", BranchSchedule::by_layer},
-                                                  {"sqrt", BranchSchedule::sqrt},
-                                                  {"cosine", BranchSchedule::cosine}};
+const EnumNames<BranchSchedule> schedule_names = {
+    {"linear", BranchSchedule::linear}, {"by-layer", BranchSchedule::by_layer}, {"square", BranchSchedule::square},
+    {"sqrt", BranchSchedule::sqrt},     {"cosine", BranchSchedule::cosine},     {"bounded", BranchSchedule::bounded}};
 const EnumNames<BranchInit> init_names = {{"xavier", BranchInit::xavier}, {"deepnorm", BranchInit::deepnorm}};
+const EnumNames<BranchResidual> branch_residual_names = {{"one", BranchResidual::one},
+                                                         {"deepnorm", BranchResidual::deepnorm}};
 const EnumNames<ResidualPrecision> precision_names = {{"auto", ResidualPrecision::automatic},
                                                       {"bfloat16", ResidualPrecision::bfloat16},
                                                       {"split", ResidualPrecision::split}};
@@ -102,21 +103,27 @@ void ModelOptions::residual_settings(Settings& v) {
   v(residual, "transformer-residual",
     "how a sublayer F joins its input x. post-ln: LN(x + F(x)). pre-ln: x + F(LN(x)). deepnorm: "
     "LN(a x + F(x)) with a and the initialisation from the depth. branchnorm: LN(x + alpha F(x)), "
-    "alpha grows from 0 to 1, then it is a plain post-ln model. To compare with: admin, b2t, residual-dual, "
+    "alpha grows to 1, then it is a plain post-ln model. To compare with: admin, b2t, residual-dual, "
     "rezero, sub-ln, dlcl (docs/branchnorm.md). All but the first two are made for depth",
     residual_names);
   v(branchnorm_max_step, "branchnorm-max-step",
-    "T, when branchnorm's alpha reaches 1, in updates (4000u) or target tokens (2Gt); 0 = as "
-    "lr-warmup, or 4000u without warmup",
+    "T, in updates (4000u) or target tokens (2Gt): when branchnorm's alpha reaches 1, or bounded's bound its last "
+    "value. 0 = from lr-warmup (4000u where there is none): 6 times that for bounded, else an eighth",
     updates_or_labels);
   v(branchnorm_schedule, "branchnorm-schedule",
-    "alpha over r = min(t/T, 1): linear r; sqrt r^(1/2); cosine (1 - cos(pi r))/2; by-layer "
-    "min(t/(T l), 1) in layer l: lower layers first",
+    "alpha. bounded: of each sublayer, from deepnorm's scale up to 1 as far as the branch stays small beside its "
+    "residual (branchnorm-bound). Over r = min(t/T, 1): linear r, the paper's; sqrt r^(1/2); cosine "
+    "(1 - cos(pi r))/2; by-layer min(t/(T l), 1) in layer l: lower layers first; square: by-layer squared",
     schedule_names);
   v(branchnorm_init, "branchnorm-init",
-    "initial weights under branchnorm: xavier, or deepnorm's smaller value, output and FFN "
-    "matrices",
-    init_names);
+    "initial weights under branchnorm: deepnorm's smaller value, output and FFN matrices, or xavier", init_names);
+  v(branchnorm_residual, "branchnorm-residual-scale",
+    "what branchnorm multiplies the residual with: one, or deepnorm's constant a: LN(a x + alpha F(x))",
+    branch_residual_names);
+  v(branchnorm_bound, "branchnorm-bound",
+    "bounded: largest size of a branch beside its residual, at the start and from T on; one value holds for both. "
+    "none = sqrt(2/n) from T on for the n sublayers of a stack, a fifth of that at the start",
+    Range<double>{0, 1});
   v(depth_scaling, "transformer-depth-scaling",
     "initial weights of layer l times l^(-1/2); not with deepnorm or sub-ln initialisation");
   v(residual_precision, "residual-precision",
@@ -130,6 +137,15 @@ void ModelOptions::residual_settings(Settings& v) {
   v(postprocess_emb, "transformer-postprocess-emb",
     "ops on embeddings: 'd' = transformer-dropout applies to them, '' = it does not");
   v(postprocess_top, "transformer-postprocess-top", "ops after the last layer: '' (post-ln) or 'n' (pre-ln)");
+}
+
+SchedulePeriod ModelOptions::default_max_step(SchedulePeriod warmup) const {
+  if (!warmup) warmup = {4000};
+  if (branchnorm_schedule == BranchSchedule::bounded) return {6 * warmup.count, warmup.unit};
+  const bool is_by_layer =
+      branchnorm_schedule == BranchSchedule::by_layer || branchnorm_schedule == BranchSchedule::square;
+  const int64_t layers = is_by_layer ? std::max(encoder_layers, decoder_layers) : 1;
+  return {std::max<int64_t>(warmup.count / (8 * layers), 1), warmup.unit};
 }
 
 bool ModelOptions::splits_residual() const {
@@ -169,6 +185,20 @@ void ModelOptions::validate() const {
         "transformer-postprocess-emb is '{}', must be 'd' or '': bough has no layer norm on "
         "embeddings",
         postprocess_emb);
+  for (const double bound : branchnorm_bound)
+    check(bound > 0, "branchnorm-bound is {}, must be above 0 and at most 1", bound);
+  check(branchnorm_scales.empty() || int(branchnorm_scales.size()) == residual_sites(),
+        "branchnorm-scales has {} values, must have {}: one for each sublayer", branchnorm_scales.size(),
+        residual_sites());
+  check(branchnorm_bound.empty() || has_bounded_branches(),
+        "branchnorm-bound is given, but nothing follows it: it needs transformer-residual branchnorm and "
+        "branchnorm-schedule bounded. Leave it out");
+  check(!(has_bounded_branches() && branchnorm_residual == BranchResidual::deepnorm),
+        "branchnorm-residual-scale is deepnorm, but branchnorm-schedule bounded begins at deepnorm's scale by itself. "
+        "Leave "
+        "the first out, or choose another schedule");
+  check(branchnorm_bound.size() <= 2, "branchnorm-bound has {} values, must have 1 or 2: at the start, and from T on",
+        branchnorm_bound.size());
   const bool scales_init = residual == ResidualKind::deepnorm || residual == ResidualKind::sub_ln ||
                            (residual == ResidualKind::branchnorm && branchnorm_init == BranchInit::deepnorm);
   check(!(depth_scaling && scales_init),

@@ -10,7 +10,8 @@
 namespace bough {
 
 enum class ResidualKind { post_ln, pre_ln, deepnorm, branchnorm, admin, b2t, residual_dual, rezero, sub_ln, dlcl };
-enum class BranchSchedule { linear, by_layer, sqrt, cosine };
+enum class BranchSchedule { linear, by_layer, square, sqrt, cosine, bounded };
+enum class BranchResidual { one, deepnorm };
 enum class BranchInit { xavier, deepnorm };
 enum class ResidualPrecision { automatic, bfloat16, split };
 
@@ -41,8 +42,11 @@ struct ModelOptions {
   ResidualKind residual = ResidualKind::post_ln;
   SchedulePeriod branchnorm_max_step;  ///< T; 0 until TrainOptions::resolve fills it in
   int64_t branchnorm_progress = 0;     ///< t of saved parameters, in the unit of T; not an option
-  BranchSchedule branchnorm_schedule = BranchSchedule::linear;
-  BranchInit branchnorm_init = BranchInit::xavier;
+  BranchSchedule branchnorm_schedule = BranchSchedule::bounded;
+  BranchInit branchnorm_init = BranchInit::deepnorm;
+  BranchResidual branchnorm_residual = BranchResidual::one;
+  std::vector<double> branchnorm_bound;   ///< bounded: largest branch / residual, first and last; none = by depth
+  std::vector<double> branchnorm_scales;  ///< bounded: alpha of every site of saved parameters; not an option
   bool depth_scaling = false;
   ResidualPrecision residual_precision = ResidualPrecision::automatic;
 
@@ -62,11 +66,22 @@ struct ModelOptions {
   /// The kinds made for depth: all but post-ln and pre-ln.
   bool is_deep_kind() const { return residual != ResidualKind::post_ln && residual != ResidualKind::pre_ln; }
 
+  /// Whether alphas follow the branches: training state, no function of time.
+  bool has_bounded_branches() const {
+    return residual == ResidualKind::branchnorm && branchnorm_schedule == BranchSchedule::bounded;
+  }
+  /// Places where a branch joins its residual: two in an encoder layer, three in a decoder layer.
+  int residual_sites() const { return 2 * encoder_layers + 3 * decoder_layers; }
   /// Of both stacks.
   int layers() const { return encoder_layers + decoder_layers; }
-  /// The t at which branchnorm's alpha is 1 in every layer: T, or T times the deeper stack's layers by-layer.
+  /// T where none is given, decided by measurements (docs/branchnorm.md); warmup: lr-warmup, or nothing.
+  SchedulePeriod default_max_step(SchedulePeriod warmup) const;
+  /// The t at which branchnorm's alpha is 1 in every layer: T, or T times the deeper stack's layers by-layer. Not for
+  /// bounded, whose alphas follow the branches.
   int64_t ramp_end() const {
-    const int slowest = branchnorm_schedule == BranchSchedule::by_layer ? std::max(encoder_layers, decoder_layers) : 1;
+    const bool is_by_layer =
+        branchnorm_schedule == BranchSchedule::by_layer || branchnorm_schedule == BranchSchedule::square;
+    const int slowest = is_by_layer ? std::max(encoder_layers, decoder_layers) : 1;
     return branchnorm_max_step.count * slowest;
   }
   /// Whether the residual stream is two bfloat16 numbers where computation is in bfloat16.

@@ -89,10 +89,15 @@ void ModelOptions::saved_settings(Settings& v) {
   settings(v);
   v(vocab_sizes, "dim-vocabs", "");
   v(branchnorm_progress, "branchnorm-progress", "");
+  v(branchnorm_scales, "branchnorm-scales", "");
   v(max_positions, "transformer-positions", "");
 }
 
 bool ModelOptions::is_plain() const {
+  if (residual == ResidualKind::branchnorm && branchnorm_residual != BranchResidual::one) return false;
+  if (has_bounded_branches())
+    return !branchnorm_scales.empty() &&
+           std::all_of(branchnorm_scales.begin(), branchnorm_scales.end(), [](double scale) { return scale == 1; });
   if (residual == ResidualKind::branchnorm) return branchnorm_progress >= ramp_end();
   return !is_deep_kind();
 }

@@ -14,7 +14,10 @@ bool has_deepnorm_init(const ModelOptions& o) {
 
 ResidualScales deepnorm_scales(const ModelOptions& o, double a, double gain) {
   if (!has_deepnorm_init(o)) gain = 1;
-  return {o.residual == ResidualKind::deepnorm ? a : 1.0, gain, gain};
+  const bool scales_residual =
+      o.residual == ResidualKind::deepnorm ||
+      (o.residual == ResidualKind::branchnorm && o.branchnorm_residual == BranchResidual::deepnorm);
+  return {scales_residual ? a : 1.0, gain, gain};
 }
 
 bool is_pre_norm(ResidualKind kind) {
@@ -31,6 +34,12 @@ Parameter* declare_vector(ParameterSet& parameters, const std::string& name, int
 
 }  // namespace
 
+/// DeepNorm's a of encoder and decoder.
+std::pair<double, double> deepnorm_constants(const ModelOptions& o) {
+  const double n = o.encoder_layers, m = o.decoder_layers;
+  return {0.81 * std::pow(n * n * n * n * m, 1.0 / 16), std::pow(3 * m, 0.25)};
+}
+
 ResidualScales encoder_scales(const ModelOptions& o) {
   const double n = o.encoder_layers, m = o.decoder_layers;
   if (o.residual == ResidualKind::sub_ln) return {1, std::sqrt(std::log(3 * m) * std::log(2 * n) / 3), 1};
@@ -44,9 +53,28 @@ ResidualScales decoder_scales(const ModelOptions& o) {
   return deepnorm_scales(o, std::pow(3 * m, 0.25), std::pow(12 * m, -0.25));
 }
 
+std::vector<BranchLimits> branch_limits(const ModelOptions& o) {
+  const auto [encoder, decoder] = deepnorm_constants(o);
+  const auto limits = [&](double a, int sublayers) {
+    const double largest = std::sqrt(2.0 / sublayers);
+    const std::vector<double>& given = o.branchnorm_bound;
+    return BranchLimits{1 / a, given.empty() ? largest / 5 : given.front(), given.empty() ? largest : given.back()};
+  };
+  const int encoder_sublayers = 2 * o.encoder_layers, decoder_sublayers = 3 * o.decoder_layers;
+  std::vector<BranchLimits> all(size_t(encoder_sublayers), limits(encoder, encoder_sublayers));
+  all.resize(all.size() + size_t(decoder_sublayers), limits(decoder, decoder_sublayers));
+  return all;
+}
+
 std::vector<double> branch_scales(const ModelOptions& o, const std::vector<int>& site_layers, int64_t progress) {
   std::vector<double> scales(site_layers.size(), 1.0);
   const double period = double(o.branchnorm_max_step.count);
+  if (o.has_bounded_branches()) {
+    if (!o.branchnorm_scales.empty()) return o.branchnorm_scales;
+    const std::vector<BranchLimits> limits = branch_limits(o);
+    for (size_t i = 0; i < scales.size(); ++i) scales[i] = limits[i].smallest;
+    return scales;
+  }
   if (o.residual != ResidualKind::branchnorm || period <= 0) return scales;
   const double t = double(progress), r = std::min(t / period, 1.0);
   for (size_t i = 0; i < scales.size(); ++i) {
@@ -60,6 +88,11 @@ std::vector<double> branch_scales(const ModelOptions& o, const std::vector<int>&
       case BranchSchedule::cosine:
         scales[i] = (1 - std::cos(std::numbers::pi * r)) / 2;
         break;
+      case BranchSchedule::square:
+        scales[i] = std::pow(std::min(t / (period * site_layers[i]), 1.0), 2);
+        break;
+      case BranchSchedule::bounded:
+        break;  // above
       case BranchSchedule::by_layer:
         scales[i] = std::min(t / (period * site_layers[i]), 1.0);
         break;
@@ -145,8 +178,8 @@ ResidualNorm ResidualStack::equation(size_t i, const ResidualContext& context) c
   p.dropout = context.dropout;
   p.residual_scale.constant = scales_.residual_scale;
   if (kind_ == ResidualKind::branchnorm) {
-    p.branch_scale.tensor = context.step_state;
-    p.branch_scale.word = StepState::first_branch_scale + first_site_ + int64_t(i);
+    p.branch_scale.tensor = context.branch_scales.words;
+    p.branch_scale.word = context.branch_scales.first + first_site_ + int64_t(i);
   }
   return p;
 }
@@ -158,15 +191,13 @@ ResidualResult ResidualStack::fused(ResidualArguments a, const ResidualNorm& p) 
 }
 
 /// The equation, and the sizes of its two terms where they are wanted.
-ResidualResult ResidualStack::join(size_t i, const ResidualArguments& a, const ResidualContext& context) const {
-  const ResidualNorm p = equation(i, context);
-  if (context.square_sums) {
-    const int64_t site = first_site_ + int64_t(i);
-    const ResidualInputs terms{a.x.value(), a.second.value(), a.branch.value(), a.bias.value(), {}, {}};
-    a.x.tape().backend.residual_square_sums(add_to(context.square_sums.view(4 * site, {4})), terms, p,
-                                            context.segments);
+ResidualResult ResidualStack::join(size_t i, ResidualArguments a, const ResidualContext& context) const {
+  if (context.row_sums) {
+    const int64_t rows = a.x.rows();
+    a.row_sums = context.row_sums.view(int64_t(i) * rows * 4, {rows, 4});
+    a.segments = context.segments;
   }
-  return fused(a, p);
+  return fused(a, equation(i, context));
 }
 
 ResidualStream ResidualStack::begin(const Var& embedded) const {

@@ -29,6 +29,17 @@ ResidualScales decoder_scales(const ModelOptions& options);
 /// one (arXiv 2603.05369, footnote 3); by-layer: Progressive Residual, arXiv 2603.05369.
 std::vector<double> branch_scales(const ModelOptions& options, const std::vector<int>& site_layers, int64_t progress);
 
+/// What adapt_branch_scales keeps the alpha of a residual site between, under branchnorm-schedule bounded.
+struct BranchLimits {
+  double smallest;                 ///< alpha
+  double first_bound, last_bound;  ///< of |alpha F(x)| / |x|: when the run begins, and from T on
+};
+/// Of every residual site. smallest: 1/a, a DeepNorm's constant of the stack, so that training begins as DeepNorm's
+/// LN(a x + F(x)) = LN(x + F(x)/a) and is never held below it. Bounds by default: sqrt(2/n) for the n sublayers of a
+/// stack from T on, where the gradient, which falls by sqrt(1 + r^2) in each, falls by e in all; a fifth of that first,
+/// while the learning rate is high.
+std::vector<BranchLimits> branch_limits(const ModelOptions& options);
+
 /// Admin's omega of the sublayers of a stack, from a forward pass at omega = 1 (Liu 2020, arXiv 2004.08249, sec. 5):
 ///   omega_i^2 = Var[x_0] + sum of Var[F_j], j < i;   omega_1 = 1 (no parameter)
 /// x_0 counts as a branch, as in its authors' code; variances over all elements.
@@ -51,12 +62,18 @@ struct Sublayer {
   int64_t inner_width;  ///< of what its last matrix reads
 };
 
+/// Where alpha of every residual site stands: floats in i32 words, StepState's or a tensor's of their own.
+struct BranchScales {
+  Tensor words;
+  int64_t first = 0;  ///< word of the first site
+};
+
 /// What a residual connection reads besides its terms.
 struct ResidualContext {
   Dropout dropout;
-  Tensor step_state;
-  Tensor square_sums;  ///< (sites, 4) f64 that the sizes of both terms are added to, or empty: see the kernel
-  Tensor segments;     ///< (T) i32, for square_sums: -1 in the tail
+  BranchScales branch_scales;
+  Tensor row_sums;  ///< (sites of the stack, T, 4) for the sizes of both terms, or empty: see ResidualOutputs
+  Tensor segments;  ///< (T) i32, for row_sums: -1 in the tail
 };
 
 /// The residual connections of one stack: the only place where the residual equation is written.
@@ -107,7 +124,7 @@ class ResidualStack {
   const Norm& norm_after(size_t i) const;
   ResidualNorm equation(size_t i, const ResidualContext& context) const;
   ResidualResult fused(ResidualArguments terms, const ResidualNorm& p) const;
-  ResidualResult join(size_t i, const ResidualArguments& terms, const ResidualContext& context) const;
+  ResidualResult join(size_t i, ResidualArguments terms, const ResidualContext& context) const;
   ResidualStream dual(const ResidualStream& stream, const Var& x, ResidualArguments terms, bool is_last,
                       const Dropout& dropout) const;
   ResidualStream combine(std::vector<Var> history) const;

@@ -176,8 +176,26 @@ Dropout Transformer::dropout(double probability, uint32_t site, const Tensor& fi
   return {probability, site, step_state_, first_row};
 }
 
+BranchScales Transformer::branch_scales() const {
+  return branch_scales_ ? BranchScales{branch_scales_, 0} : BranchScales{step_state_, StepState::first_branch_scale};
+}
+
+void Transformer::start_row_sums(Tape& tape, size_t sites, int64_t rows) {
+  const DType type = tape.backend.compute_dtype() == DType::f64 ? DType::f64 : DType::f32;
+  if (residual_sums_) row_sums_ = tape.backend.allocate({int64_t(sites), rows, 4}, type);
+}
+
+/// Layers that run again in the backward pass do not count twice: from here on none are wanted.
+void Transformer::finish_row_sums(Tape& tape, size_t first_site) {
+  if (!row_sums_) return;
+  const int64_t sites = row_sums_.shape()[0];
+  const Grad totals{residual_sums_.tensor.view(4 * int64_t(first_site), {sites, 4}), residual_sums_.mode};
+  tape.backend.total_row_sums(totals, row_sums_);
+  row_sums_ = {};
+}
+
 ResidualContext Transformer::residual_context(uint32_t site, const Packing& rows) const {
-  return {dropout(dropout_.dropout, site, rows.first_row), step_state_, square_sums_, rows.segments};
+  return {dropout(dropout_.dropout, site, rows.first_row), branch_scales(), row_sums_, rows.segments};
 }
 
 void Transformer::set_recompute(int count) {
@@ -269,6 +287,7 @@ ResidualStream Transformer::encoder_layer(size_t i, ResidualStream stream, const
 
 Var Transformer::encode(Tape& tape, const SideRows& source) {
   ResidualStream stream = encoder_residual_->begin(embed(tape, source, true));
+  start_row_sums(tape, 2 * encoder_.size(), stream.x.rows());
   for (size_t i = 0; i < encoder_.size(); ++i) {
     const auto layer = [this, i, &source](const std::vector<Var>& in) {
       return encoder_layer(i, ResidualStream::from(in), source).vars();
@@ -276,6 +295,7 @@ Var Transformer::encode(Tape& tape, const SideRows& source) {
     stream = encoder_residual_->end_layer(
         stream, ResidualStream::from(is_recomputed(i) ? checkpoint(stream.vars(), layer) : layer(stream.vars())));
   }
+  finish_row_sums(tape, 0);
   return stream.x;
 }
 
@@ -321,6 +341,7 @@ Var Transformer::decode_layers(const Var& encoded, const ModelBatch& batch) {
   Tape& tape = encoded.tape();
   const Var memory = cross_groups_.size() > 1 ? sum_gradients_in_f32(encoded) : encoded;
   ResidualStream stream = decoder_residual_->begin(embed(tape, batch.target, false));
+  start_row_sums(tape, 3 * decoder_.size(), stream.x.rows());
   Var cross;
   for (size_t i = 0; i < decoder_.size(); ++i) {
     if (decoder_[i].place == 0) cross = cross_keys_values(decoder_[i].group, memory);
@@ -332,6 +353,7 @@ Var Transformer::decode_layers(const Var& encoded, const ModelBatch& batch) {
     stream = decoder_residual_->end_layer(
         stream, ResidualStream::from(is_recomputed(encoder_.size() + i) ? checkpoint(in, layer) : layer(in)));
   }
+  finish_row_sums(tape, 2 * encoder_.size());
   return stream.x;
 }
 
@@ -351,7 +373,7 @@ Tensor Transformer::step(Tape& tape, DecoderCache& cache, const DecoderStep& row
   SideRows side{{rows.ids, {}}, {}};
   side.packing.positions = rows.steps;
   side.packing.longest = cache.self.front().shape()[1];
-  const ResidualContext context{.step_state = step_state_};
+  const ResidualContext context{.branch_scales = branch_scales()};
   ResidualStream stream = decoder_residual_->begin(embed(tape, side, false));
   for (size_t i = 0; i < decoder_.size(); ++i) {
     const DecoderLayer& l = decoder_[i];

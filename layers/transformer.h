@@ -57,11 +57,13 @@ class Transformer {
 
   /// StepState words on the backend; read by every forward pass (alpha_t in decoding too).
   void set_step_state(Tensor words) { step_state_ = std::move(words); }
+  /// (sites) i32 on the backend, floats: alpha of every residual site, instead of StepState's.
+  void set_branch_scales(Tensor words) { branch_scales_ = std::move(words); }
   /// Dropout on (as constructed) or off.
   void set_training(bool on) { is_training_ = on; }
-  /// (sites, 4) f64 on the backend: later passes add the sizes of both terms of every residual to it (see
-  /// residual_square_sums in core/kernels.def). Empty: they do not.
-  void set_residual_square_sums(Tensor sums) { square_sums_ = std::move(sums); }
+  /// (sites, 4) f64 on the backend that passes write the sizes of both terms of every residual to, or add them: sums
+  /// over the rows of the batch, see ResidualOutputs::row_sums. No tensor: they do not.
+  void set_residual_sums(Grad sums) { residual_sums_ = std::move(sums); }
   /// The layers of both stacks.
   int layers() const { return options_.layers(); }
   /// Of the first `layers` layers in order of execution, the encoder's from the bottom and then the decoder's, keep
@@ -120,13 +122,18 @@ class Transformer {
                          const ResidualStream& stream, const Var& inner, const ResidualContext& context) const;
   Var cross_keys_values(size_t group, const Var& memory) const;
   bool is_recomputed(size_t layer) const { return layer < size_t(recomputed_layers_); }
+  void start_row_sums(Tape& tape, size_t sites, int64_t rows);
+  void finish_row_sums(Tape& tape, size_t first_site);
   ResidualContext residual_context(uint32_t site, const Packing& rows) const;
 
   const ModelOptions options_;
   const DropoutOptions dropout_;
   bool is_training_ = false;
   int recomputed_layers_ = 0;
-  Tensor step_state_, square_sums_;
+  BranchScales branch_scales() const;
+  Tensor step_state_, branch_scales_;
+  Grad residual_sums_;
+  Tensor row_sums_;  ///< of the stack in work
   Parameter *source_embedding_ = nullptr, *target_embedding_ = nullptr, *output_ = nullptr, *output_bias_ = nullptr,
             *learned_positions_ = nullptr;
   std::vector<EncoderLayer> encoder_;

@@ -32,6 +32,11 @@ void Optimizer::update(In step_state) {
   b.optimizer_update(arenas_, parameters_.gradients(), statistics_, step_state, constants_);
 }
 
+void Optimizer::adapt_branch_scales(Out scales, In sums, In limits, In step_state) {
+  constexpr double growth = 1.02;  // an update: quick beside learning, and one odd batch does little
+  parameters_.backend().adapt_branch_scales(scales, sums, limits, statistics_, step_state, growth);
+}
+
 std::function<UpdateStatistics()> Optimizer::start_statistics() const {
   return [fetch = parameters_.backend().start_download(statistics_)] {
     std::array<double, gradient_stat::count> s{};

@@ -23,6 +23,8 @@ class Optimizer {
 
   /// Applies the gradient sums in parameters.gradients(); skips when one is not finite.
   void update(In step_state);
+  /// After update(): see the kernel. Nothing where that was skipped.
+  void adapt_branch_scales(Out scales, In sums, In limits, In step_state);
   /// Of the last update: starts to fetch them. Calling what is returned waits for that update, not for later ones.
   std::function<UpdateStatistics()> start_statistics() const;
 

@@ -69,7 +69,9 @@ mutant elementwise.cu elementwise.cu 'target.tensor), target.mode == GradMode::a
 mutant residual_norm_backward.cu residual_norm_backward.cu 'sums[of_beta][k][i] += dy[i];' 'sums[of_beta][k][i] = dy[i];'
 mutant residual_norm.cu residual_norm.cu 'next.load(in, row + narrow_warps, cols)' 'next.load(in, row, cols)'
 mutant elementwise.cu elementwise.cu 'total += of_slice[s * block_cols + c]' 'total = of_slice[s * block_cols + c]'
-mutant residual_sums.cu residual_sums.cu 'mask < warp_size; mask *= 2' 'mask < warp_size / 2; mask *= 2'
+mutant residual_norm.cu residual_norm.cu 'mask < warp_size; mask *= 2' 'mask < warp_size / 2; mask *= 2'
+mutant residual_norm.cu residual_norm.cu 'r * r * of_terms[1]' 'r * of_terms[1]'
+mutant optimizer.cu optimizer.cu 'i >= sites || statistics[gradient_stat::is_finite] == 0' 'i >= sites'
 # Missing barriers.
 mutant attention_bins.cu attention_bins.cu 'sync_block("rows from other threads would be missing");' ''
 mutant attention_bins_backward.cu attention_bins_backward.cu 'sync_block("weights of other warps'"'"' queries would be missing");' ''

@@ -111,7 +111,9 @@ TEST_CASE("branch ratios follow alpha, and recomputation does not count twice", 
   const Sentences corpus(12);
   const UpdateBatches update = update_of(corpus, 2);
   const auto ratios = [&](int64_t done, int recomputed_layers) {
-    Run run(small_model(ResidualKind::branchnorm), all_dropouts(0), adam(0));
+    ModelOptions options = small_model(ResidualKind::branchnorm);
+    options.branchnorm_schedule = BranchSchedule::linear;
+    Run run(options, all_dropouts(0), adam(0));
     run.model.enable_layer_norms(false);
     run.model.set_recompute(recomputed_layers);
     run.clock.updates = done;

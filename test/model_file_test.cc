@@ -168,6 +168,28 @@ TEST_CASE("export folds residual scales into a plain post-ln model", "[model fil
   }
 }
 
+TEST_CASE("alphas that follow the branches are saved, in force, and folded", "[model file]") {
+  const ScratchFolder folder;
+  const auto backend = make_cpu_backend(1, DType::f64);
+  ModelOptions options = small_options(ResidualKind::branchnorm);
+  options.branchnorm_schedule = BranchSchedule::bounded;
+  for (int i = 0; i < options.residual_sites(); ++i) options.branchnorm_scales.push_back(1 / (1 + 0.1 * i));
+  const Model model = random_model(options, *backend);
+  save_model(folder / "model.npz", options, *model.parameters, model.parameters->values());
+  const Model again = load_model(folder / "model.npz", *backend);
+  CHECK(again.options.branchnorm_scales == options.branchnorm_scales);
+  average_models(folder / "plain.npz", {folder / "model.npz"}, true);
+  const Model plain = load_model(folder / "plain.npz", *backend);
+  CHECK(plain.options.is_plain());
+  CHECK(plain.options.branchnorm_scales.empty());
+  CHECK(largest_difference(forward_logits(plain, test_batch()), forward_logits(again, test_batch())) <= 1e-5);
+  options.branchnorm_scales.assign(options.branchnorm_scales.size(), 1.0);
+  const Model others = random_model(options, *backend);
+  CHECK(largest_difference(forward_logits(others, test_batch()), forward_logits(again, test_batch())) > 1e-3);
+  options.branchnorm_scales.pop_back();
+  CHECK(message_of([&] { options.validate(); }).find("branchnorm-scales has 12 values, must have 13") == 0);
+}
+
 TEST_CASE("checkpoints are averaged element by element", "[model file]") {
   const ScratchFolder folder;
   const auto backend = make_cpu_backend(1);

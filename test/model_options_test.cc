@@ -13,6 +13,7 @@ ModelOptions branchnorm(int64_t progress) {
   o.encoder_layers = 8;
   o.decoder_layers = 4;
   o.residual = ResidualKind::branchnorm;
+  o.branchnorm_schedule = BranchSchedule::linear;
   o.branchnorm_max_step = {2'000'000, ScheduleUnit::labels};
   o.branchnorm_progress = progress;
   o.resolve(true, false);
@@ -69,6 +70,16 @@ TEST_CASE("a model with scales is refused by other loaders, one without is not",
   CHECK(postprocess(by_layer) == "dsan");
   by_layer.branchnorm_progress = 16'000'000;
   CHECK(postprocess(by_layer) == "dan");
+  ModelOptions bounded = branchnorm(2'000'000);
+  bounded.branchnorm_schedule = BranchSchedule::bounded;
+  CHECK(postprocess(bounded) == "dsan");
+  bounded.branchnorm_scales.assign(size_t(bounded.residual_sites()), 1.0);
+  CHECK(postprocess(bounded) == "dan");
+  bounded.branchnorm_scales.back() = 0.5;
+  CHECK(postprocess(bounded) == "dsan");
+  ModelOptions scaled = branchnorm(2'000'000);
+  scaled.branchnorm_residual = BranchResidual::deepnorm;
+  CHECK(postprocess(scaled) == "dsan");
   ModelOptions deepnorm = branchnorm(0);
   deepnorm.residual = ResidualKind::deepnorm;
   CHECK(postprocess(deepnorm) == "dsan");

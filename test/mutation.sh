@@ -55,6 +55,7 @@ mutant cpu/residual_norm.cc 'sum[c] += scale[c] * factor[c];' 'sum[c] += factor[
 mutant cpu/embedding.cc 'if (id < 0 && id != sentence_start) continue;' 'if (id < 0) continue;'
 mutant cpu/embedding.cc 'out[run * C + c] +=' 'out[run * C + c] ='
 mutant cpu/elementwise.cc 'out[c] > 0 ? scale : T(0)' 'out[c] > 0 ? T(1) : T(0)'
+mutant math.h 'ratio * growth > bound' 'ratio > bound'
 mutant math.h 's + T(1.702) * x' 's + x'
 mutant cpu/optimizer.cc 'average[i] += average_rate' 'average[i] = average_rate'
 mutant cpu/optimizer.cc 'is_finite] == 0) return;' 'is_finite] < 0) return;'

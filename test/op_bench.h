@@ -124,6 +124,7 @@ inline StepState test_state() {
   s.tokens = 5;
   s.clip = 0.5;
   s.average = 0.125;
+  s.bound = 0.25;
   s.branch_scales = {0.25, 0.5};
   return s;
 }

@@ -148,14 +148,19 @@ inline void add_measuring_rows(std::vector<Row>& rows) {
   rows.push_back({"square_sums", true, [](int64_t, int64_t N) { return square_sums_case(N, false); }});
   rows.push_back(
       {"square_sums of a difference", true, [](int64_t, int64_t N) { return square_sums_case(N + 1, true); }});
-  const auto add = [&](const std::string& name, const ResidualForm& form, bool segments, bool adds) {
-    rows.push_back({"residual_square_sums " + name, true,
-                    [=](int64_t T, int64_t C) { return residual_sums_case(T + 20, C, form, segments, adds); }});
+  const auto add = [&](const std::string& name, const ResidualForm& form, bool segments) {
+    rows.push_back({"row sums of residuals, " + name, true,
+                    [=](int64_t T, int64_t C) { return row_sums_case(T + 20, C, form, segments); }});
   };
-  add("write", {.norm = false}, true, false);
-  add("add", {.bias = false, .norm = false, .branch_scale = word}, true, true);
-  add("all terms", {.second = true, .norm = false, .residual_scale = vector, .branch_scale = scalar}, false, false);
-  add("no branch", {.branch = false, .bias = false, .norm = false}, false, true);
+  add("post-ln", {.branch_scale = word}, true);
+  add("no bias", {.bias = false, .branch_scale = word}, true);
+  add("all terms", {.second = true, .residual_scale = vector, .branch_scale = scalar}, false);
+  add("no branch", {.branch = false, .bias = false, .norm = false}, false);
+  rows.push_back({"total_row_sums write", true, [](int64_t, int64_t N) { return total_row_sums_case(3, N, false); }});
+  rows.push_back({"total_row_sums add", true, [](int64_t, int64_t N) { return total_row_sums_case(2, N, true); }});
+  rows.push_back({"adapt_branch_scales", false, [](int64_t, int64_t) { return branch_scales_case(true); }});
+  rows.push_back(
+      {"adapt_branch_scales after a skip", false, [](int64_t, int64_t) { return branch_scales_case(false); }});
 }
 
 inline void add_decoding_rows(std::vector<Row>& rows) {

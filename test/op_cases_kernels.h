@@ -217,44 +217,106 @@ inline Case square_sums_case(int64_t N, bool has_other) {
           }};
 }
 
-/// Every third row is of no sentence where there are segments.
-inline Case residual_sums_case(int64_t T, int64_t C, const ResidualForm& f, bool has_segments, bool adds) {
+/// The row_sums of the residual family's kernel, with dropout on: they do not see it. Every third row is of no sentence
+/// where there are segments.
+inline Case row_sums_case(int64_t T, int64_t C, const ResidualForm& f, bool has_segments) {
   std::vector<Input> inputs;
   const ResidualPlaces at = residual_inputs(f, T, C, inputs);
   for (Input& input : inputs) input.differentiable = false;
-  const size_t before = inputs.size();
-  inputs.push_back(data({4}, Type::f64));
   std::vector<int32_t> segments;
   for (int64_t t = 0; t < T; ++t) segments.push_back(t % 3 == 2 ? -1 : int32_t(t / 3));
   return {inputs,
           [=](Bench& b, auto& v) {
             const auto pick = [&](int place) { return place < 0 ? Tensor() : v[size_t(place)].value(); };
-            ResidualNorm p{scale_of(b, f.residual_scale, 1.25), scale_of(b, f.branch_scale, 0.75)};
+            ResidualNorm p{scale_of(b, f.residual_scale, 1.25), scale_of(b, f.branch_scale, 0.75), b.dropout(0.3, 5)};
             if (at.residual >= 0) p.residual_scale.tensor = pick(at.residual);
             if (at.scale >= 0) p.branch_scale.tensor = pick(at.scale);
-            const Tensor sums = adds ? v[before].value() : b.output({4}, DType::f64);
-            const ResidualInputs terms{v[0].value(), pick(at.second), pick(at.branch), pick(at.bias), {}, {}};
-            b.backend().residual_square_sums(adds ? add_to(sums) : write_to(sums), terms, p,
-                                             has_segments ? b.ints(segments) : Tensor());
-            return constants(v[0], {sums});
+            ResidualInputs in{v[0].value(),  pick(at.second), pick(at.branch),
+                              pick(at.bias), pick(at.gamma),  pick(at.beta)};
+            if (has_segments) in.segments = b.ints(segments);
+            const DType type = b.statistics_type();
+            ResidualOutputs out{.row_sums = b.output({T, 4}, type)};
+            if (f.norm) {
+              out.y = b.output({T, C});
+              out.mean = b.output({T}, type);
+              out.rstd = b.output({T}, type);
+            } else {
+              out.sum = b.output({T, C});
+            }
+            b.backend().residual_dropout_norm(out, in, p);
+            return constants(v[0], {out.row_sums});
           },
           [=]<class R>(const Lists<R>& in) -> Lists<R> {
-            double sums[4] = {};
-            for (size_t q = 0; q < 4; ++q) sums[q] = adds ? double(in[before][q]) : 0;
+            std::vector<R> sums(size_t(T * 4), R(0));
             for (int64_t t = 0; t < T; ++t)
               for (int64_t c = 0; c < C && !(has_segments && segments[size_t(t)] < 0); ++c) {
                 const size_t i = size_t(t * C + c);
+                R* const of_row = sums.data() + t * 4;
                 const R r = scale_value(f.residual_scale, 1.25, at.residual, in, c) * in[0][i] +
                             (f.second ? in[size_t(at.second)][i] : R(0));
-                sums[0] += double(r);
-                sums[1] += double(r) * double(r);
+                of_row[0] += r;
+                of_row[1] += r * r;
                 if (!f.branch) continue;
                 const R branch = scale_value(f.branch_scale, 0.75, at.scale, in, c) *
                                  (in[size_t(at.branch)][i] + (f.bias ? in[size_t(at.bias)][size_t(c)] : R(0)));
-                sums[2] += double(branch);
-                sums[3] += double(branch) * double(branch);
+                of_row[2] += branch;
+                of_row[3] += branch * branch;
               }
-            return {{R(sums[0]), R(sums[1]), R(sums[2]), R(sums[3])}};
+            return {sums};
+          }};
+}
+
+inline Case total_row_sums_case(int64_t sites, int64_t T, bool adds) {
+  return {{data({sites, T, 4}, Type::statistics), data({sites, 4}, Type::f64)},
+          [=](Bench& b, auto& v) {
+            const Tensor totals = adds ? v[1].value() : b.output({sites, 4}, DType::f64);
+            b.backend().total_row_sums(adds ? add_to(totals) : write_to(totals), v[0].value());
+            return constants(v[0], {totals});
+          },
+          [=]<class R>(const Lists<R>& in) -> Lists<R> {
+            std::vector<R> totals;
+            for (int64_t i = 0; i < sites * 4; ++i) {
+              double total = adds ? double(in[1][size_t(i)]) : 0;
+              for (int64_t t = 0; t < T; ++t) total += double(in[0][size_t((i / 4 * T + t) * 4 + i % 4)]);
+              totals.push_back(R(total));
+            }
+            return {totals};
+          }};
+}
+
+/// Sites of which each shows one branch of the rule: held by the bound, grown by `growth`, kept above the smallest,
+/// kept below 1, and three that keep what they have (no residual; sums that are not finite).
+inline Case branch_scales_case(bool is_finite) {
+  constexpr int64_t sites = 7;
+  constexpr double growth = 1.5;
+  const double inf = std::numeric_limits<double>::infinity(), nan = std::numeric_limits<double>::quiet_NaN();
+  const Values before{0.5, 0.25, 0.5, 0.875, 0.5, 0.5, 0.5};
+  //                  {r, r^2, f, f^2}, of which the second and the fourth count
+  const Values sums{0, 4, 0, 1, 0, 4, 0, 0.0001, 0, 1, 0, 100, 0, 1, 0, 0, 0, 0, 0, 1, 0, 1, 0, inf, 0, nan, 0, 1};
+  Values limits, statistics(size_t(gradient_stat::count), 0.0);
+  for (int64_t i = 0; i < sites; ++i) limits.insert(limits.end(), {0.125, 0.1, 0.5});
+  statistics[gradient_stat::is_finite] = is_finite;
+  return {{given({sites, 4}, sums, Type::f64), given({sites, 3}, limits, Type::f64),
+           given({gradient_stat::count}, statistics, Type::f64)},
+          [=](Bench& b, auto& v) {
+            std::vector<int32_t> words;
+            for (const double scale : before) words.push_back(std::bit_cast<int32_t>(float(scale)));
+            const Tensor scales = b.ints(words), floats = b.output({sites}, DType::f32);
+            b.backend().adapt_branch_scales(scales, v[0].value(), v[1].value(), v[2].value(), b.state(), growth);
+            b.backend().download(words.data(), scales);
+            b.backend().upload(floats, words.data());
+            return constants(v[0], {floats});
+          },
+          [=]<class R>(const Lists<R>&) -> Lists<R> {
+            const double bound = 0.1 + test_state().bound * 0.4;
+            std::vector<R> after(before.begin(), before.end());
+            if (is_finite) {
+              after[0] = R(float(0.5 * bound / 0.5));  // rounded to its word
+              after[1] = R(0.25 * growth);
+              after[2] = R(0.125);
+              after[3] = R(1);
+            }
+            return {after};
           }};
 }
 

@@ -145,24 +145,26 @@ void check_every_option(Parse parse, const Strings& base,
 
 TEST_CASE("every option of bough-train changes something", "[settings]") {
   const Folder folder;
-  check_every_option<TrainOptions>(parse_train_options, train_base,
-                                   {{"log", {{folder / "a.log"}, ""}},
-                                    {"type", {{"s2s"}, "type is 's2s', must be transformer"}},
-                                    {"precision", {{"bfloat16", "float32"}, ""}},
-                                    {"dim-vocabs", {{"100", "200"}, ""}},
-                                    {"sentencepiece-alphas", {{"0.1", "0"}, ""}},
-                                    {"train-sets", {{"more"}, "train-sets has 3 files, must have 2"}},
-                                    {"vocabs", {{"more"}, "vocabs has 3 files, must have 2"}},
-                                    {"valid-sets", {{"v.en", "v.de"}, ""}},
-                                    {"valid-metrics", {{"bleu", "chrf"}, ""}},
-                                    {"dim-emb", {{"64"}, ""}},
-                                    {"tsv", {{"true"}, "train-sets has 2 files, must have 1 with tsv"}},
-                                    {"tsv-fields", {{"2"}, "tsv-fields is given without tsv"}},
-                                    {"devices", {{"1"}, ""}},
-                                    {"transformer-preprocess", {{"n"}, "give them as post-ln or pre-ln"}},
-                                    {"transformer-postprocess", {{"da"}, "give them as post-ln or pre-ln"}},
-                                    {"transformer-postprocess-top", {{"n"}, "give them as post-ln or pre-ln"}},
-                                    {"transformer-postprocess-emb", {{""}, ""}}});
+  check_every_option<TrainOptions>(
+      parse_train_options, train_base,
+      {{"log", {{folder / "a.log"}, ""}},
+       {"type", {{"s2s"}, "type is 's2s', must be transformer"}},
+       {"precision", {{"bfloat16", "float32"}, ""}},
+       {"dim-vocabs", {{"100", "200"}, ""}},
+       {"sentencepiece-alphas", {{"0.1", "0"}, ""}},
+       {"train-sets", {{"more"}, "train-sets has 3 files, must have 2"}},
+       {"vocabs", {{"more"}, "vocabs has 3 files, must have 2"}},
+       {"valid-sets", {{"v.en", "v.de"}, ""}},
+       {"valid-metrics", {{"bleu", "chrf"}, ""}},
+       {"dim-emb", {{"64"}, ""}},
+       {"tsv", {{"true"}, "train-sets has 2 files, must have 1 with tsv"}},
+       {"tsv-fields", {{"2"}, "tsv-fields is given without tsv"}},
+       {"devices", {{"1"}, ""}},
+       {"branchnorm-bound", {{"0.1"}, "branchnorm-bound is given, but nothing follows it"}},
+       {"transformer-preprocess", {{"n"}, "give them as post-ln or pre-ln"}},
+       {"transformer-postprocess", {{"da"}, "give them as post-ln or pre-ln"}},
+       {"transformer-postprocess-top", {{"n"}, "give them as post-ln or pre-ln"}},
+       {"transformer-postprocess-emb", {{""}, ""}}});
 }
 
 TEST_CASE("every option of bough-translate changes something", "[settings]") {
@@ -263,7 +265,7 @@ TEST_CASE("a preset is Marian's", "[settings]") {
       train({"--task", "transformer-base", "--transformer-residual", "branchnorm", "--enc-depth", "100"});
   CHECK(deep.model.residual == ResidualKind::branchnorm);
   CHECK(deep.model.encoder_layers == 100);
-  CHECK(deep.model.branchnorm_max_step == SchedulePeriod{16000});
+  CHECK(deep.model.branchnorm_max_step == SchedulePeriod{6 * 16000});
 }
 
 TEST_CASE("an alias has the priority of its place", "[settings]") {
@@ -314,8 +316,13 @@ TEST_CASE("residual kinds and Marian's op strings", "[settings]") {
 
 TEST_CASE("branchnorm's T and Adam's epsilon follow from other settings", "[settings]") {
   const Strings branch = {"--transformer-residual", "branchnorm"};
-  CHECK(train(branch).model.branchnorm_max_step == SchedulePeriod{4000});
-  CHECK(train(join(branch, {"--lr-warmup", "8ku"})).model.branchnorm_max_step == SchedulePeriod{8000});
+  const auto max_step = [&](const Strings& more) { return train(join(branch, more)).model.branchnorm_max_step; };
+  CHECK(max_step({}) == SchedulePeriod{24000});
+  CHECK(max_step({"--lr-warmup", "8ku"}) == SchedulePeriod{48000});
+  CHECK(max_step({"--lr-warmup", "8ku", "--branchnorm-schedule", "linear"}) == SchedulePeriod{1000});
+  CHECK(max_step({"--lr-warmup", "8ku", "--branchnorm-schedule", "square", "--enc-depth", "10"}) ==
+        SchedulePeriod{100});
+  CHECK(max_step({"--lr-warmup", "1u", "--branchnorm-schedule", "by-layer"}) == SchedulePeriod{1});
   CHECK(train(join(branch, {"--branchnorm-max-step", "2Gt"})).model.branchnorm_max_step ==
         SchedulePeriod{2'000'000'000, ScheduleUnit::labels});
   CHECK(train(branch).optimizer.epsilon == 1e-9);

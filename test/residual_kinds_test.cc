@@ -23,6 +23,7 @@ ModelOptions fixture_options(ResidualKind kind) {
   o.decoder_layers = 3;
   o.activation = Activation::relu;
   o.residual = kind;
+  o.branchnorm_schedule = BranchSchedule::linear;
   o.branchnorm_max_step = {100};
   o.branchnorm_progress = 25;
   o.resolve(true, false);

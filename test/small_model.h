@@ -17,6 +17,7 @@ inline bough::ModelOptions small_options(bough::ResidualKind kind) {
   o.decoder_layers = 3;
   o.tied_embeddings_all = true;
   o.residual = kind;
+  o.branchnorm_schedule = bough::BranchSchedule::linear;
   o.branchnorm_max_step = {100};
   o.branchnorm_progress = 37;
   o.resolve(true, false);

@@ -126,7 +126,8 @@ TEST_CASE("the whole model's gradient is the derivative of its loss", "[training
     DYNAMIC_SECTION(name_of(kind)) {
       const UpdateBatches update = update_of(corpus, 1);
       ModelOptions options = small_model(kind);
-      options.activation = Activation::gelu;  // no kinks
+      options.activation = Activation::gelu;                 // no kinks
+      options.branchnorm_schedule = BranchSchedule::linear;  // alphas that follow the branches would move
       Run run(options, all_dropouts(0.1), adam(0), 2, DType::f64);
       run.perturb();
       run.step(update, 0);
@@ -182,6 +183,7 @@ TEST_CASE("alpha_t: closed forms of every schedule", "[training]") {
   CHECK(at(BranchSchedule::sqrt, 25) == Values{0.5, 0.5, 0.5, 0.5});
   CHECK(at(BranchSchedule::by_layer, 50) == Values{0.5, 0.5, 0.25, 0.25});
   CHECK(at(BranchSchedule::by_layer, 150) == Values{1, 1, 0.75, 0.75});
+  CHECK(at(BranchSchedule::square, 50) == Values{0.25, 0.25, 0.0625, 0.0625});
   CHECK(at(BranchSchedule::cosine, 50)[0] == Approx(0.5));
   CHECK(at(BranchSchedule::cosine, 100)[0] == Approx(1));
   o.residual = ResidualKind::post_ln;

@@ -82,6 +82,9 @@ ModelOptions plain_post_ln(ModelOptions options) {
   options.branchnorm_max_step = defaults.branchnorm_max_step;
   options.branchnorm_schedule = defaults.branchnorm_schedule;
   options.branchnorm_init = defaults.branchnorm_init;
+  options.branchnorm_residual = defaults.branchnorm_residual;
+  options.branchnorm_bound.clear();
+  options.branchnorm_scales.clear();
   options.branchnorm_progress = 0;
   return options;
 }

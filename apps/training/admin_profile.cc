@@ -13,26 +13,28 @@ double variance(double sum, double squares, double count) {
   return squares / count - mean * mean;
 }
 
-/// Sums over the terms of every residual site, see LayerNorms::term_sums.
-std::vector<std::array<double, 4>> measure_terms(TrainingModel& model, const UpdateBatches& batches) {
+TermSums measure_terms(TrainingModel& model, const UpdateBatches& batches) {
   Transformer& transformer = model.transformer();
-  LayerNorms measured(model.parameters(), transformer, false);
-  measured.start();
+  const int64_t sites = int64_t(transformer.residual_site_names().size());
+  const Tensor sums = model.backend().allocate_persistent({sites, 4}, DType::f64);
   transformer.set_training(false);
-  transformer.set_residual_square_sums(measured.residual_sums());
+  bool is_first = true;
   for (const Batch& host : batches.micro) {
+    transformer.set_residual_sums(is_first ? write_to(sums) : add_to(sums));
+    is_first = false;
     Tape tape(model.backend(), false);
     const ModelBatch batch = upload_batch(model.backend(), host);
     const Var memory = transformer.encode(tape, batch.source);
     transformer.decode_layers(memory, batch);
   }
-  transformer.set_residual_square_sums({});
-  return measured.term_sums();
+  transformer.set_residual_sums({});
+  TermSums on_host(transformer.residual_site_names().size());
+  model.backend().download(on_host.data(), sums);
+  return on_host;
 }
 
 /// Omegas of the sites [first, end), one stack; `elements`: of a term, over all rows.
-std::vector<double> omegas_of_stack(const std::vector<std::array<double, 4>>& sums, size_t first, size_t end,
-                                    double elements) {
+std::vector<double> omegas_of_stack(const TermSums& sums, size_t first, size_t end, double elements) {
   std::vector<double> branches;
   for (size_t i = first; i < end; ++i) branches.push_back(variance(sums[i][2], sums[i][3], elements));
   return admin_omegas(variance(sums[first][0], sums[first][1], elements), branches);

@@ -84,9 +84,7 @@ void Checkpoint::save_best(const TrainingState& state, const std::string& metric
 }
 
 void Checkpoint::save_parameters(const TrainingState& state, const std::string& path, const Tensor& arena) {
-  ModelOptions model = options_.model;
-  model.branchnorm_progress = state.clock.in(model.branchnorm_max_step.unit);
-  save_model(path, model, model_.parameters(), arena);
+  save_model(path, model_.options_at(state.clock), model_.parameters(), arena);
   write_file(path + ".decoder.yml", format_yaml(decoder_settings(path)));
 }
 
@@ -127,7 +125,7 @@ void Checkpoint::save_optimizer(const TrainingState& state, const std::string& p
   arrays.push_back(npz_array<double>("adam_denoms", denominators, {1, 2}));
   const std::string text = format_yaml(state.to_yaml());
   arrays.push_back(npz_array<char>(state_array, text));
-  const std::string model = model_yaml_bytes(options_.model);
+  const std::string model = model_yaml_bytes(model_.options_at(state.clock));
   arrays.push_back(npz_array<char>(model_yaml_array, model));
   const std::string plans = model_.backend().plans();
   if (!plans.empty()) arrays.push_back(npz_array<char>(plans_array, plans));
@@ -162,7 +160,10 @@ uint64_t Checkpoint::saved_seed(const SavingOptions& options) {
 
 void Checkpoint::load_parameters(const std::string& path) {
   log::info("[train] parameters of {}", path);
-  read_parameters(NpzReader(path), model_.parameters(), model_.parameters().values());
+  const NpzReader file(path);
+  const ModelOptions saved = read_model_options(file);
+  read_parameters(file, model_.parameters(), model_.parameters().values());
+  if (saved.residual == ResidualKind::branchnorm) model_.take_branch_scales(saved, saved.branchnorm_progress);
   model_.parameters().values_changed();
   model_.optimizer().reset();
 }
@@ -171,6 +172,8 @@ TrainingState Checkpoint::load_optimizer(const std::string& path) {
   const NpzReader file(path);
   TrainingState state = read_state(file);
   check_same_model(file, options_.model);
+  const ModelOptions saved = read_model_options(file);
+  model_.take_branch_scales(saved, state.clock.in(saved.branchnorm_max_step.unit));
   const OptimizerArenas& arenas = model_.optimizer().arenas();
   for (const auto& [name, arena] : named_arenas(arenas, options_.optimizer.kind)) {
     const bool is_average = std::string_view(name) == "exp_smoothing";

@@ -48,8 +48,7 @@ std::string layer_of(const std::string& parameter) {
   return "embeddings";
 }
 
-LayerNorms::LayerNorms(const ParameterSet& parameters, const Transformer& transformer, bool keeps_parameters)
-    : parameters_(parameters) {
+LayerNorms::LayerNorms(const ParameterSet& parameters, bool keeps_parameters) : parameters_(parameters) {
   Backend& backend = parameters.backend();
   std::map<std::tuple<int, int>, std::vector<const ParameterPart*>> parts;
   for (const ParameterPart& part : parameters.parts()) parts[place_of(layer_of(part.name))].push_back(&part);
@@ -62,8 +61,6 @@ LayerNorms::LayerNorms(const ParameterSet& parameters, const Transformer& transf
   const int64_t count = int64_t(layer_of_piece_.size());
   pieces_ = upload(backend, pieces, {count, 2});
   sums_ = backend.allocate_persistent({count}, DType::f64);
-  const int64_t sites = int64_t(transformer.residual_site_layers().size());
-  residual_sums_ = backend.allocate_persistent({sites, 4}, DType::f64);
   const Tensor& values = parameters.values();
   if (keeps_parameters) kept_parameters_ = backend.allocate_persistent(values.shape(), values.dtype());
 }
@@ -84,17 +81,9 @@ std::vector<double> LayerNorms::norms(In arena, In other) const {
   return norms;
 }
 
-void LayerNorms::start() { parameters_.backend().fill(residual_sums_, 0.0); }
-
-std::vector<std::array<double, 4>> LayerNorms::term_sums() const {
-  std::vector<std::array<double, 4>> sums(size_t(residual_sums_.rows()));
-  parameters_.backend().download(sums.data(), residual_sums_);
-  return sums;
-}
-
-std::vector<double> LayerNorms::branch_ratios() const {
+std::vector<double> branch_ratios(const TermSums& sums) {
   std::vector<double> ratios;
-  for (const auto& [r, r_squares, f, f_squares] : term_sums()) ratios.push_back(std::sqrt(f_squares / r_squares));
+  for (const auto& [r, r_squares, f, f_squares] : sums) ratios.push_back(std::sqrt(f_squares / r_squares));
   return ratios;
 }
 

@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "core/parameters.h"
-#include "layers/transformer.h"
 
 namespace bough {
 
@@ -13,7 +12,7 @@ namespace bough {
 struct LayerReport {
   std::vector<double> gradient_norms;  ///< of each layer: |gradient / target tokens|, before clipping
   std::vector<double> update_norms;    ///< of each layer: |theta_after - theta_before|; 0 when it was skipped
-  std::vector<double> branch_ratios;   ///< of each residual site, see LayerNorms::branch_ratios
+  std::vector<double> branch_ratios;   ///< of each residual site, see branch_ratios() below
   std::optional<double> model_update;  ///< see LayerNorms::output_change
 };
 
@@ -22,7 +21,7 @@ struct LayerReport {
 class LayerNorms {
  public:
   /// `keeps_parameters`: takes memory for a copy of the parameters, which update norms need.
-  LayerNorms(const ParameterSet& parameters, const Transformer& transformer, bool keeps_parameters);
+  LayerNorms(const ParameterSet& parameters, bool keeps_parameters);
 
   /// The groups of parameters: "embeddings", "encoder_l1", ..., "encoder_top" where the stack has a norm of its
   /// own, "decoder_l1", ..., "output" (bias and output matrix, unless that is the embedding's).
@@ -30,17 +29,6 @@ class LayerNorms {
 
   /// Norm of every layer's share of an arena, or of the difference of two.
   std::vector<double> norms(In arena, In other = {}) const;
-
-  /// Before an update: the sums over residual sites start at 0.
-  void start();
-  /// For Transformer::set_residual_square_sums.
-  const Tensor& residual_sums() const { return residual_sums_; }
-  /// sqrt(sum of |branch_scale F(x)|^2 / sum of |residual_scale x [+ second]|^2) of every residual site, over all
-  /// rows since start(); F with its bias, without dropout.
-  std::vector<double> branch_ratios() const;
-  /// Of every residual site, over all elements since start(): {sum of r, of r^2, of f, of f^2}, r = residual_scale x
-  /// [+ second], f = branch_scale F(x).
-  std::vector<std::array<double, 4>> term_sums() const;
 
   void keep_parameters();                    ///< before the optimizer's step
   std::vector<double> update_norms() const;  ///< after it
@@ -58,10 +46,15 @@ class LayerNorms {
   std::vector<std::string> layers_;
   std::vector<size_t> layer_of_piece_;
   Tensor pieces_, sums_;  // (P, 2), (P) f64
-  Tensor residual_sums_;  // (sites, 4) f64
   Tensor kept_parameters_, kept_output_;
   int64_t kept_rows_ = 0;
 };
+
+/// Sums over the terms of every residual site, as Transformer::set_residual_sums has them: {sum of r, of r^2, of f, of
+/// f^2} over all elements, r = residual_scale x [+ second], f = branch_scale F(x), with its bias, without dropout.
+using TermSums = std::vector<std::array<double, 4>>;
+/// sqrt(sum of f^2 / sum of r^2) of every site.
+std::vector<double> branch_ratios(const TermSums& sums);
 
 /// The group of LayerNorms::layers() that a parameter belongs to.
 std::string layer_of(const std::string& parameter);

@@ -48,8 +48,7 @@ void TrainOptions::resolve(const GivenNames& given) {
   resolve_seed(general);
   model.resolve(any_given(given, {"transformer-residual"}),
                 any_given(given, {"transformer-preprocess", "transformer-postprocess", "transformer-postprocess-top"}));
-  if (!model.branchnorm_max_step)
-    model.branchnorm_max_step = optimizer.warmup ? optimizer.warmup : SchedulePeriod{4000};
+  if (!model.branchnorm_max_step) model.branchnorm_max_step = model.default_max_step(optimizer.warmup);
   model.max_positions = corpus.max_length;
   optimizer.resolve(model.is_deep_kind());
   if (batch.mini_batch_words > 0) batch.mini_batch_fit = false;

@@ -6,6 +6,7 @@
 
 #include "apps/inference/device.h"
 #include "apps/training/admin_profile.h"
+#include "apps/training/depth_watch.h"
 #include "apps/training/memory_plan.h"
 #include "core/base/interrupt.h"
 #include "core/base/io.h"
@@ -161,6 +162,7 @@ int Trainer::run() {
   log::info("Training started");
   warn_of_unfinished_ramp();
   if (state_.owes_validation) validate();
+  const auto alpha = [this] { return model_->branch_scale(); };
   std::optional<Progress> bar;
   const int64_t pairs = is_stdin(options_.corpus.train_sets.front()) ? 0 : data_->statistics().pairs;
   while (!is_finished() && !should_stop_early() && caught_signal() == 0) {
@@ -174,23 +176,22 @@ int Trainer::run() {
     finish_updates(validates || saves || measures || log_->is_due(state_, before) ? 0 : most_under_way());
     if (!bar) bar.emplace(fmt::format("epoch {}", state_.clock.epochs), pairs);
     bar->advance_to(state_.sentences);
-    log_->after_update(state_, before, model_->branch_scale());
+    log_->after_update(state_, before, alpha);
     if (batches.ends_epoch) {
       bar.reset();
       finish_epoch();
     }
-    if (validates) validate();
+    if (validates) {
+      watch_depth();
+      validate();
+    }
     if (saves) save();
   }
   bar.reset();
   finish_updates(0);
-  log_->after_update(state_, state_.clock, model_->branch_scale(), true);
+  log_->after_update(state_, state_.clock, alpha, true);
   log::info("Training finished");
-  if (is_finished() && model_->branch_scale() < 1)
-    log::warn(
-        "[train] the run ended at alpha {:.4f}; branchnorm is Post-LN from alpha 1 on. Train longer, or lower "
-        "branchnorm-max-step",
-        model_->branch_scale());
+  if (is_finished()) tell_final_alpha();
   if (caught_signal() == 0 && validation_ && state_.last_validation != state_.clock.updates) validate();
   if (saved_ != state_.clock.updates) save();
   return caught_signal() == 0 ? 0 : 128 + caught_signal();
@@ -223,6 +224,8 @@ void Trainer::start_update(const UpdateBatches& batches) {
   TrainingClock after = state_.clock;
   after.finish_update(batches.target_tokens);
   settings.measures_layers = is_due(options_.display.log_layer_norms, state_.clock, after);
+  settings.measures_terms = validation_ && is_due(options_.validation.valid_freq, state_.clock, after);
+  last_target_tokens_ = batches.target_tokens;
   state_.clock = after;
   under_way_.push_back({state_.clock.updates, model_->start_update(batches, settings)});
 
@@ -297,10 +300,24 @@ void Trainer::fail_diverged(const std::string& what, const UpdateResult& result,
   throw Diverged(sentence, std::source_location::current());
 }
 
+void Trainer::tell_final_alpha() const {
+  const double alpha = model_->branch_scale();
+  if (alpha == 1) return;
+  if (options_.model.has_bounded_branches())
+    log::info(
+        "[train] the smallest alpha is {:.4f}: bough-average --export folds all of them, for a plain Post-LN model",
+        alpha);
+  else
+    log::warn(
+        "[train] the run ended at alpha {:.4f}; branchnorm is Post-LN from alpha 1 on. Train longer, or lower "
+        "branchnorm-max-step",
+        alpha);
+}
+
 /// Says at the start that alpha will not reach 1, where the stop criterion and T are in the same unit.
 void Trainer::warn_of_unfinished_ramp() const {
   const ModelOptions& o = options_.model;
-  if (o.residual != ResidualKind::branchnorm) return;
+  if (o.residual != ResidualKind::branchnorm || o.has_bounded_branches()) return;
   const StopCriteria stop = options_.run.stop_criteria();
   const SchedulePeriod end{o.ramp_end(), o.branchnorm_max_step.unit};
   const int64_t last = end.unit == ScheduleUnit::updates ? stop.updates : stop.labels;
@@ -319,6 +336,13 @@ void Trainer::finish_epoch() {
   ++state_.clock.epochs;
   state_.sentences = 0;
   if (!is_finished()) log::info("Starting epoch {}", state_.clock.epochs);
+}
+
+/// Gradients and sums over residual terms are still those of the last update.
+void Trainer::watch_depth() const {
+  for (const std::string& warning : depth_warnings(
+           options_.model, model_->layers(), model_->gradient_norms(last_target_tokens_), model_->branch_ratios()))
+    log::warn("[depth] {}", warning);
 }
 
 /// A validation that does not come to its end is owed: a resumed run begins with it.

@@ -48,8 +48,10 @@ class Trainer {
   void finish_updates(size_t under_way);
   size_t most_under_way() const;
   void count_skipped(const UpdateResult& result, int64_t update);
+  void watch_depth() const;
   void watch_loss(const UpdateResult& result, int64_t update);
   void warn_of_unfinished_ramp() const;
+  void tell_final_alpha() const;
   void finish_epoch();
   void validate();
   void run_validation();
@@ -72,6 +74,7 @@ class Trainer {
   std::unique_ptr<Validation> validation_;
   std::unique_ptr<TrainingLog> log_;
   TrainingState state_;
+  int64_t last_target_tokens_ = 1;  ///< of the last update that was started
   int64_t saved_ = -1;              ///< update of the last save, if nothing has changed since
   int recomputed_layers_ = 0;       ///< by the memory plan
   std::deque<UnderWay> under_way_;  ///< updates that were started and not looked at, oldest first

@@ -69,19 +69,21 @@ bool TrainingLog::is_due(const TrainingState& s, const TrainingClock& before) co
   return s.clock.updates <= options_.display.disp_first || bough::is_due(options_.display.disp_freq, before, s.clock);
 }
 
-void TrainingLog::after_update(TrainingState& s, const TrainingClock& before, double branch_scale, bool is_final) {
+void TrainingLog::after_update(TrainingState& s, const TrainingClock& before,
+                               const std::function<double()>& branch_scale, bool is_final) {
   if (!is_final) last_labels_ = s.clock.labels - before.labels;
   if (s.display.updates == 0 || (!is_final && !is_due(s, before))) return;
   const auto now = Clock::now();
   const double seconds = std::chrono::duration<double>(now - shown_).count();
   const double speed = double(s.display.labels) / std::max(seconds, 1e-9);
+  const double alpha = branch_scale();
   const double fill = s.display.target_fill / double(s.display.updates);
   std::string line =
       fmt::format("Ep. {} : Up. {} : Sen. {} : Cost {} : Time {:.2f}s : {:.2f} words/s : gNorm {:.4f}", s.clock.epochs,
                   s.clock.updates, with_commas(s.sentences),
                   format_cost(options_.display, s.display, s.clock, last_labels_), seconds, speed, s.gradient_norm);
   if (options_.optimizer.report_learning_rate) line += fmt::format(" : L.r. {:.4e}", s.learning_rate);
-  if (options_.model.residual == ResidualKind::branchnorm) line += fmt::format(" : alpha {:.4f}", branch_scale);
+  if (options_.model.residual == ResidualKind::branchnorm) line += fmt::format(" : alpha {:.4f}", alpha);
   if (fill > 0) line += fmt::format(" : fill {:.3f}", fill);
   if (s.skipped_updates) line += fmt::format(" : skipped {}", s.skipped_updates);
   log::info("{}", line);
@@ -95,7 +97,7 @@ void TrainingLog::after_update(TrainingState& s, const TrainingClock& before, do
             {"words_per_second", speed},
             {"gradient_norm", exact_or_zero(s.gradient_norm)},
             {"learning_rate", s.learning_rate},
-            {"alpha", branch_scale},
+            {"alpha", alpha},
             {"fill", fill},
             {"source_fill", s.display.source_fill / double(s.display.updates)},
             {"skipped_updates", s.skipped_updates}};

@@ -1,6 +1,7 @@
 #pragma once
 #include <chrono>
 #include <fstream>
+#include <functional>
 #include <string>
 
 #include "apps/training/layer_norms.h"
@@ -20,7 +21,8 @@ class TrainingLog {
   bool is_due(const TrainingState& state, const TrainingClock& before) const;
   /// Call after every update, and once at the end with `is_final`. Logs and clears state.display when the
   /// update is due. branch_scale: the smallest alpha_t in force.
-  void after_update(TrainingState& state, const TrainingClock& before, double branch_scale, bool is_final = false);
+  void after_update(TrainingState& state, const TrainingClock& before, const std::function<double()>& branch_scale,
+                    bool is_final = false);
   /// What an update did to every layer, as a JSON line (log-layer-norms). `sites`, `branch_scales`: of the residuals.
   void layers(const TrainingState& state, const std::vector<std::string>& layers, const std::vector<std::string>& sites,
               const std::vector<double>& branch_scales, const LayerReport& report);

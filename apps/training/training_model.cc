@@ -15,12 +15,58 @@ TrainingModel::TrainingModel(Backend& backend, const ModelOptions& model, const 
   step_.branch_scales.resize(transformer_.residual_site_layers().size(), 1.0);
   step_words_ = backend.allocate_persistent({step_.words()}, DType::i32);
   loss_sum_ = backend.allocate_persistent({1}, DType::f64);
+  term_sums_ = backend.allocate_persistent({int64_t(step_.branch_scales.size()), 4}, DType::f64);
   transformer_.set_step_state(step_words_);
+  if (model.has_bounded_branches()) bound_branches();
+}
+
+void TrainingModel::bound_branches() {
+  const std::vector<BranchLimits> limits = branch_limits(transformer_.options());
+  const int64_t sites = int64_t(limits.size());
+  bounded_ = {backend_.allocate_persistent({sites}, DType::i32), backend_.allocate_persistent({sites, 3}, DType::f64)};
+  std::vector<double> rows;
+  for (const auto& [smallest, first, last] : limits) rows.insert(rows.end(), {smallest, first, last});
+  backend_.upload(bounded_.limits, rows.data());
+  transformer_.set_branch_scales(bounded_.scales);
+  start_branch_scales();
+}
+
+void TrainingModel::start_branch_scales() {
+  if (bounded_.scales) set_branch_scales(branch_scales(transformer_.options(), transformer_.residual_site_layers(), 0));
+}
+
+void TrainingModel::set_branch_scales(const std::vector<double>& scales) {
+  std::vector<float> words(scales.begin(), scales.end());
+  backend_.upload(bounded_.scales, words.data());
+}
+
+std::vector<double> TrainingModel::site_branch_scales() const {
+  if (!bounded_.scales) return step_.branch_scales;
+  std::vector<float> words(size_t(bounded_.scales.size()));
+  backend_.download(words.data(), bounded_.scales);
+  return {words.begin(), words.end()};
+}
+
+double TrainingModel::branch_scale() const {
+  const std::vector<double> scales = site_branch_scales();
+  return *std::min_element(scales.begin(), scales.end());
+}
+
+ModelOptions TrainingModel::options_at(const TrainingClock& clock) const {
+  ModelOptions options = transformer_.options();
+  options.branchnorm_progress = clock.in(options.branchnorm_max_step.unit);
+  if (bounded_.scales) options.branchnorm_scales = site_branch_scales();
+  return options;
+}
+
+void TrainingModel::take_branch_scales(const ModelOptions& saved, int64_t progress) {
+  if (bounded_.scales) set_branch_scales(branch_scales(saved, transformer_.residual_site_layers(), progress));
 }
 
 void TrainingModel::initialize() {
   parameters_.initialize(seed_);
   optimizer_.reset();
+  start_branch_scales();
 }
 
 void TrainingModel::set_step_state(const TrainingClock& clock, double learning_rate, double average_rate,
@@ -32,7 +78,10 @@ void TrainingModel::set_step_state(const TrainingClock& clock, double learning_r
   step_.tokens = double(target_tokens);
   step_.clip = clip_norm_;
   step_.average = average_rate;
-  step_.branch_scales = branch_scales(o, transformer_.residual_site_layers(), clock.in(o.branchnorm_max_step.unit));
+  const int64_t progress = clock.in(o.branchnorm_max_step.unit);
+  if (!bounded_.scales) step_.branch_scales = branch_scales(o, transformer_.residual_site_layers(), progress);
+  step_.bound =
+      o.branchnorm_max_step.count > 0 ? std::min(double(progress) / double(o.branchnorm_max_step.count), 1.0) : 1;
   backend_.upload(step_words_, step_.pack().data());
 }
 
@@ -42,14 +91,17 @@ std::function<UpdateResult()> TrainingModel::start_update(const UpdateBatches& b
   clock.finish_update(batches.target_tokens);
   set_step_state(clock, settings.learning_rate, settings.average_rate, batches.target_tokens);
   is_measuring_ = settings.measures_layers;
-  if (is_measuring_) layer_norms_->start();
+  sums_terms_ = settings.measures_layers || settings.measures_terms || bounded_.scales;
   bool is_first = true;
   for (const Batch& batch : batches.micro) {
     accumulate_gradients(batch, is_first);
     is_first = false;
   }
   if (is_measuring_) layer_norms_->keep_parameters();
-  backend_.repeat("optimizer", [this] { optimizer_.update(step_words_); });
+  backend_.repeat("optimizer", [this] {
+    optimizer_.update(step_words_);
+    if (bounded_.scales) optimizer_.adapt_branch_scales(bounded_.scales, term_sums_, bounded_.limits, step_words_);
+  });
   std::optional<LayerReport> layers;
   if (is_measuring_) finish_measuring(batches, layers.emplace());
   is_measuring_ = false;
@@ -76,7 +128,8 @@ const ModelBatch& TrainingModel::place(const Batch& batch) {
 void TrainingModel::accumulate_gradients(const Batch& host, bool is_first) {
   const ModelBatch& batch = place(host);
   const auto work = [&] { forward_and_backward(batch, is_first, host.target.rows()); };
-  if (has_shape_classes_ && !is_measuring_)  // instruments are rare, and work on the host too
+  if (has_shape_classes_ && !is_measuring_ &&
+      sums_terms_ == bool(bounded_.scales))  // instruments are rare, and work on the host too
     backend_.repeat((is_first ? "first: " : "later: ") + shape_of(host).name(), work);
   else
     work();
@@ -89,9 +142,9 @@ void TrainingModel::forward_and_backward(const ModelBatch& batch, bool is_first,
   if (is_first) parameters_.begin_update();
   transformer_.set_training(true);
   Tape tape(backend_);
-  if (is_measuring_) transformer_.set_residual_square_sums(layer_norms_->residual_sums());
+  if (sums_terms_) transformer_.set_residual_sums(is_first ? write_to(term_sums_) : add_to(term_sums_));
   const Var top = transformer_.decode_layers(transformer_.encode(tape, batch.source), batch);
-  transformer_.set_residual_square_sums({});  // layers that run again in the backward pass do not count twice
+  transformer_.set_residual_sums({});
   if (is_measuring_ && is_first && with_model_update_) layer_norms_->keep_output(top.value(), target_rows);
   const Tensor loss =
       cross_entropy(transformer_.logits(top), batch.labels, label_smoothing_, transformer_.target_vocabulary());
@@ -100,13 +153,20 @@ void TrainingModel::forward_and_backward(const ModelBatch& batch, bool is_first,
   if (is_first) parameters_.finish_update();
 }
 
+std::vector<double> TrainingModel::branch_ratios() const {
+  TermSums sums(step_.branch_scales.size());
+  backend_.download(sums.data(), term_sums_);
+  return bough::branch_ratios(sums);
+}
+
 void TrainingModel::enable_layer_norms(bool with_model_update) {
-  layer_norms_ = std::make_unique<LayerNorms>(parameters_, transformer_, true);
+  layer_norms_ = std::make_unique<LayerNorms>(parameters_, true);
+
   with_model_update_ = with_model_update;
 }
 
 LayerNorms& TrainingModel::layer_norms() {
-  if (!layer_norms_) layer_norms_ = std::make_unique<LayerNorms>(parameters_, transformer_, false);
+  if (!layer_norms_) layer_norms_ = std::make_unique<LayerNorms>(parameters_, false);
   return *layer_norms_;
 }
 
@@ -120,7 +180,7 @@ std::vector<double> TrainingModel::gradient_norms(int64_t target_tokens) {
 void TrainingModel::finish_measuring(const UpdateBatches& batches, LayerReport& report) {
   report.gradient_norms = gradient_norms(batches.target_tokens);
   report.update_norms = layer_norms_->update_norms();
-  report.branch_ratios = layer_norms_->branch_ratios();
+  report.branch_ratios = branch_ratios();
   if (!with_model_update_) return;
   const ModelBatch& batch = place(batches.micro.front());
   {

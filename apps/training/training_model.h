@@ -19,6 +19,7 @@ struct UpdateSettings {
   double learning_rate = 0;
   double average_rate = 0;       ///< weight of the new parameters in the exponential average
   bool measures_layers = false;  ///< after enable_layer_norms(): fills UpdateResult::layers
+  bool measures_terms = false;   ///< for branch_ratios(); alphas that follow the branches measure them always
 };
 
 /// What an update did. Costs one wait for the backend.
@@ -68,6 +69,8 @@ class TrainingModel {
   void enable_layer_norms(bool with_model_update);
   /// Norm of every layer's gradient / target tokens, as the last update left it.
   std::vector<double> gradient_norms(int64_t target_tokens);
+  /// Of every residual site: |branch| / |residual| over the last update, where that measured its terms.
+  std::vector<double> branch_ratios() const;
   /// See LayerNorms::layers.
   const std::vector<std::string>& layers() { return layer_norms().layers(); }
 
@@ -78,9 +81,15 @@ class TrainingModel {
   ParameterSet& parameters() { return parameters_; }
   Optimizer& optimizer() { return optimizer_; }
   Backend& backend() { return backend_; }
-  /// alpha_t in force at every residual site, and the smallest: how far the ramp is.
-  const std::vector<double>& site_branch_scales() const { return step_.branch_scales; }
-  double branch_scale() const { return *std::min_element(step_.branch_scales.begin(), step_.branch_scales.end()); }
+  /// alpha in force at every residual site, and the smallest: how far the ramp is. Those that follow the branches are
+  /// fetched: a wait for the backend.
+  std::vector<double> site_branch_scales() const;
+  double branch_scale() const;
+  /// The model's options as a file of its parameters holds them: with alpha's progress, or its values where they follow
+  /// the branches. Waits for the backend.
+  ModelOptions options_at(const TrainingClock& clock) const;
+  /// Alphas that follow the branches go on from those of a file of this model at `progress`, whatever its schedule was.
+  void take_branch_scales(const ModelOptions& saved, int64_t progress);
 
   /// For the time of the object, the parameters are those to validate with (the average).
   class BestParameters {
@@ -97,6 +106,9 @@ class TrainingModel {
  private:
   BatchShape shape_of(const Batch& batch) const;
   const ModelBatch& place(const Batch& batch);
+  void bound_branches();
+  void start_branch_scales();
+  void set_branch_scales(const std::vector<double>& scales);
   void forward_and_backward(const ModelBatch& batch, bool is_first, int64_t target_rows);
   LayerNorms& layer_norms();
   void finish_measuring(const UpdateBatches& batches, LayerReport& report);
@@ -109,6 +121,14 @@ class TrainingModel {
   Optimizer optimizer_;
   std::unique_ptr<LayerNorms> layer_norms_;
   bool with_model_update_ = false, is_measuring_ = false;
+  /// Alphas that follow the branches; empty tensors for other schedules.
+  struct BoundedBranches {
+    Tensor scales;  ///< (sites) i32, floats
+    Tensor limits;  ///< (sites, 3) f64
+  };
+  BoundedBranches bounded_;
+  Tensor term_sums_;  ///< (sites, 4) f64, of the last update that measured its terms
+  bool sums_terms_ = false;
   StepState step_;
   Tensor step_words_, loss_sum_;
   bool has_shape_classes_;

@@ -257,10 +257,8 @@ double Validation::translation_script(const TrainingState& state, const Decoded&
 }
 
 double Validation::model_script(const TrainingState& state) const {
-  ModelOptions model = options_.model;
-  model.branchnorm_progress = state.clock.in(model.branchnorm_max_step.unit);
   const std::string path = options_.saving.model + ".dev.npz";
-  save_model(path, model, model_.parameters(), model_.parameters().values());
+  save_model(path, model_.options_at(state.clock), model_.parameters(), model_.parameters().values());
   return run_script(path);
 }
 

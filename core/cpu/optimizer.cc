@@ -4,6 +4,7 @@
 
 #include "core/cpu/backend.h"
 #include "core/cpu/rows.h"
+#include "core/math.h"
 
 namespace bough {
 namespace {
@@ -113,6 +114,17 @@ void CpuBackend::gradient_statistics_impl(Out statistics, In gradient, In state)
   out[gradient_stat::norm] = norm;
   out[gradient_stat::is_finite] = is_finite;
   if (is_finite) out[gradient_stat::multiplier] = (clip > 0 && norm > clip ? clip / norm : 1) * per_token;
+}
+
+void CpuBackend::adapt_branch_scales_impl(Out scales, In sums, In limits, In statistics, In state, double growth) {
+  if (statistics.data<double>()[gradient_stat::is_finite] == 0) return;
+  const double share = state_word(state, StepState::bound_share);
+  for (int64_t i = 0; i < scales.size(); ++i) {
+    int32_t& word = scales.data<int32_t>()[i];
+    const float scale = adapted_branch_scale(std::bit_cast<float>(word), sums.data<double>() + 4 * i,
+                                             limits.data<double>() + 3 * i, share, growth);
+    word = std::bit_cast<int32_t>(scale);
+  }
 }
 
 void CpuBackend::square_sums_impl(Out sums, In x, In y, In pieces) {

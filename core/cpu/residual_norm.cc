@@ -92,26 +92,10 @@ void norm_of_row(const ResidualOutputs& out, int64_t row, const T* sum, const Re
   out.rstd.data<T>()[row] = rstd;
 }
 
-template <class T>
-void forward(ThreadPool& pool, const ResidualOutputs& out, const ResidualInputs& in, const ResidualNorm& p) {
-  const int64_t C = in.x.cols();
-  const Terms<T> terms(in, p, C);
-  pool.parallel_for(in.x.rows(), row_grain(C), [&](int64_t begin, int64_t end) {
-    std::vector<T> factor(size_t(C), T(0)), row_sum(size_t(C), T(0));
-    for (int64_t row = begin; row < end; ++row) {
-      T* sum = out.sum ? out.sum.data<T>() + row * C : row_sum.data();
-      sum_of_row(sum, row, in, terms, factor.data());
-      if (in.gamma) norm_of_row(out, row, sum, in, p.epsilon);
-      for (const Tensor& low : {out.y_low, out.sum_low})  // the CPU rounds to no other type than it computes in
-        if (low) std::fill_n(low.data<T>() + row * C, C, T(0));
-    }
-  });
-}
-
-/// {r, r^2, f, f^2} of one row, added up: see residual_square_sums in core/kernels.def. Within a row in T, which
+/// ResidualOutputs::row_sums of one row. In T, which
 /// vectorises.
 template <class T>
-std::array<double, 4> sums_of_row(int64_t row, const ResidualInputs& in, const Terms<T>& terms) {
+std::array<T, 4> sums_of_row(int64_t row, const ResidualInputs& in, const Terms<T>& terms) {
   const int64_t C = terms.columns;
   const T *const x = in.x.data<T>() + row * C, *const a = terms.residual_scale.data();
   T residual = 0, residual_squares = 0, branch_total = 0, branch_squares = 0;
@@ -131,7 +115,7 @@ std::array<double, 4> sums_of_row(int64_t row, const ResidualInputs& in, const T
       residual_squares += r * r;
     }
   }
-  if (!in.branch) return {double(residual), double(residual_squares), 0, 0};
+  if (!in.branch) return {residual, residual_squares, 0, 0};
   const T *const branch = in.branch.data<T>() + row * C, *const bias = terms.bias.data();
   const T* const scale = terms.branch_scale.data();
 #pragma omp simd reduction(+ : branch_total, branch_squares)
@@ -140,27 +124,28 @@ std::array<double, 4> sums_of_row(int64_t row, const ResidualInputs& in, const T
     branch_total += f;
     branch_squares += f * f;
   }
-  return {double(residual), double(residual_squares), double(branch_total), double(branch_squares)};
+  return {residual, residual_squares, branch_total, branch_squares};
 }
 
 template <class T>
-void sum_squares(ThreadPool& pool, const Grad& out, const ResidualInputs& in, const ResidualNorm& p, In segments) {
-  const int64_t C = in.x.cols(), rows = in.x.rows(), grain = row_grain(C);
+void forward(ThreadPool& pool, const ResidualOutputs& out, const ResidualInputs& in, const ResidualNorm& p) {
+  const int64_t C = in.x.cols();
   const Terms<T> terms(in, p, C);
-  const int32_t* const segment = segments ? segments.data<int32_t>() : nullptr;
-  std::vector<std::array<double, 4>> partial(size_t((rows + grain - 1) / grain));
-  pool.parallel_for(rows, grain, [&](int64_t begin, int64_t end) {
-    auto& sums = partial[size_t(begin / grain)];
+  pool.parallel_for(in.x.rows(), row_grain(C), [&](int64_t begin, int64_t end) {
+    std::vector<T> factor(size_t(C), T(0)), row_sum(size_t(C), T(0));
     for (int64_t row = begin; row < end; ++row) {
-      if (segment && segment[row] < 0) continue;
-      const auto of_row = sums_of_row(row, in, terms);
-      for (size_t q = 0; q < sums.size(); ++q) sums[q] += of_row[q];
+      T* sum = out.sum ? out.sum.data<T>() + row * C : row_sum.data();
+      sum_of_row(sum, row, in, terms, factor.data());
+      if (in.gamma) norm_of_row(out, row, sum, in, p.epsilon);
+      if (out.row_sums) {
+        const bool counts = !in.segments || in.segments.data<int32_t>()[row] >= 0;
+        const auto sums = counts ? sums_of_row(row, in, terms) : std::array<T, 4>{};
+        std::copy(sums.begin(), sums.end(), out.row_sums.data<T>() + row * 4);
+      }
+      for (const Tensor& low : {out.y_low, out.sum_low})  // the CPU rounds to no other type than it computes in
+        if (low) std::fill_n(low.data<T>() + row * C, C, T(0));
     }
   });
-  std::array<double, 4> total{};
-  for (const auto& sums : partial)
-    for (size_t q = 0; q < total.size(); ++q) total[q] += sums[q];
-  deposit<double>(out, 0, 4, [&](int64_t q) { return total[size_t(q)]; });
 }
 
 /// The quantities that the backward pass sums over rows.
@@ -278,9 +263,19 @@ void CpuBackend::residual_dropout_norm_impl(const ResidualOutputs& out, const Re
   dispatch(in.x.dtype(), [&]<class T>() { forward<T>(pool_, out, in, p); });
 }
 
-void CpuBackend::residual_square_sums_impl(const Grad& sums, const ResidualInputs& in, const ResidualNorm& p,
-                                           In segments) {
-  dispatch(in.x.dtype(), [&]<class T>() { sum_squares<T>(pool_, sums, in, p, segments); });
+void CpuBackend::total_row_sums_impl(const Grad& totals, In x) {
+  const int64_t rows = x.shape()[1], quantities = x.shape()[2];
+  dispatch(x.dtype(), [&]<class T>() {
+    pool_.parallel_for(x.shape()[0], 1, [&](int64_t begin, int64_t end) {
+      for (int64_t site = begin; site < end; ++site) {
+        std::array<double, 4> total{};
+        const T* row = x.data<T>() + site * rows * quantities;
+        for (int64_t t = 0; t < rows; ++t, row += quantities)
+          for (int64_t q = 0; q < quantities; ++q) total[size_t(q)] += double(row[q]);
+        deposit<double>(totals, site * quantities, quantities, [&](int64_t q) { return total[size_t(q)]; });
+      }
+    });
+  });
 }
 
 void CpuBackend::residual_dropout_norm_backward_impl(const ResidualGrads& d, In dy, In dsum, const ResidualOutputs& out,

@@ -138,14 +138,27 @@ void add_residuals(std::vector<KernelRow>& rows) {
                         [=, &b] { b.backend.residual_dropout_norm_backward(d, dy, Tensor(), r.out, r.in, r.p); },
                         4 * unit(b)};
                   }});
-  rows.push_back(
-      {"residual_square_sums", "post-ln", [](Buffers& b) {
-         const ResidualBuffers r = residual_buffers(b, false);
-         const Tensor sums = b.memory({4}, DType::f64);
-         return Call{
-             [=, &b] { b.backend.residual_square_sums(write_to(sums), r.in, r.p, b.batch.target.packing.segments); },
-             2 * unit(b)};
-       }});
+  rows.push_back({"residual_dropout_norm", "post-ln with row sums", [](Buffers& b) {
+                    ResidualBuffers r = residual_buffers(b, false);
+                    r.out.row_sums = b.memory({b.sizes.rows, 4}, DType::f32);
+                    r.in.segments = b.batch.target.packing.segments;
+                    return Call{[=, &b] { b.backend.residual_dropout_norm(r.out, r.in, r.p); }, 3 * unit(b)};
+                  }});
+  rows.push_back({"total_row_sums", "30 sites", [](Buffers& b) {
+                    constexpr int64_t sites = 30;
+                    const Tensor x = b.memory({sites, b.sizes.rows, 4}, DType::f32);
+                    const Tensor totals = b.memory({sites, 4}, DType::f64);
+                    return Call{[=, &b] { b.backend.total_row_sums(write_to(totals), x); }, double(x.bytes())};
+                  }});
+  rows.push_back({"adapt_branch_scales", "30 sites", [](Buffers& b) {
+                    constexpr int64_t sites = 30;
+                    const Tensor scales = b.memory({sites}, DType::i32), sums = b.memory({sites, 4}, DType::f64);
+                    const Tensor limits = b.memory({sites, 3}, DType::f64);
+                    const Tensor statistics = b.memory({gradient_stat::count}, DType::f64);
+                    return Call{
+                        [=, &b] { b.backend.adapt_branch_scales(scales, sums, limits, statistics, b.state, 1.02); },
+                        double(sums.bytes() + limits.bytes())};
+                  }});
 }
 
 void add_activations(std::vector<KernelRow>& rows) {
