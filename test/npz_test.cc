@@ -14,6 +14,7 @@
 #include "test/catch.h"
 #include "test/child_process.h"
 #include "test/scratch_folder.h"
+#include "test/skip.h"
 #include "test/throws.h"
 
 using namespace bough;
@@ -133,8 +134,8 @@ TEST_CASE("npz: reads what NumPy and Marian write", "[npz]") {
   CHECK(reader.read_text("special:model.yml") == "name: value\n");
 }
 
-TEST_CASE("npz: NumPy reads what we write", "[npz]") {
-  if (std::system("python3 -c 'import numpy' >/dev/null 2>&1") != 0) return;
+TEST_CASE("npz: NumPy reads what we write", "[.numpy]") {
+  if (skips(std::system("python3 -c 'import numpy' >/dev/null 2>&1") != 0, "no NumPy")) return;
   ScratchFolder folder;
   const auto values = ramp(12, 1);
   const std::vector<std::int64_t> steps = {7};
