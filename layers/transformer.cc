@@ -159,7 +159,6 @@ void Transformer::declare_cross_groups(ParameterSet& parameters) {
     }
     Parameter& weight = parameters.declare(std::move(weights));
     cross_groups_.push_back({&weight, &parameters.declare_vector(std::move(biases))});
-    group_sizes_.push_back(end - first);
   }
 }
 

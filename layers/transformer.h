@@ -132,7 +132,6 @@ class Transformer {
   std::vector<EncoderLayer> encoder_;
   std::vector<DecoderLayer> decoder_;
   std::vector<Linear> cross_groups_;
-  std::vector<size_t> group_sizes_;
   std::unique_ptr<ResidualStack> encoder_residual_, decoder_residual_;
   std::vector<int> site_layers_;
   std::vector<std::string> site_names_;
