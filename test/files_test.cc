@@ -26,7 +26,7 @@ TEST_CASE("a written file reads back, whatever its size", "[files]") {
   const std::string path = folder / "file";
   for (const std::size_t size : {0, 1, 4095, 65536, 65537, (1 << 20) - 1, 1 << 20, 3000001}) {
     std::string content(size, '\0');
-    for (std::size_t i = 0; i < size; ++i) content[i] = static_cast<char>(i * 7919 >> 3);
+    for (std::size_t i = 0; i < size; ++i) content[i] = char(i * 7919 >> 3);
     write_file(path, content);
     CHECK(read_whole_file(path) == content);
     CHECK(file_size(path) == size);
@@ -168,8 +168,7 @@ TEST_CASE("SIGKILL at random moments leaves the old or the new file", "[files]")
   ScratchFolder folder;
   const std::string path = folder / "file";
   const auto content_of = [](int generation) {
-    return std::string(static_cast<std::size_t>(100000 + 40000 * (generation % 7)),
-                       static_cast<char>('a' + generation % 26));
+    return std::string(std::size_t(100000 + 40000 * (generation % 7)), char('a' + generation % 26));
   };
   write_file(path, content_of(0));
   std::mt19937 random(7);
@@ -181,7 +180,7 @@ TEST_CASE("SIGKILL at random moments leaves the old or the new file", "[files]")
     kill_child(child);
     const std::string found = read_whole_file(path);
     REQUIRE(!found.empty());
-    REQUIRE(std::count(found.begin(), found.end(), found[0]) == static_cast<std::ptrdiff_t>(found.size()));
+    REQUIRE(std::count(found.begin(), found.end(), found[0]) == std::ptrdiff_t(found.size()));
     bool is_whole = false;
     for (int generation = 0; generation < 26 * 7; ++generation) is_whole = is_whole || found == content_of(generation);
     REQUIRE(is_whole);

@@ -222,7 +222,7 @@ TEST_CASE("npz: any damaged byte is the same data or a sentence", "[npz]") {
   REQUIRE(data != std::string::npos);
   for (std::size_t i = 0; i < whole.size(); ++i) {
     std::string damaged = whole;
-    damaged[i] = static_cast<char>(damaged[i] ^ 0x21);
+    damaged[i] = char(damaged[i] ^ 0x21);
     write_file(path, damaged);
     std::vector<float> found;
     const auto message = message_of([&] { found = NpzReader(path).read_f32("w"); });
@@ -264,7 +264,7 @@ TEST_CASE("npz: SIGKILL at random moments leaves a whole file", "[npz]") {
   ScratchFolder folder;
   const std::string path = folder / "a.npz";
   const auto write = [&](int generation) {
-    const std::vector<float> values(30000, static_cast<float>(generation));
+    const std::vector<float> values(30000, float(generation));
     const NpzArray arrays[] = {npz_array<float>("a", values), npz_array<float>("b", values)};
     write_npz(path, arrays);
   };

@@ -33,7 +33,7 @@ template <class Parse>
 auto run(Parse parse, const Strings& arguments) {
   std::vector<const char*> argv = {"bough"};
   for (const auto& argument : arguments) argv.push_back(argument.c_str());
-  return parse(static_cast<int>(argv.size()), argv.data());
+  return parse(int(argv.size()), argv.data());
 }
 
 const Strings train_base = {"--train-sets", "c.en", "c.de", "--vocabs", "v.spm", "v.spm", "--seed", "1", "--no-reload"};

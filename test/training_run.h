@@ -6,6 +6,7 @@
 #include "core/base/random.h"
 #include "core/cpu/factory.h"
 #include "data/batch.h"
+#include "test/concatenated_batch.h"
 #include "test/small_model.h"
 
 // Training a model of a few thousand parameters on random sentences.
