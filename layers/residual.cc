@@ -145,8 +145,8 @@ ResidualNorm ResidualStack::equation(size_t i, const ResidualContext& context) c
   p.dropout = context.dropout;
   p.residual_scale.constant = scales_.residual_scale;
   if (kind_ == ResidualKind::branchnorm) {
-    p.branch_scale.tensor = context.step_state;
-    p.branch_scale.word = StepState::first_branch_scale + first_site_ + int64_t(i);
+    p.branch_scale.tensor = context.update_state;
+    p.branch_scale.word = UpdateState::first_branch_scale + first_site_ + int64_t(i);
   }
   return p;
 }

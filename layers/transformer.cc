@@ -172,11 +172,11 @@ Var Transformer::matrix_only(const Linear& linear, const Var& x) const {
 
 Dropout Transformer::dropout(double probability, uint32_t site, const Tensor& first_row) const {
   if (!is_training_ || probability <= 0) return {};
-  return {probability, site, step_state_, first_row};
+  return {probability, site, update_state_, first_row};
 }
 
 ResidualContext Transformer::residual_context(uint32_t site, const Packing& rows) const {
-  return {dropout(dropout_.dropout, site, rows.first_row), step_state_, square_sums_, rows.segments};
+  return {dropout(dropout_.dropout, site, rows.first_row), update_state_, square_sums_, rows.segments};
 }
 
 void Transformer::set_recompute(int count) {
@@ -273,7 +273,7 @@ Var Transformer::encode(Tape& tape, const SideRows& source) {
       return encoder_layer(i, ResidualStream::from(in), source).vars();
     };
     stream = encoder_residual_->end_layer(
-        stream, ResidualStream::from(is_recomputed(i) ? checkpoint(stream.vars(), layer) : layer(stream.vars())));
+        stream, ResidualStream::from(is_recomputed(i) ? recompute(stream.vars(), layer) : layer(stream.vars())));
   }
   return stream.x;
 }
@@ -329,7 +329,7 @@ Var Transformer::decode_layers(const Var& encoded, const ModelBatch& batch) {
     std::vector<Var> in = stream.vars();
     in.push_back(cross);
     stream = decoder_residual_->end_layer(
-        stream, ResidualStream::from(is_recomputed(encoder_.size() + i) ? checkpoint(in, layer) : layer(in)));
+        stream, ResidualStream::from(is_recomputed(encoder_.size() + i) ? recompute(in, layer) : layer(in)));
   }
   return stream.x;
 }
@@ -350,7 +350,7 @@ Tensor Transformer::step(Tape& tape, DecoderCache& cache, const DecoderStep& row
   SideRows side{{rows.ids, {}}, {}};
   side.packing.positions = rows.steps;
   side.packing.longest = cache.self.front().shape()[1];
-  const ResidualContext context{.step_state = step_state_};
+  const ResidualContext context{.update_state = update_state_};
   ResidualStream stream = decoder_residual_->begin(embed(tape, side, false));
   for (size_t i = 0; i < decoder_.size(); ++i) {
     const DecoderLayer& l = decoder_[i];

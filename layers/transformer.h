@@ -50,13 +50,13 @@ class Transformer {
   int64_t source_vocabulary() const { return options_.vocab_sizes.front(); }
   int64_t target_vocabulary() const { return options_.vocab_sizes.back(); }
 
-  /// Residual sites in StepState's order: 1-based layer within its stack, for by-layer schedules.
+  /// Residual sites in UpdateState's order: 1-based layer within its stack, for by-layer schedules.
   const std::vector<int>& residual_site_layers() const { return site_layers_; }
   /// Their names: "encoder_l1_self", "encoder_l1_ffn", ..., "decoder_l1_context", ...
   const std::vector<std::string>& residual_site_names() const { return site_names_; }
 
-  /// StepState words on the backend; read by every forward pass (alpha_t in decoding too).
-  void set_step_state(Tensor words) { step_state_ = std::move(words); }
+  /// UpdateState words on the backend; read by every forward pass (alpha_t in decoding too).
+  void set_update_state(Tensor words) { update_state_ = std::move(words); }
   /// Dropout on (as constructed) or off.
   void set_training(bool on) { is_training_ = on; }
   /// (sites, 4) f64 on the backend: later passes add the sizes of both terms of every residual to it (see
@@ -126,7 +126,7 @@ class Transformer {
   const DropoutOptions dropout_;
   bool is_training_ = false;
   int recomputed_layers_ = 0;
-  Tensor step_state_, square_sums_;
+  Tensor update_state_, square_sums_;
   Parameter *source_embedding_ = nullptr, *target_embedding_ = nullptr, *output_ = nullptr, *output_bias_ = nullptr,
             *learned_positions_ = nullptr;
   std::vector<EncoderLayer> encoder_;

@@ -26,10 +26,10 @@ void Optimizer::reset() {
   if (arenas_.average) b.accumulate(write_to(arenas_.average), arenas_.parameters);
 }
 
-void Optimizer::update(In step_state) {
+void Optimizer::update(In update_state) {
   Backend& b = parameters_.backend();
-  b.gradient_statistics(statistics_, parameters_.gradients(), step_state);
-  b.optimizer_update(arenas_, parameters_.gradients(), statistics_, step_state, constants_);
+  b.gradient_statistics(statistics_, parameters_.gradients(), update_state);
+  b.optimizer_update(arenas_, parameters_.gradients(), statistics_, update_state, constants_);
 }
 
 std::function<UpdateStatistics()> Optimizer::start_statistics() const {

@@ -112,7 +112,7 @@ struct Run {
     set.upload(set.values(), values);
     set.values_changed();
   }
-  UpdateResult step(const UpdateBatches& update, double rate, bool measures = false) {
+  UpdateResult train(const UpdateBatches& update, double rate, bool measures = false) {
     const UpdateResult result = model.update(update, {clock, rate, 0.01, measures});
     clock.finish_update(update.target_tokens);
     losses.push_back(result.loss / double(update.target_tokens));

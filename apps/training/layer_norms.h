@@ -42,7 +42,7 @@ class LayerNorms {
   /// [+ second], f = branch_scale F(x).
   std::vector<std::array<double, 4>> term_sums() const;
 
-  void keep_parameters();                    ///< before the optimizer's step
+  void keep_parameters();                    ///< before the optimizer's update
   std::vector<double> update_norms() const;  ///< after it
 
   /// Keeps the first `rows` rows of what the decoder returned, until output_change.

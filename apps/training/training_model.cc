@@ -12,10 +12,10 @@ TrainingModel::TrainingModel(Backend& backend, const ModelOptions& model, const 
       transformer_(model, &dropout, parameters_),
       optimizer_(optimizer, parameters_.allocate()),
       has_shape_classes_(backend.records()) {
-  step_.branch_scales.resize(transformer_.residual_site_layers().size(), 1.0);
-  step_words_ = backend.allocate_persistent({step_.words()}, DType::i32);
+  update_.branch_scales.resize(transformer_.residual_site_layers().size(), 1.0);
+  update_words_ = backend.allocate_persistent({update_.words()}, DType::i32);
   loss_sum_ = backend.allocate_persistent({1}, DType::f64);
-  transformer_.set_step_state(step_words_);
+  transformer_.set_update_state(update_words_);
 }
 
 void TrainingModel::initialize() {
@@ -23,24 +23,24 @@ void TrainingModel::initialize() {
   optimizer_.reset();
 }
 
-void TrainingModel::set_step_state(const TrainingClock& clock, double learning_rate, double average_rate,
-                                   int64_t target_tokens) {
+void TrainingModel::set_update_state(const TrainingClock& clock, double learning_rate, double average_rate,
+                                     int64_t target_tokens) {
   const ModelOptions& o = transformer_.options();
-  step_.seed = seed_;
-  step_.update = clock.updates;
-  step_.lr = learning_rate;
-  step_.tokens = double(target_tokens);
-  step_.clip = clip_norm_;
-  step_.average = average_rate;
-  step_.branch_scales = branch_scales(o, transformer_.residual_site_layers(), clock.in(o.branchnorm_max_step.unit));
-  backend_.upload(step_words_, step_.pack().data());
+  update_.seed = seed_;
+  update_.update = clock.updates;
+  update_.lr = learning_rate;
+  update_.tokens = double(target_tokens);
+  update_.clip = clip_norm_;
+  update_.average = average_rate;
+  update_.branch_scales = branch_scales(o, transformer_.residual_site_layers(), clock.in(o.branchnorm_max_step.unit));
+  backend_.upload(update_words_, update_.pack().data());
 }
 
 std::function<UpdateResult()> TrainingModel::start_update(const UpdateBatches& batches,
                                                           const UpdateSettings& settings) {
   TrainingClock clock = settings.done;
   clock.finish_update(batches.target_tokens);
-  set_step_state(clock, settings.learning_rate, settings.average_rate, batches.target_tokens);
+  set_update_state(clock, settings.learning_rate, settings.average_rate, batches.target_tokens);
   is_measuring_ = settings.measures_layers;
   if (is_measuring_) layer_norms_->start();
   bool is_first = true;
@@ -49,7 +49,7 @@ std::function<UpdateResult()> TrainingModel::start_update(const UpdateBatches& b
     is_first = false;
   }
   if (is_measuring_) layer_norms_->keep_parameters();
-  backend_.repeat("optimizer", [this] { optimizer_.update(step_words_); });
+  backend_.repeat("optimizer", [this] { optimizer_.update(update_words_); });
   std::optional<LayerReport> layers;
   if (is_measuring_) finish_measuring(batches, layers.emplace());
   is_measuring_ = false;
@@ -116,7 +116,7 @@ std::vector<double> TrainingModel::gradient_norms(int64_t target_tokens) {
   return norms;
 }
 
-/// Gradients, step state and the kept copies are still those of the update.
+/// Gradients, update state and the kept copies are still those of the update.
 void TrainingModel::finish_measuring(const UpdateBatches& batches, LayerReport& report) {
   report.gradient_norms = gradient_norms(batches.target_tokens);
   report.update_norms = layer_norms_->update_norms();

@@ -39,7 +39,7 @@ class TrainingModel {
   /// Parameters from their initial distributions; optimizer state cleared.
   void initialize();
 
-  /// The gradient of the sum over all micro-batches, then one optimizer step. Micro-batches are summed
+  /// The gradient of the sum over all micro-batches, then one update. Micro-batches are summed
   /// in order: one batch of their rows gives the same up to rounding, dropout included.
   UpdateResult update(const UpdateBatches& batches, const UpdateSettings& settings) {
     return start_update(batches, settings)();
@@ -59,7 +59,7 @@ class TrainingModel {
   }
 
   /// alpha_t and dropout keys as in the update that `clock` counts last.
-  void set_step_state(const TrainingClock& clock, double learning_rate, double average_rate, int64_t target_tokens);
+  void set_update_state(const TrainingClock& clock, double learning_rate, double average_rate, int64_t target_tokens);
   /// Cross-entropy of a batch in nats, summed over its target rows, without dropout and smoothing.
   double evaluate(const Batch& batch);
 
@@ -79,8 +79,8 @@ class TrainingModel {
   Optimizer& optimizer() { return optimizer_; }
   Backend& backend() { return backend_; }
   /// alpha_t in force at every residual site, and the smallest: how far the ramp is.
-  const std::vector<double>& site_branch_scales() const { return step_.branch_scales; }
-  double branch_scale() const { return *std::min_element(step_.branch_scales.begin(), step_.branch_scales.end()); }
+  const std::vector<double>& site_branch_scales() const { return update_.branch_scales; }
+  double branch_scale() const { return *std::min_element(update_.branch_scales.begin(), update_.branch_scales.end()); }
 
   /// For the time of the object, the parameters are those to validate with (the average).
   class BestParameters {
@@ -109,8 +109,8 @@ class TrainingModel {
   Optimizer optimizer_;
   std::unique_ptr<LayerNorms> layer_norms_;
   bool with_model_update_ = false, is_measuring_ = false;
-  StepState step_;
-  Tensor step_words_, loss_sum_;
+  UpdateState update_;
+  Tensor update_words_, loss_sum_;
   bool has_shape_classes_;
   BatchPlaces places_;
   ModelBatch exact_;  ///< the batch in work where there are no shape classes
