@@ -43,7 +43,7 @@ class Backend {
 
   /// Does `work`, whose kernel calls, their arguments and memory must be the same whenever `key` is. A
   /// backend may record them: later calls then replay the record, and host code in `work` no longer runs. What
-  /// changes between calls lies in tensors (StepState, the batch). Replays overwrite arena memory:
+  /// changes between calls lies in tensors (UpdateState, the batch). Replays overwrite arena memory:
   /// no tensor of the arena may live across calls.
   virtual void repeat(const std::string& key, const std::function<void()>& work) {
     (void)key;

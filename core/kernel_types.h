@@ -1,6 +1,6 @@
 #pragma once
-#include "core/step_state.h"
 #include "core/tensor.h"
+#include "core/update_state.h"
 
 // The structs that the signatures of core/kernels.def use. Letters: T rows (tokens), C model width,
 // F inner width, V vocabulary, H heads, D head width, S sentences (docs/notation.md).
@@ -69,7 +69,7 @@ struct ResidualGrads {
   Grad x, second, branch, bias, gamma, beta, residual_scale, branch_scale;
 };
 
-/// What one optimizer step reads and writes: flat f32 arenas of N elements (absent where empty).
+/// What one update of the optimizer reads and writes: flat f32 arenas of N elements (absent where empty).
 struct OptimizerArenas {
   Tensor parameters, first_moment, second_moment, average;
   Tensor denominators;  ///< (2) f64: Adam's running bias corrections; only applied updates change them

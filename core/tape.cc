@@ -56,8 +56,8 @@ void Tape::backward() {
   }
 }
 
-std::vector<Var> checkpoint(const std::vector<Var>& inputs,
-                            std::function<std::vector<Var>(const std::vector<Var>&)> body) {
+std::vector<Var> recompute(const std::vector<Var>& inputs,
+                           std::function<std::vector<Var>(const std::vector<Var>&)> body) {
   Tape& tape = inputs.front().tape();
   if (!tape.is_recording()) return body(inputs);
 

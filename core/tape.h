@@ -42,8 +42,8 @@ class Var;
 /// outputs = body(inputs), keeping only inputs and outputs: the backward pass runs `body` again
 /// (Chen et al. 2016). Same bits as without, dropout included. `body` must use the tape of the inputs
 /// that it is given, and its captured variables must outlive the backward pass.
-std::vector<Var> checkpoint(const std::vector<Var>& inputs,
-                            std::function<std::vector<Var>(const std::vector<Var>&)> body);
+std::vector<Var> recompute(const std::vector<Var>& inputs,
+                           std::function<std::vector<Var>(const std::vector<Var>&)> body);
 
 /// A value in the computation. Cheap to copy; the value's memory lives while a Var or a closure of the
 /// tape holds it.
@@ -68,7 +68,7 @@ class Var {
 
  private:
   friend class Tape;
-  friend std::vector<Var> checkpoint(const std::vector<Var>&, std::function<std::vector<Var>(const std::vector<Var>&)>);
+  friend std::vector<Var> recompute(const std::vector<Var>&, std::function<std::vector<Var>(const std::vector<Var>&)>);
   Var(Tape* tape, Tensor value, std::shared_ptr<GradSlot> slot)
       : tape_(tape), value_(std::move(value)), slot_(std::move(slot)) {}
   Tape* tape_ = nullptr;

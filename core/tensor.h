@@ -70,8 +70,6 @@ class Tensor {
           to_string(shape), first, to_string(shape_));
     return {block_, data_ ? data_ + size_t(first) * size_of(dtype_) : nullptr, shape, dtype_};
   }
-  /// Rows [begin, end) of a matrix.
-  Tensor row_range(int64_t begin, int64_t end) const { return view(begin * cols(), {end - begin, cols()}); }
 
  private:
   std::shared_ptr<void> block_;

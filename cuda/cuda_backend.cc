@@ -74,9 +74,6 @@ CudaBackend::CudaBackend(const CudaOptions& options) : options_(options), graphs
                                                                        .autotune = options.autotune,
                                                                        .workspace_bytes = options.workspace_bytes});
   staging_ = std::make_unique<cuda::Staging>(stream_);
-  counter_memory_ = cuda::allocate_device(counter_count * sizeof(uint32_t), "counters", memory_advice);
-  check_cuda(cudaMemsetAsync(counter_memory_.get(), 0, counter_count * sizeof(uint32_t), stream_.handle),
-             "clearing counters");
   // A kernel that cannot start says so here rather than after the memory was filled.
   cuda::fill_random(stream_, scratch_bytes(smallest_scratch), 256, DType::f32);
   if (options.arena_bytes > 0) arena_.reserve(options.arena_bytes);

@@ -43,9 +43,6 @@ class CudaBackend final : public Backend {
   T* scratch(int64_t elements) {
     return reinterpret_cast<T*>(scratch_bytes(size_t(elements) * sizeof(T)));
   }
-  /// Integers that are 0 between launches: is_last_block.
-  uint32_t* counters() const { return reinterpret_cast<uint32_t*>(counter_memory_.get()); }
-  static constexpr int counter_count = 1024;
 
  protected:
   Tensor allocate_outside(Shape shape, DType dtype) override;
@@ -72,7 +69,6 @@ class CudaBackend final : public Backend {
   int multiprocessors_ = 0;
   cuda::Arena arena_;
   std::unique_ptr<cuda::Staging> staging_;
-  std::shared_ptr<std::byte> counter_memory_;
   std::vector<std::shared_ptr<std::byte>> scratch_;  // the last is in use; graphs may know the others
   size_t scratch_size_ = 0;
   std::unique_ptr<cuda::Gemms> gemms_;

@@ -43,8 +43,7 @@ __device__ inline void sync_block([[maybe_unused]] const char* reason) { __synct
 /// The same for the threads of a warp, and their shared memory.
 __device__ inline void sync_warp([[maybe_unused]] const char* reason) { __syncwarp(); }
 
-/// The value of lane (own lane ^ mask), of lane `source`, of lane (own lane + offset; own value beyond
-/// the warp). T has 4 or 8 bytes.
+/// The value of lane (own lane ^ mask), of lane `source`. T has 4 or 8 bytes.
 template <class T>
 __device__ inline T shuffle_xor(T value, int mask) {
   return __shfl_xor_sync(0xffffffffu, value, mask);
@@ -52,10 +51,6 @@ __device__ inline T shuffle_xor(T value, int mask) {
 template <class T>
 __device__ inline T shuffle(T value, int source) {
   return __shfl_sync(0xffffffffu, value, source);
-}
-template <class T>
-__device__ inline T shuffle_down(T value, int offset) {
-  return __shfl_down_sync(0xffffffffu, value, offset);
 }
 /// Bit i is lane i's predicate.
 __device__ inline uint32_t ballot(bool predicate) { return __ballot_sync(0xffffffffu, predicate); }
@@ -147,13 +142,7 @@ __device__ inline int opaque(int x) {
   return x;
 }
 
-/// Makes this thread's writes visible to all threads of the device before its later ones.
-__device__ inline void fence() { __threadfence(); }
-/// Adds to an integer in global memory; returns the value before. Integers only: sums of floats
-/// would depend on the order of the blocks.
-__device__ inline uint32_t atomic_add(uint32_t* p, uint32_t n) { return atomicAdd(p, n); }
-
-/// A vector from or to memory that is aligned for it (can_vectorize).
+/// A vector from or to memory that is aligned for it.
 template <int N, class T>
 __device__ inline Vector<T, N> load_vector(const T* p) {
   return *reinterpret_cast<const Vector<T, N>*>(p);
@@ -189,15 +178,7 @@ __device__ inline bf16 from_float<bf16>(float x) {
   return to_bf16(x);
 }
 
-/// N elements of type float or bf16 as f32, and back.
-template <int N, class T>
-__device__ inline Vector<float, N> load_floats(const T* p) {
-  const Vector<T, N> in = load_vector<N>(p);
-  Vector<float, N> out;
-#pragma unroll
-  for (int i = 0; i < N; ++i) out[i] = to_float(in[i]);
-  return out;
-}
+/// Stores N elements of type f32 as float or bf16.
 template <int N, class T>
 __device__ inline void store_floats(T* p, const Vector<float, N>& v) {
   Vector<T, N> out;
@@ -205,12 +186,6 @@ __device__ inline void store_floats(T* p, const Vector<float, N>& v) {
   for (int i = 0; i < N; ++i) out[i] = from_float<T>(v[i]);
   store_vector<N>(p, out);
 }
-/// Whether rows of `cols` elements behind these pointers (null: not used) can be read N at a time.
-template <int N, class... T>
-bool can_vectorize(int64_t cols, const T*... pointers) {
-  return cols % N == 0 && (... && (reinterpret_cast<uintptr_t>(pointers) % alignof(Vector<T, N>) == 0));
-}
-
 /// The sum or the maximum over the warp, the same bits in every lane (a butterfly: order is fixed).
 template <class T>
 __device__ inline T warp_sum(T value) {
@@ -240,7 +215,7 @@ __device__ inline float warp_sums(const float (&values)[4]) {
   return sum;
 }
 
-/// The sum or the maximum over the block, the same bits in every thread.
+/// The sum over the block, the same bits in every thread.
 template <class T>
 __device__ inline T block_sum(T value) {
   __shared__ SharedArray<T, warp_size> partial;
@@ -251,34 +226,6 @@ __device__ inline T block_sum(T value) {
   for (int w = 0; w < warp_count(); ++w) sum += partial[w];
   sync_block("the next block_sum would overwrite partial sums still to be read");
   return sum;
-}
-template <class T>
-__device__ inline T block_max(T value) {
-  __shared__ SharedArray<T, warp_size> partial;
-  value = warp_max(value);
-  if (lane_id() == 0) partial[warp_id()] = value;
-  sync_block("partial maxima of other warps would be missing");
-  T max = partial[0];
-  for (int w = 1; w < warp_count(); ++w) max = partial[w] > max ? partial[w] : max;
-  sync_block("the next block_max would overwrite partial maxima still to be read");
-  return max;
-}
-
-/// True in every thread of the block that is the last of `blocks` to call it: whatever the others wrote
-/// before is visible to it, and it may finish their work in a fixed order. `counter` is 0 before
-/// and after the launch (CudaBackend::counters).
-__device__ inline bool is_last_block(uint32_t* counter, uint32_t blocks) {
-  __shared__ SharedArray<uint32_t, 1> ticket;
-  fence();
-  sync_block("the ticket would be drawn before all threads of the block have written");
-  if (threadIdx.x == 0) {
-    ticket[0] = atomic_add(counter, 1);
-    if (ticket[0] == blocks - 1) *counter = 0;
-  }
-  sync_block("the ticket is not drawn yet");
-  const bool is_last = ticket[0] == blocks - 1;
-  fence();
-  return is_last;
 }
 
 }  // namespace bough::cuda

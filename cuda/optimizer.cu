@@ -1,4 +1,4 @@
-// The end of an update: norm = |gradient| / tokens, multiplier = min(1, clip / norm) / tokens, and one step of the
+// The end of an update: norm = |gradient| / tokens, multiplier = min(1, clip / norm) / tokens, and one update of the
 // optimizer over flat arenas (Kingma 2015; Marian's form). Nothing returns to the host in between.
 #include "cuda/cuda_backend.h"
 #include "cuda/rows.h"
@@ -55,8 +55,8 @@ __global__ void statistics_kernel(double* statistics, const double* partial, int
   if (threadIdx.x < gradient_stat::count) statistics[threadIdx.x] = 0;
   sync_block("the zeros would overwrite the results");
   if (threadIdx.x != 0) return;
-  const double per_token = double(state_word(state, StepState::inverse_tokens));
-  const double clip = double(state_word(state, StepState::clip_norm));
+  const double per_token = double(state_word(state, UpdateState::inverse_tokens));
+  const double clip = double(state_word(state, UpdateState::clip_norm));
   const double norm = sqrt(total) * per_token;
   const bool is_finite = norm - norm == 0;  // inf - inf and NaN are NaN
   statistics[gradient_stat::norm] = norm;
@@ -64,7 +64,7 @@ __global__ void statistics_kernel(double* statistics, const double* partial, int
   if (is_finite) statistics[gradient_stat::multiplier] = (clip > 0 && norm > clip ? clip / norm : 1.0) * per_token;
 }
 
-/// One thread: a kernel of its own, so that all blocks of the step read the same new denominators.
+/// One thread: a kernel of its own, so that all blocks of the update read the same new denominators.
 __global__ void denominators_kernel(double* denominators, const double* statistics, double beta1, double beta2) {
   if (threadIdx.x != 0 || statistics[gradient_stat::is_finite] == 0) return;
   denominators[0] = beta1 * denominators[0] + (1 - beta1);
@@ -79,16 +79,16 @@ struct Arenas {
 struct Constants {
   float decay, beta1, one_minus_beta1, beta2, one_minus_beta2, epsilon;
 };
-/// One step's numbers, rounded once.
-struct Step {
+/// One update's numbers, rounded once.
+struct Numbers {
   float multiplier, rate, average_rate;
   float inverse_d1 = 1, inverse_d2 = 1;  // Adam's bias corrections
 };
 
-__device__ Step load_step(OptimizerKind kind, const double* denominators, const double* statistics,
-                          const int32_t* state) {
-  Step s{float(statistics[gradient_stat::multiplier]), state_word(state, StepState::learning_rate),
-         state_word(state, StepState::average_rate)};
+__device__ Numbers load_numbers(OptimizerKind kind, const double* denominators, const double* statistics,
+                                const int32_t* state) {
+  Numbers s{float(statistics[gradient_stat::multiplier]), state_word(state, UpdateState::learning_rate),
+            state_word(state, UpdateState::average_rate)};
   if (kind != OptimizerKind::adam) return s;
   s.inverse_d1 = float(1 / denominators[0]);
   s.inverse_d2 = float(1 / denominators[1]);
@@ -97,7 +97,7 @@ __device__ Step load_step(OptimizerKind kind, const double* denominators, const 
 
 /// The new value of one parameter; its moments change in place.
 template <OptimizerKind kind>
-__device__ float stepped(const Step& s, const Constants& k, float theta, float& m, float& v, float gradient) {
+__device__ float updated(const Numbers& s, const Constants& k, float theta, float& m, float& v, float gradient) {
   const float g = s.multiplier * gradient;
   if constexpr (kind == OptimizerKind::adam) {
     m = k.beta1 * m + k.one_minus_beta1 * g;
@@ -114,14 +114,14 @@ __device__ float stepped(const Step& s, const Constants& k, float theta, float& 
 
 /// Four parameters a thread: 16 bytes of every arena.
 template <OptimizerKind kind>
-__global__ void step_kernel(Arenas a, const float* gradient, int64_t n, bool is_vector, Constants constants,
-                            const double* statistics, const int32_t* state) {
+__global__ void update_kernel(Arenas a, const float* gradient, int64_t n, bool is_vector, Constants constants,
+                              const double* statistics, const int32_t* state) {
   constexpr bool has_m = kind == OptimizerKind::adam, has_v = kind != OptimizerKind::sgd;
   constexpr int width = 4;
   using Four = Vector<float, width>;
   if (statistics[gradient_stat::is_finite] == 0) return;
-  const Step step = load_step(kind, a.denominators, statistics, state);
-  const bool averages = a.average != nullptr && step.average_rate != 0;
+  const Numbers numbers = load_numbers(kind, a.denominators, statistics, state);
+  const bool averages = a.average != nullptr && numbers.average_rate != 0;
   const int64_t first = (int64_t(blockIdx.x) * blockDim.x + threadIdx.x) * width;
   const int count = int(n - first < width ? n - first : width);
   if (count <= 0) return;
@@ -141,14 +141,14 @@ __global__ void step_kernel(Arenas a, const float* gradient, int64_t n, bool is_
   if (has_m) m = load(a.m);
   if (has_v) v = load(a.v);
 #pragma unroll
-  for (int i = 0; i < width; ++i) theta[i] = stepped<kind>(step, constants, theta[i], m[i], v[i], g[i]);
+  for (int i = 0; i < width; ++i) theta[i] = updated<kind>(numbers, constants, theta[i], m[i], v[i], g[i]);
   store(a.theta, theta);
   if (has_m) store(a.m, m);
   if (has_v) store(a.v, v);
   if (averages) {
     Four average = load(a.average);
 #pragma unroll
-    for (int i = 0; i < width; ++i) average[i] += step.average_rate * (theta[i] - average[i]);
+    for (int i = 0; i < width; ++i) average[i] += numbers.average_rate * (theta[i] - average[i]);
     store(a.average, average);
   }
   if (!a.compute_copy) return;
@@ -161,7 +161,7 @@ __global__ void branch_scales_kernel(int32_t* scales, const double* sums, const 
                                      const double* statistics, const int32_t* state, double growth) {
   const int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
   if (i >= sites || statistics[gradient_stat::is_finite] == 0) return;
-  const double share = double(state_word(state, StepState::bound_share));
+  const double share = double(state_word(state, UpdateState::bound_share));
   const float scale =
       adapted_branch_scale(math::float_of(uint32_t(scales[i])), sums + 4 * i, limits + 3 * i, share, growth);
   scales[i] = int32_t(math::bits_of(scale));
@@ -219,11 +219,11 @@ void CudaBackend::optimizer_update_impl(const OptimizerArenas& arenas, In gradie
   };
   switch (k.kind) {
     case OptimizerKind::adam:
-      return start(step_kernel<OptimizerKind::adam>);
+      return start(update_kernel<OptimizerKind::adam>);
     case OptimizerKind::adagrad:
-      return start(step_kernel<OptimizerKind::adagrad>);
+      return start(update_kernel<OptimizerKind::adagrad>);
     case OptimizerKind::sgd:
-      return start(step_kernel<OptimizerKind::sgd>);
+      return start(update_kernel<OptimizerKind::sgd>);
   }
 }
 

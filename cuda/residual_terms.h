@@ -5,7 +5,7 @@ namespace bough::cuda {
 
 constexpr int warp_cols = warp_size * chunk_cols;  ///< columns that a warp moves at a time
 
-/// A Scale as kernels see it: constant * (a StepState word, a parameter, a column of a parameter, or 1).
+/// A Scale as kernels see it: constant * (a UpdateState word, a parameter, a column of a parameter, or 1).
 template <class T>
 struct ScaleSource {
   enum class Kind : uint8_t { constant, word, one, columns } kind = Kind::constant;

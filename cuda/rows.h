@@ -149,8 +149,8 @@ class DropoutFactors {
   __device__ explicit DropoutFactors(const DropoutSite& site)
       : is_on_(site.state != nullptr), site_(site.site), threshold_(site.threshold), scale_(site.scale) {
     if (!is_on_) return;
-    key0_ = uint32_t(site.state[StepState::dropout_key_low]);
-    key1_ = uint32_t(site.state[StepState::dropout_key_high]);
+    key0_ = uint32_t(site.state[UpdateState::dropout_key_low]);
+    key1_ = uint32_t(site.state[UpdateState::dropout_key_high]);
     first_row_ = uint32_t(*site.first_row);
   }
   __device__ bool is_on() const { return is_on_; }

@@ -17,8 +17,8 @@ struct PackedSide {
   std::vector<int32_t> order;      ///< (T) row numbers sorted by id, equal ids in row order
   int32_t row_offset = 0;          ///< number of the first row within the whole update, this side
 
-  int32_t rows() const { return static_cast<int32_t>(ids.size()); }
-  int32_t sentences() const { return offsets.empty() ? 0 : static_cast<int32_t>(offsets.size()) - 1; }
+  int32_t rows() const { return int32_t(ids.size()); }
+  int32_t sentences() const { return offsets.empty() ? 0 : int32_t(offsets.size()) - 1; }
 };
 
 /// Consecutive sentences whose attention is computed in one tile: at most bin_tokens source and
@@ -40,7 +40,7 @@ struct Batch {
   std::vector<int32_t> labels;  ///< (T target)
   std::vector<Bin> bins;
   std::vector<int64_t> sentence_ids;  ///< (S) the caller's number; when training, the corpus line from 0
-  int32_t sentences() const { return static_cast<int32_t>(sentence_ids.size()); }
+  int32_t sentences() const { return int32_t(sentence_ids.size()); }
 };
 
 /// A sentence pair by reference, without end_id on either side.
@@ -61,9 +61,5 @@ Batch pack_source(std::span<const SentencePair> sentences);
 /// of largest * 2^(k/8), k whole, rounded up to a multiple of 128. `largest`: rows of the usual batch, which stay as
 /// they are but for the multiple.
 int64_t shape_class(int64_t rows, int64_t largest);
-
-/// The batches one after another as one: the same rows in the same order, bins and row_offset
-/// included.
-Batch concatenate(std::span<const Batch> batches);
 
 }  // namespace bough

@@ -22,7 +22,7 @@ bool identify(const std::string& path, uint64_t& hash) {
   std::error_code ignored;
   hash = combine_hashes(hash, hash_bytes(std::filesystem::canonical(path, ignored).string()));
   for (const int64_t value : {int64_t{status.st_size}, int64_t{status.st_mtim.tv_sec}, int64_t{status.st_mtim.tv_nsec}})
-    hash = combine_hashes(hash, static_cast<uint64_t>(value));
+    hash = combine_hashes(hash, uint64_t(value));
   return S_ISREG(status.st_mode);
 }
 
@@ -105,7 +105,7 @@ std::shared_ptr<const TokenCache> Corpus::encode_files(const std::string& path, 
 /// Sampled segmentations: the cache of an epoch instead of that of another, whose file goes.
 void Corpus::open_epoch(int64_t epoch) {
   const auto key_of = [&](int64_t e) {
-    return combine_hashes(combine_hashes(fingerprint_, key_), combine_hashes(rules_.seed, static_cast<uint64_t>(e)));
+    return combine_hashes(combine_hashes(fingerprint_, key_), combine_hashes(rules_.seed, uint64_t(e)));
   };
   auto cache = open_or_encode(key_of(epoch), epoch);
   const CorpusStatistics& found = cache->statistics();
@@ -194,7 +194,7 @@ CorpusWindow Corpus::window(const OrderRules& rules, int64_t epoch, int64_t wind
   seek_stream(window);
   if (!cache_ || epoch > 1) return {};
   OrderRules whole = rules;  // a stream's window is one shuffle window, with numbers of its own
-  whole.seed = combine_hashes(rules.seed, static_cast<uint64_t>(window));
+  whole.seed = combine_hashes(rules.seed, uint64_t(window));
   whole.window_blocks = std::max(cache_->blocks(), 1U);
   if (cache_->blocks() == 0) return {cache_, {}};
   return {cache_, window_order(*cache_, whole, epoch, 0)};

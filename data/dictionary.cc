@@ -16,7 +16,7 @@ namespace {
 constexpr int64_t most_ids = 100'000'000;
 
 void append_utf8(std::string& text, uint32_t c) {
-  const auto put = [&](uint32_t byte) { text += static_cast<char>(byte); };
+  const auto put = [&](uint32_t byte) { text += char(byte); };
   if (c < 0x80) return put(c);
   if (c < 0x800) {
     put(0xC0 | (c >> 6));
@@ -128,7 +128,7 @@ class Entry {
 void insert(std::vector<std::string>& tokens, const std::string& token, int64_t id, const std::string& path) {
   check(id >= 0 && id < most_ids, "vocabulary '{}': '{}' has id {}, must be from 0 to {}. Correct it.", path, token, id,
         most_ids - 1);
-  const auto at = static_cast<size_t>(id);
+  const auto at = size_t(id);
   if (at >= tokens.size()) tokens.resize(at + 1);
   check(tokens[at].empty(), "vocabulary '{}': '{}' and '{}' both have id {}. Correct one.", path, tokens[at], token,
         id);
@@ -196,7 +196,7 @@ std::vector<std::string> tokens_by_frequency(const TokenCounts& counts, int64_t 
   std::sort(ranked.begin(), ranked.end());
   std::vector<std::string> tokens = {"</s>", "<unk>"};
   for (auto& [count, token] : ranked) {
-    if (max_size > 0 && static_cast<int64_t>(tokens.size()) >= max_size) break;
+    if (max_size > 0 && int64_t(tokens.size()) >= max_size) break;
     tokens.push_back(std::move(token));
   }
   return tokens;

@@ -32,7 +32,7 @@ std::vector<int32_t> encode_line(const std::string& text, const EncodingRules& r
   const auto& vocabulary = *rules.vocabularies[side];
   if (rules.in_pieces) return vocabulary.encode_pieces(text);
   if (epoch == 0 || rules.alpha(side) == 0) return vocabulary.encode(text);
-  const uint64_t place = combine_hashes(static_cast<uint64_t>(epoch), static_cast<uint64_t>(2 * line) + side);
+  const uint64_t place = combine_hashes(uint64_t(epoch), uint64_t(2 * line) + side);
   RandomStream random(rules.seed, combine_hashes(segmentation_stream, place));
   return vocabulary.sample(text, rules.alpha(side), random);
 }
@@ -40,7 +40,7 @@ std::vector<int32_t> encode_line(const std::string& text, const EncodingRules& r
 TokenBlock encode_block(const RawBlock& raw, const EncodingRules& rules, int64_t epoch) {
   TokenBlock block;
   block.first_line = raw.first_line;
-  const auto most = static_cast<size_t>(rules.corpus.max_length - 1);  // the end of sentence counts
+  const auto most = size_t(rules.corpus.max_length - 1);  // the end of sentence counts
   for (uint32_t line = 0; line < raw.sides[0].size(); ++line) {
     std::vector<int32_t> ids[2];
     bool is_long = false;
@@ -134,7 +134,7 @@ RawBlock read_block(ParallelReader& reader, int64_t most_lines) {
   raw.first_line = reader.line_number();
   std::string source, target;
   const int64_t lines = std::min<int64_t>(most_lines, block_lines);
-  while (static_cast<int64_t>(raw.sides[0].size()) < lines && reader.next(source, target)) {
+  while (int64_t(raw.sides[0].size()) < lines && reader.next(source, target)) {
     raw.sides[0].push_back(std::move(source));
     raw.sides[1].push_back(std::move(target));
   }
@@ -148,7 +148,7 @@ uint64_t EncodingRules::hash() const {
   for (const auto& vocabulary : vocabularies) hash = combine_hashes(hash, vocabulary->hash());
   for (const int value : {int(in_pieces), int(right_left), corpus.max_length, int(corpus.max_length_crop),
                           int(corpus.tsv), corpus.tsv_fields})
-    hash = combine_hashes(hash, static_cast<uint64_t>(value));
+    hash = combine_hashes(hash, uint64_t(value));
   return hash;
 }
 
@@ -159,7 +159,7 @@ uint64_t EncodingRules::hash_of_alphas() const {
 bool encode(ParallelReader& reader, const EncodingRules& rules, const EncodingPass& pass, TokenCacheWriter& writer) {
   int64_t most_lines = pass.most_lines;
   // Blocks are fixed by line numbers and written in order: the file does not depend on threads.
-  const auto in_flight_most = static_cast<size_t>(4 * std::max(rules.threads, 1));
+  const auto in_flight_most = size_t(4 * std::max(rules.threads, 1));
   std::deque<std::future<TokenBlock>> in_flight;
   Workers workers(std::max(rules.threads, 1));
   EncodingProgress progress(pass.epoch == 0);
@@ -173,7 +173,7 @@ bool encode(ParallelReader& reader, const EncodingRules& rules, const EncodingPa
     check(!pass.stop.stop_requested(), "training data: encoding was stopped");
     stop_if_interrupted();
     auto raw = std::make_shared<RawBlock>(read_block(reader, most_lines));
-    const auto lines = static_cast<int64_t>(raw->sides[0].size());
+    const auto lines = int64_t(raw->sides[0].size());
     ended = lines < std::min<int64_t>(most_lines, block_lines);
     most_lines -= lines;
     if (lines == 0) break;

@@ -17,7 +17,7 @@ struct Rows {
 
 Rows rows_of(const SentencePair& pair) {
   // Source: pieces and end_id. Target: start_id and pieces in, pieces and end_id out.
-  return {static_cast<int32_t>(pair.source.size()) + 1, static_cast<int32_t>(pair.target.size()) + 1};
+  return {int32_t(pair.source.size()) + 1, int32_t(pair.target.size()) + 1};
 }
 
 struct OpenBin {
@@ -39,7 +39,7 @@ class BinPacker {
     best->used.source += rows.source;
     best->used.target += rows.target;
     best->members.push_back(pair);
-    offer(static_cast<size_t>(best - bins_.data()));
+    offer(size_t(best - bins_.data()));
   }
   const std::vector<OpenBin>& bins() const { return bins_; }
 
@@ -47,16 +47,16 @@ class BinPacker {
   static int32_t free_rows(const OpenBin& bin) { return 2 * bin_tokens - bin.used.source - bin.used.target; }
   void offer(size_t bin) {
     const int32_t room = free_rows(bins_[bin]);
-    if (room > 1) open_[static_cast<size_t>(room)].push_back(bin);
+    if (room > 1) open_[size_t(room)].push_back(bin);
   }
   /// Takes the fullest bin that has room on both sides out of the open ones.
   OpenBin* find(Rows rows) {
-    for (auto room = static_cast<size_t>(rows.source + rows.target); room < open_.size(); ++room) {
+    for (auto room = size_t(rows.source + rows.target); room < open_.size(); ++room) {
       auto& candidates = open_[room];
       for (size_t i = 0; i < std::min<size_t>(candidates.size(), 16); ++i) {
         OpenBin& bin = bins_[candidates[i]];
         if (bin.used.source + rows.source > bin_tokens || bin.used.target + rows.target > bin_tokens) continue;
-        candidates.erase(candidates.begin() + static_cast<std::ptrdiff_t>(i));
+        candidates.erase(candidates.begin() + std::ptrdiff_t(i));
         return &bin;
       }
     }
@@ -109,12 +109,12 @@ void sort_ids(PackedSide& side) {
   if (side.ids.empty()) return;
   const auto [low, high] = std::minmax_element(side.ids.begin(), side.ids.end());
   const int32_t base = *low;
-  std::vector<int32_t> place(static_cast<size_t>(*high - base) + 2, 0);
-  for (const int32_t id : side.ids) ++place[static_cast<size_t>(id - base) + 1];
+  std::vector<int32_t> place(size_t(*high - base) + 2, 0);
+  for (const int32_t id : side.ids) ++place[size_t(id - base) + 1];
   std::partial_sum(place.begin(), place.end(), place.begin());
   for (int32_t row = 0; row < side.rows(); ++row) {
-    const auto id = static_cast<size_t>(side.ids[static_cast<size_t>(row)] - base);
-    side.order[static_cast<size_t>(place[id]++)] = row;
+    const auto id = size_t(side.ids[size_t(row)] - base);
+    side.order[size_t(place[id]++)] = row;
   }
 }
 
@@ -125,23 +125,10 @@ void check_rows(int64_t rows) {
 
 Bin bin_between(const Batch& batch, int32_t first, int32_t end) {
   const auto at = [](const PackedSide& side, int32_t sentence) {
-    return side.offsets.empty() ? 0 : side.offsets[static_cast<size_t>(sentence)];
+    return side.offsets.empty() ? 0 : side.offsets[size_t(sentence)];
   };
   const int32_t q0 = at(batch.target, first), k0 = at(batch.source, first);
   return {first, end, q0, at(batch.target, end) - q0, k0, at(batch.source, end) - k0};
-}
-
-void append(std::vector<int32_t>& to, const std::vector<int32_t>& from, int32_t shift = 0) {
-  for (const int32_t value : from) to.push_back(value + shift);
-}
-
-void append(PackedSide& to, const PackedSide& from) {
-  const int32_t sentences = to.sentences(), rows = to.rows();
-  append(to.ids, from.ids);
-  append(to.positions, from.positions);
-  append(to.segments, from.segments, sentences);
-  if (!to.offsets.empty()) to.offsets.pop_back();
-  append(to.offsets, from.offsets, rows);
 }
 
 }  // namespace
@@ -157,9 +144,9 @@ Batch pack(std::span<const SentencePair> pairs) {
   }
   check_rows(std::max(source_rows, target_rows));
   Batch batch;
-  SideBuilder source(batch.source, pairs.size(), static_cast<size_t>(source_rows));
-  SideBuilder target(batch.target, pairs.size(), static_cast<size_t>(target_rows));
-  batch.labels.reserve(static_cast<size_t>(target_rows));
+  SideBuilder source(batch.source, pairs.size(), size_t(source_rows));
+  SideBuilder target(batch.target, pairs.size(), size_t(target_rows));
+  batch.labels.reserve(size_t(target_rows));
   for (const OpenBin& bin : packer.bins()) {
     const int32_t first = batch.sentences();
     for (const size_t i : bin.members) {
@@ -185,10 +172,10 @@ Batch pack_source(std::span<const SentencePair> sentences) {
   for (const auto& sentence : sentences) rows += rows_of(sentence).source;
   check_rows(rows);
   Batch batch;
-  SideBuilder source(batch.source, sentences.size(), static_cast<size_t>(rows));
+  SideBuilder source(batch.source, sentences.size(), size_t(rows));
   int32_t first = 0;
   for (const auto& sentence : sentences) {
-    const int32_t begin = batch.source.offsets[static_cast<size_t>(first)];
+    const int32_t begin = batch.source.offsets[size_t(first)];
     if (batch.sentences() > first && batch.source.rows() - begin + rows_of(sentence).source > bin_tokens) {
       batch.bins.push_back(bin_between(batch, first, batch.sentences()));
       first = batch.sentences();
@@ -225,27 +212,6 @@ int64_t shape_class(int64_t rows, int64_t largest) {
     best = next;
   }
   return best;
-}
-
-Batch concatenate(std::span<const Batch> batches) {
-  Batch all;
-  for (const Batch& batch : batches) {
-    const int32_t sentences = all.sentences(), q = all.target.rows(), k = all.source.rows();
-    for (const Bin& bin : batch.bins)
-      all.bins.push_back(
-          {bin.first_sentence + sentences, bin.end_sentence + sentences, bin.q0 + q, bin.nq, bin.k0 + k, bin.nk});
-    append(all.source, batch.source);
-    append(all.target, batch.target);
-    append(all.labels, batch.labels);
-    all.sentence_ids.insert(all.sentence_ids.end(), batch.sentence_ids.begin(), batch.sentence_ids.end());
-  }
-  if (!batches.empty()) {
-    all.source.row_offset = batches.front().source.row_offset;
-    all.target.row_offset = batches.front().target.row_offset;
-  }
-  sort_ids(all.source);
-  sort_ids(all.target);
-  return all;
 }
 
 }  // namespace bough

@@ -30,7 +30,7 @@ ParallelReader::ParallelReader(const CorpusOptions& corpus) {
   const size_t files = corpus.tsv ? 1 : 2;
   check(corpus.train_sets.size() == files, "train-sets has {} files, must have {}. bough translates from one source.",
         corpus.train_sets.size(), corpus.tsv ? "1 with tsv" : "2: source, target");
-  if (corpus.tsv) fields_ = corpus.tsv_fields == 0 ? 2 : static_cast<size_t>(corpus.tsv_fields);
+  if (corpus.tsv) fields_ = corpus.tsv_fields == 0 ? 2 : size_t(corpus.tsv_fields);
   check(!corpus.tsv || fields_ == 2, "tsv-fields is {}, must be 2: source and target. Cut the other columns away.",
         fields_);
   for (const auto& path : corpus.train_sets) readers_.emplace_back(path);
@@ -53,7 +53,7 @@ void ParallelReader::stop() {
 bool ParallelReader::next_fields(std::string& source, std::string& target) {
   if (!readers_[0].next(line_)) return false;
   drop_carriage_return(line_);
-  const auto tabs = static_cast<size_t>(std::count(line_.begin(), line_.end(), '\t'));
+  const auto tabs = size_t(std::count(line_.begin(), line_.end(), '\t'));
   check(tabs + 1 == fields_, "'{}': line {} has {} tab-separated fields, must have {}. Correct the line or tsv-fields.",
         readers_[0].path(), readers_[0].line_number(), tabs + 1, fields_);
   const size_t tab = line_.find('\t');

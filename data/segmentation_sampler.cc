@@ -10,7 +10,7 @@ namespace {
 /// Where the character that begins at `at` ends.
 size_t character_end(std::string_view text, size_t at) {
   do ++at;
-  while (at < text.size() && (static_cast<unsigned char>(text[at]) & 0xC0) == 0x80);
+  while (at < text.size() && (uint8_t(text[at]) & 0xC0) == 0x80);
   return at;
 }
 
@@ -44,7 +44,7 @@ std::vector<SegmentationSampler::Piece> SegmentationSampler::sample(std::string_
   // rest[i]: log of the summed weights of all segmentations of what begins at byte i.
   std::vector<double> rest(text.size() + 1, 0.0), weights;
   for (size_t begin = text.size(); begin-- > 0;) {
-    if (begin > 0 && (static_cast<unsigned char>(text[begin]) & 0xC0) == 0x80) continue;
+    if (begin > 0 && (uint8_t(text[begin]) & 0xC0) == 0x80) continue;
     weights.clear();
     for_each_piece(text, begin,
                    [&](size_t end, int32_t, double score) { weights.push_back(alpha * score + rest[end]); });

@@ -35,7 +35,7 @@ Arguments parse_options(const SentencePieceTraining& training) {
 
 /// The last whole number in the text, or -1.
 long last_number(const std::string& text) {
-  const auto digit = [](char c) { return std::isdigit(static_cast<unsigned char>(c)) != 0; };
+  const auto digit = [](char c) { return std::isdigit(uint8_t(c)) != 0; };
   const auto end = std::find_if(text.rbegin(), text.rend(), digit);
   const auto begin = std::find_if_not(end, text.rend(), digit);
   return end == text.rend() ? -1 : std::stol(std::string(begin.base(), end.base()));
@@ -71,7 +71,7 @@ std::string reason(const std::string& message) {
 std::vector<int32_t> byte_pieces(const sentencepiece::SentencePieceProcessor& processor, const std::string& character) {
   std::vector<int32_t> ids;
   for (const char c : character) {
-    const int32_t id = processor.PieceToId(fmt::format("<0x{:02X}>", static_cast<unsigned char>(c)));
+    const int32_t id = processor.PieceToId(fmt::format("<0x{:02X}>", uint8_t(c)));
     if (!processor.IsByte(id)) return {};
     ids.push_back(id);
   }

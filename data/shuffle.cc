@@ -12,8 +12,7 @@ namespace {
 enum Purpose : uint64_t { blocks = 1, pairs, runs };
 
 RandomStream stream_for(const OrderRules& rules, Purpose purpose, int64_t epoch, int64_t window) {
-  return RandomStream(
-      rules.seed, combine_hashes(combine_hashes(purpose, static_cast<uint64_t>(epoch)), static_cast<uint64_t>(window)));
+  return RandomStream(rules.seed, combine_hashes(combine_hashes(purpose, uint64_t(epoch)), uint64_t(window)));
 }
 
 /// Fisher and Yates; std::shuffle differs between libraries.
@@ -26,9 +25,9 @@ std::vector<uint32_t> window_blocks(const TokenCache& cache, const OrderRules& r
   std::vector<uint32_t> all(cache.blocks());
   std::iota(all.begin(), all.end(), 0U);
   if (rules.shuffle == ShuffleKind::data) permute(all, stream_for(rules, blocks, epoch, 0));
-  const size_t begin = static_cast<size_t>(window) * rules.window_blocks;
+  const size_t begin = size_t(window) * rules.window_blocks;
   const size_t end = std::min<size_t>(begin + rules.window_blocks, all.size());
-  return {all.begin() + static_cast<std::ptrdiff_t>(begin), all.begin() + static_cast<std::ptrdiff_t>(end)};
+  return {all.begin() + std::ptrdiff_t(begin), all.begin() + std::ptrdiff_t(end)};
 }
 
 /// Sorts each stretch of sort_pairs by length, longest first as Marian serves them.
@@ -36,22 +35,22 @@ void sort_by_length(std::vector<PairRef>& order, const TokenCache& cache, const 
   std::vector<std::pair<int64_t, PairRef>> keyed(order.size());
   for (size_t i = 0; i < order.size(); ++i) {
     const auto pair = cache.pair(order[i]);
-    const auto source = static_cast<int64_t>(pair.source.size());
-    const auto target = static_cast<int64_t>(pair.target.size());
+    const auto source = int64_t(pair.source.size());
+    const auto target = int64_t(pair.target.size());
     // The other side breaks ties, so that neighbours are alike on both.
     const auto [first, second] = rules.sort == SortKind::source ? std::pair(source, target) : std::pair(target, source);
     keyed[i] = {-((first << 32) + second), order[i]};
   }
-  const auto stretch = static_cast<size_t>(std::max<int64_t>(rules.sort_pairs, 1));
+  const auto stretch = size_t(std::max<int64_t>(rules.sort_pairs, 1));
   for (size_t begin = 0; begin < keyed.size(); begin += stretch)
-    std::stable_sort(keyed.begin() + static_cast<std::ptrdiff_t>(begin),
-                     keyed.begin() + static_cast<std::ptrdiff_t>(std::min(begin + stretch, keyed.size())),
+    std::stable_sort(keyed.begin() + std::ptrdiff_t(begin),
+                     keyed.begin() + std::ptrdiff_t(std::min(begin + stretch, keyed.size())),
                      [](const auto& a, const auto& b) { return a.first < b.first; });
   for (size_t i = 0; i < order.size(); ++i) order[i] = keyed[i].second;
 }
 
 std::vector<PairRef> permute_runs(const std::vector<PairRef>& order, const OrderRules& rules, RandomStream random) {
-  const auto length = static_cast<size_t>(std::max<int64_t>(rules.run_pairs, 1));
+  const auto length = size_t(std::max<int64_t>(rules.run_pairs, 1));
   std::vector<size_t> begins;
   for (size_t begin = 0; begin < order.size(); begin += length) begins.push_back(begin);
   permute(begins, random);

@@ -44,7 +44,7 @@ int64_t longest(const CorpusStatistics& found, int side) {
 uint64_t lengths_at(const Header& header, int side) {
   uint64_t offset = header.table + header.blocks * sizeof(TableEntry);
   for (int before = 0; before < side; ++before)
-    offset += (static_cast<uint64_t>(longest(header.statistics, before)) + 1) * sizeof(int64_t);
+    offset += (uint64_t(longest(header.statistics, before)) + 1) * sizeof(int64_t);
   return offset;
 }
 
@@ -74,10 +74,10 @@ void TokenBlock::add(uint32_t line, const std::vector<int32_t>& source, const st
           "corpus: {} lines from line {} hold more than 2^32 tokens. "
           "Break up the longest.",
           block_lines, first_line + 1);
-    offsets.push_back(static_cast<uint32_t>(ids.size()));
+    offsets.push_back(uint32_t(ids.size()));
   }
-  const auto source_rows = static_cast<int32_t>(source.size() + 1);
-  const auto target_rows = static_cast<int32_t>(target.size() + 1);
+  const auto source_rows = int32_t(source.size() + 1);
+  const auto target_rows = int32_t(target.size() + 1);
   ++found.pairs;
   found.source_tokens += source_rows;
   found.target_tokens += target_rows;
@@ -94,8 +94,8 @@ std::unique_ptr<TokenCache> TokenCache::open(const std::string& path, uint64_t k
   if (descriptor < 0) return nullptr;
   struct stat status {};
   std::unique_ptr<TokenCache> cache(new TokenCache);
-  if (fstat(descriptor, &status) == 0 && status.st_size >= static_cast<off_t>(sizeof(Header))) {
-    cache->size_ = static_cast<size_t>(status.st_size);
+  if (fstat(descriptor, &status) == 0 && status.st_size >= off_t(sizeof(Header))) {
+    cache->size_ = size_t(status.st_size);
     void* mapped = mmap(nullptr, cache->size_, PROT_READ, MAP_SHARED, descriptor, 0);
     if (mapped != MAP_FAILED) cache->data_ = static_cast<const char*>(mapped);
   }
@@ -131,9 +131,9 @@ int64_t TokenCache::rows_of_longest(int64_t sentences, int side) const {
 
 const CorpusStatistics& TokenCache::statistics() const { return at<Header>(data_, 0)->statistics; }
 uint64_t TokenCache::fingerprint() const { return at<Header>(data_, 0)->fingerprint; }
-uint32_t TokenCache::blocks() const { return static_cast<uint32_t>(at<Header>(data_, 0)->blocks); }
+uint32_t TokenCache::blocks() const { return uint32_t(at<Header>(data_, 0)->blocks); }
 uint32_t TokenCache::pairs_in(uint32_t block) const {
-  return static_cast<uint32_t>(at<TableEntry>(data_, at<Header>(data_, 0)->table)[block].pairs);
+  return uint32_t(at<TableEntry>(data_, at<Header>(data_, 0)->table)[block].pairs);
 }
 
 SentencePair TokenCache::pair(PairRef ref) const {
@@ -201,11 +201,11 @@ const CorpusStatistics& TokenCacheWriter::statistics() const { return impl_->hea
 void TokenCacheWriter::add(const TokenBlock& block) {
   auto& header = impl_->header;
   header.statistics.add(block.found);
-  const auto pairs = static_cast<uint32_t>(block.line_delta.size());
+  const auto pairs = uint32_t(block.line_delta.size());
   if (pairs == 0) return;
   impl_->count(block);
   impl_->table.push_back({impl_->position, pairs});
-  const BlockHeader block_header{block.first_line, pairs, static_cast<uint32_t>(block.ids.size())};
+  const BlockHeader block_header{block.first_line, pairs, uint32_t(block.ids.size())};
   std::vector<uint32_t> words(block.line_delta);
   words.insert(words.end(), block.offsets.begin(), block.offsets.end());
   const size_t ids_at = words.size();

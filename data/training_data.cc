@@ -126,7 +126,7 @@ struct TrainingData::Impl {
   }
   int64_t source_budget_for(int64_t target) const {
     // Rounded up, and never so low that a sentence of the corpus could not be used at all.
-    const auto scaled = static_cast<int64_t>(std::ceil(double(target) * state.length_ratio));
+    const auto scaled = int64_t(std::ceil(double(target) * state.length_ratio));
     return std::max(scaled, corpus.longest_source());
   }
   void set_budgets(int64_t source, int64_t target, const char* option) {

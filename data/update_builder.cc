@@ -38,8 +38,8 @@ double fill(int64_t tokens, int64_t budget, size_t batches) {
 void number_rows(UpdateBatches& update) {
   int64_t source = 0, target = 0;
   for (Batch& batch : update.micro) {
-    batch.source.row_offset = static_cast<int32_t>(source);
-    batch.target.row_offset = static_cast<int32_t>(target);
+    batch.source.row_offset = int32_t(source);
+    batch.target.row_offset = int32_t(target);
     source += batch.source.rows();
     target += batch.target.rows();
     check(std::max(source, target) <= INT32_MAX,
@@ -59,8 +59,8 @@ struct UpdateBuilder::Selection {
 
   bool is_full() const { return sentences_left == 0 || source_left == 0 || target_left == 0; }
   bool take(const SentencePair& pair) {
-    const auto source = static_cast<int64_t>(pair.source.size()) + 1;
-    const auto target = static_cast<int64_t>(pair.target.size()) + 1;
+    const auto source = int64_t(pair.source.size()) + 1;
+    const auto target = int64_t(pair.target.size()) + 1;
     if (sentences_left < 1 || source > source_left || target > target_left) return false;
     --sentences_left;
     source_left -= source;
@@ -83,11 +83,11 @@ bool UpdateBuilder::enter_window(const LoaderState& state) {
 }
 
 void UpdateBuilder::select_in_window(LoaderState& state, Selection& selection) const {
-  const auto size = static_cast<int64_t>(window_.order.size());
+  const auto size = int64_t(window_.order.size());
   for (int64_t at = state.position; at < size && at <= state.position + look_ahead; ++at) {
     if (selection.is_full()) return;
     if (is_used(state, at)) continue;
-    if (selection.take(window_.cache->pair(window_.order[static_cast<size_t>(at)]))) use(state, at);
+    if (selection.take(window_.cache->pair(window_.order[size_t(at)]))) use(state, at);
   }
 }
 
@@ -101,7 +101,7 @@ void UpdateBuilder::select(LoaderState& state, const BatchLimits& limits, Select
   while (enter_window(state)) {
     selection.caches.push_back(window_.cache);
     select_in_window(state, selection);
-    if (state.position < static_cast<int64_t>(window_.order.size())) return;
+    if (state.position < int64_t(window_.order.size())) return;
     if (selection.is_full()) return;
     ++state.window;
     state.position = 0;
@@ -112,7 +112,7 @@ void UpdateBuilder::select(LoaderState& state, const BatchLimits& limits, Select
 /// Looks past exhausted windows, so that the last update of an epoch is known as such.
 void UpdateBuilder::finish_epoch_if_done(LoaderState& state, UpdateBatches& update) {
   while (enter_window(state)) {
-    if (state.position < static_cast<int64_t>(window_.order.size())) return;
+    if (state.position < int64_t(window_.order.size())) return;
     ++state.window;
     state.position = 0;
     state.used_ahead = 0;
@@ -131,7 +131,7 @@ BatchLimits UpdateBuilder::limits_at(const LoaderState& state) const {
   const int64_t done = in_updates ? state.updates + 1 : state.target_tokens;
   const double scale = std::min(1.0, double(done) / double(limits.warmup.count));
   const auto shrink = [scale](int64_t& limit, int64_t least) {
-    limit = std::min(limit, std::max(least, static_cast<int64_t>(std::ceil(double(limit) * scale))));
+    limit = std::min(limit, std::max(least, int64_t(std::ceil(double(limit) * scale))));
   };
   // A budget below the longest sentence would never let it through.
   shrink(limits.sentences, 1);
@@ -149,7 +149,7 @@ UpdateBatches UpdateBuilder::next(LoaderState& state) {
     select(state, limits, selection);
     if (selection.pairs.empty()) break;
     update.micro.push_back(pack(selection.pairs));
-    update.sentences += static_cast<int64_t>(selection.pairs.size());
+    update.sentences += int64_t(selection.pairs.size());
   }
   number_rows(update);
   update.source_fill = fill(update.source_tokens, limits.source_tokens, update.micro.size());

@@ -53,11 +53,10 @@ void Vocabulary::load_tokens(int32_t max_size) {
   check(is(end_id, "</s>", "eos") && is(unknown_id, "<unk>", "UNK"),
         "vocabulary '{}': ids 0 and 1 are '{}' and '{}', must be '</s>' and '<unk>'. Put them first.", path_,
         pieces_.empty() ? "" : pieces_[0], pieces_.size() < 2 ? "" : pieces_[1]);
-  if (max_size > 0 && pieces_.size() > static_cast<size_t>(std::max(max_size, 2)))
-    pieces_.resize(static_cast<size_t>(std::max(max_size, 2)));
-  size_ = static_cast<int32_t>(pieces_.size());
+  if (max_size > 0 && pieces_.size() > size_t(std::max(max_size, 2))) pieces_.resize(size_t(std::max(max_size, 2)));
+  size_ = int32_t(pieces_.size());
   for (int32_t id = 0; id < size_; ++id) {
-    const auto& token = pieces_[static_cast<size_t>(id)];
+    const auto& token = pieces_[size_t(id)];
     hash_ = combine_hashes(hash_, hash_bytes(token));
     if (!token.empty()) ids_.emplace(token, id);
   }
@@ -101,7 +100,7 @@ std::string Vocabulary::decode(std::span<const int32_t> ids) const {
   std::string text;
   for (const int32_t id : kept) {
     if (!text.empty()) text += ' ';
-    text += pieces_[static_cast<size_t>(id)];
+    text += pieces_[size_t(id)];
   }
   return text;
 }
@@ -111,7 +110,7 @@ std::string Vocabulary::piece(int32_t id) const {
         "vocabulary '{}': id {} is outside its {} entries. Use the model's own "
         "vocabulary.",
         path_, id, size_);
-  return model_ ? model_->piece(id) : pieces_[static_cast<size_t>(id)];
+  return model_ ? model_->piece(id) : pieces_[size_t(id)];
 }
 
 }  // namespace bough

@@ -81,9 +81,9 @@ class Reservoir {
   explicit Reservoir(int64_t most) : most_(most) {}
   void add(const std::string& line) {
     ++seen_;
-    if (static_cast<int64_t>(lines_.size()) < most_) {
+    if (int64_t(lines_.size()) < most_) {
       lines_.push_back(line);
-    } else if (const uint64_t at = random_.below(static_cast<uint64_t>(seen_)); at < lines_.size()) {
+    } else if (const uint64_t at = random_.below(uint64_t(seen_)); at < lines_.size()) {
       lines_[at] = line;
     }
   }
@@ -103,7 +103,7 @@ std::string make_sentencepiece(const Request& request, const CorpusOptions& corp
   check(!sample.lines().empty(), "vocabulary '{}': the training text has no words to make it from. Check train-sets.",
         request.path);
   SentencePieceTraining training{request.path, default_pieces, corpus.sentencepiece_options};
-  if (request.max_size > 0) training.size = static_cast<int32_t>(request.max_size);
+  if (request.max_size > 0) training.size = int32_t(request.max_size);
   log::info("[data] training a SentencePiece vocabulary of {} pieces on {} lines: '{}'", training.size,
             sample.lines().size(), request.path);
   return train_sentencepiece(sample.lines(), training);
@@ -159,7 +159,7 @@ std::vector<std::shared_ptr<Vocabulary>> load_or_create_vocabularies(const Vocab
   std::map<std::string, std::shared_ptr<Vocabulary>> loaded;
   for (const auto& [path, request] : requests) {
     if (access(path.c_str(), F_OK) != 0) create(request, corpus);
-    loaded[path] = load_vocabulary(path, static_cast<int32_t>(request.max_size));
+    loaded[path] = load_vocabulary(path, int32_t(request.max_size));
   }
   std::vector<std::shared_ptr<Vocabulary>> vocabularies;
   for (const auto& path : paths) vocabularies.push_back(loaded[path]);

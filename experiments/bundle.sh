@@ -73,7 +73,11 @@ for program in "$folder"/bin/*; do ldd "$program"; done | sort -u |
 strip --strip-unneeded "$folder"/lib/*
 
 # The programs hold the same kernels: with a large dictionary they are stored once.
-tar -C "$build" -c bough-gpu | xz -T1 --lzma2=preset=6,dict=256MiB >"$archive.new"
+tar -C "$build" -c bough-gpu | python3 -c '
+import lzma, shutil, sys
+filters = [{"id": lzma.FILTER_LZMA2, "preset": 6, "dict_size": 256 << 20}]
+with lzma.open(sys.stdout.buffer, "wb", filters=filters) as archive:
+    shutil.copyfileobj(sys.stdin.buffer, archive, 1 << 20)' >"$archive.new"
 mv "$archive.new" "$archive"
 bytes=$(stat -c %s "$archive")
 echo "$archive: $((bytes / 1000000)) MB, version $(head -n 1 "$folder/VERSION")"

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that building bough needs, those that are missing only.
-# As root with apt-get; otherwise prints the one line to run and stops. Usage: install.sh [--tests] [--python]
+# As root with apt-get; otherwise prints the one line to run and stops. Usage: install.sh [--tests] [--python] [--venv]
 set -eu
 packages="g++ cmake ninja-build ccache libdnnl-dev libeigen3-dev libsentencepiece-dev libyaml-cpp-dev
   libcli11-dev libfmt-dev libspdlog-dev libzip-dev zlib1g-dev nlohmann-json3-dev libicu-dev"
 for option in "$@"; do
   case $option in
-    --tests) packages="$packages catch2 python3 libboost-context-dev" ;;
+    --tests) packages="$packages catch2 python3 libboost-context-dev clang-format" ;;
     --python) packages="$packages python3" ;;
+    --venv) packages="$packages python3 python3-venv" ;;
   esac
 done
 missing=""

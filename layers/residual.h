@@ -22,7 +22,7 @@ struct ResidualScales {
 ResidualScales encoder_scales(const ModelOptions& options);
 ResidualScales decoder_scales(const ModelOptions& options);
 
-/// alpha_t of every residual site, for StepState: 1 but for branchnorm, where r = min(t / T, 1) and
+/// alpha_t of every residual site, for UpdateState: 1 but for branchnorm, where r = min(t / T, 1) and
 ///   linear r;  sqrt r^(1/2);  cosine (1 - cos(pi r)) / 2;  by-layer min(t / (T l), 1) in layer l
 /// progress: t, in branchnorm-max-step's unit, the current update included (from 1: at alpha = 0 a branch
 /// has no gradient). site_layers: l of every site. The form has two independent sources, the linear ramp
@@ -50,7 +50,7 @@ struct ResidualStream {
   Var x;                     ///< what the next sublayer computes F of
   Var second;                ///< pre-ln, sub-ln, dlcl: the sum that F's result is added to; b2t: the layer's input;
                              ///< residual-dual: the stream that is never normalised
-  std::vector<Var> history;  ///< dlcl: y_0, LN(y_1), LN(y_2), ...; stays outside checkpoint()
+  std::vector<Var> history;  ///< dlcl: y_0, LN(y_1), LN(y_2), ...; stays outside recompute()
 
   std::vector<Var> vars() const;                             ///< x and second, where present
   static ResidualStream from(const std::vector<Var>& vars);  ///< the reverse
@@ -62,7 +62,7 @@ struct Sublayer {
   int64_t inner_width;  ///< of what its last matrix reads
 };
 
-/// Where alpha of every residual site stands: floats in i32 words, StepState's or a tensor's of their own.
+/// Where alpha of every residual site stands: floats in i32 words, UpdateState's or a tensor's of their own.
 struct BranchScales {
   Tensor words;
   int64_t first = 0;  ///< word of the first site
@@ -95,7 +95,7 @@ struct ResidualContext {
 class ResidualStack {
  public:
   /// `prefix`: "encoder" or "decoder". sublayers: of all layers in order, the same number in each.
-  /// first_site: number of the stack's first residual in StepState's list.
+  /// first_site: number of the stack's first residual in UpdateState's list.
   ResidualStack(const ModelOptions& options, ResidualScales scales, const std::string& prefix, int layers,
                 const std::vector<Sublayer>& sublayers, int64_t first_site, ParameterSet& parameters);
 

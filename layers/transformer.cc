@@ -159,7 +159,6 @@ void Transformer::declare_cross_groups(ParameterSet& parameters) {
     }
     Parameter& weight = parameters.declare(std::move(weights));
     cross_groups_.push_back({&weight, &parameters.declare_vector(std::move(biases))});
-    group_sizes_.push_back(end - first);
   }
 }
 
@@ -173,11 +172,12 @@ Var Transformer::matrix_only(const Linear& linear, const Var& x) const {
 
 Dropout Transformer::dropout(double probability, uint32_t site, const Tensor& first_row) const {
   if (!is_training_ || probability <= 0) return {};
-  return {probability, site, step_state_, first_row};
+  return {probability, site, update_state_, first_row};
 }
 
 BranchScales Transformer::branch_scales() const {
-  return branch_scales_ ? BranchScales{branch_scales_, 0} : BranchScales{step_state_, StepState::first_branch_scale};
+  return branch_scales_ ? BranchScales{branch_scales_, 0}
+                        : BranchScales{update_state_, UpdateState::first_branch_scale};
 }
 
 void Transformer::start_row_sums(Tape& tape, size_t sites, int64_t rows) {
@@ -293,7 +293,7 @@ Var Transformer::encode(Tape& tape, const SideRows& source) {
       return encoder_layer(i, ResidualStream::from(in), source).vars();
     };
     stream = encoder_residual_->end_layer(
-        stream, ResidualStream::from(is_recomputed(i) ? checkpoint(stream.vars(), layer) : layer(stream.vars())));
+        stream, ResidualStream::from(is_recomputed(i) ? recompute(stream.vars(), layer) : layer(stream.vars())));
   }
   finish_row_sums(tape, 0);
   return stream.x;
@@ -351,7 +351,7 @@ Var Transformer::decode_layers(const Var& encoded, const ModelBatch& batch) {
     std::vector<Var> in = stream.vars();
     in.push_back(cross);
     stream = decoder_residual_->end_layer(
-        stream, ResidualStream::from(is_recomputed(encoder_.size() + i) ? checkpoint(in, layer) : layer(in)));
+        stream, ResidualStream::from(is_recomputed(encoder_.size() + i) ? recompute(in, layer) : layer(in)));
   }
   finish_row_sums(tape, 2 * encoder_.size());
   return stream.x;

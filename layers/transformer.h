@@ -50,14 +50,14 @@ class Transformer {
   int64_t source_vocabulary() const { return options_.vocab_sizes.front(); }
   int64_t target_vocabulary() const { return options_.vocab_sizes.back(); }
 
-  /// Residual sites in StepState's order: 1-based layer within its stack, for by-layer schedules.
+  /// Residual sites in UpdateState's order: 1-based layer within its stack, for by-layer schedules.
   const std::vector<int>& residual_site_layers() const { return site_layers_; }
   /// Their names: "encoder_l1_self", "encoder_l1_ffn", ..., "decoder_l1_context", ...
   const std::vector<std::string>& residual_site_names() const { return site_names_; }
 
-  /// StepState words on the backend; read by every forward pass (alpha_t in decoding too).
-  void set_step_state(Tensor words) { step_state_ = std::move(words); }
-  /// (sites) i32 on the backend, floats: alpha of every residual site, instead of StepState's.
+  /// UpdateState words on the backend; read by every forward pass (alpha_t in decoding too).
+  void set_update_state(Tensor words) { update_state_ = std::move(words); }
+  /// (sites) i32 on the backend, floats: alpha of every residual site, instead of UpdateState's.
   void set_branch_scales(Tensor words) { branch_scales_ = std::move(words); }
   /// Dropout on (as constructed) or off.
   void set_training(bool on) { is_training_ = on; }
@@ -131,7 +131,7 @@ class Transformer {
   bool is_training_ = false;
   int recomputed_layers_ = 0;
   BranchScales branch_scales() const;
-  Tensor step_state_, branch_scales_;
+  Tensor update_state_, branch_scales_;
   Grad residual_sums_;
   Tensor row_sums_;  ///< of the stack in work
   Parameter *source_embedding_ = nullptr, *target_embedding_ = nullptr, *output_ = nullptr, *output_bias_ = nullptr,
@@ -139,7 +139,6 @@ class Transformer {
   std::vector<EncoderLayer> encoder_;
   std::vector<DecoderLayer> decoder_;
   std::vector<Linear> cross_groups_;
-  std::vector<size_t> group_sizes_;
   std::unique_ptr<ResidualStack> encoder_residual_, decoder_residual_;
   std::vector<int> site_layers_;
   std::vector<std::string> site_names_;

@@ -26,15 +26,15 @@ void Optimizer::reset() {
   if (arenas_.average) b.accumulate(write_to(arenas_.average), arenas_.parameters);
 }
 
-void Optimizer::update(In step_state) {
+void Optimizer::update(In update_state) {
   Backend& b = parameters_.backend();
-  b.gradient_statistics(statistics_, parameters_.gradients(), step_state);
-  b.optimizer_update(arenas_, parameters_.gradients(), statistics_, step_state, constants_);
+  b.gradient_statistics(statistics_, parameters_.gradients(), update_state);
+  b.optimizer_update(arenas_, parameters_.gradients(), statistics_, update_state, constants_);
 }
 
-void Optimizer::adapt_branch_scales(Out scales, In sums, In limits, In step_state) {
+void Optimizer::adapt_branch_scales(Out scales, In sums, In limits, In update_state) {
   constexpr double growth = 1.02;  // an update: quick beside learning, and one odd batch does little
-  parameters_.backend().adapt_branch_scales(scales, sums, limits, statistics_, step_state, growth);
+  parameters_.backend().adapt_branch_scales(scales, sums, limits, statistics_, update_state, growth);
 }
 
 std::function<UpdateStatistics()> Optimizer::start_statistics() const {

@@ -13,7 +13,7 @@ struct UpdateStatistics {
 };
 
 /// Adam, Adagrad or SGD over the flat arenas of a ParameterSet, with clipping and the exponential
-/// average of parameters. Reads learning rate, token count, clip norm and average rate from StepState.
+/// average of parameters. Reads learning rate, token count, clip norm and average rate from UpdateState.
 class Optimizer {
  public:
   Optimizer(const OptimizerOptions& options, ParameterSet& parameters);
@@ -22,9 +22,9 @@ class Optimizer {
   void reset();
 
   /// Applies the gradient sums in parameters.gradients(); skips when one is not finite.
-  void update(In step_state);
+  void update(In update_state);
   /// After update(): see the kernel. Nothing where that was skipped.
-  void adapt_branch_scales(Out scales, In sums, In limits, In step_state);
+  void adapt_branch_scales(Out scales, In sums, In limits, In update_state);
   /// Of the last update: starts to fetch them. Calling what is returned waits for that update, not for later ones.
   std::function<UpdateStatistics()> start_statistics() const;
 
@@ -34,7 +34,7 @@ class Optimizer {
 
   /// Arrays of Marian's optimizer file, by name; empty tensors for kinds that lack them.
   const OptimizerArenas& arenas() const { return arenas_; }
-  /// Share of Adam's sqrt(v) that is below epsilon, where epsilon rules the step.
+  /// Share of Adam's sqrt(v) that is below epsilon, where epsilon rules the update.
   double small_moment_share() const;
 
  private:

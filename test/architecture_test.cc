@@ -1,9 +1,14 @@
 // The dependency picture of docs/architecture.md, as data and as a test.
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <map>
 #include <regex>
 #include <set>
+#include <sstream>
+#include <string>
+#include <vector>
 
 #include "test/catch.h"
 
@@ -60,6 +65,32 @@ std::vector<Include> includes_of(const std::string& folder) {
   return found;
 }
 
+/// "a/{b,c}" as a/b and a/c.
+std::vector<std::string> expand(const std::string& path) {
+  const size_t open = path.find('{'), close = path.find('}');
+  if (open == path.npos || close == path.npos) return {path};
+  std::vector<std::string> all;
+  std::stringstream names(path.substr(open + 1, close - open - 1));
+  for (std::string name; std::getline(names, name, ',');)
+    all.push_back(path.substr(0, open) + name + path.substr(close + 1));
+  return all;
+}
+
+/// Whether the tree has it: a file, its stem, a folder, or something that fits a * in the last part.
+bool exists(const std::string& path) {
+  const fs::path whole = fs::path(BOUGH_SOURCE_DIR) / path;
+  if (fs::exists(whole)) return true;
+  if (!fs::is_directory(whole.parent_path())) return false;
+  const std::string name = whole.filename().string();
+  const size_t star = std::min(name.find('*'), name.size());
+  const std::string begin = star < name.size() ? name.substr(0, star) : name + ".";
+  const std::string end = star < name.size() ? name.substr(star + 1) : "";
+  return std::ranges::any_of(fs::directory_iterator(whole.parent_path()), [&](const auto& entry) {
+    const std::string found = entry.path().filename().string();
+    return found.starts_with(begin) && found.ends_with(end);
+  });
+}
+
 std::string folder_of(const std::string& path) { return fs::path(path).parent_path().string(); }
 
 }  // namespace
@@ -90,6 +121,42 @@ TEST_CASE("includes follow the dependency picture", "[architecture]") {
     }
   }
   CHECK(arrows > 500);  // the directive is still recognised
+}
+
+TEST_CASE("docs/architecture.md lists the arrows of the dependency picture", "[architecture]") {
+  static const std::regex arrows(R"(    (\S+) ->(.*))");
+  std::ifstream in(fs::path(BOUGH_SOURCE_DIR) / "docs" / "architecture.md");
+  std::map<std::string, std::set<std::string>> drawn;
+  for (std::string line; std::getline(in, line);)
+    if (std::smatch m; std::regex_match(line, m, arrows)) {
+      std::stringstream targets(m[2]);
+      drawn[m[1]] = {std::istream_iterator<std::string>(targets), {}};
+    }
+  CHECK(drawn == may_include);
+}
+
+TEST_CASE("paths in the documentation exist", "[architecture]") {
+  static const std::regex path(R"([`(]((?:apps|core|cuda|data|docs|experiments|layers|optim|test)/[\w./*{},-]+))");
+  const fs::path root = BOUGH_SOURCE_DIR;
+  std::vector<fs::path> documents = {root / "README.md", root / "CONTRIBUTING.md"};
+  for (const char* folder : {"docs", "experiments"})
+    for (const auto& entry : fs::recursive_directory_iterator(root / folder))
+      if (entry.path().extension() == ".md") documents.push_back(entry.path());
+  int paths = 0;
+  for (const fs::path& document : documents) {
+    std::ifstream in(document);
+    int number = 0;
+    for (std::string line; std::getline(in, line);) {
+      ++number;
+      for (auto m = std::sregex_iterator(line.begin(), line.end(), path); m != std::sregex_iterator(); ++m)
+        for (const std::string& name : expand((*m)[1])) {
+          INFO(fs::relative(document, root).string() << ":" << number << ": " << name);
+          CHECK(exists(name));
+          ++paths;
+        }
+    }
+  }
+  CHECK(paths > 100);  // the pattern still finds them
 }
 
 TEST_CASE("each library is included by one file", "[architecture]") {

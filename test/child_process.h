@@ -42,8 +42,7 @@ std::string message_with_file_limit(rlim_t bytes, F&& work) {
   close(ends[1]);
   std::string message;
   char buffer[512];
-  for (ssize_t n = 0; (n = ::read(ends[0], buffer, sizeof buffer)) > 0;)
-    message.append(buffer, static_cast<std::size_t>(n));
+  for (ssize_t n = 0; (n = ::read(ends[0], buffer, sizeof buffer)) > 0;) message.append(buffer, std::size_t(n));
   close(ends[0]);
   int status = 0;
   waitpid(child, &status, 0);

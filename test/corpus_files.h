@@ -16,7 +16,7 @@ inline void write_text(const std::string& path, const std::string& text) {
 
 inline void write_gzip(const std::string& path, const std::string& text) {
   gzFile file = gzopen(path.c_str(), "wb");
-  gzwrite(file, text.data(), static_cast<unsigned>(text.size()));
+  gzwrite(file, text.data(), unsigned(text.size()));
   gzclose(file);
 }
 
@@ -39,7 +39,7 @@ inline ParallelText make_parallel_text(int pairs, uint64_t seed, int words = 500
     std::string text;
     for (int i = 0; i < length; ++i) {
       const double u = random.uniform();
-      text += " " + stem + std::to_string(static_cast<int>(words * u * u * u));
+      text += " " + stem + std::to_string(int(words * u * u * u));
     }
     return text;
   };
@@ -47,8 +47,8 @@ inline ParallelText make_parallel_text(int pairs, uint64_t seed, int words = 500
   for (int i = 0; i < pairs; ++i) {
     // The sum of uniforms is near a bell; squaring one adds the long tail of real text.
     const double u = random.uniform(), v = random.uniform(), w = random.uniform();
-    const int length = 3 + static_cast<int>(8 * u + 6 * v + 22 * w * w * w);
-    const int other = std::max(1, length + static_cast<int>(random.below(7)) - 3);
+    const int length = 3 + int(8 * u + 6 * v + 22 * w * w * w);
+    const int other = std::max(1, length + int(random.below(7)) - 3);
     text.source.push_back("line" + std::to_string(i) + sentence(length - 1, "s"));
     text.target.push_back("zeile" + std::to_string(i) + sentence(other - 1, "t"));
   }

@@ -6,6 +6,7 @@
 #include "core/base/random.h"
 #include "cuda/factory.h"
 #include "test/catch.h"
+#include "test/skip.h"
 #include "test/throws.h"
 #if defined(BOUGH_EMULATOR)
 #include "test/emulator/machine.h"
@@ -30,7 +31,7 @@ std::vector<float> numbers(size_t n, float first) {
 }  // namespace
 
 TEST_CASE("cuda backend: copies of every size arrive", "[cuda]") {
-  if (cuda_device_count() == 0) return;
+  if (skips(cuda_device_count() == 0, "no GPU")) return;
   const auto b = make_cuda_backend({.compute_dtype = DType::f32});
   // A staging buffer holds 8 MiB: below, at and beyond one and two.
   for (const size_t n : {size_t{1}, size_t{1000}, size_t{2} << 20, (size_t{2} << 20) + 1, size_t{5} << 20}) {
@@ -55,7 +56,7 @@ TEST_CASE("cuda backend: copies of every size arrive", "[cuda]") {
 }
 
 TEST_CASE("cuda backend: arena memory is apart, also when it grows", "[cuda]") {
-  if (cuda_device_count() == 0) return;
+  if (skips(cuda_device_count() == 0, "no GPU")) return;
   const auto b = make_cuda_backend({.compute_dtype = DType::f32, .arena_bytes = size_t{1} << 20});
   RandomStream random(1);
   std::vector<std::pair<Tensor, float>> live;
@@ -74,7 +75,7 @@ TEST_CASE("cuda backend: arena memory is apart, also when it grows", "[cuda]") {
 
 TEST_CASE("cuda backend: wrong devices and types are refused in a sentence", "[cuda]") {
   const int devices = cuda_device_count();
-  if (devices == 0) return;
+  if (skips(devices == 0, "no GPU")) return;
   CHECK(says(message_of([&] { make_cuda_backend({.device = devices}); }),
              {"cuda: device", "does not exist, must be 0 to"}));
   CHECK(says(message_of([] { make_cuda_backend({.compute_dtype = DType::f64}); }), {"must be float32 or bfloat16"}));

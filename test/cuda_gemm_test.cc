@@ -8,6 +8,7 @@
 #include "core/base/random.h"
 #include "cuda/factory.h"
 #include "test/catch.h"
+#include "test/skip.h"
 #include "test/throws.h"
 #if defined(BOUGH_EMULATOR)
 #include "test/emulator/machine.h"
@@ -126,7 +127,7 @@ double error_of(Backend& b, const Case& t) {
 }  // namespace
 
 TEST_CASE("cuda gemm: every transpose, mode, epilogue and type", "[cuda][gemm]") {
-  if (cuda_device_count() == 0) return;
+  if (skips(cuda_device_count() == 0, "no GPU")) return;
   const auto backend = make_cuda_backend({.compute_dtype = DType::bf16});
   const std::vector<std::array<int64_t, 3>> shapes = {{1, 1, 1},    {7, 33, 5},    {33, 16, 64},
                                                       {64, 64, 32}, {257, 24, 40}, {8, 136, 257}};
@@ -149,7 +150,7 @@ TEST_CASE("cuda gemm: every transpose, mode, epilogue and type", "[cuda][gemm]")
 }
 
 TEST_CASE("cuda gemm: addresses that are aligned to one element only", "[cuda][gemm]") {
-  if (cuda_device_count() == 0) return;
+  if (skips(cuda_device_count() == 0, "no GPU")) return;
   const auto backend = make_cuda_backend({.compute_dtype = DType::bf16});
   for (const int64_t offset : {1, 2, 4})
     for (const DType out : {DType::f32, DType::bf16}) {
@@ -159,7 +160,7 @@ TEST_CASE("cuda gemm: addresses that are aligned to one element only", "[cuda][g
 }
 
 TEST_CASE("cuda gemm: empty products", "[cuda][gemm]") {
-  if (cuda_device_count() == 0) return;
+  if (skips(cuda_device_count() == 0, "no GPU")) return;
   const auto backend = make_cuda_backend({.compute_dtype = DType::f32});
   CHECK(error_of(*backend, {3, 4, 0, true, false, false, false, DType::f32, DType::f32}) == 0);
   CHECK(error_of(*backend, {3, 4, 0, true, false, true, false, DType::f32, DType::f32}) == 0);
@@ -167,7 +168,7 @@ TEST_CASE("cuda gemm: empty products", "[cuda][gemm]") {
 }
 
 TEST_CASE("cuda gemm: wrong types are refused in a sentence", "[cuda][gemm]") {
-  if (cuda_device_count() == 0) return;
+  if (skips(cuda_device_count() == 0, "no GPU")) return;
   const auto b = make_cuda_backend({.compute_dtype = DType::bf16});
   const Tensor f = b->allocate_persistent({8, 8}, DType::f32), h = b->allocate_persistent({8, 8}, DType::bf16);
   const Tensor bias = b->allocate_persistent({8}, DType::bf16);
@@ -178,7 +179,7 @@ TEST_CASE("cuda gemm: wrong types are refused in a sentence", "[cuda][gemm]") {
 }
 
 TEST_CASE("cuda gemm: TF32 is used when asked for", "[cuda][gemm]") {
-  if (cuda_device_count() == 0) return;
+  if (skips(cuda_device_count() == 0, "no GPU")) return;
   const Case t{64, 64, 64, false, true, false, false, DType::f32, DType::f32};
   CHECK(error_of(*make_cuda_backend({.compute_dtype = DType::f32}), t) <= 1.0);
   const double error = error_of(*make_cuda_backend({.compute_dtype = DType::f32, .allow_tf32 = true}), t);
@@ -187,7 +188,7 @@ TEST_CASE("cuda gemm: TF32 is used when asked for", "[cuda][gemm]") {
 }
 
 TEST_CASE("cuda gemm: plans are text, and bring the same bits back", "[cuda][gemm]") {
-  if (cuda_device_count() == 0) return;
+  if (skips(cuda_device_count() == 0, "no GPU")) return;
   const Shape shape{64, 128};
   const auto product = [&](Backend& b) {
     const Matrix a = random_matrix(b, shape, DType::bf16, 1), x = random_matrix(b, shape, DType::bf16, 2);
@@ -285,7 +286,7 @@ TEST_CASE("cuda gemm: autotuning leaves row sums to a pass of their own where th
 #endif
 
 TEST_CASE("cuda gemm: a weight's gradient beside the input's", "[cuda][gemm]") {
-  if (cuda_device_count() == 0) return;
+  if (skips(cuda_device_count() == 0, "no GPU")) return;
   // As core/ops.cc asks for them: dw = dy^T x, dx = dy w; then something that overwrites dy.
   const auto b = make_cuda_backend({.compute_dtype = DType::bf16});
   const Matrix dy = random_matrix(*b, {40, 16}, DType::bf16, 1), x = random_matrix(*b, {40, 24}, DType::bf16, 2);
@@ -304,7 +305,7 @@ TEST_CASE("cuda gemm: a weight's gradient beside the input's", "[cuda][gemm]") {
 }
 
 TEST_CASE("cuda graphs: a replay gives the bits of the first run", "[cuda][graph]") {
-  if (cuda_device_count() == 0) return;
+  if (skips(cuda_device_count() == 0, "no GPU")) return;
   const auto b = make_cuda_backend({.compute_dtype = DType::bf16, .graph_limit = 2});
   const Matrix w = random_matrix(*b, {16, 24}, DType::bf16, 3);
   const Tensor x = b->allocate_persistent({40, 24}, DType::bf16), dw = b->allocate_persistent({16, 24}, DType::f32);

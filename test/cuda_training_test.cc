@@ -7,6 +7,7 @@
 #include "core/cpu/factory.h"
 #include "cuda/factory.h"
 #include "test/catch.h"
+#include "test/skip.h"
 #include "test/throws.h"
 #if defined(BOUGH_EMULATOR)
 #include "test/emulator/machine.h"
@@ -237,7 +238,7 @@ TEST_CASE("padding to shape classes changes no loss and no gradient", "[packing]
 }
 
 TEST_CASE("twenty updates on a GPU: the CPU's losses; recorded = eager = late, bit for bit", "[cuda][training]") {
-  if (cuda_device_count() == 0) return;
+  if (skips(cuda_device_count() == 0, "no GPU")) return;
   const Outcome cpu = train(make_cpu_backend(2));
   const Outcome recorded = train(gpu(DType::f32), {.lag = 1});
   CHECK(largest_difference(recorded.losses, cpu.losses) <= 1e-5);
@@ -259,14 +260,14 @@ TEST_CASE("twenty updates on a GPU: the CPU's losses; recorded = eager = late, b
 }
 
 TEST_CASE("twenty updates on a GPU in bfloat16 follow the CPU's losses", "[cuda][training]") {
-  if (cuda_device_count() == 0) return;
+  if (skips(cuda_device_count() == 0, "no GPU")) return;
   const Outcome cpu = train(make_cpu_backend(2)), recorded = train(gpu(DType::bf16), {.lag = 1});
   CHECK(largest_difference(recorded.losses, cpu.losses) <= 2e-2);
   check_same_bits(recorded, train(gpu(DType::bf16, 0)));
 }
 
 TEST_CASE("updates with TF32 products follow the CPU's losses", "[cuda][training]") {
-  if (cuda_device_count() == 0) return;
+  if (skips(cuda_device_count() == 0, "no GPU")) return;
   const Setup few{.updates = 5};
   const Outcome cpu = train(make_cpu_backend(2), few);
   const Outcome tf32 = train(make_cuda_backend({.compute_dtype = DType::f32, .allow_tf32 = true}), few);
@@ -276,7 +277,7 @@ TEST_CASE("updates with TF32 products follow the CPU's losses", "[cuda][training
 }
 
 TEST_CASE("every residual kind trains on a GPU as on the CPU", "[cuda][training]") {
-  if (cuda_device_count() == 0) return;
+  if (skips(cuda_device_count() == 0, "no GPU")) return;
   for (const auto& [name, kind] : residual_names) DYNAMIC_SECTION("transformer-residual: " << name) {
       Setup few{.model = small_model(), .updates = 4};
       few.model.residual = kind;
@@ -290,7 +291,7 @@ TEST_CASE("every residual kind trains on a GPU as on the CPU", "[cuda][training]
 }
 
 TEST_CASE("many small gradients of one value are added in f32", "[cuda][training]") {
-  if (cuda_device_count() == 0) return;
+  if (skips(cuda_device_count() == 0, "no GPU")) return;
   const auto b = gpu(DType::bf16);
   const Tensor x = b->allocate_persistent({4, 8}, DType::bf16), w = b->allocate_persistent({1, 8}, DType::bf16);
   b->fill(x, 1);
@@ -366,7 +367,7 @@ TEST_CASE("in the middle of training nothing is allocated, and only the update b
 #endif
 
 TEST_CASE("what cannot be recorded is an error", "[cuda]") {
-  if (cuda_device_count() == 0) return;
+  if (skips(cuda_device_count() == 0, "no GPU")) return;
   const auto backend = gpu(DType::f32);
   const Tensor small = backend->allocate_persistent({4}, DType::f32);
   float host[4] = {};
@@ -385,7 +386,7 @@ TEST_CASE("what cannot be recorded is an error", "[cuda]") {
 }
 
 TEST_CASE("a download that was started has the value of then", "[cuda]") {
-  if (cuda_device_count() == 0) return;
+  if (skips(cuda_device_count() == 0, "no GPU")) return;
   const auto backend = gpu(DType::f32);
   const Tensor small = backend->allocate_persistent({4}, DType::f32);
   std::vector<std::function<void(void*)>> started;

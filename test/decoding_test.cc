@@ -9,6 +9,7 @@
 #include "cuda/factory.h"
 #include "data/vocabulary.h"
 #include "test/catch.h"
+#include "test/skip.h"
 #include "test/small_model.h"
 
 using namespace bough;
@@ -114,7 +115,7 @@ TEST_CASE("incremental decoding is the teacher-forced pass", "[decoding]") {
 }
 
 TEST_CASE("incremental decoding is the teacher-forced pass on a GPU", "[decoding][cuda]") {
-  if (cuda_device_count() == 0) return;
+  if (skips(cuda_device_count() == 0, "no GPU")) return;
   for (ResidualKind kind : all_residual_kinds()) DYNAMIC_SECTION("residual " << int(kind)) {
       ModelOptions options = small_options(kind);
       CHECK(decoding_error(options, make_cuda_backend({.compute_dtype = DType::f32})) <= 1e-5);
@@ -124,7 +125,7 @@ TEST_CASE("incremental decoding is the teacher-forced pass on a GPU", "[decoding
 }
 
 TEST_CASE("a GPU in float32 translates and scores as the CPU does", "[decoding][cuda]") {
-  if (cuda_device_count() == 0) return;
+  if (skips(cuda_device_count() == 0, "no GPU")) return;
   const auto sentences = random_sentences(12, 7, 60, 11);
   TranslatorSettings settings;
   settings.batch.mini_batch = 5;

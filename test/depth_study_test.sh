@@ -38,7 +38,7 @@ state=parts/work/cells/trial/small/model.npz.optimizer.npz
 for _ in $(seq 200); do [ ! -e $state ] || break; sleep 0.05; done
 check "there is a checkpoint" test -e $state
 # shellcheck disable=SC2046  # process numbers are words
-kill -9 $driver $(pgrep -f "$work/parts/work/cells/trial/small/model.npz" || true) 2>/dev/null
+kill -9 $driver $(grep -lsF "$work/$(dirname $state)" /proc/[0-9]*/cmdline | cut -d / -f 3) 2>/dev/null
 wait $driver 2>/dev/null
 check "an interrupted cell has no result" test ! -e parts/results/trial/small.json
 study parts trial >/dev/null 2>parts.txt

@@ -124,15 +124,6 @@ __global__ void product_kernel(float* c, const bf16* a, const bf16* b, bool swap
   c[(row + 8) * 8 + column + 1] = fc[3];
 }
 
-__global__ void total_kernel(float* total, float* partial, uint32_t* counter) {
-  if (threadIdx.x == 0) partial[blockIdx.x] = float(blockIdx.x + 1);
-  if (!is_last_block(counter, gridDim.x)) return;
-  float sum = 0;
-  for (unsigned i = threadIdx.x; i < gridDim.x; i += blockDim.x) sum += partial[i];
-  sum = block_sum(sum);
-  if (threadIdx.x == 0) *total = sum;
-}
-
 __global__ void add_kernel(float* x, float value) { *x += value; }
 __global__ void scale_kernel(float* x, float factor) { *x *= factor; }
 
@@ -172,16 +163,6 @@ TEST_CASE("emulator: sums over blocks of any order", "[emulator]") {
   const Device<float> dx(x), dy(5);
   run(sum_kernel, {5, 256}, dy.data(), dx.data(), n);
   for (const float y : dy.read()) CHECK(y == expected);
-}
-
-TEST_CASE("emulator: the last block sees what the others wrote", "[emulator]") {
-  const Device<float> total(1), partial(37);
-  const Device<uint32_t> counter(1);
-  for (int round = 0; round < 2; ++round) {
-    run(total_kernel, {37, 64}, total.data(), partial.data(), counter.data());
-    CHECK(total.read()[0] == 37 * 38 / 2);
-    CHECK(counter.read()[0] == 0);
-  }
 }
 
 TEST_CASE("emulator: shared memory read without a barrier is NaN", "[emulator]") {

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Fuzzes the readers and the scoring for a minute where clang++-16 with libFuzzer is installed
-# (Debian: clang-16, libclang-rt-16-dev); passes without doing anything elsewhere.
+# (Debian: clang-16, libclang-rt-16-dev); elsewhere it is skipped.
 set -eu
 cd "$(dirname "$0")/.."
 if ! command -v clang++-16 >/dev/null; then
-  echo "fuzz_test: clang++-16 is not installed; nothing done"
-  exit 0
+  echo "fuzz_test: clang++-16 is not installed; nothing was done"
+  exit 77
 fi
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -15,7 +15,7 @@ namespace {
 
 std::vector<float> random_values(int64_t n, uint64_t seed) {
   RandomStream random(seed);
-  std::vector<float> x(static_cast<size_t>(n));
+  auto x = std::vector<float>(size_t(n));
   for (float& v : x) v = float(2 * random.uniform() - 1);
   return x;
 }

@@ -28,14 +28,14 @@ std::vector<std::string> lines_of(const std::string& path) {
   LineReader reader(path);
   std::vector<std::string> lines;
   for (std::string line; reader.next(line);) lines.push_back(line);
-  CHECK(reader.line_number() == static_cast<int64_t>(lines.size()));
+  CHECK(reader.line_number() == int64_t(lines.size()));
   return lines;
 }
 
 std::string gzipped(const std::string& text) {
   const TemporaryFile packed("pack", "");
   gzFile out = gzopen(packed.path.c_str(), "wb");
-  gzwrite(out, text.data(), static_cast<unsigned>(text.size()));
+  gzwrite(out, text.data(), unsigned(text.size()));
   gzclose(out);
   std::ifstream in(packed.path, std::ios::binary);
   return {std::istreambuf_iterator<char>(in), {}};

@@ -28,7 +28,7 @@ void check_close(const Values& actual, const Values& expected, double bound) {
 /// Parameters after each of three updates with given gradients; learning rate 1/8.
 std::vector<Values> three_updates(const OptimizerConstants& constants) {
   Bench b(in_f64());
-  StepState state;
+  UpdateState state;
   state.lr = 0.125;
   const Tensor words = b.ints(state.pack()), statistics = b.tensor({8}, {1, 1, 1, 0, 0, 0, 0, 0}, DType::f64);
   const auto zeros = [&] { return b.tensor({2}, {0, 0}); };

@@ -63,7 +63,7 @@ TEST_CASE("layer norms are those of the arenas", "[layer norms]") {
       Run run(small_model(kind), all_dropouts(0.1), adam(0));
       run.model.enable_layer_norms(true);
       const auto before = run.parameters();
-      const UpdateResult result = run.step(update, 1e-2, true);
+      const UpdateResult result = run.train(update, 1e-2, true);
       REQUIRE(result.layers);
       const LayerReport& report = *result.layers;
       const auto& set = run.model.parameters();
@@ -86,7 +86,7 @@ TEST_CASE("layer norms are those of the arenas", "[layer norms]") {
       CHECK(report.branch_ratios.size() == run.model.transformer().residual_site_names().size());
       for (double ratio : report.branch_ratios) CHECK(std::isfinite(ratio));
       CHECK(*report.model_update > 0);
-      CHECK_FALSE(run.step(update, 1e-2).layers);
+      CHECK_FALSE(run.train(update, 1e-2).layers);
     }
 }
 
@@ -95,12 +95,12 @@ TEST_CASE("the model update is how far the decoder's output moved", "[layer norm
   const UpdateBatches update = update_of(corpus, 2);
   Run run(small_model(ResidualKind::branchnorm), all_dropouts(0), adam(0));
   run.model.enable_layer_norms(true);
-  run.step(update, 1e-3);
+  run.train(update, 1e-3);
   TrainingClock next = run.clock;
   next.finish_update(update.target_tokens);
-  run.model.set_step_state(next, 0, 0, 1);  // alpha of the update that is measured
+  run.model.set_update_state(next, 0, 0, 1);  // alpha of the update that is measured
   const auto before = decoder_output(run.model, update.micro.front());
-  const LayerReport report = *run.step(update, 1e-3, true).layers;
+  const LayerReport report = *run.train(update, 1e-3, true).layers;
   const auto after = decoder_output(run.model, update.micro.front());
   double squares = 0;
   for (size_t i = 0; i < before.size(); ++i) squares += std::pow(after[i] - before[i], 2);
@@ -117,7 +117,7 @@ TEST_CASE("branch ratios follow alpha, and recomputation does not count twice", 
     run.model.enable_layer_norms(false);
     run.model.set_recompute(recomputed_layers);
     run.clock.updates = done;
-    return run.step(update, 0, true).layers->branch_ratios;
+    return run.train(update, 0, true).layers->branch_ratios;
   };
   const auto first = ratios(0, 0), second = ratios(1, 0);
   CHECK(second[0] == Approx(2 * first[0]));  // the embedding is the same: alpha_2 = 2 alpha_1
@@ -136,7 +136,7 @@ TEST_CASE("measuring leaves the bits of training alone", "[layer norms]") {
           Run run(small_model(kind), all_dropouts(0.1), adam(0));
           run.model.set_recompute(recomputed_layers);
           if (measures) run.model.enable_layer_norms(true);
-          for (int u = 0; u < 4; ++u) run.step(update, 1e-3, measures && u % 2 == 0);
+          for (int u = 0; u < 4; ++u) run.train(update, 1e-3, measures && u % 2 == 0);
           return std::pair(run.parameters(), run.losses);
         };
         CHECK(train(true) == train(false));
@@ -153,7 +153,7 @@ TEST_CASE("an update that is skipped moves no layer and names its numbers", "[la
   for (const auto& part : set.parts())
     if (part.name == "decoder_l2_ffn_b2") broken[size_t(part.first)] = INFINITY;
   set.upload(set.values(), broken);
-  const LayerReport report = *run.step(update, 1e-3, true).layers;
+  const LayerReport report = *run.train(update, 1e-3, true).layers;
   CHECK_FALSE(std::isfinite(report.gradient_norms[index_of(run.model.layers(), "decoder_l2")]));
   for (const double norm : report.update_norms) CHECK((norm == 0 || std::isnan(norm)));
 }

@@ -35,7 +35,7 @@ auto run(Parse parse, const std::string& line) {
   const auto words = words_of(line);
   std::vector<const char*> argv = {"bough"};
   for (const auto& word : words) argv.push_back(word.c_str());
-  return *parse(static_cast<int>(argv.size()), argv.data());
+  return *parse(int(argv.size()), argv.data());
 }
 
 template <class Parse>

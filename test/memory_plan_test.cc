@@ -51,11 +51,11 @@ TEST_CASE("the fewest layers are recomputed that fit a GPU's memory", "[memory]"
   CHECK(all.find("are free; lower mini-batch-words or mini-batch, or free the GPU of other programs") !=
         std::string::npos);
 
-  o.run.gradient_checkpointing = Checkpointing::none;
+  o.run.recomputation = Recomputation::none;
   CHECK(planned(1) == 0);
   const std::string none = message_of([&] { check_memory(with(0), gpu_with(1)); });
   CHECK(none.find("leave out gradient-checkpointing: false") != std::string::npos);
-  o.run.gradient_checkpointing = Checkpointing::all;
+  o.run.recomputation = Recomputation::all;
   CHECK(planned(size_t{1} << 40) == 12);
 }
 
@@ -68,7 +68,7 @@ TEST_CASE("mini-batch-fit recomputes as few layers as its batch asks for", "[mem
   CHECK(kept.recomputed_layers == 0);
   CHECK(kept.activation_bytes <= workspace);
 
-  o.run.gradient_checkpointing = Checkpointing::all;
+  o.run.recomputation = Recomputation::all;
   const MemoryPlan recomputed = fit_memory(o, 1);
   CHECK(recomputed.target_rows > kept.target_rows);
   CHECK(recomputed.activation_bytes <= workspace);
@@ -78,15 +78,15 @@ TEST_CASE("mini-batch-fit recomputes as few layers as its batch asks for", "[mem
 
   // Where one sentence does not fit without, all can be recomputed, unless that is forbidden.
   o.corpus.max_length = int(recomputed.target_rows * 3 / 4);
-  o.run.gradient_checkpointing = Checkpointing::automatic;
+  o.run.recomputation = Recomputation::automatic;
   const MemoryPlan automatic = fit_memory(o, 1);
   CHECK(automatic.target_rows == recomputed.target_rows);
   CHECK(automatic.recomputed_layers == recomputed.recomputed_layers);
-  o.run.gradient_checkpointing = Checkpointing::none;
+  o.run.recomputation = Recomputation::none;
   CHECK(message_of([&] { fit_memory(o, 1); })
             .find("raise workspace or lower max-length, or leave out "
                   "gradient-checkpointing: false") != std::string::npos);
-  o.run.gradient_checkpointing = Checkpointing::automatic;
+  o.run.recomputation = Recomputation::automatic;
   o.corpus.max_length = 100'000;
   CHECK(message_of([&] { fit_memory(o, 1); })
             .find("workspace: 16 MiB cannot hold one sentence of max-length 100000, even with all layers recomputed; "

@@ -14,6 +14,7 @@
 #include "test/catch.h"
 #include "test/child_process.h"
 #include "test/scratch_folder.h"
+#include "test/skip.h"
 #include "test/throws.h"
 
 using namespace bough;
@@ -133,8 +134,8 @@ TEST_CASE("npz: reads what NumPy and Marian write", "[npz]") {
   CHECK(reader.read_text("special:model.yml") == "name: value\n");
 }
 
-TEST_CASE("npz: NumPy reads what we write", "[npz]") {
-  if (std::system("python3 -c 'import numpy' >/dev/null 2>&1") != 0) return;
+TEST_CASE("npz: NumPy reads what we write", "[.numpy]") {
+  if (skips(std::system("python3 -c 'import numpy' >/dev/null 2>&1") != 0, "no NumPy")) return;
   ScratchFolder folder;
   const auto values = ramp(12, 1);
   const std::vector<std::int64_t> steps = {7};
@@ -221,7 +222,7 @@ TEST_CASE("npz: any damaged byte is the same data or a sentence", "[npz]") {
   REQUIRE(data != std::string::npos);
   for (std::size_t i = 0; i < whole.size(); ++i) {
     std::string damaged = whole;
-    damaged[i] = static_cast<char>(damaged[i] ^ 0x21);
+    damaged[i] = char(damaged[i] ^ 0x21);
     write_file(path, damaged);
     std::vector<float> found;
     const auto message = message_of([&] { found = NpzReader(path).read_f32("w"); });
@@ -263,7 +264,7 @@ TEST_CASE("npz: SIGKILL at random moments leaves a whole file", "[npz]") {
   ScratchFolder folder;
   const std::string path = folder / "a.npz";
   const auto write = [&](int generation) {
-    const std::vector<float> values(30000, static_cast<float>(generation));
+    const std::vector<float> values(30000, float(generation));
     const NpzArray arrays[] = {npz_array<float>("a", values), npz_array<float>("b", values)};
     write_npz(path, arrays);
   };

@@ -116,8 +116,8 @@ inline Values decode(const std::vector<std::byte>& bytes, DType dtype) {
 }
 
 /// The update that the dropout masks and schedules of all rows belong to.
-inline StepState test_state() {
-  StepState s;
+inline UpdateState test_state() {
+  UpdateState s;
   s.seed = 1234;
   s.update = 7;
   s.lr = 0.01;

@@ -48,7 +48,7 @@ inline Case row_sums_case(int64_t M, int64_t N, int64_t K, bool adds) {
             return constants(v[0], {c, sums});
           },
           [=]<class R>(const Lists<R>& in) -> Lists<R> {
-            std::vector<R> c(size_t(M * N)), sums(static_cast<size_t>(M));
+            auto c = std::vector<R>(size_t(M * N)), sums = std::vector<R>(size_t(M));
             for (int64_t m = 0; m < M; ++m) {
               R total = 0;
               for (int64_t k = 0; k < K; ++k) total += in[0][size_t(k * M + m)];
@@ -442,7 +442,7 @@ inline Case top_k_case(int64_t rows, int64_t V, int64_t padded, int64_t k, int64
               const R* x = in[0].data() + r * padded;
               R total = 0;
               for (int64_t c = 0; c < V; ++c) total += std::exp(x[c]);
-              std::vector<int64_t> order(static_cast<size_t>(V));
+              auto order = std::vector<int64_t>(size_t(V));
               std::iota(order.begin(), order.end(), 0);
               std::erase(order, banned);
               std::stable_sort(order.begin(), order.end(), [x](int64_t i, int64_t j) { return x[i] > x[j]; });

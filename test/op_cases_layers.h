@@ -130,7 +130,7 @@ inline ResidualPlaces residual_inputs(const ResidualForm& f, int64_t T, int64_t 
 
 inline Scale scale_of(Bench& b, ScaleKind kind, double constant) {
   Scale s{.constant = constant};
-  if (kind == ScaleKind::word) s = {constant, b.state(), StepState::first_branch_scale + 1};
+  if (kind == ScaleKind::word) s = {constant, b.state(), UpdateState::first_branch_scale + 1};
   return s;
 }
 

@@ -33,7 +33,7 @@ template <class Parse>
 auto run(Parse parse, const Strings& arguments) {
   std::vector<const char*> argv = {"bough"};
   for (const auto& argument : arguments) argv.push_back(argument.c_str());
-  return parse(static_cast<int>(argv.size()), argv.data());
+  return parse(int(argv.size()), argv.data());
 }
 
 const Strings train_base = {"--train-sets", "c.en", "c.de", "--vocabs", "v.spm", "v.spm", "--seed", "1", "--no-reload"};
@@ -215,8 +215,8 @@ TEST_CASE("the command line follows Marian's grammar", "[settings]") {
 
 TEST_CASE("YAML: lists, scalars, and later files", "[settings]") {
   // What means true is true where a choice has that name.
-  CHECK(train_yaml("gradient-checkpointing: yes\n").run.gradient_checkpointing == Checkpointing::all);
-  CHECK(train({"--gradient-checkpointing", "0"}).run.gradient_checkpointing == Checkpointing::none);
+  CHECK(train_yaml("gradient-checkpointing: yes\n").run.recomputation == Recomputation::all);
+  CHECK(train({"--gradient-checkpointing", "0"}).run.recomputation == Recomputation::none);
   const TrainOptions a = train_yaml(
       "lr-decay-inv-sqrt: 16000\nvalid-metrics: bleu\noptimizer-params: [0.9, "
       "0.98]\nvalid-script-path:\n");

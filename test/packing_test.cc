@@ -7,6 +7,7 @@
 #include "data/batch.h"
 #include "data/vocabulary.h"
 #include "test/catch.h"
+#include "test/concatenated_batch.h"
 
 using namespace bough;
 
@@ -22,13 +23,12 @@ struct Pairs {
   Pairs(int count, uint64_t seed, int longest = 40) {
     RandomStream random(seed);
     const auto sentence = [&] {
-      Ids ids(random.below(static_cast<uint64_t>(longest)));
-      for (auto& id : ids) id = static_cast<int32_t>(2 + random.below(50));
+      Ids ids(random.below(uint64_t(longest)));
+      for (auto& id : ids) id = int32_t(2 + random.below(50));
       return ids;
     };
     for (int i = 0; i < 2 * count; ++i) sides.push_back(sentence());
-    for (size_t i = 0; i < static_cast<size_t>(count); ++i)
-      all.push_back({sides[2 * i], sides[2 * i + 1], static_cast<int64_t>(100 + i)});
+    for (size_t i = 0; i < size_t(count); ++i) all.push_back({sides[2 * i], sides[2 * i + 1], int64_t(100 + i)});
   }
 };
 

@@ -3,7 +3,7 @@
 #include <array>
 #include <cmath>
 
-#include "core/step_state.h"
+#include "core/update_state.h"
 #include "test/catch.h"
 
 using namespace bough;
@@ -53,7 +53,7 @@ TEST_CASE("streams are reproducible, differ by number, and stay in range", "[ran
 }
 
 TEST_CASE("every update has its own dropout key, a function of seed and update", "[random]") {
-  StepState s;
+  UpdateState s;
   s.seed = 5;
   s.update = 1;
   const auto first = s.pack();

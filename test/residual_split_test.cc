@@ -147,7 +147,7 @@ TEST_CASE("recomputing a layer sees both parts of its input", "[ops][kernels]") 
         return std::vector{
             residual_norm({.x = y, .second = in[0], .gamma = gamma, .beta = gamma, .splits = true}, {}).y};
       };
-      const Var y = recomputes ? checkpoint({x}, layer)[0] : layer({x})[0];
+      const Var y = recomputes ? recompute({x}, layer)[0] : layer({x})[0];
       REQUIRE(y.low());
       Values result = b.values(y.value());
       tape.seed(y, b.tensor({T, C}, normal_values(T * C, 3)));
@@ -187,7 +187,7 @@ TEST_CASE("residual-precision decides where the stream has two parts", "[model]"
         ParameterSet parameters(*backend);
         Transformer model(options, nullptr, parameters);
         parameters.allocate(false);
-        model.set_step_state(inference_state(options, model, *backend));
+        model.set_update_state(inference_state(options, model, *backend));
         backend->allocator().reset_peak();
         Tape tape(*backend, false);
         const auto words = random_sentences(1, 9, 60, 1).front();

@@ -29,7 +29,11 @@ print([line for line in state.split("\n") if line.startswith(keys)], state[state
 PY
 }
 value_of() { sed -n "s/^$2: *//p" "$1/model.npz.progress.yml"; }
-owes() { unzip -p "$1/model.npz.optimizer.npz" special:state.yml.npy | grep -a "owes-validation: $2" >/dev/null; }
+state() {
+  python3 -c 'import sys, zipfile; sys.stdout.buffer.write(zipfile.ZipFile(sys.argv[1]).read("special:state.yml.npy"))' \
+    "$1/model.npz.optimizer.npz"
+}
+owes() { state "$1" | grep -a "owes-validation: $2" >/dev/null; }
 
 # One run at a time: the second one says who has the model, and touches nothing.
 start first --after 100000u --save-freq 100000; child=$!
@@ -95,7 +99,7 @@ SH
 printf 'trap "" TERM\necho $$ >script.pid\nwhile :; do sleep 0.1; done\n' >stubborn.sh
 scripted="--valid-sets corpus/dev.en corpus/dev.de --valid-freq 3 --valid-metrics ce-mean-words valid-script
   --save-freq 100000 --after 6u"
-is_gone() { case $(ps -o stat= -p "$1") in "" | Z*) ;; *) false ;; esac }
+is_gone() { case $(sed 's/.*) //' "/proc/$1/stat" 2>/dev/null) in "" | Z*) ;; *) false ;; esac }
 # shellcheck disable=SC2086
 train asked-whole $scripted --valid-script-path "echo 7"
 for script in script.sh stubborn.sh; do

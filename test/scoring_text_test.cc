@@ -27,7 +27,7 @@ std::set<char32_t> read_ranges(const std::string& name) {
     const size_t dash = line.find('-');
     const auto first = std::stoul(line.substr(0, dash), nullptr, 16);
     const auto last = std::stoul(line.substr(dash + 1), nullptr, 16);
-    for (auto c = first; c <= last; ++c) members.insert(static_cast<char32_t>(c));
+    for (auto c = first; c <= last; ++c) members.insert(char32_t(c));
   });
   return members;
 }
@@ -41,7 +41,7 @@ void check_property(const std::string& name, Property property) {
   for (char32_t c = 0; c <= last_code_point; ++c)
     if (!is_surrogate(c) && property(c) != (members.count(c) == 1)) {
       ++different;
-      UNSCOPED_INFO(name << ": U+" << std::hex << static_cast<uint32_t>(c));
+      UNSCOPED_INFO(name << ": U+" << std::hex << uint32_t(c));
     }
   CHECK(different == 0);
 }
@@ -66,7 +66,7 @@ TEST_CASE("lower case of each code point is Python's", "[scoring]") {
   for_each_line(cases() / "unicode" / "lower.map", [&](const std::string& line) {
     std::istringstream in(line);
     std::vector<char32_t> points;
-    for (std::string hex; in >> hex;) points.push_back(static_cast<char32_t>(std::stoul(hex, nullptr, 16)));
+    for (std::string hex; in >> hex;) points.push_back(char32_t(std::stoul(hex, nullptr, 16)));
     expected[points[0]] = {points.begin() + 1, points.end()};
   });
   CHECK(expected.size() > 1000);
@@ -79,7 +79,7 @@ TEST_CASE("lower case of each code point is Python's", "[scoring]") {
     const std::u32string wanted = found == expected.end() ? std::u32string(1, c) : found->second;
     if (text == wanted) continue;
     ++different;
-    UNSCOPED_INFO("U+" << std::hex << static_cast<uint32_t>(c));
+    UNSCOPED_INFO("U+" << std::hex << uint32_t(c));
   }
   CHECK(different == 0);
 }

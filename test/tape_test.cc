@@ -50,7 +50,7 @@ struct Model {
                       bench.dropout(0.1, 90));
     for (const uint32_t site : {10, 20, 30}) {
       const auto body = [this, site](const std::vector<Var>& v) { return std::vector{layer(v[0], site)}; };
-      x = recomputes ? checkpoint({x}, body)[0] : body({x})[0];
+      x = recomputes ? recompute({x}, body)[0] : body({x})[0];
     }
     const Tensor loss = cross_entropy(linear(x, parameters[0]), bench.ints(labels), 0.1, V);
     tape.backward();

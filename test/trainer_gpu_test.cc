@@ -201,9 +201,9 @@ TEST_CASE("layers are recomputed when the GPU's memory asks for it", "[cuda][emu
   emulator::settings().memory = needed(0) - 1;
   corpus.train("recomputed", words);
   CHECK(content(corpus / "kept.npz") == content(corpus / "recomputed.npz"));
-  const auto run = [&](const char* checkpointing) {
+  const auto run = [&](const char* recomputed) {
     auto more = words;
-    more.insert(more.end(), {"--gradient-checkpointing", checkpointing});
+    more.insert(more.end(), {"--gradient-checkpointing", recomputed});
     return message_of([&] { corpus.train("no", more); });
   };
   CHECK(run("false").find("lower mini-batch-words or mini-batch, leave out gradient-checkpointing: false, or") !=

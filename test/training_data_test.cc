@@ -10,6 +10,7 @@
 
 #include "test/catch.h"
 #include "test/child_process.h"
+#include "test/concatenated_batch.h"
 #include "test/corpus_files.h"
 #include "test/scratch_folder.h"
 #include "test/throws.h"
@@ -62,7 +63,7 @@ std::vector<int64_t> read_epoch(TrainingData& data, int64_t pairs) {
     done = update.ends_epoch;
   }
   REQUIRE(std::set<int64_t>(ids.begin(), ids.end()).size() == ids.size());
-  REQUIRE(static_cast<int64_t>(ids.size()) == pairs);
+  REQUIRE(int64_t(ids.size()) == pairs);
   return ids;
 }
 
@@ -289,7 +290,7 @@ TEST_CASE("the number of data-threads changes nothing", "[data]") {
 
 TEST_CASE("standard input is one epoch, resumable from the same lines", "[data]") {
   // More than one window, so that the resumed reader has lines to skip.
-  const int pairs = static_cast<int>(Corpus::stream_window_lines) + 3000;
+  const int pairs = int(Corpus::stream_window_lines) + 3000;
   Setup setup(10);
   ParallelText text;
   for (int i = 0; i < pairs; ++i) {
@@ -462,7 +463,7 @@ TEST_CASE("windows of a large corpus cover it, each pair once", "[data]") {
         seen.insert(ref);
         order.push_back(ref);
       }
-    CHECK(static_cast<int64_t>(seen.size()) == cache->statistics().pairs);
+    CHECK(int64_t(seen.size()) == cache->statistics().pairs);
     CHECK(order.size() == seen.size());
     CHECK(std::is_sorted(order.begin(), order.end()) == (shuffle == ShuffleKind::none));
   }

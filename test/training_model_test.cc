@@ -20,7 +20,7 @@ TEST_CASE("twenty sentences are learnt by heart by every residual kind", "[train
       options.branchnorm_max_step = {50, ScheduleUnit::updates};
       Run run(options, dropout, adam(0));
       const UpdateBatches update = update_of(corpus, 1);
-      for (int u = 0; u < 300; ++u) run.step(update, 3e-3 * std::min(1.0, (u + 1) / 50.0));
+      for (int u = 0; u < 300; ++u) run.train(update, 3e-3 * std::min(1.0, (u + 1) / 50.0));
       CHECK(run.losses.back() < 0.05);
       CHECK(run.losses.front() > 3);
     }
@@ -35,8 +35,8 @@ TEST_CASE("four micro-batches are one batch of four, dropout on", "[training]") 
       const auto gradients = [&](const UpdateBatches& update) {
         Run run(small_model(kind), all_dropouts(0.2), adam(0), 2, DType::f64);
         run.perturb();
-        run.step(update, 0);
-        run.step(update, 1e-3);
+        run.train(update, 0);
+        run.train(update, 1e-3);
         auto& set = run.model.parameters();
         return std::pair(set.download(set.gradients()), run.losses.back());
       };
@@ -63,7 +63,7 @@ TEST_CASE("two runs, and runs that recompute activations, give the same bits", "
         Run run(small_model(kind), all_dropouts(0.1), adam(0));
         run.perturb();
         run.model.set_recompute(recomputed_layers);
-        for (int u = 0; u < 5; ++u) run.step(update, 1e-3);
+        for (int u = 0; u < 5; ++u) run.train(update, 1e-3);
         return run.parameters();
       };
       const auto first = train(0);
@@ -111,7 +111,7 @@ TEST_CASE("the memory planned for every residual kind is what it takes", "[train
           TrainingModel model(backend, small_model(kind), all_dropouts(0.1), adam(0), 1);
           if (!backend.is_null()) model.initialize();
           model.set_recompute(recomputed_layers);
-          model.set_step_state({}, 0, 0, 1);
+          model.set_update_state({}, 0, 0, 1);
           model.parameters().begin_update();
           model.accumulate_gradients(update.micro.front(), true);
           return backend.allocator().peak();
@@ -130,7 +130,7 @@ TEST_CASE("the whole model's gradient is the derivative of its loss", "[training
       options.branchnorm_schedule = BranchSchedule::linear;  // alphas that follow the branches would move
       Run run(options, all_dropouts(0.1), adam(0), 2, DType::f64);
       run.perturb();
-      run.step(update, 0);
+      run.train(update, 0);
       auto& set = run.model.parameters();
       const Tensor& values = set.values();
       // A copy: every loss below writes gradients anew, at a point that is off by h.
@@ -159,12 +159,12 @@ TEST_CASE("a gradient that is not finite skips the update", "[training]") {
   const Sentences corpus(8);
   const UpdateBatches update = update_of(corpus, 1);
   Run run(small_model(ResidualKind::post_ln), all_dropouts(0), adam(0));
-  run.step(update, 1e-3);
+  run.train(update, 1e-3);
   auto& set = run.model.parameters();
   auto broken = run.parameters();
   broken[size_t(set.parts().front().first)] = INFINITY;
   set.upload(set.values(), broken);
-  const UpdateResult result = run.step(update, 1e-3);
+  const UpdateResult result = run.train(update, 1e-3);
   CHECK_FALSE(result.statistics.is_finite);
   CHECK(run.parameters() == broken);
 }

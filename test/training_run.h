@@ -6,6 +6,7 @@
 #include "core/base/random.h"
 #include "core/cpu/factory.h"
 #include "data/batch.h"
+#include "test/concatenated_batch.h"
 #include "test/small_model.h"
 
 // Training a model of a few thousand parameters on random sentences.
@@ -111,7 +112,7 @@ struct Run {
     set.upload(set.values(), values);
     set.values_changed();
   }
-  UpdateResult step(const UpdateBatches& update, double rate, bool measures = false) {
+  UpdateResult train(const UpdateBatches& update, double rate, bool measures = false) {
     const UpdateResult result = model.update(update, {clock, rate, 0.01, measures});
     clock.finish_update(update.target_tokens);
     losses.push_back(result.loss / double(update.target_tokens));

@@ -18,7 +18,7 @@ struct StepRows {
   std::vector<int32_t> closing;    ///< end_id where the length limit is reached, else -1
   bool has_closing = false;
 
-  int64_t count() const { return static_cast<int64_t>(ids.size()); }
+  int64_t count() const { return int64_t(ids.size()); }
 };
 
 /// What a model says about the next token of R rows.

@@ -111,7 +111,7 @@ int64_t read_matching_parameters(const NpzReader& file, const ParameterSet& para
 }
 
 Tensor inference_state(const ModelOptions& options, const Transformer& transformer, Backend& backend) {
-  StepState state;
+  UpdateState state;
   state.branch_scales = branch_scales(options, transformer.residual_site_layers(), options.branchnorm_progress);
   const std::vector<int32_t> words = state.pack();
   const Tensor tensor = backend.allocate_persistent({int64_t(words.size())}, DType::i32);
@@ -126,7 +126,7 @@ Model load_model(const std::string& path, Backend& backend) {
   model.parameters->allocate(false);
   read_parameters(file, *model.parameters, model.parameters->values());
   model.parameters->values_changed();
-  model.transformer->set_step_state(inference_state(model.options, *model.transformer, backend));
+  model.transformer->set_update_state(inference_state(model.options, *model.transformer, backend));
   return model;
 }
 

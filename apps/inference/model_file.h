@@ -35,7 +35,7 @@ int64_t read_matching_parameters(const NpzReader& file, const ParameterSet& para
 /// branchnorm_progress of these parameters. Throws Error if it cannot be written.
 void save_model(const std::string& path, const ModelOptions& options, const ParameterSet& parameters, In arena);
 
-/// StepState words with alpha_t of every residual, for inference at options.branchnorm_progress.
+/// UpdateState words with alpha_t of every residual, for inference at options.branchnorm_progress.
 Tensor inference_state(const ModelOptions& options, const Transformer& transformer, Backend& backend);
 
 /// The bytes of special:model.yml: the text and one zero byte (Marian's form).

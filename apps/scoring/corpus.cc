@@ -40,8 +40,8 @@ BlockResult count_block(SegmentBlock block, std::span<MetricCounter> counters, c
           },
           counters[m]);
   }
-  result.tokenized_lines = static_cast<size_t>(
-      std::ranges::count_if(text.systems, [](const std::string& line) { return line.ends_with(" ."); }));
+  result.tokenized_lines =
+      size_t(std::ranges::count_if(text.systems, [](const std::string& line) { return line.ends_with(" ."); }));
   return result;
 }
 
@@ -90,7 +90,7 @@ class Collector {
 uint64_t seed_of(const ScoreOptions& options) {
   if (options.seed) return *options.seed;
   std::random_device device;
-  return static_cast<uint64_t>(device()) << 32 | device();
+  return uint64_t(device()) << 32 | device();
 }
 
 MetricResult result_of(const Metric& metric, const std::vector<double>& sum) {

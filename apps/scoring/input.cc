@@ -17,11 +17,11 @@ constexpr size_t bytes_at_once = 1 << 20;
 bool is_utf8(std::string encoding) {
   std::erase_if(encoding, [](char c) { return c == '-' || c == '_'; });
   for (char& c : encoding)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c | 0x20);
+    if (c >= 'A' && c <= 'Z') c = char(c | 0x20);
   return encoding == "utf8";
 }
 
-size_t count_fields(std::string_view line) { return static_cast<size_t>(std::ranges::count(line, '\t')) + 1; }
+size_t count_fields(std::string_view line) { return size_t(std::ranges::count(line, '\t')) + 1; }
 
 }  // namespace
 
@@ -122,7 +122,7 @@ SegmentReader::SegmentReader(const ScoreOptions& options) : encoding_(options.en
   const bool by_tabs = options.references.size() == 1;
   const int fields = by_tabs ? options.reference_fields : 1;
   for (const std::string& path : options.references)
-    references_.push_back(std::make_unique<Stream>(path, encoding_, static_cast<size_t>(std::max(0, fields))));
+    references_.push_back(std::make_unique<Stream>(path, encoding_, size_t(std::max(0, fields))));
   if (options.inputs) {
     for (const std::string& path : *options.inputs) systems_.push_back(std::make_unique<Stream>(path, encoding_, 1));
   } else {
@@ -233,7 +233,7 @@ void SegmentReader::check_text(std::string& text, const Stream& stream, size_t l
   if (const auto bad = unicode::find_invalid_utf8(text))
     throw ScoreError(bad_input, fmt::format("'{}' line {}: byte {:#04x} at position {} is not valid UTF-8. "
                                             "Convert the file, or give its encoding with -e.",
-                                            stream.path(), line, static_cast<unsigned char>(text[*bad]), *bad + 1));
+                                            stream.path(), line, uint8_t(text[*bad]), *bad + 1));
   // Of lines with tabs only the end was stripped, when they were split.
   if (stream.fields() == 1) text.resize(unicode::rstrip_utf8(text).size());
 }

@@ -271,7 +271,7 @@ class Parser {
  public:
   explicit Parser(std::span<const std::string> arguments) : arguments_(arguments) {
     const auto end = std::ranges::find(arguments_, "--");
-    options_end_ = static_cast<size_t>(end - arguments_.begin());
+    options_end_ = size_t(end - arguments_.begin());
   }
 
   ScoreOptions parse() {
@@ -348,7 +348,7 @@ void apply_environment(ScoreOptions& options) {
   };
   const auto lower = [](std::string text) {
     for (char& c : text)
-      if (c >= 'A' && c <= 'Z') c = static_cast<char>(c | 0x20);
+      if (c >= 'A' && c <= 'Z') c = char(c | 0x20);
     return text;
   };
   const std::string format = lower(read("SACREBLEU_FORMAT")), seed = read("SACREBLEU_SEED");

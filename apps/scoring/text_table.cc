@@ -27,6 +27,17 @@ std::vector<size_t> column_widths(const TextTable& table) {
   return widths;
 }
 
+std::string align_right(const std::string& text, size_t width) {
+  const size_t used = display_width(text);
+  return std::string(width > used ? width - used : 0, ' ') + text;
+}
+
+/// `text` between blanks, `width` code points wide; an odd blank goes to the right.
+std::string center(const std::string& text, size_t width) {
+  const size_t used = display_width(text), blanks = width > used ? width - used : 0;
+  return std::string(blanks / 2, ' ') + text + std::string(blanks - blanks / 2, ' ');
+}
+
 std::string align(const std::string& text, size_t column, size_t width) {
   return column == 0 ? align_right(text, width) : center(text, width);
 }
@@ -97,17 +108,7 @@ std::string escape_latex(const std::string& text) {
 }  // namespace
 
 size_t display_width(const std::string& text) {
-  return static_cast<size_t>(std::ranges::count_if(text, [](char c) { return (c & 0xC0) != 0x80; }));
-}
-
-std::string align_right(const std::string& text, size_t width) {
-  const size_t used = display_width(text);
-  return std::string(width > used ? width - used : 0, ' ') + text;
-}
-
-std::string center(const std::string& text, size_t width) {
-  const size_t used = display_width(text), blanks = width > used ? width - used : 0;
-  return std::string(blanks / 2, ' ') + text + std::string(blanks - blanks / 2, ' ');
+  return size_t(std::ranges::count_if(text, [](char c) { return (c & 0xC0) != 0x80; }));
 }
 
 std::string draw_box(const TextTable& table) {

@@ -17,9 +17,7 @@ std::string draw_box(const TextTable& table);
 /// As a LaTeX tabular with booktabs rules; one line a cell.
 std::string to_latex(const TextTable& table);
 
-/// `text` between blanks, `width` code points wide; an odd blank goes to the right.
-std::string center(const std::string& text, size_t width);
-std::string align_right(const std::string& text, size_t width);
+/// Code points in UTF-8.
 size_t display_width(const std::string& text);
 
 }  // namespace bough

@@ -12,7 +12,7 @@ constexpr size_t most_pairs = 4'000'000;
 /// width forms; all have three bytes in UTF-8), else 0.
 size_t unspaced_character(std::string_view text, size_t i) {
   constexpr size_t length = 3;
-  const auto lead = static_cast<unsigned char>(text[i]);
+  const auto lead = uint8_t(text[i]);
   return ((lead >= 0xE3 && lead <= 0xE9) || lead == 0xEF) && i + length <= text.size() ? length : 0;
 }
 

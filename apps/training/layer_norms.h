@@ -30,7 +30,7 @@ class LayerNorms {
   /// Norm of every layer's share of an arena, or of the difference of two.
   std::vector<double> norms(In arena, In other = {}) const;
 
-  void keep_parameters();                    ///< before the optimizer's step
+  void keep_parameters();                    ///< before the optimizer's update
   std::vector<double> update_norms() const;  ///< after it
 
   /// Keeps the first `rows` rows of what the decoder returned, until output_change.

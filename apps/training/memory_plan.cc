@@ -12,7 +12,7 @@ namespace {
 
 constexpr int64_t sentence_rows = 30;
 constexpr size_t product_bytes = size_t{2} * 64 << 20;  // CudaOptions::workspace_bytes, for two streams
-constexpr size_t small_bytes = size_t{64} << 20;        // partial sums, StepState, batches, tables of positions
+constexpr size_t small_bytes = size_t{64} << 20;        // partial sums, UpdateState, batches, tables of positions
 
 std::string gibibytes(size_t bytes) {
   const double mib = double(bytes) / (1 << 20);
@@ -96,10 +96,10 @@ MemoryPlan plan_memory(const TrainOptions& options, int64_t source_rows, int64_t
 
 MemoryPlan plan_training(const TrainOptions& options, int64_t source_rows, int64_t target_rows, int least_recomputed,
                          const DeviceChoice& device) {
-  const Checkpointing checkpointing = options.run.gradient_checkpointing;
-  if (checkpointing == Checkpointing::all && !options.batch.mini_batch_fit) least_recomputed = options.model.layers();
+  const Recomputation recomputation = options.run.recomputation;
+  if (recomputation == Recomputation::all && !options.batch.mini_batch_fit) least_recomputed = options.model.layers();
   const MemoryPlan plan = plan_memory(options, source_rows, target_rows, least_recomputed);
-  if (checkpointing == Checkpointing::none || fits(plan, device)) return plan;
+  if (recomputation == Recomputation::none || fits(plan, device)) return plan;
   return recompute_until_it_fits(options, source_rows, target_rows, least_recomputed, device);
 }
 
@@ -116,15 +116,15 @@ void check_memory(const MemoryPlan& plan, const DeviceChoice& device) {
 }
 
 MemoryPlan fit_memory(const TrainOptions& options, double length_ratio) {
-  const Checkpointing checkpointing = options.run.gradient_checkpointing;
-  int layers = checkpointing == Checkpointing::all ? options.model.layers() : 0;
+  const Recomputation recomputation = options.run.recomputation;
+  int layers = recomputation == Recomputation::all ? options.model.layers() : 0;
   const auto source_rows = [&](int64_t target_rows) { return int64_t(double(target_rows) * length_ratio); };
   const auto plan = [&](int64_t target_rows) {
     return plan_memory(options, source_rows(target_rows), target_rows, layers);
   };
   const auto holds = [&](int64_t target_rows) { return fits(plan(target_rows), options.machine); };
   int64_t low = options.corpus.max_length, high = low;
-  if (checkpointing == Checkpointing::automatic && !holds(low)) layers = options.model.layers();
+  if (recomputation == Recomputation::automatic && !holds(low)) layers = options.model.layers();
   check(holds(low),
         "workspace: {} MiB cannot hold one sentence of max-length {}{}; raise workspace or lower max-length{}",
         workspace_bytes(options.machine) >> 20, options.corpus.max_length,

@@ -4,8 +4,8 @@
 
 namespace bough {
 
-const EnumNames<Checkpointing> checkpointing_names = {
-    {"auto", Checkpointing::automatic}, {"false", Checkpointing::none}, {"true", Checkpointing::all}};
+const EnumNames<Recomputation> recomputation_names = {
+    {"auto", Recomputation::automatic}, {"false", Recomputation::none}, {"true", Recomputation::all}};
 
 void RunOptions::settings(Settings& v) {
   v.group("Training");
@@ -16,11 +16,11 @@ void RunOptions::settings(Settings& v) {
   v(after, {"after", 'a'}, "stop after this many epochs, updates or target tokens, whichever comes first; 0e = never");
   v(after_epochs, {"after-epochs", 'e'}, "older spelling of after Ne; 0 = never", Range<int64_t>{0});
   v(after_batches, "after-batches", "older spelling of after Nu; 0 = never", Range<int64_t>{0});
-  v(gradient_checkpointing, {"gradient-checkpointing", 0, "true"},
+  v(recomputation, {"gradient-checkpointing", 0, "true"},
     "recompute layers in the backward pass instead of keeping their activations: more work, less memory, the same "
     "bits. auto = as few layers, from the first on, as a GPU's memory or mini-batch-fit asks for; true = all of "
     "them, with mini-batch-fit as few as its largest batch asks for",
-    checkpointing_names);
+    recomputation_names);
   v(gemm_autotune, "gemm-autotune",
     "on a GPU, time the ways to compute each matrix product and use the fastest, instead of the one that the library "
     "proposes. The choices are saved with the training state: a resumed run has the same bits");

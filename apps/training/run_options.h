@@ -6,16 +6,16 @@
 namespace bough {
 
 /// Which layers are run again in the backward pass: as many as the device's memory asks for, none, or all.
-enum class Checkpointing { automatic, none, all };
+enum class Recomputation { automatic, none, all };
 
-extern const EnumNames<Checkpointing> checkpointing_names;
+extern const EnumNames<Recomputation> recomputation_names;
 
 /// The training run itself: how long, with how much memory, and what ends it.
 struct RunOptions {
   StopCriteria after;
   int64_t after_epochs = 0;
   int64_t after_batches = 0;
-  Checkpointing gradient_checkpointing = Checkpointing::automatic;
+  Recomputation recomputation = Recomputation::automatic;
   bool gemm_autotune = false;
   double divergence_threshold = 0;  ///< nats per target token; 0 = off
   int divergence_updates = 10;

@@ -10,7 +10,7 @@ namespace {
 void resolve_seed(GeneralOptions& general) {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   general.is_seed_from_clock = general.seed == 0;
-  if (general.seed == 0) general.seed = static_cast<uint64_t>(now.count());
+  if (general.seed == 0) general.seed = uint64_t(now.count());
 }
 
 bool any_given(const GivenNames& given, std::initializer_list<const char*> names) {

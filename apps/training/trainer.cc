@@ -368,7 +368,7 @@ void Trainer::run_validation() {
   const int64_t stalled_before = state_.most_stalled();
   {
     const TrainingModel::BestParameters best(*model_);
-    model_->set_step_state(state_.clock, state_.learning_rate, 0, 1);
+    model_->set_update_state(state_.clock, state_.learning_rate, 0, 1);
     for (const MetricValue& m : validation_->run(state_)) {
       const MetricState& metric = state_.metrics[m.name];
       log_->validation(state_, m.name, m.value,

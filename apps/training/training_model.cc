@@ -12,11 +12,11 @@ TrainingModel::TrainingModel(Backend& backend, const ModelOptions& model, const 
       transformer_(model, &dropout, parameters_),
       optimizer_(optimizer, parameters_.allocate()),
       has_shape_classes_(backend.records()) {
-  step_.branch_scales.resize(transformer_.residual_site_layers().size(), 1.0);
-  step_words_ = backend.allocate_persistent({step_.words()}, DType::i32);
+  update_.branch_scales.resize(transformer_.residual_site_layers().size(), 1.0);
+  update_words_ = backend.allocate_persistent({update_.words()}, DType::i32);
   loss_sum_ = backend.allocate_persistent({1}, DType::f64);
-  term_sums_ = backend.allocate_persistent({int64_t(step_.branch_scales.size()), 4}, DType::f64);
-  transformer_.set_step_state(step_words_);
+  term_sums_ = backend.allocate_persistent({int64_t(update_.branch_scales.size()), 4}, DType::f64);
+  transformer_.set_update_state(update_words_);
   if (model.has_bounded_branches()) bound_branches();
 }
 
@@ -41,7 +41,7 @@ void TrainingModel::set_branch_scales(const std::vector<double>& scales) {
 }
 
 std::vector<double> TrainingModel::site_branch_scales() const {
-  if (!bounded_.scales) return step_.branch_scales;
+  if (!bounded_.scales) return update_.branch_scales;
   std::vector<float> words(size_t(bounded_.scales.size()));
   backend_.download(words.data(), bounded_.scales);
   return {words.begin(), words.end()};
@@ -69,27 +69,27 @@ void TrainingModel::initialize() {
   start_branch_scales();
 }
 
-void TrainingModel::set_step_state(const TrainingClock& clock, double learning_rate, double average_rate,
-                                   int64_t target_tokens) {
+void TrainingModel::set_update_state(const TrainingClock& clock, double learning_rate, double average_rate,
+                                     int64_t target_tokens) {
   const ModelOptions& o = transformer_.options();
-  step_.seed = seed_;
-  step_.update = clock.updates;
-  step_.lr = learning_rate;
-  step_.tokens = double(target_tokens);
-  step_.clip = clip_norm_;
-  step_.average = average_rate;
+  update_.seed = seed_;
+  update_.update = clock.updates;
+  update_.lr = learning_rate;
+  update_.tokens = double(target_tokens);
+  update_.clip = clip_norm_;
+  update_.average = average_rate;
   const int64_t progress = clock.in(o.branchnorm_max_step.unit);
-  if (!bounded_.scales) step_.branch_scales = branch_scales(o, transformer_.residual_site_layers(), progress);
-  step_.bound =
+  if (!bounded_.scales) update_.branch_scales = branch_scales(o, transformer_.residual_site_layers(), progress);
+  update_.bound =
       o.branchnorm_max_step.count > 0 ? std::min(double(progress) / double(o.branchnorm_max_step.count), 1.0) : 1;
-  backend_.upload(step_words_, step_.pack().data());
+  backend_.upload(update_words_, update_.pack().data());
 }
 
 std::function<UpdateResult()> TrainingModel::start_update(const UpdateBatches& batches,
                                                           const UpdateSettings& settings) {
   TrainingClock clock = settings.done;
   clock.finish_update(batches.target_tokens);
-  set_step_state(clock, settings.learning_rate, settings.average_rate, batches.target_tokens);
+  set_update_state(clock, settings.learning_rate, settings.average_rate, batches.target_tokens);
   is_measuring_ = settings.measures_layers;
   sums_terms_ = settings.measures_layers || settings.measures_terms || bounded_.scales;
   bool is_first = true;
@@ -99,8 +99,8 @@ std::function<UpdateResult()> TrainingModel::start_update(const UpdateBatches& b
   }
   if (is_measuring_) layer_norms_->keep_parameters();
   backend_.repeat("optimizer", [this] {
-    optimizer_.update(step_words_);
-    if (bounded_.scales) optimizer_.adapt_branch_scales(bounded_.scales, term_sums_, bounded_.limits, step_words_);
+    optimizer_.update(update_words_);
+    if (bounded_.scales) optimizer_.adapt_branch_scales(bounded_.scales, term_sums_, bounded_.limits, update_words_);
   });
   std::optional<LayerReport> layers;
   if (is_measuring_) finish_measuring(batches, layers.emplace());
@@ -154,7 +154,7 @@ void TrainingModel::forward_and_backward(const ModelBatch& batch, bool is_first,
 }
 
 std::vector<double> TrainingModel::branch_ratios() const {
-  TermSums sums(step_.branch_scales.size());
+  TermSums sums(update_.branch_scales.size());
   backend_.download(sums.data(), term_sums_);
   return bough::branch_ratios(sums);
 }
@@ -176,7 +176,7 @@ std::vector<double> TrainingModel::gradient_norms(int64_t target_tokens) {
   return norms;
 }
 
-/// Gradients, step state and the kept copies are still those of the update.
+/// Gradients, update state and the kept copies are still those of the update.
 void TrainingModel::finish_measuring(const UpdateBatches& batches, LayerReport& report) {
   report.gradient_norms = gradient_norms(batches.target_tokens);
   report.update_norms = layer_norms_->update_norms();

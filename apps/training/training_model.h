@@ -40,7 +40,7 @@ class TrainingModel {
   /// Parameters from their initial distributions; optimizer state cleared.
   void initialize();
 
-  /// The gradient of the sum over all micro-batches, then one optimizer step. Micro-batches are summed
+  /// The gradient of the sum over all micro-batches, then one update. Micro-batches are summed
   /// in order: one batch of their rows gives the same up to rounding, dropout included.
   UpdateResult update(const UpdateBatches& batches, const UpdateSettings& settings) {
     return start_update(batches, settings)();
@@ -60,7 +60,7 @@ class TrainingModel {
   }
 
   /// alpha_t and dropout keys as in the update that `clock` counts last.
-  void set_step_state(const TrainingClock& clock, double learning_rate, double average_rate, int64_t target_tokens);
+  void set_update_state(const TrainingClock& clock, double learning_rate, double average_rate, int64_t target_tokens);
   /// Cross-entropy of a batch in nats, summed over its target rows, without dropout and smoothing.
   double evaluate(const Batch& batch);
 
@@ -129,8 +129,8 @@ class TrainingModel {
   BoundedBranches bounded_;
   Tensor term_sums_;  ///< (sites, 4) f64, of the last update that measured its terms
   bool sums_terms_ = false;
-  StepState step_;
-  Tensor step_words_, loss_sum_;
+  UpdateState update_;
+  Tensor update_words_, loss_sum_;
   bool has_shape_classes_;
   BatchPlaces places_;
   ModelBatch exact_;  ///< the batch in work where there are no shape classes

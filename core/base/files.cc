@@ -44,7 +44,7 @@ void write_all(int fd, const char* data, std::size_t bytes, const std::string& p
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) fail_writing(path, errno);
     data += n;
-    bytes -= static_cast<std::size_t>(n);
+    bytes -= std::size_t(n);
   }
 }
 
@@ -178,7 +178,7 @@ void AtomicFile::write(const void* data, std::size_t bytes) {
 
 void AtomicFile::seek(std::uint64_t offset) {
   flush();
-  if (lseek(fd_, static_cast<off_t>(offset), SEEK_SET) < 0) fail_writing(path_, errno);
+  if (lseek(fd_, off_t(offset), SEEK_SET) < 0) fail_writing(path_, errno);
   offset_ = offset;
 }
 
@@ -223,7 +223,7 @@ FileLock::~FileLock() {
 std::string FileLock::holder() const {
   char text[512];
   const ssize_t n = pread(fd_, text, sizeof text, 0);
-  const std::string name(text, n > 0 ? static_cast<std::size_t>(n) : 0);
+  const std::string name(text, n > 0 ? std::size_t(n) : 0);
   return name.ends_with('\n') ? name.substr(0, name.size() - 1) : "another process";
 }
 
@@ -252,7 +252,7 @@ std::string read_whole_file(const std::string& path) {
       close(fd);
       fail_reading(path, error);
     }
-    used += static_cast<std::size_t>(n);
+    used += std::size_t(n);
   }
   close(fd);
   content.resize(used);
@@ -264,7 +264,7 @@ std::uint64_t file_size(const std::string& path) {
   if (stat(path.c_str(), &found) != 0) fail_reading(path, errno);
   if (S_ISDIR(found.st_mode)) fail_reading(path, EISDIR);
   check(S_ISREG(found.st_mode), "'{}' is a device or a pipe, where a file is needed. Give a file.", path);
-  return static_cast<std::uint64_t>(found.st_size);
+  return std::uint64_t(found.st_size);
 }
 
 }  // namespace bough

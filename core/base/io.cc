@@ -62,7 +62,7 @@ struct LineReader::Source {
       got = ::read(descriptor, to, size);
     } while (got < 0 && errno == EINTR);
     check(got >= 0, "'{}': cannot be read: {}; give a text file", path, std::strerror(errno));
-    return static_cast<size_t>(got);
+    return size_t(got);
   }
 
   /// A terminal or a pipe may bring nothing for hours.
@@ -78,7 +78,7 @@ struct LineReader::Source {
   }
 
   size_t read_gzip(const std::string& path, char* to, size_t size) {
-    const int got = gzread(unpacked, to, static_cast<unsigned>(size));
+    const int got = gzread(unpacked, to, unsigned(size));
     int status = Z_OK;
     const char* reason = gzerror(unpacked, &status);
     check(got >= 0 && (status == Z_OK || status == Z_STREAM_END),
@@ -86,7 +86,7 @@ struct LineReader::Source {
           status == Z_ERRNO ? std::strerror(errno) : reason);
     check(got == 0 || gzdirect(unpacked) == 0, "'{}': named .gz but not gzip data; rename it or pack it with gzip",
           path);
-    return static_cast<size_t>(got);
+    return size_t(got);
   }
 };
 
@@ -114,7 +114,7 @@ bool LineReader::next(std::string& line) {
     const char* from = buffer_.get() + begin_;
     const size_t size = end_ - begin_;
     if (const void* newline = std::memchr(from, '\n', size)) {
-      const auto length = static_cast<size_t>(static_cast<const char*>(newline) - from);
+      const auto length = size_t(static_cast<const char*>(newline) - from);
       line.append(from, length);
       begin_ += length + 1;
       return true;

@@ -132,7 +132,7 @@ class HeaderParser {
       std::int64_t size = 0;
       const auto [end, error] = std::from_chars(rest_.data(), rest_.data() + rest_.size(), size);
       if (error != std::errc{} || size < 0) fail_format();
-      rest_.remove_prefix(static_cast<std::size_t>(end - rest_.data()));
+      rest_.remove_prefix(std::size_t(end - rest_.data()));
       accept('L');  // Python 2 wrote long integers so
       // 2^59 elements of 8 bytes are 2^62 bytes: sizes stay far from overflow.
       check(size == 0 || product <= (std::int64_t{1} << 59) / size,
@@ -162,7 +162,7 @@ std::int64_t NpzHeader::elements() const {
   return product;
 }
 
-std::size_t NpzHeader::bytes() const { return static_cast<std::size_t>(elements()) * row_of(type).bytes; }
+std::size_t NpzHeader::bytes() const { return std::size_t(elements()) * row_of(type).bytes; }
 
 NpyStart parse_npy_start(const unsigned char* bytes, const std::string& who) {
   check(std::memcmp(bytes, magic.data(), magic.size()) == 0,
@@ -194,7 +194,7 @@ std::string write_npy_header(const NpzHeader& header) {
   const std::size_t length = total - offset;
   check(length < 65536, "npz: an array with {} axes cannot be written.", header.shape.size());
   std::string out(magic);
-  out += {'\1', '\0', static_cast<char>(length & 255), static_cast<char>(length >> 8)};
+  out += {'\1', '\0', char(length & 255), char(length >> 8)};
   out += text;
   out.resize(total - 1, ' ');
   return out + '\n';

@@ -45,7 +45,7 @@ zip_int64_t seek_sink(Sink& sink, void* data, zip_uint64_t bytes) {
   if (args == nullptr || args->whence == SEEK_END) return -1;
   const std::uint64_t from = args->whence == SEEK_CUR ? sink.file.position() : 0;
   return sink.guarded([&] {
-    sink.file.seek(from + static_cast<std::uint64_t>(args->offset));
+    sink.file.seek(from + std::uint64_t(args->offset));
     return zip_int64_t{0};
   });
 }
@@ -69,12 +69,12 @@ zip_int64_t sink_command(void* user, void* data, zip_uint64_t bytes, zip_source_
     case ZIP_SOURCE_WRITE:
       return sink.guarded([&] {
         sink.file.write(data, bytes);
-        return static_cast<zip_int64_t>(bytes);
+        return zip_int64_t(bytes);
       });
     case ZIP_SOURCE_SEEK_WRITE:
       return seek_sink(sink, data, bytes);
     case ZIP_SOURCE_TELL_WRITE:
-      return static_cast<zip_int64_t>(sink.file.position());
+      return zip_int64_t(sink.file.position());
     case ZIP_SOURCE_BEGIN_WRITE:
     case ZIP_SOURCE_COMMIT_WRITE:
     case ZIP_SOURCE_ROLLBACK_WRITE:
@@ -134,7 +134,7 @@ class Content {
       left_ = left_.subspan(n);
       done += n;
     }
-    return static_cast<zip_int64_t>(done);
+    return zip_int64_t(done);
   }
   std::span<const std::byte> next_piece() {
     const auto piece = array_.piece && !array_.data
@@ -166,7 +166,7 @@ void add_array(zip_t* archive, Content& content) {
     zip_source_free(source);
     fail("npz: array '{}' cannot be added: {}", name, zip_strerror(archive));
   }
-  const auto entry = static_cast<zip_uint64_t>(index);
+  const auto entry = zip_uint64_t(index);
   zip_set_file_compression(archive, entry, ZIP_CM_STORE, 0);
   zip_file_set_dostime(archive, entry, 0, dos_date, 0);
 }
@@ -262,7 +262,7 @@ class Entry {
       if (n < 0) fail_read();
       if (n == 0) fail_damaged(path_, name_, "ends too early");
       begin += n;
-      bytes -= static_cast<std::size_t>(n);
+      bytes -= std::size_t(n);
     }
   }
   /// At the end of the data: libzip compares the checksum when it is asked for one byte more.
@@ -331,7 +331,7 @@ void NpzReader::Archive::open() {
 }
 
 void NpzReader::Archive::list() {
-  const auto count = static_cast<zip_uint64_t>(zip_get_num_entries(zip.get(), 0));
+  const auto count = zip_uint64_t(zip_get_num_entries(zip.get(), 0));
   for (zip_uint64_t i = 0; i < count; ++i) {
     const char* raw = zip_get_name(zip.get(), i, ZIP_FL_ENC_RAW);
     std::string name = raw ? raw : "";
@@ -381,7 +381,7 @@ void NpzReader::expect_type(const std::string& name, const NpzHeader& header, Np
 void NpzReader::read_checked(const std::string& name, NpzType type, std::size_t elements, void* dst) const {
   const NpzHeader found = header(name);
   expect_type(name, found, type);
-  check(static_cast<std::size_t>(found.elements()) == elements,
+  check(std::size_t(found.elements()) == elements,
         "'{}': array '{}' has shape ({}), "
         "{} elements, where {} are needed. Give the file that belongs to this model.",
         path(), name, fmt::join(found.shape, ", "), found.elements(), elements);

@@ -66,7 +66,7 @@ NpzArray npz_array(std::string name, std::span<const T> data, std::vector<std::i
 }
 template <class T>
 NpzArray npz_array(std::string name, std::span<const T> data) {
-  return {std::move(name), {static_cast<std::int64_t>(data.size())}, npz_type_of<T>(), data.data(), nullptr};
+  return {std::move(name), {std::int64_t(data.size())}, npz_type_of<T>(), data.data(), nullptr};
 }
 
 /// Writes NumPy's npz: a zip of npy files, stored (not deflated), little-endian, row-major, in the
@@ -104,7 +104,7 @@ class NpzReader {
   template <class T>
   std::vector<T> read_vector(const std::string& name) const {
     expect_type(name, header(name), npz_type_of<T>());
-    std::vector<T> values(static_cast<std::size_t>(header(name).elements()));
+    std::vector<T> values(std::size_t(header(name).elements()));
     read(name, values.data());
     return values;
   }

@@ -9,9 +9,7 @@
 namespace bough {
 
 /// The number of threads to use: `asked`, or one for each core if that is 0.
-inline int thread_count(int asked) {
-  return asked > 0 ? asked : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-}
+inline int thread_count(int asked) { return asked > 0 ? asked : std::max(1, int(std::thread::hardware_concurrency())); }
 
 /// Runs work() on `threads` threads (this one included) until all return. The first exception is
 /// thrown again here.
@@ -38,7 +36,7 @@ void run_on_threads(int threads, Work work) {
 template <class MakeState, class Body>
 void parallel_blocks(size_t count, size_t block, int threads, MakeState make_state, Body body) {
   const size_t blocks = (count + block - 1) / block;
-  const int used = static_cast<int>(std::min<size_t>(blocks, static_cast<size_t>(threads)));
+  const int used = int(std::min<size_t>(blocks, size_t(threads)));
   std::atomic<size_t> next = 0;
   run_on_threads(used, [&] {
     auto state = make_state();

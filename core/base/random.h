@@ -40,7 +40,7 @@ BOUGH_HOST_DEVICE inline uint32_t dropout_threshold(double probability) {
 BOUGH_HOST_DEVICE inline double dropout_scale(uint32_t threshold) { return 65536.0 / (65536.0 - double(threshold)); }
 
 /// The 8 decisions for columns 8*block .. 8*block+7 of one row: 16 bits each, low half first.
-/// key: StepState's, fresh in every update. site: the place in the model; head: 0 except in attention.
+/// key: UpdateState's, fresh in every update. site: the place in the model; head: 0 except in attention.
 /// row: the row's number within the whole update, over micro-batches and ranks.
 BOUGH_HOST_DEVICE inline Philox4 dropout_bits(uint32_t key0, uint32_t key1, uint32_t site, uint32_t head, uint32_t row,
                                               uint32_t block) {

@@ -69,10 +69,10 @@ bool whole_product(std::string_view text, int64_t factor, int64_t& product) {
   double value = 0;
   const auto [stop, error] = std::from_chars(digits.data(), end, value, std::chars_format::fixed);
   if (error != std::errc() || stop != end || !(value >= 0)) return false;
-  value *= static_cast<double>(factor);
+  value *= double(factor);
   if (!(value < 9e15)) return false;  // beyond the whole numbers of a double
-  product = static_cast<int64_t>(value);
-  return static_cast<double>(product) == value;
+  product = int64_t(value);
+  return double(product) == value;
 }
 
 std::string format_count(int64_t count, char unit) {
@@ -122,7 +122,7 @@ bool parse_value(std::string_view text, StopCriteria& value) {
 
 std::string format_value(const SchedulePeriod& value) {
   constexpr char letters[] = {'u', 't', 'e'};
-  return format_count(value.count, letters[static_cast<int>(value.unit)]);
+  return format_count(value.count, letters[int(value.unit)]);
 }
 
 std::string format_value(const StopCriteria& value) {

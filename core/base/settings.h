@@ -148,9 +148,7 @@ class Settings {
   template <class T>
   void operator()(T& value, Key key, const char* help, Units units) {
     const std::string letters = units.letters;
-    auto allowed = [letters](const SchedulePeriod& p) {
-      return letters.find("ute"[static_cast<int>(p.unit)]) != std::string::npos;
-    };
+    auto allowed = [letters](const SchedulePeriod& p) { return letters.find("ute"[int(p.unit)]) != std::string::npos; };
     add(value, key, help, allowed, units_phrase(letters));
   }
   void operator()(std::string& value, Key key, const char* help, Words words);

@@ -13,7 +13,7 @@ constexpr const char* command_line = "command line";
 bool looks_like_option(const std::string& token) {
   if (token.size() < 2 || token[0] != '-') return false;
   const size_t first = token[1] == '-' ? 2 : 1;
-  return first < token.size() && std::isalpha(static_cast<unsigned char>(token[first])) != 0;
+  return first < token.size() && std::isalpha(uint8_t(token[first])) != 0;
 }
 
 bool is_stream(const std::string& path) {

@@ -13,7 +13,7 @@ namespace {
 
 /// Length of the valid UTF-8 sequence at the start of `text`, with its code point; 0 if none is.
 size_t decode_one(std::string_view text, char32_t& c) {
-  const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
+  const auto byte = [&](size_t i) { return uint8_t(text[i]); };
   const unsigned char lead = byte(0);
   if (lead < 0x80) {
     c = lead;
@@ -34,14 +34,14 @@ size_t decode_one(std::string_view text, char32_t& c) {
 /// True if `c` was assigned in Unicode `major`.0, whatever the version of the installed ICU.
 bool known_in(char32_t c, int major) {
   UVersionInfo age;
-  u_charAge(static_cast<UChar32>(c), age);
+  u_charAge(UChar32(c), age);
   return age[0] != 0 && (age[0] < major || (age[0] == major && age[1] == 0));
 }
 
 enum Class : unsigned char { other, punctuation, symbol, number };
 
 Class look_up_class(char32_t c) {
-  const auto mask = U_GET_GC_MASK(static_cast<UChar32>(c));
+  const auto mask = U_GET_GC_MASK(UChar32(c));
   const Class found = (mask & U_GC_P_MASK) != 0   ? punctuation
                       : (mask & U_GC_S_MASK) != 0 ? symbol
                       : (mask & U_GC_N_MASK) != 0 ? number
@@ -53,15 +53,13 @@ Class class_of(char32_t c) {
   constexpr size_t plane = 0x10000;
   static const auto table = [] {
     auto classes = std::make_unique<std::array<Class, plane>>();
-    for (size_t i = 0; i < plane; ++i) (*classes)[i] = look_up_class(static_cast<char32_t>(i));
+    for (size_t i = 0; i < plane; ++i) (*classes)[i] = look_up_class(char32_t(i));
     return classes;
   }();
   return c < plane ? (*table)[c] : look_up_class(c);
 }
 
-bool has(char32_t c, UProperty property) {
-  return u_hasBinaryProperty(static_cast<UChar32>(c), property) != 0 && known_in(c, 14);
-}
+bool has(char32_t c, UProperty property) { return u_hasBinaryProperty(UChar32(c), property) != 0 && known_in(c, 14); }
 
 /// Unicode's Final_Sigma: a cased letter before, none after, case-ignorable characters aside.
 bool is_final_sigma(std::u32string_view text, size_t at) {
@@ -86,7 +84,7 @@ void lower_in_context(std::u32string& text) {
       result += U'i';
       result += combining_dot;
     } else {
-      result += static_cast<char32_t>(u_tolower(static_cast<UChar32>(text[i])));
+      result += char32_t(u_tolower(UChar32(text[i])));
     }
   }
   text = std::move(result);
@@ -97,7 +95,7 @@ void lower_in_context(std::u32string& text) {
 std::optional<size_t> find_invalid_utf8(std::string_view text) {
   char32_t c = 0;
   for (size_t i = 0; i < text.size();) {
-    if (static_cast<unsigned char>(text[i]) < 0x80) {
+    if (uint8_t(text[i]) < 0x80) {
       ++i;
       continue;
     }
@@ -129,7 +127,7 @@ std::u32string decode_utf8(std::string_view text) {
 
 std::string encode_utf8(std::u32string_view text) {
   std::string out;
-  const auto add = [&out](char32_t bits) { out += static_cast<char>(bits); };
+  const auto add = [&out](char32_t bits) { out += char(bits); };
   for (const char32_t c : text) {
     if (c < 0x80) {
       add(c);
@@ -163,7 +161,7 @@ std::optional<std::string> to_utf8(std::string_view bytes, const std::string& en
   while (next < end) {
     const UChar32 c = ucnv_getNextUChar(from.get(), &next, end, &status);
     if (U_FAILURE(status)) return std::nullopt;
-    text += static_cast<char32_t>(c);
+    text += char32_t(c);
   }
   return encode_utf8(text);
 }
@@ -186,7 +184,7 @@ void lower(std::u32string& text) {
       // What is lower-cased already stays so; whether a neighbour is cased does not change.
       return lower_in_context(text);
     } else {
-      c = static_cast<char32_t>(u_tolower(static_cast<UChar32>(c)));
+      c = char32_t(u_tolower(UChar32(c)));
     }
   }
 }
@@ -205,9 +203,7 @@ std::string_view rstrip_utf8(std::string_view text) {
   constexpr size_t longest = 4;
   for (;;) {
     size_t length = 1;
-    while (length < longest && length < text.size() &&
-           (static_cast<unsigned char>(text[text.size() - length]) & 0xC0) == 0x80)
-      ++length;
+    while (length < longest && length < text.size() && (uint8_t(text[text.size() - length]) & 0xC0) == 0x80) ++length;
     char32_t c = 0;
     if (text.empty() || decode_one(text.substr(text.size() - length), c) != length || !is_space(c)) return text;
     text.remove_suffix(length);

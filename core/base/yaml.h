@@ -24,7 +24,7 @@ struct Yaml {
   Yaml(std::string scalar) : kind(Kind::scalar), text(std::move(scalar)) {}
   Yaml(const char* scalar) : Yaml(std::string(scalar)) {}
   Yaml(bool value) : Yaml(value ? "true" : "false") {}
-  Yaml(int value) : Yaml(static_cast<int64_t>(value)) {}
+  Yaml(int value) : Yaml(int64_t(value)) {}
   Yaml(int64_t value) : Yaml(std::to_string(value)) {}
   Yaml(uint64_t value) : Yaml(std::to_string(value)) {}
   Yaml(double value);  ///< the shortest text that reads back as the same bits

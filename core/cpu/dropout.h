@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "core/base/random.h"
-#include "core/step_state.h"
+#include "core/update_state.h"
 
 namespace bough {
 
@@ -16,8 +16,8 @@ class DropoutFactors {
   explicit DropoutFactors(const Dropout& dropout) : is_on_(bool(dropout)), site_(dropout.site) {
     if (!is_on_) return;
     const int32_t* words = dropout.state.data<int32_t>();
-    key0_ = uint32_t(words[StepState::dropout_key_low]);
-    key1_ = uint32_t(words[StepState::dropout_key_high]);
+    key0_ = uint32_t(words[UpdateState::dropout_key_low]);
+    key1_ = uint32_t(words[UpdateState::dropout_key_high]);
     first_row_ = uint32_t(*dropout.first_row.data<int32_t>());
     threshold_ = dropout_threshold(dropout.probability);
     scale_ = T(dropout_scale(threshold_));

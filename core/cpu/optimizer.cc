@@ -1,4 +1,4 @@
-// The end of an update: the gradient's norm, and one step of the optimizer over flat arenas.
+// The end of an update: the gradient's norm, and one update of the optimizer over flat arenas.
 #include <bit>
 #include <cmath>
 
@@ -10,9 +10,11 @@ namespace bough {
 namespace {
 
 constexpr int64_t norm_block = 1 << 16;  // part of the result: the same on every backend and world size
-constexpr int64_t step_grain = 1 << 14;
+constexpr int64_t update_grain = 1 << 14;
 
-double state_word(In state, StepState::Word word) { return double(std::bit_cast<float>(state.data<int32_t>()[word])); }
+double state_word(In state, UpdateState::Word word) {
+  return double(std::bit_cast<float>(state.data<int32_t>()[word]));
+}
 
 template <class T>
 double square_sum(const T* g, int64_t n) {
@@ -44,15 +46,15 @@ double square_sum(ThreadPool& pool, In gradient) {
   return total;
 }
 
-/// One step's numbers, rounded once to the type of the parameters.
+/// One update's numbers, rounded once to the type of the parameters.
 template <class T>
-struct Step {
+struct Numbers {
   T multiplier, rate, decay, beta1, beta2, epsilon;
   T inverse_d1 = 1, inverse_d2 = 1;  // Adam's bias corrections
 };
 
 template <class T>
-void adam(const Step<T>& s, T* theta, T* m, T* v, const T* gradient, int64_t n) {
+void adam(const Numbers<T>& s, T* theta, T* m, T* v, const T* gradient, int64_t n) {
   for (int64_t i = 0; i < n; ++i) {
     const T g = s.multiplier * gradient[i];
     m[i] = s.beta1 * m[i] + (1 - s.beta1) * g;
@@ -63,7 +65,7 @@ void adam(const Step<T>& s, T* theta, T* m, T* v, const T* gradient, int64_t n) 
 }
 
 template <class T>
-void adagrad(const Step<T>& s, T* theta, T* v, const T* gradient, int64_t n) {
+void adagrad(const Numbers<T>& s, T* theta, T* v, const T* gradient, int64_t n) {
   for (int64_t i = 0; i < n; ++i) {
     const T g = s.multiplier * gradient[i];
     v[i] += g * g;
@@ -72,27 +74,27 @@ void adagrad(const Step<T>& s, T* theta, T* v, const T* gradient, int64_t n) {
 }
 
 template <class T>
-void sgd(const Step<T>& s, T* theta, const T* gradient, int64_t n) {
+void sgd(const Numbers<T>& s, T* theta, const T* gradient, int64_t n) {
   for (int64_t i = 0; i < n; ++i) theta[i] -= s.rate * (s.multiplier * gradient[i]);
 }
 
 template <class T>
-void update(ThreadPool& pool, const OptimizerArenas& a, In gradient, const Step<T>& step, OptimizerKind kind,
+void update(ThreadPool& pool, const OptimizerArenas& a, In gradient, const Numbers<T>& numbers, OptimizerKind kind,
             T average_rate) {
-  pool.parallel_for(gradient.size(), step_grain, [&](int64_t begin, int64_t end) {
+  pool.parallel_for(gradient.size(), update_grain, [&](int64_t begin, int64_t end) {
     const auto at = [begin](In arena) { return arena ? arena.data<T>() + begin : nullptr; };
     const int64_t n = end - begin;
     T* const theta = at(a.parameters);
     const T* const g = at(gradient);
     switch (kind) {
       case OptimizerKind::adam:
-        adam(step, theta, at(a.first_moment), at(a.second_moment), g, n);
+        adam(numbers, theta, at(a.first_moment), at(a.second_moment), g, n);
         break;
       case OptimizerKind::adagrad:
-        adagrad(step, theta, at(a.second_moment), g, n);
+        adagrad(numbers, theta, at(a.second_moment), g, n);
         break;
       case OptimizerKind::sgd:
-        sgd(step, theta, g, n);
+        sgd(numbers, theta, g, n);
         break;
     }
     if (!a.average || average_rate == 0) return;
@@ -105,8 +107,8 @@ void update(ThreadPool& pool, const OptimizerArenas& a, In gradient, const Step<
 
 void CpuBackend::gradient_statistics_impl(Out statistics, In gradient, In state) {
   const double sum = dispatch(gradient.dtype(), [&]<class T>() { return square_sum<T>(pool_, gradient); });
-  const double per_token = state_word(state, StepState::inverse_tokens);
-  const double clip = state_word(state, StepState::clip_norm);
+  const double per_token = state_word(state, UpdateState::inverse_tokens);
+  const double clip = state_word(state, UpdateState::clip_norm);
   const double norm = std::sqrt(sum) * per_token;
   const bool is_finite = std::isfinite(norm);
   double* out = statistics.data<double>();
@@ -118,7 +120,7 @@ void CpuBackend::gradient_statistics_impl(Out statistics, In gradient, In state)
 
 void CpuBackend::adapt_branch_scales_impl(Out scales, In sums, In limits, In statistics, In state, double growth) {
   if (statistics.data<double>()[gradient_stat::is_finite] == 0) return;
-  const double share = state_word(state, StepState::bound_share);
+  const double share = state_word(state, UpdateState::bound_share);
   for (int64_t i = 0; i < scales.size(); ++i) {
     int32_t& word = scales.data<int32_t>()[i];
     const float scale = adapted_branch_scale(std::bit_cast<float>(word), sums.data<double>() + 4 * i,
@@ -151,15 +153,15 @@ void CpuBackend::optimizer_update_impl(const OptimizerArenas& arenas, In gradien
     d2 = denominators[1] = constants.beta2 * denominators[1] + (1 - constants.beta2);
   }
   dispatch(gradient.dtype(), [&]<class T>() {
-    const Step<T> step{T(statistics.data<double>()[gradient_stat::multiplier]),
-                       T(state_word(state, StepState::learning_rate)),
-                       T(constants.weight_decay),
-                       T(constants.beta1),
-                       T(constants.beta2),
-                       T(constants.epsilon),
-                       T(1 / d1),
-                       T(1 / d2)};
-    update<T>(pool_, arenas, gradient, step, constants.kind, T(state_word(state, StepState::average_rate)));
+    const Numbers<T> numbers{T(statistics.data<double>()[gradient_stat::multiplier]),
+                             T(state_word(state, UpdateState::learning_rate)),
+                             T(constants.weight_decay),
+                             T(constants.beta1),
+                             T(constants.beta2),
+                             T(constants.epsilon),
+                             T(1 / d1),
+                             T(1 / d2)};
+    update<T>(pool_, arenas, gradient, numbers, constants.kind, T(state_word(state, UpdateState::average_rate)));
   });
 }
 

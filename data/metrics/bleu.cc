@@ -68,20 +68,20 @@ void BleuCounter::count(std::string_view hypothesis, std::span<double> statistic
   for (const size_t other : reference_lengths_)
     if (std::pair(distance(other), other) < std::pair(distance(closest), closest)) closest = other;
   const int orders = options_.max_order;
-  statistics[0] = static_cast<double>(length);
-  statistics[1] = static_cast<double>(closest);
+  statistics[0] = double(length);
+  statistics[1] = double(closest);
   ngrams_.match(symbols_, orders, statistics.subspan(2));
   for (int n = 1; n <= orders; ++n) statistics[1 + orders + n] = ngram_total(length, n);
 }
 
-size_t statistics_width(const BleuOptions& options) { return 2 + 2 * static_cast<size_t>(options.max_order); }
+size_t statistics_width(const BleuOptions& options) { return 2 + 2 * size_t(options.max_order); }
 
 BleuCounter make_counter(const BleuOptions& options) { return BleuCounter(options); }
 
 BleuScore bleu_from(std::span<const double> statistics, const BleuOptions& options) {
   check(statistics.size() == statistics_width(options), "bleu_from: {} statistics, must be {} for order {}",
         statistics.size(), statistics_width(options), options.max_order);
-  const auto orders = static_cast<size_t>(options.max_order);
+  const auto orders = size_t(options.max_order);
   BleuScore bleu;
   bleu.hypothesis_length = statistics[0];
   bleu.reference_length = statistics[1];
@@ -113,8 +113,7 @@ std::string details(const BleuScore& score) {
     precisions += fmt::format("{}{:.1f}", precisions.empty() ? "" : "/", precision);
   const double ratio = score.reference_length > 0 ? score.hypothesis_length / score.reference_length : 0;
   return fmt::format("{} (BP = {:.3f} ratio = {:.3f} hyp_len = {} ref_len = {})", precisions, score.brevity_penalty,
-                     ratio, static_cast<int64_t>(score.hypothesis_length),
-                     static_cast<int64_t>(score.reference_length));
+                     ratio, int64_t(score.hypothesis_length), int64_t(score.reference_length));
 }
 
 }  // namespace bough

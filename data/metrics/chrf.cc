@@ -30,7 +30,7 @@ void visit_without_punctuation(std::u32string_view word, Visit visit) {
 
 ChrfCounter::ChrfCounter(const ChrfOptions& options)
     : options_(options),
-      matches_(static_cast<size_t>(options.char_order + options.word_order)),
+      matches_(size_t(options.char_order + options.word_order)),
       candidate_(statistics_width(options)) {}
 
 void ChrfCounter::read(std::string_view line, bool is_reference) {
@@ -68,9 +68,9 @@ void ChrfCounter::compare(Reference& reference, std::span<double> statistics) {
   reference.chars.match(chars_, options_.char_order, matches);
   reference.words.match(words_, options_.word_order, matches.subspan(options_.char_order));
   for (size_t i = 0; i < matches.size(); ++i) {
-    const auto orders = static_cast<size_t>(options_.char_order);
+    const auto orders = size_t(options_.char_order);
     const bool is_char = i < orders;
-    const int n = static_cast<int>(is_char ? i : i - orders) + 1;
+    const int n = int(is_char ? i : i - orders) + 1;
     const double of_reference = ngram_total(is_char ? reference.char_count : reference.word_count, n);
     const double of_hypothesis = ngram_total(is_char ? chars_.size() : words_.size(), n);
     statistics[3 * i] = of_reference > 0 ? of_hypothesis : 0;
@@ -92,16 +92,14 @@ void ChrfCounter::count(std::string_view hypothesis, std::span<double> statistic
   }
 }
 
-size_t statistics_width(const ChrfOptions& options) {
-  return 3 * static_cast<size_t>(options.char_order + options.word_order);
-}
+size_t statistics_width(const ChrfOptions& options) { return 3 * size_t(options.char_order + options.word_order); }
 
 ChrfCounter make_counter(const ChrfOptions& options) { return ChrfCounter(options); }
 
 double score_from(std::span<const double> statistics, const ChrfOptions& options) {
   check(statistics.size() == statistics_width(options), "chrF: {} statistics, must be {} for orders {} and {}",
         statistics.size(), statistics_width(options), options.char_order, options.word_order);
-  const double factor = static_cast<double>(options.beta) * options.beta;
+  const double factor = double(options.beta) * options.beta;
   double smoothed = 0, precision = 0, recall = 0;
   int reached = 0;
   for (size_t i = 0; i < statistics.size(); i += 3) {
@@ -116,7 +114,7 @@ double score_from(std::span<const double> statistics, const ChrfOptions& options
       ++reached;
     }
   }
-  if (options.eps_smoothing) return 100 * smoothed / static_cast<double>(statistics.size() / 3);
+  if (options.eps_smoothing) return 100 * smoothed / double(statistics.size() / 3);
   if (reached == 0 || precision + recall == 0) return 0;
   precision /= reached;
   recall /= reached;
@@ -124,7 +122,7 @@ double score_from(std::span<const double> statistics, const ChrfOptions& options
 }
 
 std::string score_name(const ChrfOptions& options) {
-  return fmt::format("chrF{}{}", options.beta, std::string(static_cast<size_t>(options.word_order), '+'));
+  return fmt::format("chrF{}{}", options.beta, std::string(size_t(options.word_order), '+'));
 }
 
 }  // namespace bough

@@ -65,7 +65,7 @@ uint32_t WordIds::add(std::u32string_view word) {
   const uint64_t hash = hash_of(word);
   size_t at = slot_of(word, hash);
   if (slots_[at].generation == generation_) return slots_[at].id;
-  const auto id = static_cast<uint32_t>(begins_.size() - 1);
+  const auto id = uint32_t(begins_.size() - 1);
   if (begins_.size() * 2 > slots_.size()) {
     grow();
     at = slot_of(word, hash);
@@ -97,15 +97,15 @@ size_t NgramCounts::slot_of(uint64_t key) const {
 }
 
 uint32_t NgramCounts::find(uint32_t parent, uint32_t symbol) const {
-  const Slot& slot = slots_[slot_of(static_cast<uint64_t>(parent) << 32 | symbol)];
+  const Slot& slot = slots_[slot_of(uint64_t(parent) << 32 | symbol)];
   return slot.generation == generation_ ? slot.node : none;
 }
 
 uint32_t NgramCounts::insert(uint32_t parent, uint32_t symbol) {
-  const uint64_t key = static_cast<uint64_t>(parent) << 32 | symbol;
+  const uint64_t key = uint64_t(parent) << 32 | symbol;
   Slot& slot = slots_[slot_of(key)];
   if (slot.generation == generation_) return slot.node;
-  const auto node = static_cast<uint32_t>(nodes_.size());
+  const auto node = uint32_t(nodes_.size());
   slot = {key, node, generation_};
   nodes_.push_back({});
   if (nodes_.size() * 2 > slots_.size()) resize(slots_.size() * 2);
@@ -130,7 +130,7 @@ uint32_t NgramCounts::count_in_text(Node& node) const {
 void NgramCounts::add(std::span<const uint32_t> symbols, int max_order) {
   ++text_;
   for (size_t begin = 0; begin < symbols.size(); ++begin) {
-    const size_t end = std::min(symbols.size(), begin + static_cast<size_t>(max_order));
+    const size_t end = std::min(symbols.size(), begin + size_t(max_order));
     uint32_t node = root;
     for (size_t i = begin; i < end; ++i) {
       node = insert(node, symbols[i]);
@@ -144,7 +144,7 @@ void NgramCounts::match(std::span<const uint32_t> symbols, int max_order, std::s
   ++text_;
   std::fill_n(matches.begin(), max_order, 0.0);
   for (size_t begin = 0; begin < symbols.size(); ++begin) {
-    const size_t end = std::min(symbols.size(), begin + static_cast<size_t>(max_order));
+    const size_t end = std::min(symbols.size(), begin + size_t(max_order));
     uint32_t node = root;
     for (size_t i = begin; i < end; ++i) {
       node = find(node, symbols[i]);

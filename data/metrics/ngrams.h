@@ -73,7 +73,7 @@ class NgramCounts {
 
 /// Number of n-grams of one order in a text.
 constexpr double ngram_total(size_t symbols, int order) {
-  return symbols < static_cast<size_t>(order) ? 0.0 : static_cast<double>(symbols) - order + 1;
+  return symbols < size_t(order) ? 0.0 : double(symbols) - order + 1;
 }
 
 }  // namespace bough

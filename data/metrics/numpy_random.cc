@@ -8,7 +8,7 @@ namespace {
 
 using uint128 = unsigned __int128;
 
-constexpr uint128 join(uint64_t high, uint64_t low) { return static_cast<uint128>(high) << 64 | low; }
+constexpr uint128 join(uint64_t high, uint64_t low) { return uint128(high) << 64 | low; }
 
 constexpr uint128 pcg_multiplier = join(2549297995355413924, 4865540595714422341);
 
@@ -31,7 +31,7 @@ uint32_t mix(uint32_t x, uint32_t y) {
 
 /// SeedSequence(seed).generate_state(4, uint64).
 std::array<uint64_t, 4> seed_state(uint64_t seed) {
-  std::array<uint32_t, 4> pool = {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)};
+  std::array<uint32_t, 4> pool = {uint32_t(seed), uint32_t(seed >> 32)};
   SeedHash absorb{0x43B0D7E5, 0x931E8875};
   for (uint32_t& word : pool) word = absorb(word);
   for (size_t from = 0; from < pool.size(); ++from)
@@ -39,7 +39,7 @@ std::array<uint64_t, 4> seed_state(uint64_t seed) {
       if (from != to) pool[to] = mix(pool[to], absorb(pool[from]));
   SeedHash squeeze{0x8B51F9DD, 0x58F38DED};
   std::array<uint64_t, 4> state{};
-  for (size_t i = 0; i < 8; ++i) state[i / 2] |= static_cast<uint64_t>(squeeze(pool[i % 4])) << (32 * (i % 2));
+  for (size_t i = 0; i < 8; ++i) state[i / 2] |= uint64_t(squeeze(pool[i % 4])) << (32 * (i % 2));
   return state;
 }
 
@@ -53,8 +53,8 @@ NumpyRandom::NumpyRandom(uint64_t seed) {
 
 uint64_t NumpyRandom::next_uint64() {
   state_ = state_ * pcg_multiplier + increment_;
-  const auto high = static_cast<uint64_t>(state_ >> 64), low = static_cast<uint64_t>(state_);
-  return std::rotr(high ^ low, static_cast<int>(high >> 58));
+  const auto high = uint64_t(state_ >> 64), low = uint64_t(state_);
+  return std::rotr(high ^ low, int(high >> 58));
 }
 
 uint32_t NumpyRandom::next_uint32() {
@@ -63,19 +63,19 @@ uint32_t NumpyRandom::next_uint32() {
     return high_half_;
   }
   const uint64_t both = next_uint64();
-  high_half_ = static_cast<uint32_t>(both >> 32);
+  high_half_ = uint32_t(both >> 32);
   has_high_half_ = true;
-  return static_cast<uint32_t>(both);
+  return uint32_t(both);
 }
 
 uint32_t NumpyRandom::below(uint32_t bound) {
   if (bound == 1) return 0;  // draws nothing
-  uint64_t product = static_cast<uint64_t>(next_uint32()) * bound;
-  if (static_cast<uint32_t>(product) < bound) {
+  uint64_t product = uint64_t(next_uint32()) * bound;
+  if (uint32_t(product) < bound) {
     const uint32_t threshold = (UINT32_MAX - (bound - 1)) % bound;
-    while (static_cast<uint32_t>(product) < threshold) product = static_cast<uint64_t>(next_uint32()) * bound;
+    while (uint32_t(product) < threshold) product = uint64_t(next_uint32()) * bound;
   }
-  return static_cast<uint32_t>(product >> 32);
+  return uint32_t(product >> 32);
 }
 
 bool NumpyBits::next() {

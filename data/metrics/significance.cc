@@ -50,7 +50,7 @@ template <class Draw, class Use>
 void for_each_sample(const StatisticsTable& table, const ResamplingOptions& options, Draw draw, Use use) {
   check(table.rows() > 0 && table.rows() < UINT32_MAX, "significance: {} segments, must be at least 1", table.rows());
   check(options.samples > 0, "significance: {} samples, must be at least 1", options.samples);
-  const auto samples = static_cast<size_t>(options.samples);
+  const auto samples = size_t(options.samples);
   const size_t rows = table.rows();
   size_t drawn = 0;
   std::mutex draw_mutex;
@@ -80,11 +80,10 @@ std::vector<std::vector<double>> bootstrap_scores(std::span<const StatisticsTabl
                                                   const ResamplingOptions& options) {
   const StatisticsTable table = side_by_side(systems);
   const size_t width = systems[0].width;
-  std::vector<std::vector<double>> scores(systems.size(),
-                                          std::vector<double>(static_cast<size_t>(std::max(0, options.samples))));
+  std::vector<std::vector<double>> scores(systems.size(), std::vector<double>(size_t(std::max(0, options.samples))));
   NumpyRandom random(options.seed);
   const auto draw = [&](std::span<uint32_t> weights) {
-    const auto bound = static_cast<uint32_t>(weights.size());
+    const auto bound = uint32_t(weights.size());
     for (size_t i = 0; i < weights.size(); ++i) ++weights[random.below(bound)];
   };
   for_each_sample(table, options, draw, [&](size_t sample, std::span<const double> sum) {
@@ -94,7 +93,7 @@ std::vector<std::vector<double>> bootstrap_scores(std::span<const StatisticsTabl
 }
 
 double mean_of(const std::vector<double>& values) {
-  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+  return std::accumulate(values.begin(), values.end(), 0.0) / double(values.size());
 }
 
 Confidence confidence_of(std::vector<double> scores) {
@@ -116,7 +115,7 @@ std::vector<PairedResult> score_all(std::span<const StatisticsTable> systems, co
 /// p of observing more than `threshold`: the share of samples that do, one added on both sides.
 double p_value(const std::vector<double>& samples, double threshold) {
   const auto above = std::ranges::count_if(samples, [&](double x) { return x > threshold; });
-  return (static_cast<double>(above) + 1) / (static_cast<double>(samples.size()) + 1);
+  return (double(above) + 1) / (double(samples.size()) + 1);
 }
 
 }  // namespace
@@ -154,7 +153,7 @@ std::vector<PairedResult> paired_randomisation(std::span<const StatisticsTable> 
   for (const StatisticsTable& system : systems) sums.push_back(system.sum());
 
   std::vector<std::vector<double>> differences(systems.size(),
-                                               std::vector<double>(static_cast<size_t>(std::max(0, options.samples))));
+                                               std::vector<double>(size_t(std::max(0, options.samples))));
   NumpyBits bits(options.seed);
   const auto draw = [&](std::span<uint32_t> weights) {
     for (uint32_t& weight : weights) weight = bits.next() ? 1 : 0;

@@ -28,8 +28,7 @@ void TerCounter::count(std::string_view hypothesis, std::span<double> statistics
     total_length += references_[i].size();
   }
   statistics[0] = fewest;
-  statistics[1] =
-      reference_count_ == 0 ? 0.0 : static_cast<double>(total_length) / static_cast<double>(reference_count_);
+  statistics[1] = reference_count_ == 0 ? 0.0 : double(total_length) / double(reference_count_);
 }
 
 size_t statistics_width(const TerOptions&) { return 2; }

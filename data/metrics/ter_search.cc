@@ -27,14 +27,12 @@ void accumulate(std::vector<int>& errors) {
 
 void BeamEditDistance::plan_bands() {
   const size_t rows = hypothesis_.size() + 1, columns = reference_.size() + 1;
-  const double ratio =
-      hypothesis_.empty() ? 1.0 : static_cast<double>(reference_.size()) / static_cast<double>(hypothesis_.size());
-  const auto beam =
-      static_cast<size_t>(beam_width < ratio / 2 ? std::ceil(ratio / 2 + beam_width) : double{beam_width});
+  const double ratio = hypothesis_.empty() ? 1.0 : double(reference_.size()) / double(hypothesis_.size());
+  const auto beam = size_t(beam_width < ratio / 2 ? std::ceil(ratio / 2 + beam_width) : double{beam_width});
   bands_.resize(rows);
   bands_[0] = {0, columns, 0};
   for (size_t i = 1; i < rows; ++i) {
-    const auto diagonal = static_cast<size_t>(std::floor(static_cast<double>(i) * ratio));
+    const auto diagonal = size_t(std::floor(double(i) * ratio));
     Band& band = bands_[i];
     band.first = diagonal > beam ? diagonal - beam : 0;
     band.last = i + 1 == rows ? columns : std::min(columns, diagonal + beam);
@@ -74,7 +72,7 @@ void BeamEditDistance::fill_row(const Band& above, const int* above_cells, const
 void BeamEditDistance::fill_forward() {
   const Band& end = bands_.back();
   forward_.resize(end.offset + end.last - end.first);
-  std::iota(forward_.begin(), forward_.begin() + static_cast<std::ptrdiff_t>(bands_[0].last), 0);
+  std::iota(forward_.begin(), forward_.begin() + std::ptrdiff_t(bands_[0].last), 0);
   for (size_t i = 1; i < bands_.size(); ++i)
     fill_row(bands_[i - 1], &forward_[bands_[i - 1].offset], bands_[i], hypothesis_[i - 1],
              &forward_[bands_[i].offset]);
@@ -140,12 +138,12 @@ void BeamEditDistance::trace(std::vector<int>& aligned, std::vector<int>& hypoth
     const int wrong = i > 0 && j > 0 && hypothesis_[i - 1] != reference_[j - 1] ? 1 : 0;
     if (i > 0 && j > 0 && cell(i - 1, j - 1) + wrong == cost) {
       --i, --j;
-      aligned[j] = static_cast<int>(i);
+      aligned[j] = int(i);
       hypothesis_errors[i] = reference_errors[j] = wrong;
     } else if (i > 0 && (j == 0 || cell(i - 1, j) + 1 == cost)) {
       hypothesis_errors[--i] = 1;
     } else {
-      aligned[--j] = static_cast<int>(i) - 1;
+      aligned[--j] = int(i) - 1;
       reference_errors[j] = 1;
     }
   }
@@ -164,9 +162,8 @@ std::pair<size_t, size_t> TerSearch::perform(const Shift& shift, std::vector<uin
     last = std::min(words_.size(), shift.target + shift.length);
   }
   words.resize(last - first);
-  std::rotate_copy(words_.begin() + static_cast<std::ptrdiff_t>(first),
-                   words_.begin() + static_cast<std::ptrdiff_t>(middle),
-                   words_.begin() + static_cast<std::ptrdiff_t>(last), words.begin());
+  std::rotate_copy(words_.begin() + std::ptrdiff_t(first), words_.begin() + std::ptrdiff_t(middle),
+                   words_.begin() + std::ptrdiff_t(last), words.begin());
   return {first, last};
 }
 
@@ -179,7 +176,7 @@ bool TerSearch::is_worth_trying(size_t begin, size_t reference_begin, size_t len
   if (hypothesis_errors_[begin] == hypothesis_errors_[begin + length]) return false;
   if (reference_errors_[reference_begin] == reference_errors_[reference_begin + length]) return false;
   const int aligned = aligned_[reference_begin];
-  return aligned < static_cast<int>(begin) || aligned >= static_cast<int>(begin + length);
+  return aligned < int(begin) || aligned >= int(begin + length);
 }
 
 bool TerSearch::try_targets(size_t begin, size_t reference_begin, size_t length, Shift& best, bool& found) {
@@ -188,7 +185,7 @@ bool TerSearch::try_targets(size_t begin, size_t reference_begin, size_t length,
   // Before the first aligned word, then behind each word that the block's words are aligned to.
   for (size_t k = 0; k <= length && reference_begin + k <= reference_.size(); ++k) {
     const size_t after = reference_begin + k;
-    const size_t target = after == 0 ? 0 : static_cast<size_t>(aligned_[after - 1] + 1);
+    const size_t target = after == 0 ? 0 : size_t(aligned_[after - 1] + 1);
     if (target == previous) continue;
     previous = target;
     Shift shift{0, length, begin, target};
@@ -196,9 +193,7 @@ bool TerSearch::try_targets(size_t begin, size_t reference_begin, size_t length,
     ++candidates_;
     // More gain, then longer, then earlier, then an earlier target. Equal in all of these means
     // equal words, so Tercom's last criterion decides nothing.
-    const auto rank = [](const Shift& s) {
-      return std::tuple(-s.gain, -static_cast<int64_t>(s.length), s.begin, s.target);
-    };
+    const auto rank = [](const Shift& s) { return std::tuple(-s.gain, -int64_t(s.length), s.begin, s.target); };
     if (!found || rank(shift) < rank(best)) best = shift;
     found = true;
   }
@@ -226,14 +221,14 @@ bool TerSearch::find_best_shift(Shift& best) {
 }
 
 int TerSearch::edits(Words hypothesis, Words reference) {
-  if (reference.empty()) return static_cast<int>(hypothesis.size());
+  if (reference.empty()) return int(hypothesis.size());
   words_.assign(hypothesis.begin(), hypothesis.end());
   reference_ = reference;
   candidates_ = 0;  // over all rounds; at the limit, the round's best shift is not made
   int shifts = 0;
   for (Shift best; find_best_shift(best); best = {}) {
     const size_t first = perform(best, shifted_).first;
-    std::ranges::copy(shifted_, words_.begin() + static_cast<std::ptrdiff_t>(first));
+    std::ranges::copy(shifted_, words_.begin() + std::ptrdiff_t(first));
     ++shifts;
   }
   return shifts + distance_.distance();

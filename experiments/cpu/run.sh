@@ -10,12 +10,12 @@ shift
 [ $# -gt 0 ] || set -- tiny d256
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/bough"
 python=${BOUGH_PEER_PYTHON:-$cache/venv/bin/python}
+cd "$here/../.."
+experiments/install.sh --venv
 if [ ! -x "$python" ]; then
   python3 -m venv "$cache/venv"
   "$cache/venv/bin/pip" install -q torch numpy
 fi
-cd "$here/../.."
-experiments/install.sh
 cmake --preset cpu >/dev/null
 cmake --build build --target bough-train-speed >&2
 threads=$(nproc)

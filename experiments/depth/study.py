@@ -54,6 +54,8 @@ class Study:
 
     @staticmethod
     def git_commit():
+        if not shutil.which("git"):
+            return "unknown"
         done = subprocess.run(["git", "-C", HERE, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
         return done.stdout.strip() or "unknown"
 

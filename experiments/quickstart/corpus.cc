@@ -17,12 +17,12 @@ class Dice {
  public:
   explicit Dice(std::uint64_t seed) : engine_(seed) {}
   int between(int low, int high) {  // both included
-    return low + static_cast<int>(engine_() % static_cast<std::uint64_t>(high - low + 1));
+    return low + int(engine_() % std::uint64_t(high - low + 1));
   }
   bool chance(int percent) { return between(1, 100) <= percent; }
   template <class T>
   const T& one_of(std::span<const T> rows) {
-    return rows[static_cast<std::size_t>(between(0, static_cast<int>(rows.size()) - 1))];
+    return rows[std::size_t(between(0, int(rows.size()) - 1))];
   }
 
  private:
@@ -255,7 +255,7 @@ std::string fill(const std::string& text, std::map<std::string, Phrase>& slots, 
     out += is_german ? found->second.german(form) : found->second.english;
     i = end;
   }
-  out[0] = out[0] >= 'a' && out[0] <= 'z' ? static_cast<char>(out[0] - 'a' + 'A') : out[0];
+  out[0] = out[0] >= 'a' && out[0] <= 'z' ? char(out[0] - 'a' + 'A') : out[0];
   return out;
 }
 

@@ -4,8 +4,8 @@
 set -eu
 cd "$(dirname "$0")/../.."
 program=${1:-build/bough-score}
+experiments/install.sh --venv
 if [ ! -x "$program" ]; then
-  experiments/install.sh
   cmake --preset cpu >/dev/null
   cmake --build build --target bough-score
 fi

@@ -56,7 +56,7 @@ Buffers::Buffers(Backend& b, const Sizes& s, const Batch& host) : backend(b), si
   const Shape shape{int64_t(host.bins.size()), 4};
   source_bins = integers(source).view(0, shape);
   target_bins = integers(target).view(0, shape);
-  StepState step;
+  UpdateState step;
   step.seed = 1;
   step.update = 1;
   step.lr = 1e-4;

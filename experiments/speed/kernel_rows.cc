@@ -112,7 +112,7 @@ ResidualBuffers residual_buffers(Buffers& b, bool keep_sum) {
   r.out = {.y = b.numbers(whole), .mean = b.memory(rows, DType::f32), .rstd = b.memory(rows, DType::f32)};
   if (keep_sum) r.out.sum = b.memory(whole);
   r.p.dropout = b.dropout(2);
-  r.p.branch_scale = {1, b.state, StepState::first_branch_scale};
+  r.p.branch_scale = {1, b.state, UpdateState::first_branch_scale};
   b.backend.residual_dropout_norm(r.out, r.in, r.p);  // mean and rstd for the backward pass
   return r;
 }

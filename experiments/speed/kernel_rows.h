@@ -51,7 +51,7 @@ class Buffers {
   const Sizes sizes;
   ModelBatch batch;                 ///< `rows` tokens a side
   Tensor source_bins, target_bins;  ///< of self-attention: the same rows as queries and keys
-  Tensor state;                     ///< StepState words, one branch scale
+  Tensor state;                     ///< UpdateState words, one branch scale
 
  private:
   Buffers(Backend& backend, const Sizes& sizes, const Batch& host);

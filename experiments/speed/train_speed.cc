@@ -104,7 +104,7 @@ class Session {
 
   double first_loss() {
     double sum = 0;
-    model_.set_step_state({1, 1, 1}, 0, 0, 1);
+    model_.set_update_state({1, 1, 1}, 0, 0, 1);
     for (const Batch& batch : updates_.front().micro) sum += model_.evaluate(batch);
     return sum / double(updates_.front().target_tokens);
   }

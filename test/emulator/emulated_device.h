@@ -56,10 +56,6 @@ template <class T>
 T shuffle(T value, int source) {
   return emulated::exchange("shuffle", value, source, [](int, int s) { return s & 31; });
 }
-template <class T>
-T shuffle_down(T value, int offset) {
-  return emulated::exchange("shuffle_down", value, offset, [](int l, int o) { return l + o < warp_size ? l + o : l; });
-}
 uint32_t ballot(bool predicate);
 
 template <class T, int N>
@@ -117,13 +113,6 @@ inline float log2(float x) { return std::log2(x); }
 inline float inverse_sqrt(float x) { return 1.0f / std::sqrt(x); }
 
 inline int opaque(int x) { return x; }
-
-inline void fence() {}
-inline uint32_t atomic_add(uint32_t* p, uint32_t n) {
-  const uint32_t before = *p;
-  *p += n;
-  return before;
-}
 
 template <int N, class T>
 Vector<T, N> load_vector(const T* p) {

@@ -31,8 +31,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string& folder = temporary.path;
   const bool is_packed = (data[0] & 1) != 0;
   const std::string path = folder + (is_packed ? "/text.gz" : "/text");
-  std::ofstream(path, std::ios::binary)
-      .write(reinterpret_cast<const char*>(data) + 1, static_cast<std::streamsize>(size - 1));
+  std::ofstream(path, std::ios::binary).write(reinterpret_cast<const char*>(data) + 1, std::streamsize(size - 1));
   std::ostringstream out, messages;
   const std::string fields = std::to_string(1 + (data[0] >> 1) % 3);
   const int code = bough::run_score(

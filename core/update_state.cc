@@ -1,4 +1,4 @@
-#include "core/step_state.h"
+#include "core/update_state.h"
 
 #include <bit>
 
@@ -6,7 +6,7 @@
 
 namespace bough {
 
-std::vector<int32_t> StepState::pack() const {
+std::vector<int32_t> UpdateState::pack() const {
   const auto word = [](double v) { return std::bit_cast<int32_t>(float(v)); };
   std::vector<int32_t> words(size_t(this->words()));
   const uint64_t key = mix_bits(seed ^ mix_bits(uint64_t(update)));

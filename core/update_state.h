@@ -10,7 +10,7 @@ namespace bough {
 /// so that a captured CUDA graph reads it rather than baking it in. Filled on the host in f64, rounded
 /// once. Words are floats or integers by position; `branch_scale` is followed by one float for each
 /// residual site of the model, in site order.
-struct StepState {
+struct UpdateState {
   enum Word : int64_t {
     dropout_key_low,    ///< u32
     dropout_key_high,   ///< u32
@@ -31,12 +31,12 @@ struct StepState {
   std::vector<int32_t> pack() const;
 };
 
-/// A dropout site: which elements are dropped is a function of StepState's key, `site`, the row's
+/// A dropout site: which elements are dropped is a function of UpdateState's key, `site`, the row's
 /// number within the update and the column (core/base/random.h).
 struct Dropout {
   double probability = 0;  ///< of zeroing, in [0, 1)
   uint32_t site = 0;       ///< fixed when the model is built
-  Tensor state;            ///< StepState words
+  Tensor state;            ///< UpdateState words
   Tensor first_row;        ///< (1) i32: number within the update of the tensor's row 0
   explicit operator bool() const { return probability > 0; }
 };
@@ -44,8 +44,8 @@ struct Dropout {
 /// A factor: constant * (tensor ? tensor[word or column] : 1).
 struct Scale {
   double constant = 1;
-  Tensor tensor;      ///< absent; StepState words (i32, one float at `word`); (1) or (C) a parameter
-  int64_t word = -1;  ///< the StepState word, or -1 when `tensor` is a parameter
+  Tensor tensor;      ///< absent; UpdateState words (i32, one float at `word`); (1) or (C) a parameter
+  int64_t word = -1;  ///< the UpdateState word, or -1 when `tensor` is a parameter
 };
 
 }  // namespace bough
