@@ -1,107 +1,108 @@
-// The memory plan: how many layers are recomputed, for which memory.
+// The memory plan: what is planned besides a usual update.
 #include "apps/training/memory_plan.h"
 
-#include <chrono>
-
+#include "apps/option_parser.h"
+#include "apps/training/trainer.h"
 #include "test/catch.h"
-#include "test/throws.h"
-#include "test/training_run.h"
+#include "test/corpus_files.h"
+#include "test/scratch_folder.h"
 
 using namespace bough;
 
 namespace {
 
-TrainOptions deep_options(int layers_a_stack) {
+TrainOptions planned_options() {
   TrainOptions o;
   o.machine.precision = {ComputeType::bfloat16};
-  o.machine.devices.ids = {0};
-  o.model = small_model(ResidualKind::branchnorm);
-  o.model.encoder_layers = o.model.decoder_layers = layers_a_stack;
+  o.machine.devices = {};
+  o.model.vocab_sizes = {32000, 32000};
+  o.model.model_dim = 64;
+  o.model.heads = 4;
+  o.model.ffn_dim = 128;
+  o.model.tied_embeddings_all = true;
   return o;
-}
-
-size_t needed(const MemoryPlan& plan) { return plan.state_bytes + plan.activation_bytes + plan.other_bytes; }
-
-DeviceChoice gpu_with(size_t free_bytes) {
-  return {.is_gpu = true, .free_bytes = free_bytes, .total_bytes = size_t{1} << 40};
 }
 
 }  // namespace
 
-TEST_CASE("the fewest layers are recomputed that fit a GPU's memory", "[memory]") {
-  TrainOptions o = deep_options(6);
-  const auto with = [&](int layers) { return plan_memory(o, 512, 512, layers); };
-  const auto planned = [&](size_t bytes, int least = 0) {
-    return plan_training(o, 512, 512, least, gpu_with(bytes)).recomputed_layers;
-  };
-  CHECK(planned(needed(with(0))) == 0);
-  for (int layers = 1; layers < 12; ++layers) {
-    INFO(layers);
-    CHECK(needed(with(layers)) < needed(with(layers - 1)));
-    CHECK(planned(needed(with(layers))) == layers);
-    CHECK(planned(needed(with(layers - 1)) - 1) == layers);
-    CHECK_NOTHROW(check_memory(with(layers), gpu_with(needed(with(layers)))));
+TEST_CASE("updates that log their effect on the model are planned", "[training]") {
+  TrainOptions o = planned_options();
+  o.display.log_layer_norms = {10};
+  const MemoryPlan without = plan_memory(o, 512, 512, 0);
+  o.display.log_model_update = true;
+  const MemoryPlan with = plan_memory(o, 512, 512, 0);
+  CHECK(with.state_bytes - without.state_bytes >= size_t{2} * 512 * 64 * sizeof(float));
+  CHECK(with.parameters == without.parameters);
+  CHECK(with.flops == without.flops);
+}
+
+TEST_CASE("validation batches are bounded by those of training, and planned", "[training]") {
+  TrainOptions o = planned_options();
+  if (plans_for_gpu(o.machine)) {
+    const MemoryPlan without = plan_memory(o, 256, 256, 0);
+    CHECK(without.arena_bytes == without.activation_bytes);
+    o.validation.valid_sets = {"a", "b"};
+    o.validation.max_length = 4000;  // the logits of one sentence are more than a whole batch's activations
+    const MemoryPlan with = plan_memory(o, 256, 256, 0);
+    CHECK(with.activation_bytes == without.activation_bytes);
+    CHECK(with.arena_bytes > size_t{4000} * 32000 * 2);
+    CHECK(with.other_bytes >= without.other_bytes + with.arena_bytes - with.activation_bytes);
   }
-  CHECK(planned(needed(with(2)), 5) == 5);
-  CHECK(planned(1) == 12);                                          // nothing fits
-  CHECK(plan_training(o, 512, 512, 0, {}).recomputed_layers == 0);  // the CPU takes what it needs
 
-  const std::string all = message_of([&] { check_memory(with(12), gpu_with(1)); });
-  CHECK(all.find("of activations with all layers recomputed, ") != std::string::npos);
-  CHECK(all.find("are free; lower mini-batch-words or mini-batch, or free the GPU of other programs") !=
-        std::string::npos);
-
-  o.run.gradient_checkpointing = Checkpointing::none;
-  CHECK(planned(1) == 0);
-  const std::string none = message_of([&] { check_memory(with(0), gpu_with(1)); });
-  CHECK(none.find("leave out gradient-checkpointing: false") != std::string::npos);
-  o.run.gradient_checkpointing = Checkpointing::all;
-  CHECK(planned(size_t{1} << 40) == 12);
-}
-
-TEST_CASE("mini-batch-fit recomputes as few layers as its batch asks for", "[memory]") {
-  TrainOptions o = deep_options(6);
-  o.batch.mini_batch_fit = true;
-  o.machine.workspace = 16;
-  const size_t workspace = size_t{16} << 20;
-  const MemoryPlan kept = fit_memory(o, 1);
-  CHECK(kept.recomputed_layers == 0);
-  CHECK(kept.activation_bytes <= workspace);
-
-  o.run.gradient_checkpointing = Checkpointing::all;
-  const MemoryPlan recomputed = fit_memory(o, 1);
-  CHECK(recomputed.target_rows > kept.target_rows);
-  CHECK(recomputed.activation_bytes <= workspace);
-  CHECK(recomputed.recomputed_layers > 0);
-  CHECK(plan_memory(o, recomputed.source_rows, recomputed.target_rows, recomputed.recomputed_layers - 1)
-            .activation_bytes > workspace);
-
-  // Where one sentence does not fit without, all can be recomputed, unless that is forbidden.
-  o.corpus.max_length = int(recomputed.target_rows * 3 / 4);
-  o.run.gradient_checkpointing = Checkpointing::automatic;
-  const MemoryPlan automatic = fit_memory(o, 1);
-  CHECK(automatic.target_rows == recomputed.target_rows);
-  CHECK(automatic.recomputed_layers == recomputed.recomputed_layers);
-  o.run.gradient_checkpointing = Checkpointing::none;
-  CHECK(message_of([&] { fit_memory(o, 1); })
-            .find("raise workspace or lower max-length, or leave out "
-                  "gradient-checkpointing: false") != std::string::npos);
-  o.run.gradient_checkpointing = Checkpointing::automatic;
-  o.corpus.max_length = 100'000;
-  CHECK(message_of([&] { fit_memory(o, 1); })
-            .find("workspace: 16 MiB cannot hold one sentence of max-length 100000, even with all layers recomputed; "
-                  "raise workspace or lower max-length") == 0);
-}
-
-TEST_CASE("the plan of 500+500 layers says how many are recomputed", "[memory]") {
-  TrainOptions o = deep_options(500);
-  const MemoryPlan all = plan_memory(o, 4096, 4096, 1000), none = plan_memory(o, 4096, 4096, 0);
-  const auto start = std::chrono::steady_clock::now();
-  const MemoryPlan plan = plan_training(o, 4096, 4096, 0, gpu_with((needed(all) + needed(none)) / 2));
-  CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(30));  // about one
-  CHECK(plan.recomputed_layers > 400);
-  CHECK(plan.recomputed_layers < 600);
-  CHECK(plan.flops < all.flops);
-  CHECK(format_plan(plan).find(fmt::format(" ({} of 1000 layers recomputed)", plan.recomputed_layers)) !=
-        std::string::npos);
+  const ScratchFolder folder;
+  const ParallelText text = make_parallel_text(60, 3, 40);
+  for (const char* part : {"train", "valid"}) {
+    write_text(folder / (std::string(part) + ".en"), join_lines(text.source));
+    write_text(folder / (std::string(part) + ".de"), join_lines(text.target));
+  }
+  const std::vector<std::string> words = {"bough-train",
+                                          "--quiet",
+                                          "--log-level",
+                                          "off",
+                                          "-m",
+                                          folder / "model.npz",
+                                          "--no-reload",
+                                          "--cpu-threads",
+                                          "1",
+                                          "-t",
+                                          folder / "train.en",
+                                          folder / "train.de",
+                                          "-v",
+                                          folder / "v.en.yml",
+                                          folder / "v.de.yml",
+                                          "--dim-vocabs",
+                                          "50",
+                                          "50",
+                                          "--tempdir",
+                                          folder / "",
+                                          "--dim-emb",
+                                          "16",
+                                          "--transformer-heads",
+                                          "2",
+                                          "--transformer-dim-ffn",
+                                          "16",
+                                          "--max-length",
+                                          "40",
+                                          "--mini-batch-words",
+                                          "80",
+                                          "--after",
+                                          "4u",
+                                          "--valid-metrics",
+                                          "ce-mean-words",
+                                          "--seed",
+                                          "1",
+                                          "--valid-sets",
+                                          folder / "valid.en",
+                                          folder / "valid.de",
+                                          "--valid-mini-batch",
+                                          "64"};
+  std::vector<const char*> arguments;
+  for (const auto& word : words) arguments.push_back(word.c_str());
+  TrainOptions options = *parse_train_options(int(arguments.size()), arguments.data());
+  Trainer trainer(options);
+  CHECK(trainer.run() == 0);
+  options.model.vocab_sizes = {50, 50};
+  // mini-batch-words counts the target side; a source is at most a half longer here.
+  CHECK(trainer.model().backend().allocator().peak() <= plan_memory(options, 120, 80, 0).activation_bytes);
+  CHECK(plan_memory(options, 400, 400, 0).activation_bytes > 2 * plan_memory(options, 120, 80, 0).activation_bytes);
 }
