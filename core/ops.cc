@@ -87,7 +87,8 @@ Var embedding(const Var& table, const Var& position_table, const TokenRows& toke
   if (!y.needs_gradient()) return y;
   tape.record({y}, [&b, tokens, positions = Tensor(positions), scale, word, dropout, dt = table.gradient(),
                     dp = position_table.gradient(), gy = y.gradient()] {
-    b.embedding_backward(dt.claim(), dp.claim(), gy.value(), tokens.ids, positions, tokens.order, scale, word, dropout);
+    b.embedding_backward(dt.claim(), dp.claim(), gy.value(), tokens.ids, positions, tokens.order, tokens.position_order,
+                         scale, word, dropout);
   });
   return y;
 }

@@ -124,19 +124,6 @@ int64_t ParameterSet::file_elements() const {
 
 int64_t ParameterSet::file_elements(const ParameterPart& part) const { return round_up(part.size(), alignment); }
 
-void ParameterSet::from_file_order(std::span<const float> flat, Out arena) const {
-  check(int64_t(flat.size()) == file_elements(),
-        "optimizer state: {} elements, but the model has {}; it belongs to another model", flat.size(),
-        file_elements());
-  std::vector<float> host(size_t(elements_), 0.0f);
-  const float* in = flat.data();
-  for (const auto& part : parts_) {
-    insert(host, part, in);
-    in += file_elements(part);
-  }
-  upload(arena, host);
-}
-
 std::vector<float> ParameterSet::extract(In arena, const ParameterPart& part) const {
   std::vector<float> values = download(arena.view(part.first, {part.size()}));
   if (!part.is_transposed) return values;
@@ -145,12 +132,13 @@ std::vector<float> ParameterSet::extract(In arena, const ParameterPart& part) co
   return transposed;
 }
 
-void ParameterSet::insert(std::span<float> arena, const ParameterPart& part, const float* in) const {
-  float* out = arena.data() + part.first;
-  if (part.is_transposed)
-    transpose(in, part.cols, part.rows, out);
-  else
-    std::copy_n(in, part.size(), out);
+void ParameterSet::insert(Out arena, const ParameterPart& part, std::vector<float> values) const {
+  if (part.is_transposed) {
+    std::vector<float> transposed(values.size());
+    transpose(values.data(), part.cols, part.rows, transposed.data());
+    values = std::move(transposed);
+  }
+  upload(arena.view(part.first, {part.size()}), values);
 }
 
 std::vector<float> ParameterSet::download(In arena) const {

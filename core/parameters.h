@@ -76,12 +76,10 @@ class ParameterSet {
   /// 256 bytes of f32.
   int64_t file_elements() const;
   int64_t file_elements(const ParameterPart& part) const;  ///< of one part, with its padding
-  /// Makes an arena of that flat form (padding of the arena becomes 0).
-  void from_file_order(std::span<const float> flat, Out arena) const;
 
-  /// One part of an arena in the file's layout; and back into one that was downloaded as f32.
+  /// One part of an arena in the file's layout; and back, where the rest of the arena stays as it is.
   std::vector<float> extract(In arena, const ParameterPart& part) const;
-  void insert(std::span<float> arena, const ParameterPart& part, const float* in) const;
+  void insert(Out arena, const ParameterPart& part, std::vector<float> values) const;
   std::vector<float> download(In arena) const;  ///< as f32
   void upload(Out arena, std::span<const float> values) const;
 

@@ -8,7 +8,7 @@ namespace bough::cuda {
 namespace {
 
 constexpr int32_t sentence_start = -2;  // a zero word, with its position; else below 0: a tail
-constexpr int search_threads = 256;
+constexpr int place_threads = 256;
 
 /// word[t] scale: the factor of a row's word.
 __device__ float word_weight(const DropoutFactors& words, int64_t row, float scale) {
@@ -45,15 +45,6 @@ __global__ void embedding_kernel(T* y, const T* table, int64_t vocabulary, const
     for (int i = 0; i < chunk_cols; ++i) v[i] *= keep[i];
     store_chunk(y + row * cols, col, cols, is_vector, v);
   }
-}
-
-/// sum[c] += weight dropout dy[row, c].
-template <class T>
-__device__ void add_row(Chunk& sum, const T* dy, int64_t row, int64_t col, int64_t cols, bool is_vector, float weight,
-                        const DropoutFactors& dropout) {
-  const Chunk g = load_chunk(dy + row * cols, col, cols, is_vector), keep = dropout.of_chunk(row, col);
-#pragma unroll
-  for (int i = 0; i < chunk_cols; ++i) sum[i] += weight * keep[i] * g[i];
 }
 
 constexpr int span_places = warp_size;  // of `order`, summed by a block: a place a lane
@@ -154,32 +145,10 @@ __global__ void table_backward_finish(Target dtable, const float* shared_sums, c
   }
 }
 
-/// A block a position: it looks through all rows, `search_threads` at a time.
-template <class T>
-__global__ void position_backward_kernel(Target dposition_table, const T* dy, const int32_t* ids,
-                                         const int32_t* positions, int64_t rows, int64_t cols, bool is_vector,
-                                         DropoutSite site) {
-  __shared__ SharedArray<uint32_t, search_threads / warp_size> found;  // a bit for every row of the round
-  const int64_t place = blockIdx.x;
-  const DropoutFactors dropout(site);
-  const int64_t block_cols = int64_t(search_threads) * chunk_cols;
-  for (int64_t first_col = 0; first_col < cols; first_col += block_cols) {
-    const int64_t col = first_col + int64_t(threadIdx.x) * chunk_cols;
-    Chunk sum = filled(0.0f);
-    for (int64_t base = 0; base < rows; base += search_threads) {
-      const int64_t mine = base + threadIdx.x;
-      const uint32_t hits =
-          ballot(mine < rows && (ids[mine] >= 0 || ids[mine] == sentence_start) && positions[mine] == place);
-      if (lane_id() == 0) found[warp_id()] = hits;
-      sync_block("hits of other warps would be missing");
-      for (int w = 0; w < search_threads / warp_size; ++w)
-        for (int l = 0; l < warp_size; ++l)
-          if ((found[w] >> l & 1u) && col < cols)
-            add_row(sum, dy, base + w * warp_size + l, col, cols, is_vector, 1.0f, dropout);
-      sync_block("the next round would overwrite hits still to be read");
-    }
-    if (col < cols) deposit_chunk(dposition_table, place * cols, col, cols, is_vector, sum);
-  }
+/// What position_backward sums rows by: -1 for the tail.
+__global__ void places_kernel(int32_t* places, const int32_t* ids, const int32_t* positions, int64_t rows) {
+  const int64_t row = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (row < rows) places[row] = ids[row] >= 0 || ids[row] == sentence_start ? positions[row] : -1;
 }
 
 }  // namespace
@@ -200,28 +169,31 @@ void CudaBackend::embedding_impl(Out y, In table, In position_table, In ids, In 
 }
 
 void CudaBackend::embedding_backward_impl(const Grad& dtable, const Grad& dposition_table, In dy, In ids, In positions,
-                                          In order, double scale, const Dropout& word, const Dropout& dropout) {
+                                          In order, In position_order, double scale, const Dropout& word,
+                                          const Dropout& dropout) {
   check(!dtable || (order && order.size() == ids.size()),
         "embedding: the gradient of the table needs the rows sorted by id");
-  const int64_t cols = dy.cols();
+  check(!dposition_table || (position_order && position_order.size() == ids.size()),
+        "embedding: the gradient of the positions needs the rows sorted by position");
+  const int64_t cols = dy.cols(), rows = ids.size();
+  const unsigned spans = blocks_for(rows, span_places), threads = threads_for_row(cols);
+  float* const shared_sums = scratch<float>(2 * int64_t(spans) * cols + rows);
   dispatch_float(dy.dtype(), [&]<class T>() {
-    if (dtable) {
-      if (dtable.mode == GradMode::write) fill_impl(dtable.tensor, 0);  // rows of words that do not occur
-      const unsigned spans = blocks_for(ids.size(), span_places), threads = threads_for_row(cols);
-      const bool is_vector = rows_are_vectors(cols, dtable.tensor, dy);
-      float* const shared_sums = scratch<float>(2 * int64_t(spans) * cols);
-      launch(stream(), "embedding_backward", table_backward_kernel<T>, {spans, threads},
-             target_of(add_to(dtable.tensor)), shared_sums, dy.data<T>(), ids.data<int32_t>(), order.data<int32_t>(),
-             ids.size(), dtable.tensor.rows(), cols, is_vector, float(scale), DropoutSite(word), DropoutSite(dropout));
-      launch(stream(), "embedding_backward", table_backward_finish, {spans, threads}, target_of(add_to(dtable.tensor)),
-             shared_sums, ids.data<int32_t>(), order.data<int32_t>(), ids.size(), dtable.tensor.rows(), cols,
-             is_vector);
-    }
-    if (dposition_table)
-      launch(stream(), "position_backward", position_backward_kernel<T>,
-             {unsigned(dposition_table.tensor.rows()), unsigned(search_threads)}, target_of(dposition_table),
-             dy.data<T>(), ids.data<int32_t>(), positions.data<int32_t>(), ids.size(), cols,
-             rows_are_vectors(cols, dposition_table.tensor, dy), DropoutSite(dropout));
+    const auto sum_rows = [&](const Grad& to, const int32_t* keys, In sorted, double factor, const Dropout& words) {
+      if (to.mode == GradMode::write) fill_impl(to.tensor, 0);  // rows of words that do not occur
+      const bool is_vector = rows_are_vectors(cols, to.tensor, dy);
+      launch(stream(), "embedding_backward", table_backward_kernel<T>, {spans, threads}, target_of(add_to(to.tensor)),
+             shared_sums, dy.data<T>(), keys, sorted.data<int32_t>(), rows, to.tensor.rows(), cols, is_vector,
+             float(factor), DropoutSite(words), DropoutSite(dropout));
+      launch(stream(), "embedding_backward", table_backward_finish, {spans, threads}, target_of(add_to(to.tensor)),
+             shared_sums, keys, sorted.data<int32_t>(), rows, to.tensor.rows(), cols, is_vector);
+    };
+    if (dtable) sum_rows(dtable, ids.data<int32_t>(), order, scale, word);
+    if (!dposition_table) return;
+    auto* const places = reinterpret_cast<int32_t*>(shared_sums + 2 * int64_t(spans) * cols);
+    launch(stream(), "position_backward", places_kernel, {blocks_for(rows, place_threads), unsigned(place_threads)},
+           places, ids.data<int32_t>(), positions.data<int32_t>(), rows);
+    sum_rows(dposition_table, places, position_order, 1, {});
   });
 }
 

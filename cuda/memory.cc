@@ -58,8 +58,11 @@ std::byte* Arena::at(size_t offset, size_t bytes) {
     return nullptr;
   };
   if (std::byte* const memory = find()) return memory;
-  // As much again as there is, so that growth ends after a few blocks.
-  add(offset, std::max({end - offset, capacity_, smallest_block}));
+  // A share of what there is, so that growth ends after a few blocks; no more than needed where memory is short.
+  const size_t needed = end - offset, roomy = std::max({needed, capacity_ / 8, smallest_block});
+  size_t free = 0, total = 0;
+  check_cuda(cudaMemGetInfo(&free, &total), "reading the free memory");
+  add(offset, roomy <= free ? roomy : needed);
   return find();
 }
 

@@ -10,12 +10,13 @@ inline constexpr int32_t bin_tokens = 64;
 
 /// One side of a batch: the T tokens of its S sentences one after another, nothing padded.
 struct PackedSide {
-  std::vector<int32_t> ids;        ///< (T) token ids; target: decoder inputs, start_id first
-  std::vector<int32_t> positions;  ///< (T) position in the sentence, from 0
-  std::vector<int32_t> segments;   ///< (T) number of the sentence in the batch, from 0
-  std::vector<int32_t> offsets;    ///< (S+1) first row of each sentence, then T
-  std::vector<int32_t> order;      ///< (T) row numbers sorted by id, equal ids in row order
-  int32_t row_offset = 0;          ///< number of the first row within the whole update, this side
+  std::vector<int32_t> ids;             ///< (T) token ids; target: decoder inputs, start_id first
+  std::vector<int32_t> positions;       ///< (T) position in the sentence, from 0
+  std::vector<int32_t> segments;        ///< (T) number of the sentence in the batch, from 0
+  std::vector<int32_t> offsets;         ///< (S+1) first row of each sentence, then T
+  std::vector<int32_t> order;           ///< (T) row numbers sorted by id, equal ids in row order
+  std::vector<int32_t> position_order;  ///< (T) the same by position
+  int32_t row_offset = 0;               ///< number of the first row within the whole update, this side
 
   int32_t rows() const { return int32_t(ids.size()); }
   int32_t sentences() const { return offsets.empty() ? 0 : int32_t(offsets.size()) - 1; }

@@ -189,7 +189,7 @@ CorpusWindow Corpus::window(const OrderRules& rules, int64_t epoch, int64_t wind
   if (!is_stream_) {
     if (rules_.samples() && epoch != epoch_) open_epoch(epoch);
     if (window >= window_count(*cache_, rules)) return {};
-    return {cache_, window_order(*cache_, rules, epoch, window)};
+    return {cache_, orders_.pairs(*cache_, rules, epoch, window)};
   }
   seek_stream(window);
   if (!cache_ || epoch > 1) return {};
@@ -197,7 +197,7 @@ CorpusWindow Corpus::window(const OrderRules& rules, int64_t epoch, int64_t wind
   whole.seed = combine_hashes(rules.seed, uint64_t(window));
   whole.window_blocks = std::max(cache_->blocks(), 1U);
   if (cache_->blocks() == 0) return {cache_, {}};
-  return {cache_, window_order(*cache_, whole, epoch, 0)};
+  return {cache_, orders_.pairs(*cache_, whole, epoch, 0)};
 }
 
 }  // namespace bough

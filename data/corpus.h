@@ -66,6 +66,7 @@ class Corpus {
   EncodingRules rules_;
   bool is_stream_;
   CorpusStatistics statistics_;
+  WindowOrders orders_;
   std::shared_ptr<const TokenCache> cache_;  // stream: of window stream_window_; null at its end
   uint64_t key_ = 0, fingerprint_ = 0;       // of files
   int64_t epoch_ = 0;                        // of cache_; 0: the best segmentations

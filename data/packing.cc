@@ -103,19 +103,23 @@ class SideBuilder {
   int32_t position_ = 0;
 };
 
-/// Counting sort: O(T + largest id), stable by construction.
-void sort_ids(PackedSide& side) {
-  side.order.resize(side.ids.size());
-  if (side.ids.empty()) return;
-  const auto [low, high] = std::minmax_element(side.ids.begin(), side.ids.end());
+/// Row numbers sorted by key, equal keys in row order: counted, not compared.
+std::vector<int32_t> sorted_rows(const std::vector<int32_t>& keys) {
+  std::vector<int32_t> order(keys.size());
+  if (keys.empty()) return order;
+  const auto [low, high] = std::minmax_element(keys.begin(), keys.end());
   const int32_t base = *low;
-  std::vector<int32_t> place(size_t(*high - base) + 2, 0);
-  for (const int32_t id : side.ids) ++place[size_t(id - base) + 1];
+  std::vector<int32_t> place(static_cast<size_t>(*high - base) + 2, 0);
+  for (const int32_t key : keys) ++place[static_cast<size_t>(key - base) + 1];
   std::partial_sum(place.begin(), place.end(), place.begin());
-  for (int32_t row = 0; row < side.rows(); ++row) {
-    const auto id = size_t(side.ids[size_t(row)] - base);
-    side.order[size_t(place[id]++)] = row;
-  }
+  for (size_t row = 0; row < keys.size(); ++row)
+    order[static_cast<size_t>(place[static_cast<size_t>(keys[row] - base)]++)] = static_cast<int32_t>(row);
+  return order;
+}
+
+void sort_rows(PackedSide& side) {
+  side.order = sorted_rows(side.ids);
+  side.position_order = sorted_rows(side.positions);
 }
 
 void check_rows(int64_t rows) {
@@ -162,8 +166,8 @@ Batch pack(std::span<const SentencePair> pairs) {
     }
     batch.bins.push_back(bin_between(batch, first, batch.sentences()));
   }
-  sort_ids(batch.source);
-  sort_ids(batch.target);
+  sort_rows(batch.source);
+  sort_rows(batch.target);
   return batch;
 }
 
@@ -186,7 +190,7 @@ Batch pack_source(std::span<const SentencePair> sentences) {
     batch.sentence_ids.push_back(sentence.id);
   }
   if (batch.sentences() > first) batch.bins.push_back(bin_between(batch, first, batch.sentences()));
-  sort_ids(batch.source);
+  sort_rows(batch.source);
   return batch;
 }
 

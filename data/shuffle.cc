@@ -21,15 +21,6 @@ void permute(std::vector<T>& items, RandomStream random) {
   for (size_t n = items.size(); n > 1; --n) std::swap(items[n - 1], items[random.below(n)]);
 }
 
-std::vector<uint32_t> window_blocks(const TokenCache& cache, const OrderRules& rules, int64_t epoch, int64_t window) {
-  std::vector<uint32_t> all(cache.blocks());
-  std::iota(all.begin(), all.end(), 0U);
-  if (rules.shuffle == ShuffleKind::data) permute(all, stream_for(rules, blocks, epoch, 0));
-  const size_t begin = size_t(window) * rules.window_blocks;
-  const size_t end = std::min<size_t>(begin + rules.window_blocks, all.size());
-  return {all.begin() + std::ptrdiff_t(begin), all.begin() + std::ptrdiff_t(end)};
-}
-
 /// Sorts each stretch of sort_pairs by length, longest first as Marian serves them.
 void sort_by_length(std::vector<PairRef>& order, const TokenCache& cache, const OrderRules& rules) {
   std::vector<std::pair<int64_t, PairRef>> keyed(order.size());
@@ -67,13 +58,27 @@ int64_t window_count(const TokenCache& cache, const OrderRules& rules) {
   return (int64_t{cache.blocks()} + rules.window_blocks - 1) / rules.window_blocks;
 }
 
-std::vector<PairRef> window_order(const TokenCache& cache, const OrderRules& rules, int64_t epoch, int64_t window) {
+std::span<const uint32_t> WindowOrders::blocks(const TokenCache& cache, const OrderRules& rules, int64_t epoch,
+                                               int64_t window) {
+  const std::tuple wanted{rules.shuffle, rules.seed, epoch};
+  if (made_for_ != wanted || blocks_.size() != cache.blocks()) {
+    blocks_.resize(cache.blocks());
+    std::iota(blocks_.begin(), blocks_.end(), 0U);
+    if (rules.shuffle == ShuffleKind::data) permute(blocks_, stream_for(rules, Purpose::blocks, epoch, 0));
+    made_for_ = wanted;
+  }
+  const size_t begin = static_cast<size_t>(window) * rules.window_blocks;
+  return std::span(blocks_).subspan(begin, std::min<size_t>(rules.window_blocks, blocks_.size() - begin));
+}
+
+std::vector<PairRef> WindowOrders::pairs(const TokenCache& cache, const OrderRules& rules, int64_t epoch,
+                                         int64_t window) {
   std::vector<PairRef> order;
-  for (const uint32_t block : window_blocks(cache, rules, epoch, window)) {
+  for (const uint32_t block : blocks(cache, rules, epoch, window)) {
     cache.will_need(block);
     for (uint32_t i = 0; i < cache.pairs_in(block); ++i) order.push_back(PairRef{block} << 16 | i);
   }
-  if (rules.shuffle == ShuffleKind::data) permute(order, stream_for(rules, pairs, epoch, window));
+  if (rules.shuffle == ShuffleKind::data) permute(order, stream_for(rules, Purpose::pairs, epoch, window));
   if (rules.sort != SortKind::none) sort_by_length(order, cache, rules);
   const bool keeps_runs =
       rules.shuffle == ShuffleKind::batches || (rules.shuffle == ShuffleKind::data && rules.sort != SortKind::none);

@@ -1,5 +1,7 @@
 #pragma once
 #include <cstdint>
+#include <span>
+#include <tuple>
 #include <vector>
 
 #include "data/data_options.h"
@@ -22,7 +24,18 @@ struct OrderRules {
 /// Number of windows of an epoch.
 int64_t window_count(const TokenCache& cache, const OrderRules& rules);
 
-/// The pairs of one window (0 <= window < window_count) in the order of this epoch.
-std::vector<PairRef> window_order(const TokenCache& cache, const OrderRules& rules, int64_t epoch, int64_t window);
+/// Gives windows in order. Keeps the order of the last epoch's blocks, so that a window costs what it holds and not
+/// what the corpus has; results do not depend on what was asked before.
+class WindowOrders {
+ public:
+  /// The pairs of one window (0 <= window < window_count) in the order of this epoch.
+  std::vector<PairRef> pairs(const TokenCache& cache, const OrderRules& rules, int64_t epoch, int64_t window);
+
+ private:
+  std::span<const uint32_t> blocks(const TokenCache& cache, const OrderRules& rules, int64_t epoch, int64_t window);
+
+  std::vector<uint32_t> blocks_;  // of the whole corpus
+  std::tuple<ShuffleKind, uint64_t, int64_t> made_for_{ShuffleKind::none, 0, -1};
+};
 
 }  // namespace bough

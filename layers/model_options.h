@@ -1,5 +1,7 @@
 #pragma once
 #include <algorithm>
+#include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -18,6 +20,26 @@ enum class ResidualPrecision { automatic, bfloat16, split };
 extern const EnumNames<ResidualKind> residual_names;
 /// "branchnorm", ...
 std::string name_of(ResidualKind kind);
+
+/// What a setting of special:model.yml is to a run that goes on with the parameters beside it.
+enum class SavedMeaning {
+  arithmetic,  ///< part of what the parameters mean: must be the same
+  of_run,      ///< how they are trained on: goes on as it was unless the user gives another value
+  derived      ///< follows from other settings, or is the state's
+};
+
+/// A setting of special:model.yml: its meaning, and the text of the value that a file without it stands for; null:
+/// no model is without it.
+struct SavedSetting {
+  const char* name;
+  SavedMeaning meaning;
+  const char* absent;
+};
+
+/// A setting with two values, as text.
+struct SettingChange {
+  std::string name, before, now;
+};
 
 /// What a Transformer is: everything that must be known to load its parameters and compute with
 /// them. Saved in the model file as special:model.yml.
@@ -104,6 +126,16 @@ struct ModelOptions {
   /// Reads it back, bough's or Marian's. Error, beginning with source (the model file), for a
   /// missing key, a model family bough has not, or a Transformer variant it cannot compute.
   static ModelOptions from_yaml(const Yaml& saved, const std::string& source);
+
+  /// Takes from `saved`, the options of the parameters that a run goes on with, every option that the user did not
+  /// give; of_run ones only `with_run`. Before resolve().
+  void go_on_with(ModelOptions saved, const GivenNames& given, bool with_run);
+  /// The first setting by which parameters of `before` mean something else than these options say; learned positions
+  /// are named max-length. Vocabulary sizes count.
+  std::optional<SettingChange> change_of_arithmetic(ModelOptions before) const;
+
+  static std::span<const SavedSetting> saved_meanings();  ///< the table behind these three
+  static std::vector<std::string> saved_names();          ///< every setting of special:model.yml
 
  private:
   void family_settings(Settings& v);

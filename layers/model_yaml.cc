@@ -55,6 +55,56 @@ constexpr std::array idle_keys = {
     KeyValue{"special-vocab", "[]"},
 };
 
+using enum SavedMeaning;
+
+/// Every setting of special:model.yml, see SavedSetting. What a file lacks because it is older than the setting, or
+/// Marian's, must mean what the program did that wrote it: `absent` stays as it is when a default changes.
+constexpr std::array saved_rows = {
+    SavedSetting{"type", arithmetic, nullptr},
+    SavedSetting{"dim-emb", arithmetic, nullptr},
+    SavedSetting{"enc-depth", arithmetic, nullptr},
+    SavedSetting{"dec-depth", arithmetic, nullptr},
+    SavedSetting{"transformer-heads", arithmetic, nullptr},
+    SavedSetting{"transformer-dim-ffn", arithmetic, nullptr},
+    SavedSetting{"transformer-decoder-dim-ffn", arithmetic, "0"},
+    SavedSetting{"transformer-ffn-activation", arithmetic, "swish"},
+    SavedSetting{"tied-embeddings", arithmetic, "false"},
+    SavedSetting{"tied-embeddings-src", arithmetic, "false"},
+    SavedSetting{"tied-embeddings-all", arithmetic, "false"},
+    SavedSetting{"output-omit-bias", arithmetic, "false"},
+    SavedSetting{"right-left", arithmetic, "false"},
+    SavedSetting{"transformer-train-position-embeddings", arithmetic, "false"},
+    SavedSetting{"transformer-residual", arithmetic, "post-ln"},
+    SavedSetting{"dim-vocabs", arithmetic, nullptr},
+    SavedSetting{"branchnorm-max-step", of_run, "0u"},
+    SavedSetting{"branchnorm-schedule", of_run, "linear"},
+    SavedSetting{"branchnorm-init", of_run, "xavier"},
+    SavedSetting{"branchnorm-residual-scale", arithmetic, "one"},
+    SavedSetting{"branchnorm-bound", of_run, "[]"},
+    SavedSetting{"transformer-depth-scaling", of_run, "false"},
+    SavedSetting{"residual-precision", of_run, "auto"},
+    SavedSetting{"transformer-postprocess-emb", of_run, "d"},
+    SavedSetting{"transformer-preprocess", derived, ""},
+    SavedSetting{"transformer-postprocess", derived, "dan"},
+    SavedSetting{"transformer-postprocess-top", derived, ""},
+    SavedSetting{"transformer-positions", derived, "0"},
+    SavedSetting{"branchnorm-progress", derived, "0"},
+    SavedSetting{"branchnorm-scales", derived, "[]"},
+};
+
+const SavedSetting& saved_row(const std::string& name) {
+  const auto at = std::find_if(saved_rows.begin(), saved_rows.end(), [&](const auto& row) { return name == row.name; });
+  check(at != saved_rows.end(), "special:model.yml: {} is in no row of layers/model_yaml.cc; add one", name);
+  return *at;
+}
+
+GivenValue given_value(const Yaml& value, const std::string& where) {
+  GivenValue given{{}, value.is_list(), where};
+  if (value.is_scalar()) given.items.push_back(value.text);
+  for (const Yaml& item : value.items) given.items.push_back(item.text);
+  return given;
+}
+
 /// Marian's op letters plus one it has not: `s`, before the addition. Every other loader refuses it.
 std::string with_scale(std::string ops) { return ops.insert(ops.find('a'), "s"); }
 std::string without_scale(std::string ops) {
@@ -93,6 +143,53 @@ void ModelOptions::saved_settings(Settings& v) {
   v(max_positions, "transformer-positions", "");
 }
 
+std::span<const SavedSetting> ModelOptions::saved_meanings() { return saved_rows; }
+
+std::vector<std::string> ModelOptions::saved_names() {
+  ModelOptions any;
+  Settings rows;
+  any.saved_settings(rows);
+  std::vector<std::string> names;
+  for (const Setting& row : rows.rows()) names.push_back(row.name);
+  return names;
+}
+
+void ModelOptions::go_on_with(ModelOptions saved, const GivenNames& given, bool with_run) {
+  Settings mine, theirs;
+  settings(mine);
+  saved.settings(theirs);
+  const auto is_given = [&](const char* name) { return given.count(name) != 0; };
+  const auto strings = {"transformer-preprocess", "transformer-postprocess", "transformer-postprocess-top"};
+  const bool says_residual = std::any_of(strings.begin(), strings.end(), is_given);  // they are its other spelling
+  for (const Setting& row : mine.rows()) {
+    const SavedMeaning meaning = saved_row(row.name).meaning;
+    if (meaning == derived || (meaning == of_run && !with_run) || is_given(row.name.c_str())) continue;
+    if (row.name == "transformer-residual" && says_residual) continue;
+    row.set(given_value(theirs.find(row.name)->get(), "special:model.yml"));
+  }
+}
+
+std::optional<SettingChange> ModelOptions::change_of_arithmetic(ModelOptions before) const {
+  ModelOptions now = *this;
+  Settings rows, rows_before;
+  now.saved_settings(rows);
+  before.saved_settings(rows_before);
+  const auto one_line = [](const Yaml& value) {
+    if (!value.is_list()) return value.text;
+    std::string words;
+    for (const Yaml& item : value.items) words += (words.empty() ? "" : " ") + item.text;
+    return words;
+  };
+  for (const Setting& row : rows.rows()) {
+    if (saved_row(row.name).meaning != arithmetic) continue;
+    const std::string was = one_line(rows_before.find(row.name)->get()), is = one_line(row.get());
+    if (was != is) return SettingChange{row.name, was, is};
+  }
+  if (learned_positions && max_positions != before.max_positions)
+    return SettingChange{"max-length", std::to_string(before.max_positions), std::to_string(max_positions)};
+  return std::nullopt;
+}
+
 bool ModelOptions::is_plain() const {
   if (residual == ResidualKind::branchnorm && branchnorm_residual != BranchResidual::one) return false;
   if (has_bounded_branches())
@@ -121,20 +218,20 @@ ModelOptions ModelOptions::from_yaml(const Yaml& saved, const std::string& sourc
   Settings rows;
   options.saved_settings(rows);
   const std::string where = source + ": special:model.yml";
+  for (const Setting& row : rows.rows()) {
+    const char* const absent = saved_row(row.name).absent;
+    check(saved.find(row.name) != nullptr || absent != nullptr, "{} has no {}. Is this a translation model?", where,
+          row.name);
+    if (absent) row.set(given_value(absent == std::string_view("[]") ? Yaml::list() : Yaml(absent), where));
+  }
   for (const auto& [key, value] : saved.entries) {
     if (const Setting* row = rows.find(key)) {
-      GivenValue given{{}, value.is_list(), where};
-      if (value.is_scalar()) given.items.push_back(value.text);
-      for (const Yaml& item : value.items) given.items.push_back(item.text);
-      row->set(given);
+      row->set(given_value(value, where));
     } else {
       check_fixed(key, value, source);
       check(is_known_elsewhere(key), "{} has {}, which bough does not know. A newer bough may", where, key);
     }
   }
-  for (const char* key :
-       {"type", "dim-emb", "enc-depth", "dec-depth", "transformer-heads", "transformer-dim-ffn", "dim-vocabs"})
-    check(saved.find(key) != nullptr, "{} has no {}. Is this a translation model?", where, key);
   const bool has_residual = saved.find("transformer-residual") != nullptr;
   if (has_residual) options.postprocess = without_scale(options.postprocess);
   options.resolve(has_residual, true);

@@ -33,7 +33,7 @@ struct DecoderCache {
 /// One new token for each of R rows (hypotheses); all (R) i32 but ancestry.
 struct DecoderStep {
   Tensor ids, steps, slots, sentences;
-  Tensor ancestry;  ///< (R, length) i32: the slot that holds the row's history at every step
+  Tensor ancestry;  ///< (R, L) i32, L above every step: the slot that holds the row's history at every step
 };
 
 /// An encoder-decoder Transformer (Vaswani 2017) in the residual family of layers/residual.h, with

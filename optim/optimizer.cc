@@ -53,10 +53,9 @@ double Optimizer::small_moment_share() const {
   parameters_.backend().download(d.data(), arenas_.denominators);
   if (d[1] == 0) return 0;
   int64_t small = 0;
-  const auto v = parameters_.download(arenas_.second_moment);
-  for (const auto& part : parameters_.parts())
-    for (int64_t i = part.first; i < part.first + part.size(); ++i)
-      small += std::sqrt(double(v[size_t(i)]) / d[1]) < constants_.epsilon;
+  for (const auto& part : parameters_.parts())  // one at a time: a copy of all might not fit into the host's memory
+    for (const float v : parameters_.download(arenas_.second_moment.view(part.first, {part.size()})))
+      small += std::sqrt(double(v) / d[1]) < constants_.epsilon;
   return double(small) / double(parameters_.trained_elements());
 }
 

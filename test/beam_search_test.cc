@@ -35,6 +35,7 @@ class ToyModel : public StepModel {
   void step(const StepRows& rows, int64_t k, StepScores& out) override {
     out = {.k = std::min<int64_t>(k, vocabulary_)};
     rows_seen.push_back(rows.count());
+    CHECK(rows.ancestry.size() == size_t(rows.count() * (rows.steps[0] + 1)));  // no column before its step
     for (size_t r = 0; r < rows.ids.size(); ++r) {
       memory_[{rows.slots[r], rows.steps[r]}] = rows.ids[r];
       Prefix prefix;

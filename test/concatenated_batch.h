@@ -19,9 +19,13 @@ inline void append(PackedSide& to, const PackedSide& from) {
   append(to.segments, from.segments, sentences);
   if (!to.offsets.empty()) to.offsets.pop_back();
   append(to.offsets, from.offsets, rows);
-  to.order.resize(to.ids.size());
-  std::iota(to.order.begin(), to.order.end(), 0);
-  std::ranges::stable_sort(to.order, {}, [&](int32_t row) { return to.ids[size_t(row)]; });
+  const auto sort_by = [&](std::vector<int32_t>& order, const std::vector<int32_t>& keys) {
+    order.resize(keys.size());
+    std::iota(order.begin(), order.end(), 0);
+    std::ranges::stable_sort(order, {}, [&](int32_t row) { return keys[size_t(row)]; });
+  };
+  sort_by(to.order, to.ids);
+  sort_by(to.position_order, to.positions);
 }
 
 /// The batches one after another as one: the same rows in the same order, bins and row_offset included.

@@ -156,6 +156,47 @@ TEST_CASE("attention_backward adds to columns where it is asked to", "[kernels]"
   }
 }
 
+TEST_CASE("attention's gradients do not depend on what was computed before", "[kernels]") {
+  for (const BackendRow& row : backends()) {
+    INFO(row.name);
+    const auto gradients = [&](const std::vector<int>& lengths, const Values& qkv_values) {
+      const AttentionForm form{.queries = lengths, .is_causal = true, .dropout = 0.2};
+      const Sentences s(form.queries, 0);
+      const int64_t T = s.tokens(), W = form.heads * form.head_dim;
+      Bench b(row);
+      const Attention p = attention_of(b, form, s, s);
+      Values values = qkv_values;
+      values.resize(size_t(T * 3 * W), NAN);
+      const Tensor qkv = b.tensor({T, 3 * W}, values), o = b.output({T, W}), d = b.output({T, 3 * W});
+      const Tensor lse = b.output({T, form.heads}, b.statistics_type()), d_o = b.tensor({T, W}, random_list(T * W, 3));
+      const Columns q{qkv, 0, W}, k{qkv, W, W}, v{qkv, 2 * W, W};
+      b.backend().attention(o, lse, q, k, v, p);
+      b.backend().attention_backward(GradColumns{d, 0, W, GradMode::write}, GradColumns{d, W, W, GradMode::write},
+                                     GradColumns{d, 2 * W, W, GradMode::write}, d_o, o, lse, q, k, v, p);
+      return b.values(d);
+    };
+    const Values numbers = random_list(8 * 3 * 32, 2), before = gradients({5, 3}, numbers);
+    gradients({200}, {});  // NaN everywhere, as after an update that was not finite
+    CHECK(gradients({5, 3}, numbers) == before);
+  }
+}
+
+TEST_CASE("dropout close to 1 drops almost everything, and stays finite", "[kernels]") {
+  const int64_t T = 64, C = 512;
+  for (const BackendRow& row : backends()) {
+    INFO(row.name);
+    Bench b(row);
+    const Tensor y = b.output({T, C}), x = b.tensor({T, C}, Values(size_t(T * C), 1.0));
+    b.backend().bias_activation_dropout(y, x, Tensor(), Activation::relu, b.dropout(0.999999, 6));
+    int64_t kept = 0;
+    for (const double v : b.values(y)) {
+      REQUIRE(std::isfinite(v));
+      kept += v != 0;
+    }
+    CHECK(kept < 8);
+  }
+}
+
 TEST_CASE("decoding step by step equals attention over the whole sentence", "[kernels]") {
   for (const BackendRow& row : backends()) {
     const int64_t heads = 2, D = 16, W = heads * D, L = 6;

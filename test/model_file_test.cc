@@ -198,7 +198,8 @@ TEST_CASE("checkpoints are averaged element by element", "[model file]") {
   std::vector<std::string> paths;
   for (uint64_t seed : {1, 2, 3}) {
     ModelOptions at = options;
-    at.branchnorm_progress = int64_t(seed) * 10;
+    at.branchnorm_max_step = {int64_t(seed) * 10};
+    at.branchnorm_progress = int64_t(seed) * 4;  // alpha 0.4 by different ways
     const Model model = random_model(at, *backend, seed);
     paths.push_back(folder / fmt::format("model{}.npz", seed));
     save_model(paths.back(), at, *model.parameters, model.parameters->values());
@@ -214,7 +215,7 @@ TEST_CASE("checkpoints are averaged element by element", "[model file]") {
                                                  3)
                                               .epsilon(1e-6)
                                               .margin(1e-9));
-  CHECK(load_model(folder / "mean.npz", *backend).options.branchnorm_progress == 30);
+  CHECK(load_model(folder / "mean.npz", *backend).options.branchnorm_progress == 12);
 
   ModelOptions other = options;
   other.ffn_dim = 40;
@@ -222,5 +223,63 @@ TEST_CASE("checkpoints are averaged element by element", "[model file]") {
   save_model(folder / "other.npz", other, *model.parameters, model.parameters->values());
   CHECK(message_of([&] {
           average_models(folder / "x.npz", {paths[0], folder / "other.npz"}, false);
-        }).find("must be (32, 48) as in") != std::string::npos);
+        }).find("other.npz': transformer-dim-ffn is 40, must be 48 as in '" + paths[0]) != std::string::npos);
+  for (const auto& [change, words] :
+       {std::pair<void (*)(ModelOptions&), const char*>{[](ModelOptions& o) { o.heads = 2; },
+                                                        "transformer-heads is 2, must be 4 as in"},
+        {[](ModelOptions& o) { o.residual = ResidualKind::deepnorm; },
+         "transformer-residual is deepnorm, must be branchnorm as in"}}) {
+    ModelOptions changed = options;
+    change(changed);
+    save_model(folder / "other.npz", changed, *random_model(changed, *backend).parameters,
+               random_model(changed, *backend).parameters->values());
+    const std::string message = message_of([&] {
+      average_models(folder / "x.npz", {paths[0], folder / "other.npz"}, false);
+    });
+    INFO(message);
+    CHECK(message.find(words) != std::string::npos);
+  }
+}
+
+TEST_CASE("checkpoints of different alphas are folded before they are averaged", "[model file]") {
+  const ScratchFolder folder;
+  const auto backend = make_cpu_backend(1, DType::f64);
+  // The same branches, alpha F(x) in all: the mean computes what each of them does.
+  ModelOptions at = small_options(ResidualKind::branchnorm);
+  at.branchnorm_schedule = BranchSchedule::by_layer;
+  at.branchnorm_max_step = {100};
+  std::vector<std::string> paths;
+  std::vector<double> expected;
+  for (const int64_t progress : {25, 50, 100}) {
+    at.branchnorm_progress = progress;
+    paths.push_back(folder / fmt::format("at{}.npz", progress));
+    const Model model = random_model(at, *backend);
+    save_model(paths.back(), at, *model.parameters, model.parameters->values());
+    average_models(folder / "folded.npz", {paths.back()}, true);
+    const Arrays folded = Arrays::of(folder / "folded.npz");
+    std::vector<double> values;
+    for (const auto& array : folded.arrays) values.insert(values.end(), array.values.begin(), array.values.end());
+    expected.resize(values.size());
+    for (size_t i = 0; i < values.size(); ++i) expected[i] += values[i] / 3;
+  }
+  for (const bool fold : {false, true}) {
+    average_models(folder / "mean.npz", paths, fold);
+    CHECK(load_model(folder / "mean.npz", *backend).options.residual == ResidualKind::post_ln);
+    std::vector<double> values;
+    for (const auto& array : Arrays::of(folder / "mean.npz").arrays)
+      values.insert(values.end(), array.values.begin(), array.values.end());
+    CHECK(largest_difference(values, expected) < 1e-6);
+  }
+}
+
+TEST_CASE("a loaded model has alpha at the sites of its transformer", "[model file]") {
+  const ScratchFolder folder;
+  const auto backend = make_cpu_backend(1);
+  ModelOptions options = small_options(ResidualKind::branchnorm);
+  options.branchnorm_schedule = BranchSchedule::by_layer;
+  const Model model = random_model(options, *backend);
+  save_model(folder / "model.npz", options, *model.parameters, model.parameters->values());
+  const std::vector<double> scales = saved_branch_scales(NpzReader(folder / "model.npz"), options);
+  CHECK(scales == branch_scales(options, model.transformer->residual_site_layers(), options.branchnorm_progress));
+  CHECK(scales[0] > scales[2]);
 }

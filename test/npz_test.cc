@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <numeric>
 #include <random>
 #include <thread>
@@ -114,6 +115,30 @@ TEST_CASE("npz: an array that comes in pieces is the same file; one that breaks 
   pieces.piece = [&](size_t) { return std::as_bytes(std::span(values)).first(199999); };
   CHECK_THAT(message_of([&] { write_npz(path, {&pieces, 1}); }), Contains("got 399998 bytes in pieces"));
   CHECK(read_whole_file(path) == bytes);
+}
+
+TEST_CASE("npz: an array is read in pieces, and its checksum at its end", "[npz]") {
+  const ScratchFolder folder;
+  const std::string path = folder / "a.npz";
+  std::vector<float> values(1000);
+  for (size_t i = 0; i < values.size(); ++i) values[i] = float(i);
+  write_npz(path, std::vector{npz_array<float>("a", values)});
+  const auto read = [&] {
+    const NpzReader file(path);
+    NpzReader::Stream stream(file, "a");
+    CHECK(stream.header().elements() == 1000);
+    std::vector<float> found(1000);
+    stream.read(found.data(), 300 * sizeof(float));
+    stream.read(found.data() + 300, 700 * sizeof(float));
+    stream.finish();
+    return found;
+  };
+  CHECK(read() == values);
+  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+  file.seekp(2000);
+  file.put('x');
+  file.close();
+  CHECK(message_of(read).find("does not have the checksum") != std::string::npos);
 }
 
 TEST_CASE("npz: reads what NumPy and Marian write", "[npz]") {

@@ -49,11 +49,14 @@ inline std::vector<int32_t> example_ids(int64_t rows, int64_t vocabulary) {
   return ids;
 }
 
-inline TokenRows token_rows(Bench& b, const std::vector<int32_t>& ids) {
+inline TokenRows token_rows(Bench& b, const std::vector<int32_t>& ids, const std::vector<int32_t>& positions) {
   std::vector<int32_t> order(ids.size());
   std::iota(order.begin(), order.end(), 0);
+  const auto place = [&](int32_t t) { return ids[size_t(t)] == -1 ? INT32_MAX : positions[size_t(t)]; };
+  auto by_position = order;
   std::stable_sort(order.begin(), order.end(), [&](int32_t x, int32_t y) { return ids[size_t(x)] < ids[size_t(y)]; });
-  return {b.ints(ids), b.ints(order)};
+  std::stable_sort(by_position.begin(), by_position.end(), [&](int32_t x, int32_t y) { return place(x) < place(y); });
+  return {b.ints(ids), b.ints(order), b.ints(by_position)};
 }
 
 inline Case embedding_case(int64_t rows, int64_t C, PositionTable kind, double word_p, double p) {
@@ -68,8 +71,8 @@ inline Case embedding_case(int64_t rows, int64_t C, PositionTable kind, double w
   if (kind != PositionTable::absent) bad.push_back({1, {L, C + 1}});
   return {inputs,
           [=](Bench& b, auto& v) {
-            return std::vector{embedding(v[0], v.size() > 1 ? v[1] : Var(), token_rows(b, ids), b.ints(positions),
-                                         scale, b.dropout(word_p, 3), b.dropout(p, 4))};
+            return std::vector{embedding(v[0], v.size() > 1 ? v[1] : Var(), token_rows(b, ids, positions),
+                                         b.ints(positions), scale, b.dropout(word_p, 3), b.dropout(p, 4))};
           },
           [=]<class R>(const Lists<R>& in) -> Lists<R> {
             std::vector<R> y;

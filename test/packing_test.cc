@@ -45,6 +45,10 @@ void check_side(const PackedSide& side) {
   std::stable_sort(rows.begin(), rows.end(),
                    [&](int32_t a, int32_t b) { return side.ids[size_t(a)] < side.ids[size_t(b)]; });
   REQUIRE(side.order == rows);
+  std::iota(rows.begin(), rows.end(), 0);
+  std::stable_sort(rows.begin(), rows.end(),
+                   [&](int32_t a, int32_t b) { return side.positions[size_t(a)] < side.positions[size_t(b)]; });
+  REQUIRE(side.position_order == rows);
 }
 
 void check_bins(const Batch& batch) {

@@ -187,7 +187,8 @@ TEST_CASE("residual-precision decides where the stream has two parts", "[model]"
         ParameterSet parameters(*backend);
         Transformer model(options, nullptr, parameters);
         parameters.allocate(false);
-        model.set_update_state(inference_state(options, model, *backend));
+        model.set_update_state(inference_state(
+            branch_scales(options, model.residual_site_layers(), options.branchnorm_progress), *backend));
         backend->allocator().reset_peak();
         Tape tape(*backend, false);
         const auto words = random_sentences(1, 9, 60, 1).front();

@@ -44,7 +44,8 @@ inline bough::Model random_model(const bough::ModelOptions& options, bough::Back
       for (int64_t i = 0; i < part.size(); ++i) arena[size_t(part.first + i)] += float(0.4 * (noise.uniform() - 0.5));
   model.parameters->upload(model.parameters->values(), arena);
   model.parameters->values_changed();
-  model.transformer->set_update_state(inference_state(options, *model.transformer, backend));
+  model.transformer->set_update_state(inference_state(
+      branch_scales(options, model.transformer->residual_site_layers(), options.branchnorm_progress), backend));
   return model;
 }
 

@@ -46,8 +46,8 @@ struct Model {
   Tensor step(bool recomputes) {
     const std::vector<int32_t> ids{1, 2, 3, 1, 5, 6, 7, 0, 4, 4, 2, -1};
     std::vector<int32_t> labels{2, 3, 1, 5, 6, 7, 0, 0, 4, 2, 1, -1};
-    Var x = embedding(parameters[0], {}, token_rows(bench, ids), bench.ints(std::vector<int32_t>(12)), 2.0, {},
-                      bench.dropout(0.1, 90));
+    Var x = embedding(parameters[0], {}, token_rows(bench, ids, std::vector<int32_t>(12)),
+                      bench.ints(std::vector<int32_t>(12)), 2.0, {}, bench.dropout(0.1, 90));
     for (const uint32_t site : {10, 20, 30}) {
       const auto body = [this, site](const std::vector<Var>& v) { return std::vector{layer(v[0], site)}; };
       x = recomputes ? recompute({x}, body)[0] : body({x})[0];

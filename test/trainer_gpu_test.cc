@@ -8,6 +8,7 @@
 #include "apps/option_parser.h"
 #include "apps/training/memory_plan.h"
 #include "apps/training/trainer.h"
+#include "cuda/memory.h"
 #include "test/catch.h"
 #include "test/corpus_files.h"
 #include "test/emulator/machine.h"
@@ -269,5 +270,34 @@ TEST_CASE("a run that diverges on the GPU ends with the update and a parameter",
   INFO(message);
   CHECK(message.find("the gradient was not finite in 10 updates in a row (at update") != std::string::npos);
   CHECK(trainer.state().skipped_updates == 10);
+
+  // The one that ends the run is judged before the next begins: its gradients are there to be named.
+  Trainer at_once(corpus.options("once", {"--precision", "float32", "--learn-rate", "1e38", "--optimizer-delay", "1",
+                                          "--divergence-updates", "1", "--disp-freq", "100u"}));
+  CHECK_THROWS_AS(at_once.run(), Diverged);
+  CHECK(at_once.state().skipped_updates == 1);
+  CHECK(at_once.state().clock.updates == 2);  // after the first, nothing is finite
+}
+
+TEST_CASE("the arena grows by what is needed, not by itself", "[cuda][emulator]") {
+  const Machine machine;
+  emulator::settings().memory = size_t{130} << 20;
+  cuda::Arena arena;
+  constexpr size_t mib = size_t{1} << 20;
+  arena.reserve(96 * mib);
+  CHECK(arena.at(95 * mib, 2 * mib) != nullptr);
+  CHECK(arena.capacity() <= 112 * mib);
+  CHECK(arena.at(110 * mib, 4 * mib) != nullptr);  // where little is left, no more than that
+}
+
+TEST_CASE("mini-batch-fit holds every sentence", "[cuda][emulator][training]") {
+  const Runs corpus;
+  for (const int length : {150, 200, 300, 400, 500}) {
+    TrainOptions o = corpus.options("fit", {"--mini-batch-fit", "--max-length", std::to_string(length)});
+    o.model.vocab_sizes = {50, 50};
+    const auto needed = [&](int64_t rows) { return plan_memory(o, rows, rows, 0).activation_bytes; };
+    o.machine.workspace = int(needed(length) >> 20) + 1;
+    CHECK(fit_memory(o, 1.0).target_rows >= length);
+  }
 }
 #endif

@@ -458,12 +458,16 @@ TEST_CASE("windows of a large corpus cover it, each pair once", "[data]") {
     rules.shuffle = shuffle;
     std::set<PairRef> seen;
     std::vector<PairRef> order;
-    for (int64_t window = 0; window < window_count(*cache, rules); ++window)
-      for (const PairRef ref : window_order(*cache, rules, 1, window)) {
-        seen.insert(ref);
-        order.push_back(ref);
-      }
-    CHECK(int64_t(seen.size()) == cache->statistics().pairs);
+    WindowOrders orders;
+    for (int64_t window = 0; window < window_count(*cache, rules); ++window) {
+      const std::vector<PairRef> pairs = orders.pairs(*cache, rules, 1, window);
+      seen.insert(pairs.begin(), pairs.end());
+      order.insert(order.end(), pairs.begin(), pairs.end());
+      CHECK(pairs == WindowOrders().pairs(*cache, rules, 1, window));  // whatever was asked before
+    }
+    CHECK((orders.pairs(*cache, rules, 2, 0) == WindowOrders().pairs(*cache, rules, 1, 0)) ==
+          (shuffle == ShuffleKind::none));
+    CHECK(static_cast<int64_t>(seen.size()) == cache->statistics().pairs);
     CHECK(order.size() == seen.size());
     CHECK(std::is_sorted(order.begin(), order.end()) == (shuffle == ShuffleKind::none));
   }

@@ -70,8 +70,8 @@ void SentenceBeam::add_rows(StepRows& rows) const {
     rows.sentences.push_back(sentence_);
     rows.closing.push_back(at_limit() ? end_id : -1);
     rows.ancestry.insert(rows.ancestry.end(), h.slots.begin(), h.slots.end());
-    rows.ancestry.resize(rows.ids.size() * size_t(rows.length), 0);
   }
+  rows.length = length_ + 1;  // all sentences begin together
   rows.has_closing = rows.has_closing || at_limit();
 }
 
@@ -173,16 +173,14 @@ std::vector<std::vector<Hypothesis>> beam_search(StepModel& model, std::span<con
                                                  const DecodingOptions& options) {
   std::vector<SentenceBeam> beams;
   std::vector<size_t> unfinished;
-  StepRows rows;
   for (size_t s = 0; s < limits.size(); ++s) {
     beams.emplace_back(int32_t(s), limits[s], options);
     unfinished.push_back(s);
-    rows.length = std::max(rows.length, limits[s]);
   }
   StepScores scores;
   while (!unfinished.empty()) {
     stop_if_interrupted();
-    rows = StepRows{.length = rows.length};
+    StepRows rows;
     for (size_t s : unfinished) beams[s].add_rows(rows);
     model.step(rows, 2 * int64_t(options.beam_size), scores);
     size_t row = 0;

@@ -9,7 +9,7 @@ namespace bough {
 
 /// R hypotheses that each want their next token; all (R) but ancestry.
 struct StepRows {
-  int64_t length = 0;              ///< L: no hypothesis of the batch gets longer
+  int64_t length = 0;              ///< L: tokens of every hypothesis with its next one
   std::vector<int32_t> ids;        ///< newest token; start_id in step 0
   std::vector<int32_t> steps;      ///< its position, from 0
   std::vector<int32_t> slots;      ///< where the model keeps what it knows of (row, step)

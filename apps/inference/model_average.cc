@@ -1,5 +1,8 @@
 #include "apps/inference/model_average.h"
 
+#include <algorithm>
+#include <map>
+
 #include "apps/inference/model_export.h"
 #include "apps/inference/model_file.h"
 
@@ -13,7 +16,7 @@ std::vector<std::string> parameter_names(const NpzReader& file) {
   return names;
 }
 
-void check_same(const NpzReader& first, const NpzReader& other) {
+void check_same_arrays(const NpzReader& first, const NpzReader& other) {
   const auto names = parameter_names(first), others = parameter_names(other);
   check(names.size() == others.size(), "'{}': {} arrays, must be {} as in '{}'. Average checkpoints of one model",
         other.path(), others.size(), names.size(), first.path());
@@ -26,32 +29,55 @@ void check_same(const NpzReader& first, const NpzReader& other) {
   }
 }
 
+/// A checkpoint to average.
+struct Input {
+  NpzReader file;
+  ModelOptions options;
+  std::vector<double> branch_scales;
+  std::map<std::string, double> factors = {};  // of arrays that are multiplied first
+
+  explicit Input(const std::string& path)
+      : file(path), options(read_model_options(file)), branch_scales(saved_branch_scales(file, options)) {}
+};
+
+void check_same(const Input& first, const Input& other) {
+  if (const auto change = other.options.change_of_arithmetic(first.options))
+    fail("'{}': {} is {}, must be {} as in '{}'. Average checkpoints of one model", other.file.path(), change->name,
+         change->now, change->before, first.file.path());
+  check_same_arrays(first.file, other.file);
+}
+
 /// Summed in f64 until it is finished.
-ModelArray average(const std::vector<NpzReader>& files, const std::string& name) {
-  const NpzHeader header = files.front().header(name);
+ModelArray average(const std::vector<Input>& inputs, const std::string& name) {
+  const NpzHeader header = inputs.front().file.header(name);
   std::vector<double> sum(size_t(header.elements()), 0.0);
-  for (const NpzReader& file : files) {
-    const std::vector<float> values = file.read_f32(name);
-    for (size_t i = 0; i < sum.size(); ++i) sum[i] += double(values[i]);
+  for (const Input& input : inputs) {
+    const std::vector<float> values = input.file.read_f32(name);
+    const auto at = input.factors.find(name);
+    const double factor = at == input.factors.end() ? 1 : at->second;
+    for (size_t i = 0; i < sum.size(); ++i) sum[i] += factor * double(values[i]);
   }
   ModelArray result{name, header.shape, {}};
-  for (double value : sum) result.values.push_back(float(value / double(files.size())));
+  for (double value : sum) result.values.push_back(float(value / double(inputs.size())));
   return result;
 }
 
 }  // namespace
 
 void average_models(const std::string& output, const std::vector<std::string>& inputs, bool fold) {
-  std::vector<NpzReader> files;
+  std::vector<Input> files;
   for (const std::string& path : inputs) files.emplace_back(path);
-  ModelOptions options;
-  for (const NpzReader& file : files) {
-    check_same(files.front(), file);
-    options = read_model_options(file);
+  for (const Input& input : files) check_same(files.front(), input);
+  ModelOptions options = files.back().options;
+  // The mean of alpha F(x) is not the mean alpha times the mean F(x).
+  if (std::any_of(files.begin(), files.end(),
+                  [&](const Input& input) { return input.branch_scales != files.front().branch_scales; })) {
+    for (Input& input : files) input.factors = fold_factors(input.options, input.branch_scales);
+    options = plain_post_ln(options);
   }
   std::vector<ModelArray> means;
-  for (const std::string& name : parameter_names(files.front())) means.push_back(average(files, name));
-  if (fold) make_plain(options, means);
+  for (const std::string& name : parameter_names(files.front().file)) means.push_back(average(files, name));
+  if (fold) make_plain(options, means, files.back().branch_scales);
 
   std::vector<NpzArray> arrays;
   for (const ModelArray& mean : means) arrays.push_back(npz_array<float>(mean.name, mean.values, mean.shape));

@@ -5,9 +5,10 @@
 namespace bough {
 
 /// Writes the mean of the models `inputs` (one or more of the same shape), element by element, summed in
-/// f64; special:model.yml is the last one's.
+/// f64; special:model.yml is the last one's. Where their alphas differ each is folded first, and the result is plain.
 /// fold: the result is a plain model that other programs read, see make_plain.
-/// Throws Error naming the file: unreadable, no model, names or shapes that differ from the first's,
+/// Throws Error naming the file: unreadable, no model, options (heads, residual kind, ...), names or shapes that differ
+/// from the first's,
 /// `output` cannot be written.
 void average_models(const std::string& output, const std::vector<std::string>& inputs, bool fold);
 

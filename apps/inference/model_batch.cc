@@ -11,7 +11,7 @@ namespace {
 constexpr int32_t tail = -1;  // token, segment and label of a row that belongs to no sentence
 
 struct SidePlaces {
-  size_t ids, positions, segments, offsets, order, first_row, bins;
+  size_t ids, positions, segments, offsets, order, position_order, first_row, bins;
 };
 
 int64_t longest_sentence(const PackedSide& side) {
@@ -41,6 +41,12 @@ std::vector<int32_t> order_with_tail(const PackedSide& side, int64_t rows) {
   std::vector<int32_t> tails;
   for (int64_t row = side.rows(); row < rows; ++row) tails.push_back(int32_t(row));
   order.insert(place, tails.begin(), tails.end());
+  return order;
+}
+
+/// The same sorted by position: they may come last.
+std::vector<int32_t> with_tail(std::vector<int32_t> order, int64_t rows) {
+  while (int64_t(order.size()) < rows) order.push_back(int32_t(order.size()));
   return order;
 }
 
@@ -84,13 +90,15 @@ class Layout {
             // A sentence has a row, so there are never more.
             .offsets = block_.add(padded(side.offsets, rows + 1, side.rows())),
             .order = block_.add(shape_ ? order_with_tail(side, rows) : side.order),
+            .position_order = block_.add(with_tail(side.position_order, rows)),
             .first_row = block_.add({&side.row_offset, 1}),
             .bins = block_.add(padded_bins(kind))};
   }
 
   SideRows view_side(const SidePlaces& at, const PackedSide& side, int64_t rows) const {
     SideRows result;
-    result.tokens = {block_.view(at.ids, {rows}), block_.view(at.order, {rows})};
+    result.tokens = {block_.view(at.ids, {rows}), block_.view(at.order, {rows}),
+                     block_.view(at.position_order, {rows})};
     result.bins = block_.view(at.bins, {bins(), 4});
     Packing& p = result.packing;
     p.offsets = block_.view(at.offsets, {shape_ ? rows + 1 : int64_t(side.offsets.size())});

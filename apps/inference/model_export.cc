@@ -13,7 +13,6 @@ struct Site {
   const char *weight, *bias;         // of its last product
   std::vector<const char*> readers;  // matrices that read its x
   std::string norm;                  // the norm behind it: "encoder_l1_self_Wo_ln_"
-  int layer;
   double residual_scale;
 };
 
@@ -22,10 +21,10 @@ std::vector<Site> sites_of_stack(const std::string& stack, int layers, const Res
   for (int l = 1; l <= layers; ++l) {
     const std::string p = fmt::format("{}_l{}_", stack, l);
     const double a = scales.residual_scale;
-    sites.push_back({p + "self", p, "self_Wo", "self_bo", {"self_Wq", "self_Wk", "self_Wv"}, p + "self_Wo_ln_", l, a});
+    sites.push_back({p + "self", p, "self_Wo", "self_bo", {"self_Wq", "self_Wk", "self_Wv"}, p + "self_Wo_ln_", a});
     if (stack == "decoder")
-      sites.push_back({p + "context", p, "context_Wo", "context_bo", {"context_Wq"}, p + "context_Wo_ln_", l, a});
-    sites.push_back({p + "ffn", p, "ffn_W2", "ffn_b2", {"ffn_W1"}, p + "ffn_ffn_ln_", l, a});
+      sites.push_back({p + "context", p, "context_Wo", "context_bo", {"context_Wq"}, p + "context_Wo_ln_", a});
+    sites.push_back({p + "ffn", p, "ffn_W2", "ffn_b2", {"ffn_W1"}, p + "ffn_ffn_ln_", a});
   }
   return sites;
 }
@@ -36,18 +35,9 @@ ModelArray& find(std::vector<ModelArray>& arrays, const std::string& name) {
   return *at;
 }
 
-/// c / a into the last product of every branch.
-void fold_scales(const ModelOptions& options, std::vector<ModelArray>& arrays) {
-  std::vector<Site> sites = sites_of_stack("encoder", options.encoder_layers, encoder_scales(options));
-  const auto decoder = sites_of_stack("decoder", options.decoder_layers, decoder_scales(options));
-  sites.insert(sites.end(), decoder.begin(), decoder.end());
-  std::vector<int> layers;
-  for (const Site& site : sites) layers.push_back(site.layer);
-  const std::vector<double> branch = branch_scales(options, layers, options.branchnorm_progress);
-  for (size_t i = 0; i < sites.size(); ++i)
-    for (const char* owner : {sites[i].weight, sites[i].bias})
-      for (float& value : find(arrays, sites[i].prefix + owner).values)
-        value = float(double(value) * branch[i] / sites[i].residual_scale);
+void fold_scales(const std::map<std::string, double>& factors, std::vector<ModelArray>& arrays) {
+  for (const auto& [name, factor] : factors)
+    for (float& value : find(arrays, name).values) value = float(double(value) * factor);
 }
 
 /// omega of `site` into the norm `before` it, and out of the matrices that read the norm's result.
@@ -76,6 +66,19 @@ void fold_admin(const ModelOptions& options, std::vector<ModelArray>& arrays) {
   std::erase_if(arrays, [](const ModelArray& a) { return a.name.ends_with("_omega"); });
 }
 
+}  // namespace
+
+std::map<std::string, double> fold_factors(const ModelOptions& options, const std::vector<double>& branch_scales) {
+  std::vector<Site> sites = sites_of_stack("encoder", options.encoder_layers, encoder_scales(options));
+  const auto decoder = sites_of_stack("decoder", options.decoder_layers, decoder_scales(options));
+  sites.insert(sites.end(), decoder.begin(), decoder.end());
+  std::map<std::string, double> factors;
+  for (size_t i = 0; i < sites.size(); ++i)
+    for (const char* owner : {sites[i].weight, sites[i].bias})
+      factors[sites[i].prefix + owner] = branch_scales[i] / sites[i].residual_scale;
+  return factors;
+}
+
 ModelOptions plain_post_ln(ModelOptions options) {
   const ModelOptions defaults;
   options.residual = ResidualKind::post_ln;
@@ -89,16 +92,14 @@ ModelOptions plain_post_ln(ModelOptions options) {
   return options;
 }
 
-}  // namespace
-
-void make_plain(ModelOptions& options, std::vector<ModelArray>& arrays) {
+void make_plain(ModelOptions& options, std::vector<ModelArray>& arrays, const std::vector<double>& branch_scales) {
   switch (options.residual) {
     case ResidualKind::post_ln:
     case ResidualKind::pre_ln:
       return;
     case ResidualKind::deepnorm:
     case ResidualKind::branchnorm:
-      fold_scales(options, arrays);
+      fold_scales(fold_factors(options, branch_scales), arrays);
       break;
     case ResidualKind::admin:
       fold_admin(options, arrays);

@@ -79,10 +79,10 @@ ModelOptions read_model_options(const NpzReader& file) {
 
 namespace {
 
-void read_part(const NpzReader& file, const ParameterSet& parameters, ParameterPart part, std::vector<float>& host) {
+void read_part(const NpzReader& file, const ParameterSet& parameters, ParameterPart part, Out arena) {
   const Place place = place_of(file, part);
   if (place.is_transposed) part.is_transposed = !part.is_transposed;
-  parameters.insert(host, part, read_floats(file, place.name).data());
+  parameters.insert(arena, part, read_floats(file, place.name));
 }
 
 }  // namespace
@@ -90,29 +90,33 @@ void read_part(const NpzReader& file, const ParameterSet& parameters, ParameterP
 void read_parameters(const NpzReader& file, const ParameterSet& parameters, Out arena) {
   for (const ParameterPart& part : parameters.parts()) check_array(file, part);
   check_no_others(file, parameters);
-  std::vector<float> host(size_t(parameters.elements()), 0.0f);
-  for (const ParameterPart& part : parameters.parts()) read_part(file, parameters, part, host);
-  parameters.upload(arena, host);
+  parameters.backend().fill(arena, 0.0);
+  for (const ParameterPart& part : parameters.parts()) read_part(file, parameters, part, arena);
 }
 
 int64_t read_matching_parameters(const NpzReader& file, const ParameterSet& parameters, Out arena) {
-  std::vector<float> host = parameters.download(arena);
   int64_t found = 0;
   for (const ParameterPart& part : parameters.parts()) {
     if (!file.contains(place_of(file, part).name)) continue;
     check_array(file, part);
-    read_part(file, parameters, part, host);
+    read_part(file, parameters, part, arena);
     ++found;
   }
   check(found > 0, "'{}': none of this model's parameters are in it, must be a model with some of the same names",
         file.path());
-  parameters.upload(arena, host);
   return found;
 }
 
-Tensor inference_state(const ModelOptions& options, const Transformer& transformer, Backend& backend) {
+std::vector<double> saved_branch_scales(const NpzReader&, const ModelOptions& options) {
+  std::vector<int> layers;
+  for (int l = 1; l <= options.encoder_layers; ++l) layers.insert(layers.end(), 2, l);
+  for (int l = 1; l <= options.decoder_layers; ++l) layers.insert(layers.end(), 3, l);
+  return branch_scales(options, layers, options.branchnorm_progress);
+}
+
+Tensor inference_state(const std::vector<double>& branch_scales, Backend& backend) {
   UpdateState state;
-  state.branch_scales = branch_scales(options, transformer.residual_site_layers(), options.branchnorm_progress);
+  state.branch_scales = branch_scales;
   const std::vector<int32_t> words = state.pack();
   const Tensor tensor = backend.allocate_persistent({int64_t(words.size())}, DType::i32);
   backend.upload(tensor, words.data());
@@ -126,7 +130,7 @@ Model load_model(const std::string& path, Backend& backend) {
   model.parameters->allocate(false);
   read_parameters(file, *model.parameters, model.parameters->values());
   model.parameters->values_changed();
-  model.transformer->set_update_state(inference_state(model.options, *model.transformer, backend));
+  model.transformer->set_update_state(inference_state(saved_branch_scales(file, model.options), backend));
   return model;
 }
 

@@ -24,7 +24,7 @@ Model load_model(const std::string& path, Backend& backend);
 ModelOptions read_model_options(const NpzReader& file);
 
 /// Fills an arena of `parameters` from the arrays of a model file; `options` are those of the file.
-/// Throws Error like load_model, before the arena changes.
+/// Throws Error like load_model; before the arena changes, unless an array's data is damaged.
 void read_parameters(const NpzReader& file, const ParameterSet& parameters, Out arena);
 
 /// The same for the parts that the file has under their name; the others stay as they are. Returns how many
@@ -35,8 +35,12 @@ int64_t read_matching_parameters(const NpzReader& file, const ParameterSet& para
 /// branchnorm_progress of these parameters. Throws Error if it cannot be written.
 void save_model(const std::string& path, const ModelOptions& options, const ParameterSet& parameters, In arena);
 
-/// UpdateState words with alpha_t of every residual, for inference at options.branchnorm_progress.
-Tensor inference_state(const ModelOptions& options, const Transformer& transformer, Backend& backend);
+/// alpha of every residual site of a saved model, in forward order: of each layer self-attention, in the decoder
+/// cross-attention, feed-forward. The only function that knows how a model file says it.
+std::vector<double> saved_branch_scales(const NpzReader& file, const ModelOptions& options);
+
+/// UpdateState words with alpha of every residual site, for inference.
+Tensor inference_state(const std::vector<double>& branch_scales, Backend& backend);
 
 /// The bytes of special:model.yml: the text and one zero byte (Marian's form).
 std::string model_yaml_bytes(const ModelOptions& options);

@@ -48,6 +48,8 @@ class PairReader {
     target = line.text;
     return true;
   }
+  /// See LineReader::stop.
+  void stop() { pairs_ ? pairs_->stop() : list_->stop(); }
   int64_t line_number() const { return pairs_ ? pairs_->line_number() : list_->line_number(); }
 
  private:
@@ -89,7 +91,7 @@ class Scoring {
   void run() {
     WorkerBackends workers(*backend_, cpu_thread_count(options_.machine));
     PairScorer{*model_.transformer, workers, options_.batch, int64_t(workspace_bytes(options_.machine))}.run(
-        [this] { return read_window(); }, [this](TokenScores&& scores) { write(scores); });
+        [this] { return read_window(); }, [this](TokenScores&& scores) { write(scores); }, [this] { reader_.stop(); });
     if (options_.summary != ScoreSummary::none)
       output_.write(fmt::format("{:.6g}\n", totals_.summary(options_.summary)));
     output_.close();

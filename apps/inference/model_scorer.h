@@ -24,8 +24,9 @@ struct PairScorer {
   BatchOptions batch;
   int64_t logits_bytes = 512 << 20;
 
-  /// read: see OrderedWork.
-  void run(const std::function<std::vector<ScoredPair>()>& read, const std::function<void(TokenScores&&)>& write) const;
+  /// read, stop: see OrderedWork.
+  void run(const std::function<std::vector<ScoredPair>()>& read, const std::function<void(TokenScores&&)>& write,
+           const std::function<void()>& stop = {}) const;
 
  private:
   std::vector<std::vector<size_t>> cut(const std::vector<ScoredPair>& window) const;

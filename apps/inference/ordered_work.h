@@ -24,6 +24,7 @@ struct OrderedWork {
   std::function<std::vector<std::vector<size_t>>(const std::vector<Item>& window)> cut;  ///< into jobs
   std::function<std::vector<Result>(Backend&, const Job<Item>&)> compute;                ///< one result an item
   std::function<void(Result&&)> write;                                                   ///< in the order of the input
+  std::function<void()> stop = {};  ///< ends a wait of read, now or later, from any thread; empty: read does not wait
 };
 
 /// Hands out jobs; reads a window when there are none left.
@@ -65,14 +66,14 @@ class JobQueue {
 };
 
 /// Computes on all workers until the input has ended; every result is written as soon as it and all before
-/// it are there. Throws what a step throws.
+/// it are there. Throws what a step throws, also while another worker waits for input.
 template <class Item, class Result>
 void run_in_order(WorkerBackends& workers, const OrderedWork<Item, Result>& work) {
   JobQueue<Item, Result> queue(work);
   std::mutex mutex;
   std::map<int64_t, Result> waiting;
   int64_t next = 0;
-  workers.run([&](Backend& backend) {
+  const auto body = [&](Backend& backend) {
     for (Job<Item> job; !workers.has_failed() && queue.take(job);) {
       std::vector<Result> results = work.compute(backend, job);
       const std::lock_guard lock(mutex);
@@ -80,7 +81,8 @@ void run_in_order(WorkerBackends& workers, const OrderedWork<Item, Result>& work
       for (; !waiting.empty() && waiting.begin()->first == next; ++next)
         work.write(std::move(waiting.extract(waiting.begin()).mapped()));
     }
-  });
+  };
+  workers.run(body, work.stop);
 }
 
 }  // namespace bough

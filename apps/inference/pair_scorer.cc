@@ -75,13 +75,14 @@ std::vector<TokenScores> PairScorer::score(Backend& backend, const Job<ScoredPai
 }
 
 void PairScorer::run(const std::function<std::vector<ScoredPair>()>& read,
-                     const std::function<void(TokenScores&&)>& write) const {
+                     const std::function<void(TokenScores&&)>& write, const std::function<void()>& stop) const {
   transformer.set_training(false);
   run_in_order<ScoredPair, TokenScores>(
       workers, {.read = read,
                 .cut = [this](const std::vector<ScoredPair>& window) { return cut(window); },
                 .compute = [this](Backend& b, const Job<ScoredPair>& job) { return score(b, job); },
-                .write = write});
+                .write = write,
+                .stop = stop});
 }
 
 }  // namespace bough

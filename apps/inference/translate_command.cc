@@ -45,7 +45,8 @@ class Translation {
     const auto start = std::chrono::steady_clock::now();
     if (!output_.is_stdout() || !isatty(STDOUT_FILENO)) progress_.emplace("translate");
     Translator translator(*model_.transformer, *backend_, options_.decoding, translator_settings(options_));
-    translator.run([this] { return read_window(); }, [this](Translator::Result&& result) { write(result); });
+    translator.run([this] { return read_window(); }, [this](Translator::Result&& result) { write(result); },
+                   [this] { lines_.stop(); });
     output_.close();
     progress_.reset();
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;

@@ -84,13 +84,15 @@ std::vector<Translator::Result> Translator::decode(Backend& backend, const Job<T
   return results;
 }
 
-void Translator::run(const std::function<std::vector<Tokens>()>& read, const std::function<void(Result&&)>& write) {
+void Translator::run(const std::function<std::vector<Tokens>()>& read, const std::function<void(Result&&)>& write,
+                     const std::function<void()>& stop) {
   transformer_.set_training(false);
   run_in_order<Tokens, Result>(workers_,
                                {.read = read,
                                 .cut = [this](const std::vector<Tokens>& window) { return cut(window); },
                                 .compute = [this](Backend& b, const Job<Tokens>& job) { return decode(b, job); },
-                                .write = write});
+                                .write = write,
+                                .stop = stop});
 }
 
 std::vector<Translator::Result> Translator::translate(std::vector<Tokens> sentences) {

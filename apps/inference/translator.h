@@ -31,7 +31,9 @@ class Translator {
   /// gets results in the order of the input, each as soon as it and all before it are there.
   /// read and write are called from several threads, but each never twice at a time.
   /// An empty sentence has one empty hypothesis with score 0. Throws what read, write or the model throw.
-  void run(const std::function<std::vector<Tokens>()>& read, const std::function<void(Result&&)>& write);
+  /// stop: see OrderedWork; where read waits for input.
+  void run(const std::function<std::vector<Tokens>()>& read, const std::function<void(Result&&)>& write,
+           const std::function<void()>& stop = {});
 
   /// The same for sentences that are there already.
   std::vector<Result> translate(std::vector<Tokens> sentences);

@@ -36,12 +36,13 @@ WorkerBackends::WorkerBackends(Backend& backend, int threads) : failure_(std::ma
 
 bool WorkerBackends::has_failed() const { return failure_->happened; }
 
-void WorkerBackends::run(const std::function<void(Backend&)>& body) {
+void WorkerBackends::run(const std::function<void(Backend&)>& body, const std::function<void()>& on_failure) {
   const auto guarded = [&](Backend& worker) {
     try {
       body(worker);
     } catch (...) {
       failure_->keep(std::current_exception());
+      if (on_failure) on_failure();
     }
   };
   {

@@ -17,8 +17,9 @@ class WorkerBackends {
   size_t count() const { return workers_.size(); }
 
   /// body(worker) for every backend at once, each on a thread of its own; returns when all are done.
-  /// The first exception is thrown here; the bodies of the others should end when has_failed().
-  void run(const std::function<void(Backend&)>& body);
+  /// The first exception is thrown here; the bodies of the others should end when has_failed(). `on_failure`, from any
+  /// thread: ends what they may be waiting for.
+  void run(const std::function<void(Backend&)>& body, const std::function<void()>& on_failure = {});
   bool has_failed() const;
 
  private:

@@ -45,10 +45,10 @@ std::vector<double> omegas_of_stack(const TermSums& sums, size_t first, size_t e
 bool needs_admin_profile(TrainingModel& model) {
   if (model.transformer().options().residual != ResidualKind::admin) return false;
   const ParameterSet& set = model.parameters();
-  const std::vector<float> values = set.download(set.values());
   return std::all_of(set.parts().begin(), set.parts().end(), [&](const ParameterPart& part) {
-    const float* const first = values.data() + part.first;
-    return !part.name.ends_with("_omega") || std::all_of(first, first + part.size(), [](float w) { return w == 1; });
+    if (!part.name.ends_with("_omega")) return true;
+    const std::vector<float> omega = set.extract(set.values(), part);
+    return std::all_of(omega.begin(), omega.end(), [](float w) { return w == 1; });
   });
 }
 
@@ -62,12 +62,11 @@ std::vector<double> profile_admin(TrainingModel& model, const UpdateBatches& bat
   omegas.insert(omegas.end(), decoder.begin(), decoder.end());
 
   ParameterSet& set = model.parameters();
-  std::vector<float> values = set.download(set.values());
   const auto& names = model.transformer().residual_site_names();
   for (size_t i = 0; i < names.size(); ++i)
     for (const ParameterPart& part : set.parts())
-      if (part.name == names[i] + "_omega") std::fill_n(values.begin() + part.first, part.size(), float(omegas[i]));
-  set.upload(set.values(), values);
+      if (part.name == names[i] + "_omega")
+        set.insert(set.values(), part, std::vector<float>(size_t(part.size()), float(omegas[i])));
   set.values_changed();
   model.optimizer().reset();
   return omegas;

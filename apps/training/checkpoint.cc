@@ -1,6 +1,5 @@
 #include "apps/training/checkpoint.h"
 
-#include <algorithm>
 #include <filesystem>
 
 #include "apps/inference/model_file.h"
@@ -33,25 +32,49 @@ TrainingState read_state(const NpzReader& file) {
   return TrainingState::from_yaml(parse_yaml(file.read_text(state_array), file.path()), file.path());
 }
 
-std::string one_line(const Yaml& value) {
-  std::string text = format_yaml(value);
-  while (text.ends_with('\n')) text.pop_back();
-  std::replace(text.begin(), text.end(), '\n', ' ');
-  return text;
+/// A checkpoint of another model may have as many parameters: what they mean must agree too.
+void check_same_model(const std::string& path, const ModelOptions& before, const ModelOptions& options) {
+  const auto change = options.change_of_arithmetic(before);
+  if (!change) return;
+  fail(
+      "{}: was written with {}: {}, but it is {} now; use the options of that run, another model file, or no-reload to "
+      "start anew",
+      path, change->name, change->before, change->now);
 }
 
-/// A checkpoint of another model may have as many parameters: what they mean must agree too. T and the
-/// schedule of alpha may change, they are the run's.
-void check_same_model(const NpzReader& file, const ModelOptions& options) {
-  const Yaml saved = parse_yaml(file.read_text(model_yaml_array), file.path());
-  for (const auto& [key, value] : options.to_yaml().entries) {
-    if (key.starts_with("branchnorm-")) continue;
-    const Yaml* const before = saved.find(key);
-    check(before != nullptr && *before == value,
-          "{}: was written with {}: {}, but it is {} now; use the options of that run, another model file, or "
-          "no-reload to start anew",
-          file.path(), key, before ? one_line(*before) : "nothing", one_line(value));
+/// branchnorm's parameters at alpha = 1 are post-ln's too.
+bool is_finished_ramp(const ModelOptions& options) {
+  return options.residual == ResidualKind::branchnorm && options.is_plain();
+}
+
+/// The file that a run of these options goes on with; empty: none.
+struct SavedRun {
+  std::string path;
+  bool has_state = false;  ///< all of it, or parameters only
+};
+SavedRun saved_run(const SavingOptions& options) {
+  if (options.no_reload) return {};
+  const std::string optimizer = options.model + ".optimizer.npz";
+  if (!options.no_optimizer_reload && std::filesystem::exists(optimizer)) return {optimizer, true};
+  if (std::filesystem::exists(options.model)) return {options.model, false};
+  return {};
+}
+
+/// Fills an arena from the flat form of Marian's optimizer file, part by part. Its padding becomes 0.
+void read_arena(const NpzReader& file, const std::string& name, const ParameterSet& parameters, Out arena) {
+  NpzReader::Stream stream(file, name);
+  const NpzHeader& header = stream.header();
+  check(header.type == NpzType::f32 && header.elements() == parameters.file_elements(),
+        "{}: {} has {} elements of {}, must have {} of f32; it belongs to another model", file.path(), name,
+        header.elements(), name_of(header.type), parameters.file_elements());
+  parameters.backend().fill(arena, 0.0);
+  for (const ParameterPart& part : parameters.parts()) {
+    std::vector<float> values(size_t(parameters.file_elements(part)));
+    stream.read(values.data(), values.size() * sizeof(float));
+    values.resize(size_t(part.size()));
+    parameters.insert(arena, part, std::move(values));
   }
+  stream.finish();
 }
 
 std::string with_update(const std::string& model, int64_t update, const std::string& ending) {
@@ -133,15 +156,12 @@ void Checkpoint::save_optimizer(const TrainingState& state, const std::string& p
 }
 
 std::optional<TrainingState> Checkpoint::resume() {
-  const std::string& model = options_.saving.model;
-  const std::string optimizer = model + ".optimizer.npz";
   model_.initialize();
-  if (!options_.saving.no_reload) {
-    if (std::filesystem::exists(optimizer) && !options_.saving.no_optimizer_reload) return load_optimizer(optimizer);
-    if (std::filesystem::exists(model)) {
-      load_parameters(model);
-      return std::nullopt;
-    }
+  const SavedRun saved = saved_run(options_.saving);
+  if (saved.has_state) return load_optimizer(saved.path);
+  if (!saved.path.empty()) {
+    load_parameters(saved.path);
+    return std::nullopt;
   }
   if (const std::string& path = options_.saving.pretrained_model; !path.empty()) {
     const int64_t found = read_matching_parameters(NpzReader(path), model_.parameters(), model_.parameters().values());
@@ -153,17 +173,29 @@ std::optional<TrainingState> Checkpoint::resume() {
 }
 
 uint64_t Checkpoint::saved_seed(const SavingOptions& options) {
-  const std::string optimizer = options.model + ".optimizer.npz";
-  if (options.no_reload || options.no_optimizer_reload || !std::filesystem::exists(optimizer)) return 0;
-  return read_state(NpzReader(optimizer)).seed;
+  const SavedRun saved = saved_run(options);
+  return saved.has_state ? read_state(NpzReader(saved.path)).seed : 0;
+}
+
+void Checkpoint::take_saved_options(const SavingOptions& saving, const GivenNames& given, ModelOptions& model,
+                                    int& max_length) {
+  const SavedRun saved = saved_run(saving);
+  if (saved.path.empty()) return;
+  ModelOptions before = read_model_options(NpzReader(saved.path));
+  if (!saved.has_state && is_finished_ramp(before)) before.residual = ResidualKind::post_ln;
+  model.go_on_with(before, given, saved.has_state);
+  if (before.learned_positions && given.count("max-length") == 0) max_length = before.max_positions;
 }
 
 void Checkpoint::load_parameters(const std::string& path) {
   log::info("[train] parameters of {}", path);
   const NpzReader file(path);
-  const ModelOptions saved = read_model_options(file);
+  ModelOptions before = read_model_options(file);
+  if (is_finished_ramp(before) && options_.model.residual == ResidualKind::post_ln)
+    before.residual = ResidualKind::post_ln;
+  check_same_model(path, before, options_.model);
   read_parameters(file, model_.parameters(), model_.parameters().values());
-  if (saved.residual == ResidualKind::branchnorm) model_.take_branch_scales(saved, saved.branchnorm_progress);
+  if (before.residual == ResidualKind::branchnorm) model_.take_branch_scales(before, before.branchnorm_progress);
   model_.parameters().values_changed();
   model_.optimizer().reset();
 }
@@ -171,8 +203,8 @@ void Checkpoint::load_parameters(const std::string& path) {
 TrainingState Checkpoint::load_optimizer(const std::string& path) {
   const NpzReader file(path);
   TrainingState state = read_state(file);
-  check_same_model(file, options_.model);
   const ModelOptions saved = read_model_options(file);
+  check_same_model(path, saved, options_.model);
   model_.take_branch_scales(saved, state.clock.in(saved.branchnorm_max_step.unit));
   const OptimizerArenas& arenas = model_.optimizer().arenas();
   for (const auto& [name, arena] : named_arenas(arenas, options_.optimizer.kind)) {
@@ -183,7 +215,7 @@ TrainingState Checkpoint::load_optimizer(const std::string& path) {
           "{}: has no '{}', but this run's optimizer needs it; use the optimizer "
           "that the file was written with, or no-optimizer-reload",
           path, source);
-    model_.parameters().from_file_order(file.read_f32(source), arena);
+    read_arena(file, source, model_.parameters(), arena);
   }
   model_.parameters().values_changed();
   const auto denominators = file.read_f64("adam_denoms");

@@ -29,6 +29,10 @@ class Checkpoint {
 
   /// The seed of the run that resume() would go on with; 0 when it would start anew.
   static uint64_t saved_seed(const SavingOptions& options);
+  /// Before a run's options are resolved: what was not `given` becomes what the model was made with that resume()
+  /// would go on with, if there is one, so that a checkpoint outlives changed defaults.
+  static void take_saved_options(const SavingOptions& saving, const GivenNames& given, ModelOptions& model,
+                                 int& max_length);
 
   /// Saves the parameters in force (not the average) with what decoding needs, as `path`.
   void save_parameters(const TrainingState& state, const std::string& path, const Tensor& arena);

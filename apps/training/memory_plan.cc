@@ -19,13 +19,31 @@ std::string gibibytes(size_t bytes) {
   return mib < 1024 ? fmt::format("{:.0f} MiB", mib) : fmt::format("{:.1f} GiB", mib / 1024);
 }
 
-/// What validation needs beyond training's activations, whose memory it uses: the parameters put aside for their
-/// average, and beam search (its cache, and half as much for everything else).
-size_t validation_bytes(const TrainOptions& options, TrainingModel& model, size_t activation_bytes) {
-  if (options.validation.valid_sets.empty()) return 0;
+/// The arena's peak over a validation batch of the plan's rows (Validation::limit_rows), or of one sentence of
+/// valid-max-length where that has more.
+size_t validation_batch_bytes(const TrainOptions& options, TrainingModel& model, const MemoryPlan& plan) {
+  const bool learned = options.model.learned_positions;
+  const int64_t positions = learned ? options.model.max_positions : plan.target_rows + options.validation.max_length;
+  const int64_t longest = std::min<int64_t>(options.validation.max_length, positions);
+  model.backend().allocator().reset_peak();
+  model.evaluate(imagined_batch(std::max(plan.source_rows, longest), std::max(plan.target_rows, longest), positions));
+  return model.backend().allocator().peak();
+}
+
+/// Plans what validation needs beyond training's activations, whose memory it uses: its batches, the parameters put
+/// aside for their average, and beam search (its cache, and half as much for everything else).
+void plan_validation(const TrainOptions& options, TrainingModel& model, MemoryPlan& plan) {
+  plan.arena_bytes = std::max(plan.arena_bytes, validation_batch_bytes(options, model, plan));
   const size_t aside = model.optimizer().has_average() ? model.parameters().values().bytes() : 0;
   const size_t search = size_t(TranslatorSettings().cache_bytes) * 3 / 2;
-  return aside + (search > activation_bytes ? search - activation_bytes : 0);
+  plan.other_bytes += aside + std::max(search, plan.arena_bytes) - plan.activation_bytes;
+}
+
+/// What an update with log-layer-norms puts outside the arena beyond a usual one: log-model-update keeps outputs.
+size_t measuring_bytes(TrainingModel& model, const Batch& batch) {
+  const size_t before = model.backend().persistent_bytes;
+  model.update({.micro = {batch}, .target_tokens = batch.target.rows()}, {.measures_layers = true});
+  return model.backend().persistent_bytes - before;
 }
 
 void set_vocabulary_sizes(TrainOptions& options) {
@@ -75,7 +93,7 @@ MemoryPlan plan_memory(const TrainOptions& options, int64_t source_rows, int64_t
   const auto backend = make_null_backend(planned_type(options.machine));
   TrainingModel model(*backend, options.model, options.dropout, options.optimizer, 1);
   model.set_recompute(recomputed_layers);
-  if (options.display.log_layer_norms) model.enable_layer_norms(false);
+  if (options.display.log_layer_norms) model.enable_layer_norms(options.display.log_model_update);
   MemoryPlan plan;
   plan.parameters = model.parameters().trained_elements();
   plan.state_bytes = backend->persistent_bytes;
@@ -87,10 +105,14 @@ MemoryPlan plan_memory(const TrainOptions& options, int64_t source_rows, int64_t
   plan.source_rows = is_gpu ? shape_class(source_rows, source_rows) : source_rows;
   plan.target_rows = is_gpu ? shape_class(target_rows, target_rows) : target_rows;
   const int64_t longest = options.model.learned_positions ? options.model.max_positions : plan.target_rows + 1;
-  model.accumulate_gradients(imagined_batch(plan.source_rows, plan.target_rows, longest), true);
-  plan.activation_bytes = backend->allocator().peak();
+  const Batch batch = imagined_batch(plan.source_rows, plan.target_rows, longest);
+  model.accumulate_gradients(batch, true);
   plan.flops = backend->flops;
-  if (is_gpu) plan.other_bytes = product_bytes + small_bytes + validation_bytes(options, model, plan.activation_bytes);
+  if (options.display.log_layer_norms) plan.state_bytes += measuring_bytes(model, batch);
+  plan.activation_bytes = plan.arena_bytes = backend->allocator().peak();
+  if (!is_gpu) return plan;
+  plan.other_bytes = product_bytes + small_bytes;
+  if (!options.validation.valid_sets.empty()) plan_validation(options, model, plan);
   return plan;
 }
 
@@ -136,7 +158,8 @@ MemoryPlan fit_memory(const TrainOptions& options, double length_ratio) {
   high = 2 * high;
   for (int64_t step = (high - low) / 2; step >= std::max<int64_t>(low / 64, 1); step /= 2)
     if (holds(low + step)) low += step;
-  if (const int64_t multiple = preferred_row_multiple(options.machine); low > multiple) low -= low % multiple;
+  const int64_t multiple = preferred_row_multiple(options.machine), even = low - low % multiple;
+  if (even >= options.corpus.max_length) low = even;  // a batch of fewer rows could not hold every sentence
   if (layers == 0) return plan(low);
   return recompute_until_it_fits(options, source_rows(low), low, -1, options.machine);
 }

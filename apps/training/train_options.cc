@@ -4,6 +4,8 @@
 #include <chrono>
 #include <initializer_list>
 
+#include "apps/training/checkpoint.h"
+
 namespace bough {
 namespace {
 
@@ -46,6 +48,8 @@ void TrainOptions::settings(Settings& v) {
 
 void TrainOptions::resolve(const GivenNames& given) {
   resolve_seed(general);
+  saving.validate();  // before its files are read
+  Checkpoint::take_saved_options(saving, given, model, corpus.max_length);
   model.resolve(any_given(given, {"transformer-residual"}),
                 any_given(given, {"transformer-preprocess", "transformer-postprocess", "transformer-postprocess-top"}));
   if (!model.branchnorm_max_step) model.branchnorm_max_step = model.default_max_step(optimizer.warmup);

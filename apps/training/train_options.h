@@ -29,7 +29,8 @@ struct TrainOptions {
   DecodingOptions decoding;  ///< of validation; also written to <model>.decoder.yml
 
   void settings(Settings& v);
-  /// Fills in what follows from other settings; `given` has the names the user gave, in any way.
+  /// Fills in what follows from other settings and from the checkpoint that the run goes on with; `given` has the names
+  /// the user gave, in any way.
   void resolve(const GivenNames& given);
   void validate() const;
 };

@@ -48,6 +48,7 @@ Trainer::Trainer(TrainOptions options) : options_(std::move(options)), lock_(opt
   checkpoint_ = std::make_unique<Checkpoint>(options_, *model_);
   if (!options_.validation.valid_sets.empty())
     validation_ = std::make_unique<Validation>(options_, vocabularies_, *model_);
+  if (validation_) validation_->limit_rows(data_->most_source_rows(), data_->most_target_rows());
   start_or_resume();
 }
 
@@ -116,7 +117,7 @@ void Trainer::make_backend_on(const DeviceChoice& device) {
   // Records of very deep models are large, on the device too.
   const int classes = options_.model.layers() > 200 ? 1 : 4, variants = data_->limits().micro_batches > 1 ? 2 : 1;
   backend_ = make_backend(device, options_.machine,
-                          {.arena_bytes = plan.activation_bytes,
+                          {.arena_bytes = plan.arena_bytes,
                            .graph_limit = classes * variants + 1,
                            .tune_gemm = options_.run.gemm_autotune});
 }
@@ -243,10 +244,12 @@ void Trainer::start_update(const UpdateBatches& batches) {
     state_.learning_rate_factor *= options_.optimizer.decay;
 }
 
-/// While the device works on one update, the host prepares the next: its result is looked at one update late. Not in
-/// trouble: the gradients must still be those of the update that is judged.
+/// While the device works on one update, the host prepares the next: its result is looked at one update late. Not
+/// where it could end the run: the gradients must still be those of the update that is judged.
 size_t Trainer::most_under_way() const {
-  return backend_->records() && state_.skipped_in_a_row == 0 && state_.diverged_in_a_row == 0 ? 1 : 0;
+  const bool may_end =
+      state_.skipped_in_a_row > 0 || state_.diverged_in_a_row > 0 || options_.run.divergence_updates == 1;
+  return backend_->records() && !may_end ? 1 : 0;
 }
 
 /// Takes in the results of all updates but the last `under_way`.
@@ -322,11 +325,12 @@ void Trainer::warn_of_unfinished_ramp() const {
   const SchedulePeriod end{o.ramp_end(), o.branchnorm_max_step.unit};
   const int64_t last = end.unit == ScheduleUnit::updates ? stop.updates : stop.labels;
   if (last == 0 || last >= end.count) return;
+  // Not count * last / end.count: a few Gt times a few Gt is beyond 64 bits.
+  const int64_t fitting = last / (end.count / o.branchnorm_max_step.count);
   log::warn(
       "[train] alpha of the slowest layer reaches 1 at {}, but the run ends at {}: its model will not be a "
       "plain Post-LN one. Lower branchnorm-max-step to {} or less, or train longer",
-      format_value(end), format_value(SchedulePeriod{last, end.unit}),
-      format_value(SchedulePeriod{o.branchnorm_max_step.count * last / end.count, end.unit}));
+      format_value(end), format_value(SchedulePeriod{last, end.unit}), format_value(SchedulePeriod{fitting, end.unit}));
 }
 
 void Trainer::finish_epoch() {

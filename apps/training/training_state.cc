@@ -27,7 +27,7 @@ class Reader {
   void operator()(const char* key, int64_t& value) { value = map_.get_int(key); }
   void operator()(const char* key, double& value) { value = map_.get_double(key); }
   void operator()(const char* key, bool& value) { value = map_.get_bool(key); }
-  void operator()(const char* key, uint64_t& value) { value = std::stoull(map_.get_string(key)); }
+  void operator()(const char* key, uint64_t& value) { value = map_.get_unsigned(key); }
   /// A value that files of earlier versions lack.
   template <class T>
   void optional(const char* key, T& value) {
@@ -110,12 +110,16 @@ TrainingState TrainingState::from_yaml(const Yaml& saved, const std::string& sou
   const Yaml* const loader = saved.find("loader");
   const Yaml* const validators = saved.find("validators");
   check(loader && validators, "{}: the training state is incomplete; it cannot be resumed", source);
-  Reader reader(saved), loader_reader(*loader);
-  state_rows(reader, state);
-  loader_rows(loader_reader, state.loader);
-  for (const auto& [name, metric] : validators->entries) {
-    Reader metric_reader(metric);
-    metric_rows(metric_reader, state.metrics[name]);
+  try {
+    Reader reader(saved), loader_reader(*loader);
+    state_rows(reader, state);
+    loader_rows(loader_reader, state.loader);
+    for (const auto& [name, metric] : validators->entries) {
+      Reader metric_reader(metric);
+      metric_rows(metric_reader, state.metrics[name]);
+    }
+  } catch (const Error& e) {
+    fail("{}: the training state is damaged: {}; restore it from a copy, or set no-optimizer-reload", source, e.what());
   }
   return state;
 }

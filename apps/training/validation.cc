@@ -134,18 +134,31 @@ bool Validation::note(MetricState& m, ValidationMetric kind, double value, size_
   return is_better;
 }
 
+/// The pairs of the batch that begins at order[first]; at least one.
+std::vector<SentencePair> Validation::next_pairs(const std::vector<size_t>& order, size_t first) const {
+  std::vector<SentencePair> pairs;
+  int64_t source_rows = 0, target_rows = 0;
+  const size_t end = std::min(first + size_t(options_.validation.mini_batch), order.size());
+  for (size_t at = first; at < end; ++at) {
+    const size_t i = order[at];
+    source_rows += int64_t(sources_[i].size()) + 1;
+    target_rows += int64_t(targets_[i].size()) + 1;
+    if (!pairs.empty() && (source_rows > most_source_rows_ || target_rows > most_target_rows_)) break;
+    pairs.push_back({sources_[i], targets_[i], int64_t(i)});
+  }
+  return pairs;
+}
+
 Validation::Costs Validation::costs() const {
   Costs costs;
   std::vector<size_t> order(sources_.size());
   std::iota(order.begin(), order.end(), size_t{0});
   std::stable_sort(order.begin(), order.end(),
                    [&](size_t a, size_t b) { return targets_[a].size() < targets_[b].size(); });
-  const size_t step = size_t(options_.validation.mini_batch);
-  for (size_t first = 0; first < order.size(); first += step) {
+  for (size_t first = 0; first < order.size();) {
     stop_if_interrupted();
-    std::vector<SentencePair> pairs;
-    for (size_t i = first; i < std::min(first + step, order.size()); ++i)
-      pairs.push_back({sources_[order[i]], targets_[order[i]], int64_t(order[i])});
+    const std::vector<SentencePair> pairs = next_pairs(order, first);
+    first += pairs.size();
     const Batch batch = pack(pairs);
     costs.sum += model_.evaluate(batch);
     costs.labels += batch.target.rows();

@@ -1,4 +1,5 @@
 #pragma once
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
@@ -24,6 +25,10 @@ class Validation {
   /// Reads valid-sets; sentences over valid-max-length are cut. Throws Error naming the file.
   Validation(const TrainOptions& options, std::vector<std::shared_ptr<Vocabulary>> vocabularies, TrainingModel& model);
 
+  /// Batches of costs get at most so many tokens a side, ends included, but for single longer sentences: what the
+  /// memory plan has room for.
+  void limit_rows(int64_t source, int64_t target) { most_source_rows_ = source, most_target_rows_ = target; }
+
   /// Every metric in the order of valid-metrics; `state` gets new bests and stalls. Throws Interrupted, or Error when
   /// a script fails: `state` is then as before.
   std::vector<MetricValue> run(TrainingState& state);
@@ -39,6 +44,7 @@ class Validation {
     std::vector<std::string> texts;
   };
   void read_files();
+  std::vector<SentencePair> next_pairs(const std::vector<size_t>& order, size_t first) const;
   Costs costs() const;
   Decoded decode() const;
   double value_of(ValidationMetric metric, const TrainingState& state, const Costs& costs,
@@ -52,6 +58,7 @@ class Validation {
   const TrainOptions& options_;
   std::vector<std::shared_ptr<Vocabulary>> vocabularies_;
   TrainingModel& model_;
+  int64_t most_source_rows_ = std::numeric_limits<int64_t>::max(), most_target_rows_ = most_source_rows_;
   std::vector<Tokens> sources_, targets_;
   std::vector<std::string> references_;
 };

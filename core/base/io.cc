@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -27,7 +28,7 @@ bool is_stdin(const std::string& path) { return path == "-" || path == "stdin"; 
 struct LineReader::Source {
   int descriptor = -1;
   gzFile unpacked = nullptr;
-  std::optional<Event> stop;  // standard input's
+  std::optional<Event> stop;  // of what may keep its reader waiting: standard input, pipes
 
   explicit Source(const std::string& path) {
     if (is_stdin(path)) {
@@ -38,9 +39,13 @@ struct LineReader::Source {
     descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
     check(descriptor >= 0, "'{}': cannot be opened: {}; check the name and the permissions", path,
           std::strerror(errno));
+    struct stat status {};
+    if (fstat(descriptor, &status) == 0 && !S_ISREG(status.st_mode)) stop.emplace();
     if (ends_with_gz(path)) {
       unpacked = gzdopen(descriptor, "rb");
-      gzbuffer(unpacked, buffer_size);
+      if (unpacked == nullptr) close(descriptor);
+      check(unpacked != nullptr && gzbuffer(unpacked, buffer_size) == 0,
+            "'{}': cannot be unpacked: out of memory; free some, or unpack it with gunzip", path);
     }
   }
   Source(const Source&) = delete;

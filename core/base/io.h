@@ -10,7 +10,7 @@ namespace bough {
 /// '\n' only; nothing else is stripped or checked, so '\r', NUL and invalid UTF-8 pass through, and
 /// a missing final newline makes no difference. One thread at a time.
 /// Throws Error if the file cannot be opened or read, or is not whole gzip data: LineReader. Waiting for
-/// standard input ends with Interrupted (core/base/interrupt.h) once there is an interruption.
+/// standard input or a pipe ends with Interrupted (core/base/interrupt.h) once there is an interruption.
 class LineReader {
  public:
   explicit LineReader(const std::string& path);
@@ -20,7 +20,7 @@ class LineReader {
 
   /// Replaces `line` with the next line, without its '\n'; false at the end of the file.
   bool next(std::string& line);
-  /// Ends a wait for standard input, now or later, with Interrupted. From any thread.
+  /// Ends a wait for standard input or a pipe, now or later, with Interrupted. From any thread.
   void stop();
   /// Number of the line that next() returned last, from 1; 0 before the first.
   int64_t line_number() const { return line_number_; }

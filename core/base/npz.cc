@@ -367,10 +367,24 @@ NpzHeader NpzReader::header(const std::string& name) const {
   return Entry(archive_->zip.get(), archive_->find(name), archive_->path, name).header();
 }
 
+struct NpzReader::Stream::State {
+  std::string name;
+  Entry entry;
+  State(const Archive& archive, const std::string& array)
+      : name(array), entry(archive.zip.get(), archive.find(name), archive.path, name) {}
+};
+
+NpzReader::Stream::Stream(const NpzReader& file, const std::string& name)
+    : state_(std::make_unique<State>(*file.archive_, name)) {}
+NpzReader::Stream::~Stream() = default;
+const NpzHeader& NpzReader::Stream::header() const { return state_->entry.header(); }
+void NpzReader::Stream::read(void* dst, std::size_t bytes) { state_->entry.read(dst, bytes); }
+void NpzReader::Stream::finish() { state_->entry.expect_end(); }
+
 void NpzReader::read(const std::string& name, void* dst) const {
-  Entry entry(archive_->zip.get(), archive_->find(name), archive_->path, name);
-  entry.read(dst, entry.header().bytes());
-  entry.expect_end();
+  Stream stream(*this, name);
+  stream.read(dst, stream.header().bytes());
+  stream.finish();
 }
 
 void NpzReader::expect_type(const std::string& name, const NpzHeader& header, NpzType type) const {

@@ -95,6 +95,21 @@ class NpzReader {
   /// Fills dst with the array's header(name).bytes() bytes.
   void read(const std::string& name, void* dst) const;
 
+  /// An array that is read from its beginning to its end in pieces, so that not all of it has to be in memory. The
+  /// checksum is compared by finish(), after the last element: what came before may be damaged.
+  class Stream {
+   public:
+    Stream(const NpzReader& file, const std::string& name);
+    ~Stream();
+    const NpzHeader& header() const;
+    void read(void* dst, std::size_t bytes);  ///< the next ones
+    void finish();
+
+   private:
+    struct State;
+    std::unique_ptr<State> state_;
+  };
+
   /// Fills dst, whose element type and count must be the array's.
   template <class T>
   void read_into(const std::string& name, std::span<T> dst) const {

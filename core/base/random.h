@@ -33,9 +33,11 @@ BOUGH_HOST_DEVICE inline Philox4 philox(uint32_t c0, uint32_t c1, uint32_t c2, u
 }
 
 /// Dropout keeps an element when its 16 random bits are >= threshold(p); the probability in force is
-/// therefore threshold / 65536, and kept elements are scaled by exactly its complement's inverse.
+/// therefore threshold / 65536, and kept elements are scaled by exactly its complement's inverse. At most 65535: the
+/// threshold fits into 16 bits, and the inverse is finite.
 BOUGH_HOST_DEVICE inline uint32_t dropout_threshold(double probability) {
-  return uint32_t(probability * 65536.0 + 0.5);
+  const uint32_t nearest = uint32_t(probability * 65536.0 + 0.5);
+  return nearest < 65535 ? nearest : 65535;
 }
 BOUGH_HOST_DEVICE inline double dropout_scale(uint32_t threshold) { return 65536.0 / (65536.0 - double(threshold)); }
 

@@ -149,7 +149,8 @@ struct BackwardHead {
   int64_t head, first_query;
 };
 
-/// From scores (in p) and do v (in dp): m p in p, and ds in dp; both 0 from `visible` to `padded`.
+/// From scores (in p) and do v (in dp): m p in p, and ds in dp; both 0 from `visible` to `padded`. `factors` are finite
+/// up to `padded`.
 template <class T>
 void score_gradient_row(T* p, T* dp, const T* factors, int64_t visible, int64_t padded, T scale, T log_sum_exp,
                         T delta) {
@@ -206,7 +207,10 @@ void score_gradients(const BackwardMatrices<T>& m, const BackwardHead<T>& h, con
     T delta = 0;
 #pragma omp simd reduction(+ : delta)
     for (int64_t d = 0; d < shape.dim; ++d) delta += m.d_o[i * width + d] * o[d];
-    if (dropout) dropout.fill(m.factors, h.first_query + begin + i, 0, visible, h.head);
+    if (dropout) {
+      dropout.fill(m.factors, h.first_query + begin + i, 0, visible, h.head);
+      std::fill(m.factors + visible, m.factors + columns, T(0));  // what stood there may be NaN, and 0 NaN is NaN
+    }
     score_gradient_row(m.p + i * padded, m.dp + i * padded, dropout ? m.factors : nullptr, visible, columns,
                        shape.scale, h.log_sum_exp.data[(begin + i) * h.log_sum_exp.stride], delta);
   }

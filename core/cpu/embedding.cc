@@ -102,7 +102,7 @@ void CpuBackend::embedding_impl(Out y, In table, In position_table, In ids, In p
 }
 
 void CpuBackend::embedding_backward_impl(const Grad& dtable, const Grad& dposition_table, In dy, In ids, In positions,
-                                         In order, double scale, const Dropout& word, const Dropout& dropout) {
+                                         In order, In, double scale, const Dropout& word, const Dropout& dropout) {
   check(!dtable || (order && order.size() == ids.size()),
         "embedding: the gradient of the table needs the rows sorted by id");
   dispatch(dy.dtype(), [&]<class T>() {

@@ -152,8 +152,11 @@ void multiply_block(const Block<float>& b) {
         b.c[i * b.ldc + j] = dense[size_t(i * b.n + j)] + (b.adds ? b.c[i * b.ldc + j] : 0.0f);
     return;
   }
-  dnnl_sgemm(b.transpose_a ? 'T' : 'N', b.transpose_b ? 'T' : 'N', b.m, b.n, b.k, 1.0f, b.a, b.lda, b.b, b.ldb,
-             b.adds ? 1.0f : 0.0f, b.c, b.ldc);
+  const dnnl_status_t status = dnnl_sgemm(b.transpose_a ? 'T' : 'N', b.transpose_b ? 'T' : 'N', b.m, b.n, b.k, 1.0f,
+                                          b.a, b.lda, b.b, b.ldb, b.adds ? 1.0f : 0.0f, b.c, b.ldc);
+  check(status == dnnl_success, "gemm: oneDNN could not multiply ({}, {}) by ({}, {}): {}", b.m, b.k, b.k, b.n,
+        status == dnnl_out_of_memory ? "out of memory; lower mini-batch-words or mini-batch"
+                                     : fmt::format("status {}", int(status)));
 }
 
 void multiply_block(const Block<double>& b) {

@@ -20,13 +20,11 @@ namespace {
 using namespace bough;
 
 void forbid_end_of_sentence(ParameterSet& parameters) {
-  std::vector<float> values = parameters.download(parameters.values());
   for (const ParameterPart& part : parameters.parts()) {
     if (part.name != "decoder_ff_logit_out_b") continue;
     std::vector<float> bias = parameters.extract(parameters.values(), part);
     bias[size_t(end_id)] = -1e9f;
-    parameters.insert(values, part, bias.data());
-    parameters.upload(parameters.values(), values);
+    parameters.insert(parameters.values(), part, std::move(bias));
     parameters.values_changed();
     return;
   }

@@ -89,8 +89,8 @@ void add_embeddings(std::vector<KernelRow>& rows) {
                     return Call{[=, &b] {
                                   const TokenRows& t = b.batch.target.tokens;
                                   b.backend.embedding_backward(add_to(dtable), Grad(), dy, t.ids,
-                                                               b.batch.target.packing.positions, t.order, 22.6,
-                                                               Dropout(), b.dropout(1));
+                                                               b.batch.target.packing.positions, t.order, Tensor(),
+                                                               22.6, Dropout(), b.dropout(1));
                                 },
                                 unit(b) + distinct * double(b.sizes.width) * 8};
                   }});
