@@ -3,7 +3,7 @@
 #include <exception>
 
 #include "apps/option_parser.h"
-#include "apps/training/memory_plan.h"
+#include "apps/training/describe.h"
 #include "apps/training/trainer.h"
 #include "core/base/log.h"
 #include "core/base/settings_reader.h"

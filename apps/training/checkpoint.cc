@@ -7,7 +7,6 @@
 #include "core/base/files.h"
 #include "core/base/log.h"
 #include "core/base/npz.h"
-#include "core/base/settings_reader.h"
 
 namespace bough {
 namespace {
@@ -16,10 +15,10 @@ constexpr auto state_array = "special:state.yml";
 constexpr auto plans_array = "special:gemm-plans";
 
 /// The arenas that go with the raw parameters, under Marian's names.
-std::vector<std::pair<const char*, Tensor>> named_arenas(const OptimizerArenas& a, OptimizerKind kind) {
+std::vector<std::pair<const char*, Tensor>> named_arenas(const OptimizerArenas& a) {
   std::vector<std::pair<const char*, Tensor>> arenas;
   if (a.first_moment) arenas.emplace_back("adam_mt", a.first_moment);
-  if (a.second_moment) arenas.emplace_back(kind == OptimizerKind::adam ? "adam_vt" : "adagrad_gt", a.second_moment);
+  if (a.second_moment) arenas.emplace_back(a.first_moment ? "adam_vt" : "adagrad_gt", a.second_moment);
   if (a.average) arenas.emplace_back("exp_smoothing", a.average);
   arenas.emplace_back("master_parameters", a.parameters);
   return arenas;
@@ -63,28 +62,28 @@ std::string with_update(const std::string& model, int64_t update, const std::str
 }  // namespace
 
 void Checkpoint::save(const TrainingState& state) {
-  log::info("Saving model weights and runtime parameters to {}", options_.saving.model);
-  save_optimizer(state, options_.saving.model + ".optimizer.npz");
-  if (!options_.saving.overwrite && !options_.saving.overwrite_checkpoint)
-    save_optimizer(state, with_update(options_.saving.model, state.clock.updates, ".optimizer.npz"));
+  log::info("Saving model weights and runtime parameters to {}", options_.model);
+  save_optimizer(state, options_.model + ".optimizer.npz");
+  if (!options_.overwrite && !options_.overwrite_checkpoint)
+    save_optimizer(state, with_update(options_.model, state.clock.updates, ".optimizer.npz"));
   save_derived(state);
 }
 
 void Checkpoint::save_derived(const TrainingState& state) {
-  const std::string& model = options_.saving.model;
+  const std::string& model = options_.model;
   const Tensor& best = model_.optimizer().best_parameters();
-  if (!options_.saving.overwrite) save_parameters(state, with_update(model, state.clock.updates, ".npz"), best);
+  if (!options_.overwrite) save_parameters(state, with_update(model, state.clock.updates, ".npz"), best);
   save_parameters(state, model, best);
-  write_file(model + ".yml", format_yaml(dump(options_)));
+  write_file(model + ".yml", run_.settings);
   write_file(model + ".progress.yml", format_yaml(state.progress_yaml()));
 }
 
 void Checkpoint::save_best(const TrainingState& state, const std::string& metric) {
-  save_parameters(state, options_.saving.model + ".best-" + metric + ".npz", model_.parameters().values());
+  save_parameters(state, options_.model + ".best-" + metric + ".npz", model_.parameters().values());
 }
 
 void Checkpoint::save_parameters(const TrainingState& state, const std::string& path, const Tensor& arena) {
-  ModelOptions model = options_.model;
+  ModelOptions model = model_.transformer().options();
   model.branchnorm_progress = state.clock.in(model.branchnorm_max_step.unit);
   save_model(path, model, model_.parameters(), arena);
   write_file(path + ".decoder.yml", format_yaml(decoder_settings(path)));
@@ -92,20 +91,20 @@ void Checkpoint::save_parameters(const TrainingState& state, const std::string& 
 
 Yaml Checkpoint::decoder_settings(const std::string& model_path) const {
   const auto as_saved = [&](const std::string& path) {
-    return options_.general.relative_paths
+    return run_.relative_paths
                ? std::filesystem::proximate(path, std::filesystem::path(model_path).parent_path()).string()
                : path;
   };
   std::vector<Yaml> vocabularies;
-  for (const auto& path : options_.vocabulary.paths) vocabularies.emplace_back(as_saved(path));
+  for (const auto& path : run_.vocabularies) vocabularies.emplace_back(as_saved(path));
   return Yaml::map()
-      .set("relative-paths", options_.general.relative_paths)
+      .set("relative-paths", run_.relative_paths)
       .set("models", Yaml::list({Yaml(as_saved(model_path))}))
       .set("vocabs", Yaml::list(std::move(vocabularies)))
-      .set("beam-size", options_.decoding.beam_size)
-      .set("normalize", options_.decoding.normalize)
-      .set("word-penalty", options_.decoding.word_penalty)
-      .set("mini-batch", options_.validation.mini_batch)
+      .set("beam-size", run_.decoding.beam_size)
+      .set("normalize", run_.decoding.normalize)
+      .set("word-penalty", run_.decoding.word_penalty)
+      .set("mini-batch", run_.decoding_batch)
       .set("maxi-batch", 100)
       .set("maxi-batch-sort", "src");
 }
@@ -115,7 +114,7 @@ void Checkpoint::save_optimizer(const TrainingState& state, const std::string& p
   const OptimizerArenas& arenas = model_.optimizer().arenas();
   std::vector<NpzArray> arrays;
   std::vector<float> values;  // of one part of an arena: a copy of all arenas might not fit into memory
-  for (const auto& [name, arena] : named_arenas(arenas, options_.optimizer.kind))
+  for (const auto& [name, arena] : named_arenas(arenas))
     arrays.push_back({name, {1, parameters.file_elements()}, NpzType::f32, nullptr, [&, arena](size_t i) {
                         const ParameterPart& part = parameters.parts()[i];
                         values = parameters.extract(arena, part);
@@ -127,7 +126,7 @@ void Checkpoint::save_optimizer(const TrainingState& state, const std::string& p
   arrays.push_back(npz_array<double>("adam_denoms", denominators, {1, 2}));
   const std::string text = format_yaml(state.to_yaml());
   arrays.push_back(npz_array<char>(state_array, text));
-  const std::string model = model_yaml_bytes(options_.model);
+  const std::string model = model_yaml_bytes(model_.transformer().options());
   arrays.push_back(npz_array<char>(model_yaml_array, model));
   const std::string plans = model_.backend().plans();
   if (!plans.empty()) arrays.push_back(npz_array<char>(plans_array, plans));
@@ -135,17 +134,17 @@ void Checkpoint::save_optimizer(const TrainingState& state, const std::string& p
 }
 
 std::optional<TrainingState> Checkpoint::resume() {
-  const std::string& model = options_.saving.model;
+  const std::string& model = options_.model;
   const std::string optimizer = model + ".optimizer.npz";
   model_.initialize();
-  if (!options_.saving.no_reload) {
-    if (std::filesystem::exists(optimizer) && !options_.saving.no_optimizer_reload) return load_optimizer(optimizer);
+  if (!options_.no_reload) {
+    if (std::filesystem::exists(optimizer) && !options_.no_optimizer_reload) return load_optimizer(optimizer);
     if (std::filesystem::exists(model)) {
       load_parameters(model);
       return std::nullopt;
     }
   }
-  if (const std::string& path = options_.saving.pretrained_model; !path.empty()) {
+  if (const std::string& path = options_.pretrained_model; !path.empty()) {
     const int64_t found = read_matching_parameters(NpzReader(path), model_.parameters(), model_.parameters().values());
     log::info("[train] {} of {} arrays are those of {}", found, model_.parameters().parts().size(), path);
     model_.parameters().values_changed();
@@ -170,9 +169,9 @@ void Checkpoint::load_parameters(const std::string& path) {
 TrainingState Checkpoint::load_optimizer(const std::string& path) {
   const NpzReader file(path);
   TrainingState state = read_state(file);
-  check_same_model(file, options_.model);
+  check_same_model(file, model_.transformer().options());
   const OptimizerArenas& arenas = model_.optimizer().arenas();
-  for (const auto& [name, arena] : named_arenas(arenas, options_.optimizer.kind)) {
+  for (const auto& [name, arena] : named_arenas(arenas)) {
     const bool is_average = std::string_view(name) == "exp_smoothing";
     // A run may turn the average on later: it then starts from the parameters.
     const char* const source = is_average && !file.contains(name) ? "master_parameters" : name;

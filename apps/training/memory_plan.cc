@@ -1,7 +1,6 @@
 #include "apps/training/memory_plan.h"
 
 #include <algorithm>
-#include <filesystem>
 
 #include "apps/inference/model_batch.h"
 #include "apps/inference/translator.h"
@@ -21,23 +20,11 @@ std::string gibibytes(size_t bytes) {
 
 /// What validation needs beyond training's activations, whose memory it uses: the parameters put aside for their
 /// average, and beam search (its cache, and half as much for everything else).
-size_t validation_bytes(const TrainOptions& options, TrainingModel& model, size_t activation_bytes) {
-  if (options.validation.valid_sets.empty()) return 0;
+size_t validation_bytes(const MemoryOptions& options, TrainingModel& model, size_t activation_bytes) {
+  if (!options.validates) return 0;
   const size_t aside = model.optimizer().has_average() ? model.parameters().values().bytes() : 0;
   const size_t search = size_t(TranslatorSettings().cache_bytes) * 3 / 2;
   return aside + (search > activation_bytes ? search - activation_bytes : 0);
-}
-
-void set_vocabulary_sizes(TrainOptions& options) {
-  constexpr int usual_size = 32000;
-  const auto& paths = options.vocabulary.paths;
-  for (size_t i = 0; i < 2; ++i) {
-    const int wanted = i < options.corpus.dim_vocabs.size() ? options.corpus.dim_vocabs[i] : 0;
-    const bool exists = i < paths.size() && std::filesystem::exists(paths[i]);
-    options.model.vocab_sizes.push_back(exists   ? load_vocabulary(paths[i], wanted)->size()
-                                        : wanted ? wanted
-                                                 : usual_size);
-  }
 }
 
 size_t needed_bytes(const MemoryPlan& plan) { return plan.state_bytes + plan.activation_bytes + plan.other_bytes; }
@@ -54,7 +41,7 @@ bool fits(const MemoryPlan& plan, const MachineOptions& machine) {
 /// The plan with the fewest recomputed layers, more than `too_few`, that fits into `memory`, by bisection: with each
 /// layer the memory falls and the work grows. All layers where nothing fits.
 template <class Memory>
-MemoryPlan recompute_until_it_fits(const TrainOptions& options, int64_t source_rows, int64_t target_rows, int too_few,
+MemoryPlan recompute_until_it_fits(const MemoryOptions& options, int64_t source_rows, int64_t target_rows, int too_few,
                                    const Memory& memory) {
   MemoryPlan best = plan_memory(options, source_rows, target_rows, options.model.layers());
   if (!fits(best, memory)) return best;
@@ -71,11 +58,11 @@ MemoryPlan recompute_until_it_fits(const TrainOptions& options, int64_t source_r
 
 }  // namespace
 
-MemoryPlan plan_memory(const TrainOptions& options, int64_t source_rows, int64_t target_rows, int recomputed_layers) {
+MemoryPlan plan_memory(const MemoryOptions& options, int64_t source_rows, int64_t target_rows, int recomputed_layers) {
   const auto backend = make_null_backend(planned_type(options.machine));
   TrainingModel model(*backend, options.model, options.dropout, options.optimizer, 1);
   model.set_recompute(recomputed_layers);
-  if (options.display.log_layer_norms) model.enable_layer_norms(false);
+  if (options.measures_layers) model.enable_layer_norms(false);
   MemoryPlan plan;
   plan.parameters = model.parameters().trained_elements();
   plan.state_bytes = backend->persistent_bytes;
@@ -94,10 +81,10 @@ MemoryPlan plan_memory(const TrainOptions& options, int64_t source_rows, int64_t
   return plan;
 }
 
-MemoryPlan plan_training(const TrainOptions& options, int64_t source_rows, int64_t target_rows, int least_recomputed,
+MemoryPlan plan_training(const MemoryOptions& options, int64_t source_rows, int64_t target_rows, int least_recomputed,
                          const DeviceChoice& device) {
-  const Checkpointing checkpointing = options.run.gradient_checkpointing;
-  if (checkpointing == Checkpointing::all && !options.batch.mini_batch_fit) least_recomputed = options.model.layers();
+  const Checkpointing checkpointing = options.gradient_checkpointing;
+  if (checkpointing == Checkpointing::all && !options.mini_batch_fit) least_recomputed = options.model.layers();
   const MemoryPlan plan = plan_memory(options, source_rows, target_rows, least_recomputed);
   if (checkpointing == Checkpointing::none || fits(plan, device)) return plan;
   return recompute_until_it_fits(options, source_rows, target_rows, least_recomputed, device);
@@ -115,20 +102,19 @@ void check_memory(const MemoryPlan& plan, const DeviceChoice& device) {
         gibibytes(device.total_bytes), all ? "" : ", leave out gradient-checkpointing: false");
 }
 
-MemoryPlan fit_memory(const TrainOptions& options, double length_ratio) {
-  const Checkpointing checkpointing = options.run.gradient_checkpointing;
+MemoryPlan fit_memory(const MemoryOptions& options, double length_ratio) {
+  const Checkpointing checkpointing = options.gradient_checkpointing;
   int layers = checkpointing == Checkpointing::all ? options.model.layers() : 0;
   const auto source_rows = [&](int64_t target_rows) { return int64_t(double(target_rows) * length_ratio); };
   const auto plan = [&](int64_t target_rows) {
     return plan_memory(options, source_rows(target_rows), target_rows, layers);
   };
   const auto holds = [&](int64_t target_rows) { return fits(plan(target_rows), options.machine); };
-  int64_t low = options.corpus.max_length, high = low;
+  int64_t low = options.max_length, high = low;
   if (checkpointing == Checkpointing::automatic && !holds(low)) layers = options.model.layers();
   check(holds(low),
         "workspace: {} MiB cannot hold one sentence of max-length {}{}; raise workspace or lower max-length{}",
-        workspace_bytes(options.machine) >> 20, options.corpus.max_length,
-        layers ? ", even with all layers recomputed" : "",
+        workspace_bytes(options.machine) >> 20, options.max_length, layers ? ", even with all layers recomputed" : "",
         layers ? "" : ", or leave out gradient-checkpointing: false");
   constexpr int64_t most_rows = 1 << 20;
   while (high < most_rows && holds(2 * high)) high *= 2;
@@ -151,26 +137,6 @@ std::string format_plan(const MemoryPlan& p) {
                                   gibibytes(p.state_bytes + p.activation_bytes + p.other_bytes))
                     : "",
       p.flops * 1e-12);
-}
-
-std::string describe_model(TrainOptions options) {
-  set_vocabulary_sizes(options);
-  const auto backend = make_null_backend(planned_type(options.machine));
-  TrainingModel model(*backend, options.model, options.dropout, options.optimizer, 1);
-  std::string text;
-  for (const auto& part : model.parameters().parts())
-    text += fmt::format("{:<44} {:>18} {:>12}\n", part.name, to_string(part.file_shape()), part.size());
-  text += fmt::format("{:<44} {:>18} {:>12}\n", "all parameters", "", model.parameters().trained_elements());
-
-  const int64_t budget =
-      options.batch.mini_batch_words > 0 ? options.batch.mini_batch_words : options.batch.mini_batch * sentence_rows;
-  for (const int layers : {0, options.model.layers()})
-    text += fmt::format("gradient-checkpointing {:<5}: {}\n", layers > 0,
-                        format_plan(plan_memory(options, budget, budget, layers)));
-  if (options.batch.mini_batch_fit)
-    text += fmt::format("mini-batch-fit in {} MiB: {}\n", workspace_bytes(options.machine) >> 20,
-                        format_plan(fit_memory(options, 1)));
-  return text;
 }
 
 }  // namespace bough

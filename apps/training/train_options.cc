@@ -55,6 +55,18 @@ void TrainOptions::resolve(const GivenNames& given) {
   if (batch.mini_batch_words > 0) batch.mini_batch_fit = false;
 }
 
+MemoryOptions TrainOptions::memory() const {
+  return {.machine = machine,
+          .model = model,
+          .dropout = dropout,
+          .optimizer = optimizer,
+          .gradient_checkpointing = run.gradient_checkpointing,
+          .mini_batch_fit = batch.mini_batch_fit,
+          .max_length = corpus.max_length,
+          .measures_layers = bool(display.log_layer_norms),
+          .validates = !validation.valid_sets.empty()};
+}
+
 void TrainOptions::validate() const {
   machine.validate();
   saving.validate();

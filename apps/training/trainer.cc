@@ -11,6 +11,7 @@
 #include "core/base/io.h"
 #include "core/base/log.h"
 #include "core/base/progress.h"
+#include "core/base/settings_reader.h"
 #include "core/base/signals.h"
 #include "optim/schedule.h"
 
@@ -26,6 +27,23 @@ std::string worst_layer(const std::vector<std::string>& layers, const std::vecto
   for (size_t i = 0; i < norms.size(); ++i)
     if (!std::isfinite(norms[i]) || (std::isfinite(norms[worst]) && norms[i] > norms[worst])) worst = i;
   return fmt::format("{} ({:.3g})", layers[worst], norms[worst]);
+}
+
+RunDescription describe_run(const TrainOptions& o) {
+  return {.settings = format_yaml(dump(o)),
+          .vocabularies = o.vocabulary.paths,
+          .relative_paths = o.general.relative_paths,
+          .decoding = o.decoding,
+          .decoding_batch = o.validation.mini_batch};
+}
+
+ValidationSettings validation_settings(const TrainOptions& o) {
+  return {.options = o.validation,
+          .decoding = o.decoding,
+          .tsv = o.corpus.tsv,
+          .no_spm_encode = o.vocabulary.no_spm_encode,
+          .model = o.saving.model,
+          .workers = cpu_thread_count(o.machine)};
 }
 
 }  // namespace
@@ -44,9 +62,9 @@ Trainer::Trainer(TrainOptions options) : options_(std::move(options)), lock_(opt
   if (options_.display.log_layer_norms) model_->enable_layer_norms(options_.display.log_model_update);
   log::info("[model] {} parameters, residual {}, {}+{} layers", with_commas(model_->parameters().trained_elements()),
             name_of(options_.model.residual), options_.model.encoder_layers, options_.model.decoder_layers);
-  checkpoint_ = std::make_unique<Checkpoint>(options_, *model_);
+  checkpoint_ = std::make_unique<Checkpoint>(options_.saving, describe_run(options_), *model_);
   if (!options_.validation.valid_sets.empty())
-    validation_ = std::make_unique<Validation>(options_, vocabularies_, *model_);
+    validation_ = std::make_unique<Validation>(validation_settings(options_), vocabularies_, *model_);
   start_or_resume();
 }
 
@@ -99,7 +117,7 @@ void Trainer::open_data() {
                           UpdateShape{.devices = 1, .delay = delay}, options_.general.seed, options_.model.right_left},
       vocabularies_);
   if (options_.batch.mini_batch_fit) {
-    const MemoryPlan fitted = fit_memory(options_, data_->statistics().length_ratio());
+    const MemoryPlan fitted = fit_memory(options_.memory(), data_->statistics().length_ratio());
     data_->set_budgets(fitted.source_rows, fitted.target_rows);
     recomputed_layers_ = fitted.recomputed_layers;
   }
@@ -107,8 +125,8 @@ void Trainer::open_data() {
 
 /// With memory for the largest batch, or an Error before anything was trained.
 void Trainer::make_backend_on(const DeviceChoice& device) {
-  const MemoryPlan plan =
-      plan_training(options_, data_->most_source_rows(), data_->most_target_rows(), recomputed_layers_, device);
+  const MemoryPlan plan = plan_training(options_.memory(), data_->most_source_rows(), data_->most_target_rows(),
+                                        recomputed_layers_, device);
   log::info("[memory] {}", format_plan(plan));
   check_memory(plan, device);
   recomputed_layers_ = plan.recomputed_layers;
@@ -142,7 +160,11 @@ void Trainer::start_or_resume() {
   }
   if (!validation_) state_.owes_validation = false;
   state_.seed = options_.general.seed;
-  log_ = std::make_unique<TrainingLog>(options_, state_.clock.updates);
+  log_ =
+      std::make_unique<TrainingLog>(options_.display,
+                                    TrainingLog::Fields{.learning_rate = options_.optimizer.report_learning_rate,
+                                                        .alpha = options_.model.residual == ResidualKind::branchnorm},
+                                    options_.display.metrics_path(options_.saving.model), state_.clock.updates);
 }
 
 bool Trainer::is_measured(const std::string& metric) const {

@@ -8,7 +8,6 @@
 #include <filesystem>
 #include <numeric>
 
-#include "apps/inference/device.h"
 #include "apps/inference/model_file.h"
 #include "apps/inference/text_encoder.h"
 #include "apps/inference/translator.h"
@@ -61,21 +60,22 @@ std::string name_of(ValidationMetric metric) {
   return "";
 }
 
-Validation::Validation(const TrainOptions& options, std::vector<std::shared_ptr<Vocabulary>> vocabularies,
+Validation::Validation(ValidationSettings settings, std::vector<std::shared_ptr<Vocabulary>> vocabularies,
                        TrainingModel& model)
-    : options_(options), vocabularies_(std::move(vocabularies)), model_(model) {
+    : settings_(std::move(settings)), vocabularies_(std::move(vocabularies)), model_(model) {
   read_files();
 }
 
 void Validation::read_files() {
-  const auto& sets = options_.validation.valid_sets;
-  const bool is_tsv = options_.corpus.tsv;
+  const auto& sets = options_.valid_sets;
+  const bool is_tsv = settings_.tsv;
   check(sets.size() == (is_tsv ? 1u : 2u), "valid-sets has {} files, must have {}", sets.size(),
         is_tsv ? "1 (tsv)" : "2: source and target");
   const auto encoder = [&](const std::string& path, const auto& vocabulary) {
-    return TextEncoder(path, vocabulary,
-                       std::min<int64_t>(options_.validation.max_length, Translator::longest_source(options_.model)),
-                       options_.vocabulary.no_spm_encode);
+    return TextEncoder(
+        path, vocabulary,
+        std::min<int64_t>(options_.max_length, Translator::longest_source(model_.transformer().options())),
+        settings_.no_spm_encode);
   };
   TextEncoder source_encoder = encoder(sets.front(), vocabularies_.front());
   TextEncoder target_encoder = encoder(sets.back(), vocabularies_.back());
@@ -98,7 +98,7 @@ void Validation::read_files() {
     references_.push_back(target);
     sources_.push_back(source_encoder.encode(source, number));
     targets_.push_back(target_encoder.encode(target, number));
-    if (options_.model.right_left) std::reverse(targets_.back().begin(), targets_.back().end());
+    if (model_.transformer().options().right_left) std::reverse(targets_.back().begin(), targets_.back().end());
   }
   check(is_tsv || !target_lines->next(target), "valid-sets: '{}' has more lines than '{}', which ends after {}",
         sets.back(), sets.front(), sources_.size());
@@ -107,7 +107,7 @@ void Validation::read_files() {
 }
 
 std::vector<MetricValue> Validation::run(TrainingState& state) {
-  const auto& metrics = options_.validation.metrics;
+  const auto& metrics = options_.metrics;
   Costs costs;
   Decoded decoded;
   if (std::any_of(metrics.begin(), metrics.end(), is_cost)) costs = this->costs();
@@ -122,7 +122,7 @@ std::vector<MetricValue> Validation::run(TrainingState& state) {
 }
 
 bool Validation::note(MetricState& m, ValidationMetric kind, double value, size_t index) const {
-  const auto& epsilons = options_.validation.early_stopping_epsilon;
+  const auto& epsilons = options_.early_stopping_epsilon;
   const double epsilon = epsilons[std::min(index, epsilons.size() - 1)];
   const double gain = is_cost(kind) ? m.best - value : value - m.best;
   const bool is_first = !m.has_best || std::isnan(m.best);  // nothing is worse than no number
@@ -140,7 +140,7 @@ Validation::Costs Validation::costs() const {
   std::iota(order.begin(), order.end(), size_t{0});
   std::stable_sort(order.begin(), order.end(),
                    [&](size_t a, size_t b) { return targets_[a].size() < targets_[b].size(); });
-  const size_t step = size_t(options_.validation.mini_batch);
+  const size_t step = size_t(options_.mini_batch);
   for (size_t first = 0; first < order.size(); first += step) {
     stop_if_interrupted();
     std::vector<SentencePair> pairs;
@@ -156,12 +156,12 @@ Validation::Costs Validation::costs() const {
 
 Validation::Decoded Validation::decode() const {
   TranslatorSettings settings;
-  settings.batch.mini_batch = options_.validation.mini_batch;
+  settings.batch.mini_batch = options_.mini_batch;
   settings.batch.mini_batch_words = 0;
   settings.batch.maxi_batch_sort = SortKind::source;
-  settings.workers = cpu_thread_count(options_.machine);
+  settings.workers = settings_.workers;
   model_.transformer().set_training(false);
-  Translator translator(model_.transformer(), model_.backend(), options_.decoding, settings);
+  Translator translator(model_.transformer(), model_.backend(), settings_.decoding, settings);
   Progress progress("validation decoding", int64_t(sources_.size()));
 
   Decoded decoded;
@@ -172,11 +172,11 @@ Validation::Decoded Validation::decode() const {
     tokens = in_reading_order(std::move(tokens), model_.transformer().options());
     decoded.texts.push_back(vocabularies_.back()->decode(tokens));
     decoded.tokens.push_back(std::move(tokens));
-    if (!options_.decoding.quiet_translation)
+    if (!settings_.decoding.quiet_translation)
       log::info("Best translation {} : {}", decoded.texts.size() - 1, decoded.texts.back());
     progress.advance_to(int64_t(decoded.texts.size()));
   });
-  if (!options_.validation.quiet) {
+  if (!options_.quiet) {
     log::info("[valid] Hyp 0: {}", decoded.texts.front());
     log::info("[valid] Ref 0: {}", references_.front());
   }
@@ -233,8 +233,7 @@ double Validation::bleu_of_pieces(const Decoded& decoded) const {
 
 double Validation::run_script(const std::string& argument) const {
   // The path is a shell string, as in Marian: users write "bash ./scripts/validate.sh".
-  const std::string command =
-      options_.validation.script_path + " " + join(options_.validation.script_args) + " " + argument;
+  const std::string command = options_.script_path + " " + join(options_.script_args) + " " + argument;
   const auto [output, status] = run_command(command);
   check(status == 0, "valid-script-path: '{}' ended with exit code {}; it must print the score and end with 0", command,
         WIFEXITED(status) ? WEXITSTATUS(status) : status);
@@ -246,9 +245,9 @@ double Validation::run_script(const std::string& argument) const {
 }
 
 double Validation::translation_script(const TrainingState& state, const Decoded& decoded) const {
-  const bool is_kept = !options_.validation.translation_output.empty();
-  const std::string path = is_kept ? fill_template(options_.validation.translation_output, state.clock)
-                                   : options_.saving.model + ".valid-output";
+  const bool is_kept = !options_.translation_output.empty();
+  const std::string path =
+      is_kept ? fill_template(options_.translation_output, state.clock) : settings_.model + ".valid-output";
   std::string text;
   for (const auto& line : decoded.texts) text += line + "\n";
   write_file(path, text);
@@ -257,9 +256,9 @@ double Validation::translation_script(const TrainingState& state, const Decoded&
 }
 
 double Validation::model_script(const TrainingState& state) const {
-  ModelOptions model = options_.model;
+  ModelOptions model = model_.transformer().options();
   model.branchnorm_progress = state.clock.in(model.branchnorm_max_step.unit);
-  const std::string path = options_.saving.model + ".dev.npz";
+  const std::string path = settings_.model + ".dev.npz";
   save_model(path, model, model_.parameters(), model_.parameters().values());
   return run_script(path);
 }

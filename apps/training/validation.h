@@ -3,12 +3,23 @@
 #include <string>
 #include <vector>
 
-#include "apps/training/train_options.h"
+#include "apps/inference/decoding_options.h"
 #include "apps/training/training_model.h"
 #include "apps/training/training_state.h"
+#include "apps/training/validation_options.h"
 #include "data/vocabulary.h"
 
 namespace bough {
+
+/// What a validation is to do, and how the set is read and decoded.
+struct ValidationSettings {
+  ValidationOptions options;
+  DecodingOptions decoding;
+  bool tsv = false;            ///< valid-sets is one file of two fields
+  bool no_spm_encode = false;  ///< its text is pieces already
+  std::string model;           ///< files for scripts stand beside this one
+  int workers = 1;             ///< threads that decode, on the CPU
+};
 
 /// One metric's value after a validation.
 struct MetricValue {
@@ -22,7 +33,7 @@ struct MetricValue {
 class Validation {
  public:
   /// Reads valid-sets; sentences over valid-max-length are cut. Throws Error naming the file.
-  Validation(const TrainOptions& options, std::vector<std::shared_ptr<Vocabulary>> vocabularies, TrainingModel& model);
+  Validation(ValidationSettings settings, std::vector<std::shared_ptr<Vocabulary>> vocabularies, TrainingModel& model);
 
   /// Every metric in the order of valid-metrics; `state` gets new bests and stalls. Throws Interrupted, or Error when
   /// a script fails: `state` is then as before.
@@ -49,7 +60,8 @@ class Validation {
   double model_script(const TrainingState& state) const;
   bool note(MetricState& metric, ValidationMetric kind, double value, size_t index) const;
 
-  const TrainOptions& options_;
+  const ValidationSettings settings_;
+  const ValidationOptions& options_ = settings_.options;
   std::vector<std::shared_ptr<Vocabulary>> vocabularies_;
   TrainingModel& model_;
   std::vector<Tokens> sources_, targets_;

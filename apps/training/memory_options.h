@@ -1,0 +1,22 @@
+#pragma once
+#include "apps/inference/machine_options.h"
+#include "apps/training/run_options.h"
+#include "layers/model_options.h"
+#include "optim/optimizer_options.h"
+
+namespace bough {
+
+/// What the memory of a training run depends on, besides the size of its batches.
+struct MemoryOptions {
+  MachineOptions machine;
+  ModelOptions model;  ///< with vocab_sizes
+  DropoutOptions dropout;
+  OptimizerOptions optimizer;
+  Checkpointing gradient_checkpointing = Checkpointing::automatic;
+  bool mini_batch_fit = false;   ///< the batch is chosen to fill the workspace
+  int max_length = 0;            ///< tokens of the longest sentence: the least that mini-batch-fit must hold
+  bool measures_layers = false;  ///< log-layer-norms
+  bool validates = false;        ///< there are valid-sets
+};
+
+}  // namespace bough
