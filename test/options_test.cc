@@ -219,7 +219,7 @@ TEST_CASE("YAML: lists, scalars, and later files", "[settings]") {
       "lr-decay-inv-sqrt: 16000\nvalid-metrics: bleu\noptimizer-params: [0.9, "
       "0.98]\nvalid-script-path:\n");
   CHECK(a.optimizer.inverse_sqrt == std::vector<SchedulePeriod>{SchedulePeriod{16000}});
-  CHECK(a.validation.metrics == std::vector<ValidationMetric>{ValidationMetric::bleu});
+  CHECK(a.validation.metrics == std::vector{&validation_metric("bleu")});
   CHECK(a.optimizer.beta2 == 0.98);
   CHECK(a.optimizer.epsilon == 1e-8);
   CHECK(a.validation.script_path.empty());

@@ -169,7 +169,7 @@ void Trainer::start_or_resume() {
 
 bool Trainer::is_measured(const std::string& metric) const {
   const auto& metrics = options_.validation.metrics;
-  return std::any_of(metrics.begin(), metrics.end(), [&](ValidationMetric m) { return name_of(m) == metric; });
+  return std::ranges::find(metrics, metric, &ValidationMetric::name) != metrics.end();
 }
 
 bool Trainer::is_finished() const {
@@ -397,7 +397,7 @@ bool Trainer::should_stop_early() const {
     case StopOn::first:
       break;
   }
-  const auto first = state_.metrics.find(name_of(options_.validation.metrics.front()));
+  const auto first = state_.metrics.find(std::string(options_.validation.metrics.front()->name));
   return first != state_.metrics.end() && first->second.stalled >= limit;
 }
 

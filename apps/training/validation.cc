@@ -22,16 +22,19 @@
 namespace bough {
 namespace {
 
-bool is_text_metric(ValidationMetric m) {
-  return m == ValidationMetric::bleu || m == ValidationMetric::bleu_detok || m == ValidationMetric::bleu_segmented ||
-         m == ValidationMetric::chrf || m == ValidationMetric::translation;
-}
-bool is_cost(ValidationMetric m) { return !is_text_metric(m) && m != ValidationMetric::valid_script; }
-
 std::string join(const std::vector<std::string>& words) {
   std::string text;
   for (const auto& word : words) text += (text.empty() ? "" : " ") + word;
   return text;
+}
+
+/// Marian's BLEU does not smooth; its other metrics are sacreBLEU's.
+Metric as_marian(Metric metric, Tokenizer tokenizer) {
+  if (auto* const bleu = std::get_if<BleuOptions>(&metric)) {
+    bleu->smoothing = Smoothing::none;
+    bleu->tokenizer = tokenizer;
+  }
+  return metric;
 }
 
 /// {E}, {U}, {B}, {T} of Marian's file name templates.
@@ -53,12 +56,6 @@ struct TemporaryFile {
 };
 
 }  // namespace
-
-std::string name_of(ValidationMetric metric) {
-  for (const auto& [name, m] : metric_names)
-    if (m == metric) return std::string(name);
-  return "";
-}
 
 Validation::Validation(ValidationSettings settings, std::vector<std::shared_ptr<Vocabulary>> vocabularies,
                        TrainingModel& model)
@@ -108,23 +105,24 @@ void Validation::read_files() {
 
 std::vector<MetricValue> Validation::run(TrainingState& state) {
   const auto& metrics = options_.metrics;
-  Costs costs;
+  const auto any = [&](auto needs) { return std::ranges::any_of(metrics, needs); };
+  ValidationCosts costs;
   Decoded decoded;
-  if (std::any_of(metrics.begin(), metrics.end(), is_cost)) costs = this->costs();
-  if (std::any_of(metrics.begin(), metrics.end(), is_text_metric)) decoded = decode();
+  if (any(&ValidationMetric::needs_costs)) costs = this->costs();
+  if (any(&ValidationMetric::needs_translations)) decoded = decode();
   std::vector<MetricValue> values;
-  for (ValidationMetric metric : metrics)
-    values.push_back({name_of(metric), value_of(metric, state, costs, decoded), false});
+  for (const ValidationMetric* metric : metrics)
+    values.push_back({std::string(metric->name), value_of(*metric, state, costs, decoded), false});
   // All values or none: a validation that does not come to its end is done again as a whole.
   for (size_t i = 0; i < metrics.size(); ++i)
-    values[i].is_better = note(state.metrics[values[i].name], metrics[i], values[i].value, i);
+    values[i].is_better = note(state.metrics[values[i].name], *metrics[i], values[i].value, i);
   return values;
 }
 
-bool Validation::note(MetricState& m, ValidationMetric kind, double value, size_t index) const {
+bool Validation::note(MetricState& m, const ValidationMetric& kind, double value, size_t index) const {
   const auto& epsilons = options_.early_stopping_epsilon;
   const double epsilon = epsilons[std::min(index, epsilons.size() - 1)];
-  const double gain = is_cost(kind) ? m.best - value : value - m.best;
+  const double gain = kind.is_lower_better ? m.best - value : value - m.best;
   const bool is_first = !m.has_best || std::isnan(m.best);  // nothing is worse than no number
   const bool is_better = !std::isnan(value) && (is_first || gain > epsilon);
   // As in Marian, a gain below epsilon moves the best value but counts as a stall.
@@ -134,8 +132,8 @@ bool Validation::note(MetricState& m, ValidationMetric kind, double value, size_
   return is_better;
 }
 
-Validation::Costs Validation::costs() const {
-  Costs costs;
+ValidationCosts Validation::costs() const {
+  ValidationCosts costs;
   std::vector<size_t> order(sources_.size());
   std::iota(order.begin(), order.end(), size_t{0});
   std::stable_sort(order.begin(), order.end(),
@@ -183,39 +181,32 @@ Validation::Decoded Validation::decode() const {
   return decoded;
 }
 
-double Validation::value_of(ValidationMetric metric, const TrainingState& state, const Costs& costs,
+double Validation::value_of(const ValidationMetric& metric, const TrainingState& state, const ValidationCosts& costs,
                             const Decoded& decoded) const {
-  switch (metric) {
-    case ValidationMetric::cross_entropy:
-    case ValidationMetric::ce_mean:
-      return costs.sum / double(costs.sentences);
-    case ValidationMetric::ce_mean_words:
-      return costs.sum / double(costs.labels);
-    case ValidationMetric::ce_sum:
-      return costs.sum;
-    case ValidationMetric::perplexity:
-      return std::exp(costs.sum / double(costs.labels));
-    case ValidationMetric::bleu:
-    case ValidationMetric::bleu_detok: {
-      // Marian scores text that a SentencePiece vocabulary made as 13a, other tokens as they stand.
-      BleuOptions bleu;
-      bleu.smoothing = Smoothing::none;
-      if (!vocabularies_.back()->is_sentencepiece()) bleu.tokenizer = Tokenizer::none;
-      return corpus_bleu(decoded.texts, Texts(references_), bleu).score;
-    }
-    case ValidationMetric::bleu_segmented:
-      return bleu_of_pieces(decoded);
-    case ValidationMetric::chrf:
-      return corpus_chrf(decoded.texts, Texts(references_));
-    case ValidationMetric::translation:
+  using Source = ValidationMetric::Source;
+  switch (metric.source) {
+    case Source::costs:
+      return metric.of_costs(costs);
+    case Source::translations:
+      return score_of_text(*metric.text_kind, decoded);
+    case Source::pieces:
+      return score_of_pieces(*metric.text_kind, decoded);
+    case Source::translation_script:
       return translation_script(state, decoded);
-    case ValidationMetric::valid_script:
+    case Source::model_script:
       return model_script(state);
   }
   return 0;
 }
 
-double Validation::bleu_of_pieces(const Decoded& decoded) const {
+double Validation::score_of_text(const MetricKind& kind, const Decoded& decoded) const {
+  // Marian scores text that a SentencePiece vocabulary made as 13a, other tokens as they stand.
+  const bool is_plain = vocabularies_.back()->is_sentencepiece();
+  return corpus_score(decoded.texts, Texts(references_),
+                      as_marian(kind.defaults, is_plain ? Tokenizer::v13a : Tokenizer::none));
+}
+
+double Validation::score_of_pieces(const MetricKind& kind, const Decoded& decoded) const {
   const auto spell = [&](const Tokens& tokens) {
     std::string text;
     for (int32_t id : tokens) text += std::to_string(id) + " ";
@@ -225,10 +216,7 @@ double Validation::bleu_of_pieces(const Decoded& decoded) const {
   for (const Tokens& tokens : decoded.tokens) hypotheses.push_back(spell(tokens));
   for (Tokens tokens : targets_)
     references.push_back(spell(in_reading_order(std::move(tokens), model_.transformer().options())));
-  BleuOptions bleu;
-  bleu.smoothing = Smoothing::none;
-  bleu.tokenizer = Tokenizer::none;
-  return corpus_bleu(hypotheses, Texts(references), bleu).score;
+  return corpus_score(hypotheses, Texts(references), as_marian(kind.defaults, Tokenizer::none));
 }
 
 double Validation::run_script(const std::string& argument) const {

@@ -41,24 +41,21 @@ class Validation {
 
  private:
   using Tokens = std::vector<int32_t>;
-  struct Costs {
-    double sum = 0;  ///< nats
-    int64_t labels = 0, sentences = 0;
-  };
   struct Decoded {
     std::vector<Tokens> tokens;
     std::vector<std::string> texts;
   };
   void read_files();
-  Costs costs() const;
+  ValidationCosts costs() const;
   Decoded decode() const;
-  double value_of(ValidationMetric metric, const TrainingState& state, const Costs& costs,
+  double value_of(const ValidationMetric& metric, const TrainingState& state, const ValidationCosts& costs,
                   const Decoded& decoded) const;
-  double bleu_of_pieces(const Decoded& decoded) const;
+  double score_of_text(const MetricKind& kind, const Decoded& decoded) const;
+  double score_of_pieces(const MetricKind& kind, const Decoded& decoded) const;
   double run_script(const std::string& argument) const;
   double translation_script(const TrainingState& state, const Decoded& decoded) const;
   double model_script(const TrainingState& state) const;
-  bool note(MetricState& metric, ValidationMetric kind, double value, size_t index) const;
+  bool note(MetricState& metric, const ValidationMetric& kind, double value, size_t index) const;
 
   const ValidationSettings settings_;
   const ValidationOptions& options_ = settings_.options;
@@ -67,8 +64,5 @@ class Validation {
   std::vector<Tokens> sources_, targets_;
   std::vector<std::string> references_;
 };
-
-/// "ce-mean-words", ...: the metric's name in options, logs and file names.
-std::string name_of(ValidationMetric metric);
 
 }  // namespace bough

@@ -5,19 +5,13 @@ namespace {
 
 const EnumNames<StopOn> stop_on_names = {{"first", StopOn::first}, {"all", StopOn::all}, {"any", StopOn::any}};
 
-}  // namespace
+EnumNames<const ValidationMetric*> metric_names() {
+  EnumNames<const ValidationMetric*> names;
+  for (const ValidationMetric& metric : validation_metrics()) names.emplace_back(metric.name, &metric);
+  return names;
+}
 
-const EnumNames<ValidationMetric> metric_names = {{"cross-entropy", ValidationMetric::cross_entropy},
-                                                  {"ce-mean", ValidationMetric::ce_mean},
-                                                  {"ce-mean-words", ValidationMetric::ce_mean_words},
-                                                  {"ce-sum", ValidationMetric::ce_sum},
-                                                  {"perplexity", ValidationMetric::perplexity},
-                                                  {"bleu", ValidationMetric::bleu},
-                                                  {"bleu-detok", ValidationMetric::bleu_detok},
-                                                  {"bleu-segmented", ValidationMetric::bleu_segmented},
-                                                  {"chrf", ValidationMetric::chrf},
-                                                  {"translation", ValidationMetric::translation},
-                                                  {"valid-script", ValidationMetric::valid_script}};
+}  // namespace
 
 void ValidationOptions::settings(Settings& v) {
   v.group("Validation");
@@ -25,8 +19,8 @@ void ValidationOptions::settings(Settings& v) {
   v(valid_freq, "valid-freq", "validate every this many updates or target tokens", updates_or_labels);
   v(metrics, "valid-metrics",
     "what to measure; one decode of the set serves all that need translations. bleu = bleu-detok "
-    "(13a), translation = the number that valid-script-path prints",
-    metric_names);
+    "(13a), chrf and ter as bough-score's, translation = the number that valid-script-path prints",
+    metric_names());
   v(mini_batch, "valid-mini-batch", "sentences of a validation batch", Range<int>{1});
   v(max_length, "valid-max-length", "cut sentences to this many tokens", Range<int>{1});
   output_settings(v);
@@ -64,10 +58,9 @@ void ValidationOptions::validate() const {
   check(early_stopping_epsilon.size() == 1 || early_stopping_epsilon.size() == metrics.size(),
         "early-stopping-epsilon has {} values, must have 1, or {}: one for each of valid-metrics",
         early_stopping_epsilon.size(), metrics.size());
-  for (ValidationMetric metric : metrics)
-    check((metric != ValidationMetric::translation && metric != ValidationMetric::valid_script) || !script_path.empty(),
-          "valid-metrics has {}, which needs valid-script-path",
-          metric == ValidationMetric::translation ? "translation" : "valid-script");
+  for (const ValidationMetric* metric : metrics)
+    check(!metric->is_script() || !script_path.empty(), "valid-metrics has {}, which needs valid-script-path",
+          metric->name);
 }
 
 }  // namespace bough

@@ -19,7 +19,16 @@ size_t statistics_width(const Metric& metric);
 MetricCounter make_counter(const Metric& metric);
 double score_from(std::span<const double> statistics, const Metric& metric);
 std::string score_name(const Metric& metric);
-inline bool is_lower_better(const Metric& metric) { return std::holds_alternative<TerOptions>(metric); }
+
+/// A kind of metric: what is chosen by name in bough-score and for validation.
+struct MetricKind {
+  std::string_view name;  ///< "bleu", as sacreBLEU's --metrics has it
+  Metric defaults;        ///< sacreBLEU's
+  bool is_lower_better;
+};
+/// All kinds, in the order of Metric's alternatives, which is the order that sacreBLEU shows them in.
+std::span<const MetricKind> metric_kinds();
+const MetricKind& kind_of(const Metric& metric);
 
 /// Statistics of segments, one row each.
 struct StatisticsTable {
@@ -41,12 +50,8 @@ StatisticsTable count_segments(Texts hypotheses, References references, const Me
 
 /// Corpus scores, 0..100 (TER may be above). Invalid UTF-8 counts as U+FFFD.
 /// Throws Error if the numbers of segments differ.
-BleuScore corpus_bleu(Texts hypotheses, References references, const BleuOptions& options = {});
-BleuScore corpus_bleu(Texts hypotheses, Texts reference, const BleuOptions& options = {});
-double corpus_chrf(Texts hypotheses, References references, const ChrfOptions& options = {});
-double corpus_chrf(Texts hypotheses, Texts reference, const ChrfOptions& options = {});
-double corpus_ter(Texts hypotheses, References references, const TerOptions& options = {});
-double corpus_ter(Texts hypotheses, Texts reference, const TerOptions& options = {});
+double corpus_score(Texts hypotheses, References references, const Metric& metric);
+double corpus_score(Texts hypotheses, Texts reference, const Metric& metric);
 
 /// A part of a signature: "case:mixed", short "c:mixed".
 struct SignatureItem {
