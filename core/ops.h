@@ -17,7 +17,7 @@ Var sum_gradients_in_f32(const Var& x);
 
 /// Token ids of one side of a batch, on the backend.
 struct TokenRows {
-  Tensor ids;    ///< (T) i32; -2 starts a target sentence, -1 is a tail row
+  Tensor ids;    ///< (T) i32; core/base/special_ids.h: start_id, tail_id
   Tensor order;  ///< (T) i32, rows sorted by (id, row); needed for gradients only
 };
 /// dropout(word_dropout(table[id]) * scale + position_table[position]).  table: (V, C);

@@ -8,6 +8,7 @@
 #include "core/base/error.h"
 #include "core/base/files.h"
 #include "core/base/io.h"
+#include "core/base/special_ids.h"
 
 namespace bough {
 namespace {
@@ -192,9 +193,9 @@ void count_tokens(std::string_view line, TokenCounts& counts) {
 std::vector<std::string> tokens_by_frequency(const TokenCounts& counts, int64_t max_size) {
   std::vector<std::pair<int64_t, std::string>> ranked;
   for (const auto& [token, count] : counts)
-    if (token != "</s>" && token != "<unk>") ranked.emplace_back(-count, token);
+    if (token != end_token && token != unknown_token) ranked.emplace_back(-count, token);
   std::sort(ranked.begin(), ranked.end());
-  std::vector<std::string> tokens = {"</s>", "<unk>"};
+  std::vector<std::string> tokens = {std::string(end_token), std::string(unknown_token)};
   for (auto& [count, token] : ranked) {
     if (max_size > 0 && static_cast<int64_t>(tokens.size()) >= max_size) break;
     tokens.push_back(std::move(token));

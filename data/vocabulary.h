@@ -8,16 +8,12 @@
 #include <vector>
 
 #include "core/base/random.h"
+#include "core/base/special_ids.h"
 #include "data/data_options.h"
 
 namespace bough {
 
 class SentencePieceModel;
-
-inline constexpr int32_t end_id = 0;      ///< `</s>`, as in Marian
-inline constexpr int32_t unknown_id = 1;  ///< `<unk>`
-inline constexpr int32_t start_id = -2;   ///< first decoder input: a zero embedding at position 0
-inline constexpr int32_t tail_id = -1;    ///< rows beyond the last token on CUDA: zero throughout
 
 enum class VocabularyKind { sentencepiece, dictionary, plain_text };
 /// By the path: `.spm`; `.yml`, `.yaml`, `.json`; anything else.

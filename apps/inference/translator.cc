@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "apps/inference/transformer_steps.h"
-#include "data/vocabulary.h"
+#include "core/base/special_ids.h"
 
 namespace bough {
 namespace {
