@@ -100,9 +100,9 @@ class Transformer {
   void declare_encoder(ParameterSet& parameters);
   void declare_decoder(ParameterSet& parameters);
   void declare_cross_groups(ParameterSet& parameters);
-  EncoderLayer declare_self_and_ffn(ParameterSet& parameters, const std::string& prefix, int layer, int64_t ffn_dim,
+  EncoderLayer declare_self_and_ffn(ParameterSet& parameters, const std::string& stack, int layer, int64_t ffn_dim,
                                     double gain);
-  Linear declare_linear(ParameterSet& parameters, const std::string& prefix, const std::vector<std::string>& suffixes,
+  Linear declare_linear(ParameterSet& parameters, const std::string& site, const std::vector<std::string>& products,
                         int64_t in, int64_t out, const std::vector<double>& gains);
   double depth_gain(int layer) const;
 

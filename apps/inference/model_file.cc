@@ -3,11 +3,10 @@
 #include <algorithm>
 #include <set>
 
+#include "layers/parameter_names.h"
+
 namespace bough {
 namespace {
-
-constexpr const char* output_name = "decoder_ff_logit_out_Wt";
-constexpr const char* old_output_name = "decoder_ff_logit_out_W";  // its transpose, in old models
 
 using Axes = std::vector<int64_t>;
 
@@ -18,8 +17,8 @@ struct Place {
 };
 
 Place place_of(const NpzReader& file, const ParameterPart& part) {
-  if (part.name == output_name && !file.contains(part.name) && file.contains(old_output_name))
-    return {old_output_name, true};
+  if (part.name == parameter_names::output && !file.contains(part.name) && file.contains(parameter_names::old_output))
+    return {parameter_names::old_output, true};
   return {part.name, false};
 }
 

@@ -4,6 +4,7 @@
 
 #include "apps/inference/model_batch.h"
 #include "apps/training/layer_norms.h"
+#include "layers/parameter_names.h"
 
 namespace bough {
 namespace {
@@ -46,7 +47,8 @@ bool needs_admin_profile(TrainingModel& model) {
   const std::vector<float> values = set.download(set.values());
   return std::all_of(set.parts().begin(), set.parts().end(), [&](const ParameterPart& part) {
     const float* const first = values.data() + part.first;
-    return !part.name.ends_with("_omega") || std::all_of(first, first + part.size(), [](float w) { return w == 1; });
+    return !parameter_names::is_omega(part.name) ||
+           std::all_of(first, first + part.size(), [](float w) { return w == 1; });
   });
 }
 
@@ -64,7 +66,8 @@ std::vector<double> profile_admin(TrainingModel& model, const UpdateBatches& bat
   const auto& names = model.transformer().residual_site_names();
   for (size_t i = 0; i < names.size(); ++i)
     for (const ParameterPart& part : set.parts())
-      if (part.name == names[i] + "_omega") std::fill_n(values.begin() + part.first, part.size(), float(omegas[i]));
+      if (part.name == parameter_names::omega(names[i]))
+        std::fill_n(values.begin() + part.first, part.size(), float(omegas[i]));
   set.upload(set.values(), values);
   set.values_changed();
   model.optimizer().reset();

@@ -24,8 +24,7 @@ class LayerNorms {
   /// `keeps_parameters`: takes memory for a copy of the parameters, which update norms need.
   LayerNorms(const ParameterSet& parameters, const Transformer& transformer, bool keeps_parameters);
 
-  /// The groups of parameters: "embeddings", "encoder_l1", ..., "encoder_top" where the stack has a norm of its
-  /// own, "decoder_l1", ..., "output" (bias and output matrix, unless that is the embedding's).
+  /// The groups of parameters in forward order, see parameter_names::group_of.
   const std::vector<std::string>& layers() const { return layers_; }
 
   /// Norm of every layer's share of an arena, or of the difference of two.
@@ -62,8 +61,5 @@ class LayerNorms {
   Tensor kept_parameters_, kept_output_;
   int64_t kept_rows_ = 0;
 };
-
-/// The group of LayerNorms::layers() that a parameter belongs to.
-std::string layer_of(const std::string& parameter);
 
 }  // namespace bough
