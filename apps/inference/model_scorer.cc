@@ -9,6 +9,7 @@
 #include "apps/inference/device.h"
 #include "apps/inference/model_file.h"
 #include "apps/inference/nbest_list.h"
+#include "apps/inference/pair_scorer.h"
 #include "apps/inference/text_encoder.h"
 #include "apps/inference/translation_printer.h"
 #include "core/base/io.h"
