@@ -508,6 +508,44 @@ TEST_CASE("no name or letter is given twice", "[settings]") {
   check_names(rows_of(train));
   check_names(rows_of(translate));
   check_names(rows_of(scorer));
+  VocabOptions vocab;
+  AverageOptions average;
+  check_names(rows_of(vocab));
+  check_names(rows_of(average));
+}
+
+TEST_CASE("bough-vocab and bough-average read their options from tables", "[settings]") {
+  const auto vocab = [](const Strings& arguments) { return run(parse_vocab_options, arguments); };
+  CHECK(vocab({})->max_size == 0);
+  for (const Strings& given : std::vector<Strings>{{"-m", "9"}, {"-m9"}, {"--max-size", "9"}, {"--max-size=9"}})
+    CHECK(vocab(given)->max_size == 9);
+  CHECK(error_of([&] {
+          vocab({"--maxsize", "9"});
+        }) == "command line: unknown option 'maxsize'; did you mean 'max-size'?");
+  CHECK(error_of([&] {
+          vocab({"--max-size", "-9"});
+        }) == "command line: max-size is '-9', must be a whole number, at least 0");
+  CHECK(error_of([&] { vocab({"--max-size"}); }).find("max-size has no value") != std::string::npos);
+  CHECK(error_of([&] { vocab({"text"}); }).find("'text' belongs to no option") != std::string::npos);
+  CHECK(output_of([&] { CHECK_FALSE(vocab({"-h"})); }).starts_with("Usage: bough-vocab [--max-size N] < text"));
+
+  const auto average = [](const Strings& arguments) { return run(parse_average_options, arguments); };
+  const Strings files = {"out.npz", "a.npz", "b.npz"};
+  CHECK(average(files)->files == files);
+  CHECK_FALSE(average(files)->is_export);
+  for (const Strings& given : std::vector<Strings>{{"--export", "out.npz", "a.npz", "b.npz"},
+                                                   {"out.npz", "a.npz", "b.npz", "--export"},
+                                                   {"out.npz", "--export", "a.npz", "b.npz"},
+                                                   {"--export", "--files", "out.npz", "a.npz", "b.npz"}}) {
+    CHECK(average(given)->files == files);
+    CHECK(average(given)->is_export);
+  }
+  CHECK(error_of([&] {
+          average({"--exprot", "out.npz", "a.npz"});
+        }) == "command line: unknown option 'exprot'; did you mean 'export'?");
+  CHECK(error_of([&] { average({"out.npz"}); }) == "1 file given, must be OUT.npz and one IN.npz or more. See --help");
+  CHECK(output_of([&] { CHECK_FALSE(average({"--help"})); }).starts_with("Usage: bough-average [--export] OUT.npz"));
+  CHECK_FALSE(output_of([&] { CHECK_FALSE(average({"--version"})); }).empty());
 }
 
 TEST_CASE("docs/options.md is what the tables say", "[settings]") {

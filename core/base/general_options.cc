@@ -43,6 +43,10 @@ void GeneralOptions::exit_settings(Settings& v) {
     "given, expand = that, with presets written out",
     Words{{"full", "minimal", "expand"}});
   v.transient();
+  information_settings(v);
+}
+
+void GeneralOptions::information_settings(Settings& v) {
   v(version, "version", "print the version and exit");
   v.command_line();
   v(build_info, {"build-info", 0, "basic"}, "print how bough was built and exit", Words{{"basic"}});

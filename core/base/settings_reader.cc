@@ -60,6 +60,10 @@ void SettingsReader::read_command_line(const std::vector<std::string>& arguments
 /// Reads the option at `at` and returns where the next one begins.
 size_t SettingsReader::read_option(const std::vector<std::string>& arguments, size_t at) {
   const std::string& token = arguments[at];
+  if (!looks_like_option(token) && !tables_.words.empty()) {
+    store(std::string(tables_.words), {{token}, true, command_line}, Place::command_line, true);
+    return at + 1;
+  }
   check(looks_like_option(token), "{}: '{}' belongs to no option. Give values after an option's name", command_line,
         token);
   std::string name, attached;

@@ -30,6 +30,7 @@ struct ReaderTables {
   std::vector<AliasExpansion> aliases;  ///< a later one wins over an earlier one
   std::vector<RefusedOption> refused;
   std::vector<std::string_view> ignored;  ///< keys in files that Marian ignores, too
+  std::string_view words = {};            ///< the list that takes words which belong to no option; "": they are errors
   /// Names of the options of each other program, for "belongs to".
   std::vector<std::pair<std::string, std::vector<std::string>>> others;
 };
