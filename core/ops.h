@@ -32,6 +32,7 @@ struct ResidualArguments {
   bool keep_sum = false;                     ///< `sum` is wanted as a result too (pre-norm)
   bool splits = false;  ///< what the stream goes on with has a low() part: sum where it is a result, else y
 };
+/// What residual_norm returns, both (T, C).
 struct ResidualResult {
   Var y;    ///< LN(sum), empty without gamma
   Var sum;  ///< residual_scale x + second + branch_scale dropout(branch + bias)

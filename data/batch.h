@@ -17,6 +17,7 @@ struct PackedSide {
   std::vector<int32_t> order;      ///< (T) row numbers sorted by id, equal ids in row order
   int32_t row_offset = 0;          ///< number of the first row within the whole update, this side
 
+  /// T, the tokens of all sentences.
   int32_t rows() const { return static_cast<int32_t>(ids.size()); }
   int32_t sentences() const { return offsets.empty() ? 0 : static_cast<int32_t>(offsets.size()) - 1; }
 };

@@ -26,6 +26,7 @@ class Corpus {
   /// Error if it cannot be read, is empty, or has no pair within max-length.
   explicit Corpus(EncodingRules rules);
 
+  /// Whether the text comes from standard input, in windows.
   bool is_stream() const { return is_stream_; }
   /// Of all pairs; of the first window for a stream.
   const CorpusStatistics& statistics() const { return statistics_; }

@@ -48,6 +48,7 @@ class TrainingData {
   void restore(const LoaderState& state);
   /// Of the update that next() returned last, from 1.
   int64_t epoch() const;
+  /// Of the corpus; of standard input: of its first window.
   const CorpusStatistics& statistics() const;
 
   /// Token budgets of a micro-batch, for mini-batch-fit; before the first next(). Throws Error if

@@ -15,6 +15,7 @@ namespace bough {
 
 class SentencePieceModel;
 
+/// How a vocabulary is stored, and with that how its text is split.
 enum class VocabularyKind { sentencepiece, dictionary, plain_text };
 /// By the path: `.spm`; `.yml`, `.yaml`, `.json`; anything else.
 VocabularyKind vocabulary_kind(const std::string& path);
@@ -35,6 +36,7 @@ class Vocabulary {
   std::vector<int32_t> encode_pieces(std::string_view line) const;
   /// Token ids of a segmentation drawn at random, see SentencePieceModel::sample; only where can_sample().
   std::vector<int32_t> sample(std::string_view line, double alpha, RandomStream& random) const;
+  /// Whether segmentations can be drawn (a unigram SentencePiece model).
   bool can_sample() const;
   /// The text of `ids` up to the first `</s>`; negative ids are skipped. Throws Error for an id >=
   /// size().

@@ -10,8 +10,11 @@
 namespace bough {
 
 enum class ResidualKind { post_ln, pre_ln, deepnorm, branchnorm, admin, b2t, residual_dual, rezero, sub_ln, dlcl };
+/// How BranchNorm's alpha grows from 0 to 1, see branch_scales().
 enum class BranchSchedule { linear, by_layer, sqrt, cosine };
+/// Initial weights of a BranchNorm model: Glorot's, or smaller by DeepNorm's gain.
 enum class BranchInit { xavier, deepnorm };
+/// What keeps the residual stream of a bf16 model: bf16, or two of them (hi + lo).
 enum class ResidualPrecision { automatic, bfloat16, split };
 
 extern const EnumNames<ResidualKind> residual_names;

@@ -47,6 +47,7 @@ class Transformer {
   ~Transformer();
 
   const ModelOptions& options() const { return options_; }
+  /// Entries, without the rows that pad the matrix.
   int64_t source_vocabulary() const { return options_.vocab_sizes.front(); }
   int64_t target_vocabulary() const { return options_.vocab_sizes.back(); }
 
@@ -76,6 +77,7 @@ class Transformer {
   Var decode(const Var& memory, const ModelBatch& batch) { return logits(decode_layers(memory, batch)); }
   /// The same in two steps: what the decoder's layers return, (T target, d), and its logits.
   Var decode_layers(const Var& memory, const ModelBatch& batch);
+  /// (T, d) -> (T, V), V padded.
   Var logits(const Var& x) const;
 
   /// Keys and values of the encoder's result for all layers, and room for self-attention.

@@ -13,12 +13,14 @@ namespace bough {
 /// Elsewhere: the model's own backend.
 class WorkerBackends {
  public:
+  /// backend: the model's; must outlive the object.
   WorkerBackends(Backend& backend, int threads);
   size_t count() const { return workers_.size(); }
 
   /// body(worker) for every backend at once, each on a thread of its own; returns when all are done.
   /// The first exception is thrown here; the bodies of the others should end when has_failed().
   void run(const std::function<void(Backend&)>& body);
+  /// Whether a body of the run in progress has thrown.
   bool has_failed() const;
 
  private:

@@ -15,11 +15,13 @@ namespace bough {
 /// another process writing it.
 class AtomicFile {
  public:
+  /// Opens PATH.tmp.
   explicit AtomicFile(const std::string& path);
   ~AtomicFile();
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
 
+  /// Goes to position(); is on the disk after commit().
   void write(const void* data, std::size_t bytes);
   void write(std::string_view text) { write(text.data(), text.size()); }
   void seek(std::uint64_t offset);  ///< next write goes here, in bytes from the start
@@ -56,6 +58,7 @@ class FileLock {
   FileLock(const FileLock&) = delete;
   FileLock& operator=(const FileLock&) = delete;
 
+  /// As it was when the lock was asked for.
   State state() const { return state_; }
   /// Who holds a lock that is taken: "process 1234 on node7".
   std::string holder() const;

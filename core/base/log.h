@@ -6,8 +6,10 @@
 
 namespace bough::log {
 
+/// How important a line is, in rising order; off: no line has it.
 enum class Level { debug, info, warn, error, critical, off };
 
+/// Where the lines of a program go.
 struct Options {
   std::string file;  ///< also append to this file; "" = none
   Level level = Level::info;
@@ -30,6 +32,7 @@ void status(std::string_view line);
 /// One event, one line: `[YYYY-MM-DD HH:MM:SS] message`, Marian's format. Thread-safe.
 void write(Level level, std::string_view message);
 
+/// One line each, formatted as fmt does.
 template <class... Args>
 void info(fmt::format_string<Args...> f, Args&&... args) {
   write(Level::info, fmt::format(f, std::forward<Args>(args)...));

@@ -127,11 +127,13 @@ class Settings {
   /// Heading of the rows that follow, in --help and docs/options.md.
   void group(std::string heading) { group_ = std::move(heading); }
 
+  /// A row for `value`, of any type that has parse_value; vectors are lists.
   template <class T>
   void operator()(T& value, Key key, const char* help) {
     add(
         value, key, help, [](const auto&) { return true; }, "");
   }
+  /// The same, and each number must be in the range.
   template <class T, class N>
   void operator()(T& value, Key key, const char* help, Range<N> range) {
     auto inside = [range](const N& v) {
@@ -139,12 +141,14 @@ class Settings {
     };
     add(value, key, help, inside, range_phrase(range));
   }
+  /// A file name.
   template <class T>
   void operator()(T& value, Key key, const char* help, Path) {
     (*this)(value, key, help);
     rows_.back().is_path = true;
     rows_.back().word = "PATH";
   }
+  /// A period in one of the units.
   template <class T>
   void operator()(T& value, Key key, const char* help, Units units) {
     const std::string letters = units.letters;
@@ -153,7 +157,9 @@ class Settings {
     };
     add(value, key, help, allowed, units_phrase(letters));
   }
+  /// One of some words.
   void operator()(std::string& value, Key key, const char* help, Words words);
+  /// One of the names, or (below) a list of them.
   template <class E>
   void operator()(E& value, Key key, const char* help, const EnumNames<E>& names) {
     Setting& row = start(key, help, choices_phrase(names), "NAME", choices_phrase(names));
@@ -222,6 +228,7 @@ class Settings {
   }
 
   const std::vector<Setting>& rows() const { return rows_; }
+  /// The row of that name, or letter; null if there is none.
   const Setting* find(std::string_view name) const;
   const Setting* find_letter(char letter) const;
 

@@ -57,6 +57,7 @@ class SettingsReader {
 
   /// The text given so far, null when the option was not (aliases do not count before apply()).
   const GivenValue* find(std::string_view name) const;
+  /// Whether a flag was given as true.
   bool is_true(std::string_view name) const;
 
   /// After apply(): given directly or through an alias.

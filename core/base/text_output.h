@@ -16,6 +16,7 @@ struct OutputClosed : std::exception {
 /// Throws Error if it cannot be opened or written (full disk), OutputClosed for a closed pipe.
 class TextOutput {
  public:
+  /// Opens, and empties, the file.
   explicit TextOutput(const std::string& path);
   void write(std::string_view text);
   /// Throws what closing the file reports; nothing may be written after it.

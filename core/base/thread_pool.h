@@ -18,6 +18,7 @@ class ThreadPool {
   explicit ThreadPool(int threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
+  /// The calling thread included.
   int threads() const { return threads_; }
 
   /// Runs body(part) for part = 0 .. parts-1, each once, in any order, on the workers and the caller;

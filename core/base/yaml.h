@@ -21,6 +21,7 @@ struct Yaml {
   int line = 0;                ///< where it began in the parsed text, from 1; 0 = built in memory
 
   Yaml() = default;
+  /// Scalars, as parse_yaml gives them back.
   Yaml(std::string scalar) : kind(Kind::scalar), text(std::move(scalar)) {}
   Yaml(const char* scalar) : Yaml(std::string(scalar)) {}
   Yaml(bool value) : Yaml(value ? "true" : "false") {}

@@ -15,6 +15,7 @@ namespace bough {
 using Metric = std::variant<BleuOptions, ChrfOptions, TerOptions>;
 using MetricCounter = std::variant<BleuCounter, ChrfCounter, TerCounter>;
 
+/// Of whichever kind the metric is, see bleu.h, chrf.h, ter.h. Scores are in percent.
 size_t statistics_width(const Metric& metric);
 MetricCounter make_counter(const Metric& metric);
 double score_from(std::span<const double> statistics, const Metric& metric);
@@ -28,6 +29,7 @@ struct MetricKind {
 };
 /// All kinds, in the order of Metric's alternatives, which is the order that sacreBLEU shows them in.
 std::span<const MetricKind> metric_kinds();
+/// The row of a configured metric.
 const MetricKind& kind_of(const Metric& metric);
 
 /// Statistics of segments, one row each.
@@ -37,6 +39,7 @@ struct StatisticsTable {
 
   size_t rows() const { return width == 0 ? 0 : values.size() / width; }
   std::span<const double> row(size_t i) const { return {values.data() + i * width, width}; }
+  /// Of every column: the statistics of the whole text.
   std::vector<double> sum() const;
 };
 
@@ -68,6 +71,7 @@ struct SignatureContext {
 
 /// sacreBLEU's signature: everything that a score depends on, in its order.
 std::vector<SignatureItem> signature(const Metric& metric, const SignatureContext& context);
+/// "nrefs:1|case:mixed|...", or with short names.
 std::string to_string(std::span<const SignatureItem> signature, bool is_short = false);
 
 /// The version of sacreBLEU whose scores these are; the last part of a signature.
