@@ -4,7 +4,8 @@
 
 #include "apps/inference/model_average.h"
 #include "apps/option_parser.h"
-#include "core/base/error.h"
+#include "core/base/io.h"
+#include "core/base/program_end.h"
 #include "core/base/signals.h"
 
 int main(int argc, char** argv) {
@@ -14,13 +15,12 @@ int main(int argc, char** argv) {
     const auto options = bough::parse_average_options(argc, argv);
     if (!options) return 0;
     const auto& files = options->files;
+    for (size_t i = 1; i < files.size(); ++i) bough::check_not_input("OUT", files[0], "IN", files[i]);
     bough::average_models(files[0], {files.begin() + 1, files.end()}, options->is_export);
     return 0;
-  } catch (const bough::Error& error) {
-    std::fprintf(stderr, "bough-average: %s\n", error.what());
-    return 1;
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "bough-average: internal error, please report: %s\n", error.what());
-    return 2;
+    const auto [code, message] = bough::end_of(error);
+    if (!message.empty()) std::fprintf(stderr, "bough-average: %s\n", message.c_str());
+    return code;
   }
 }

@@ -7,6 +7,7 @@
 #include "apps/option_parser.h"
 #include "core/base/error.h"
 #include "core/base/io.h"
+#include "core/base/program_end.h"
 #include "data/dictionary.h"
 #include "data/parallel_reader.h"
 
@@ -20,6 +21,7 @@ void print(std::string_view text) {
 }
 
 void make_vocabulary(int64_t max_size) {
+  check_not_input("standard output", "stdout", "standard input", "stdin");
   TokenCounts counts;
   LineReader reader("stdin");
   for (std::string line; reader.next(line);) {
@@ -35,11 +37,9 @@ int main(int argc, char** argv) {
   try {
     if (const auto options = parse_vocab_options(argc, argv)) make_vocabulary(options->max_size);
     return 0;
-  } catch (const Error& error) {
-    fmt::print(stderr, "bough-vocab: {}\n", error.what());
-    return 1;
   } catch (const std::exception& error) {
-    fmt::print(stderr, "bough-vocab: internal error, please report: {}\n", error.what());
-    return 2;
+    const auto [code, message] = bough::end_of(error);
+    if (!message.empty()) std::fprintf(stderr, "bough-vocab: %s\n", message.c_str());
+    return code;
   }
 }

@@ -1,10 +1,9 @@
 #include "apps/training/describe.h"
 
-#include <filesystem>
-
 #include "apps/inference/device.h"
 #include "apps/training/memory_plan.h"
 #include "apps/training/training_model.h"
+#include "core/base/files.h"
 #include "data/vocabulary.h"
 
 namespace bough {
@@ -17,7 +16,7 @@ void set_vocabulary_sizes(TrainOptions& options) {
   const auto& paths = options.vocabulary.paths;
   for (size_t i = 0; i < 2; ++i) {
     const int wanted = i < options.corpus.dim_vocabs.size() ? options.corpus.dim_vocabs[i] : 0;
-    const bool exists = i < paths.size() && std::filesystem::exists(paths[i]);
+    const bool exists = i < paths.size() && file_exists(paths[i]);
     options.model.vocab_sizes.push_back(exists   ? load_vocabulary(paths[i], wanted)->size()
                                         : wanted ? wanted
                                                  : usual_size);

@@ -60,7 +60,9 @@ TrainingLog::TrainingLog(const DisplayOptions& options, Fields fields, const std
                          int64_t resumed_update)
     : options_(options), fields_(fields), metrics_path_(metrics_path), shown_(Clock::now()) {
   if (metrics_path.empty()) return;
-  if (std::filesystem::is_regular_file(metrics_path)) drop_later_lines(metrics_path, resumed_update);
+  make_folder_of(metrics_path);
+  std::error_code unknown;
+  if (std::filesystem::is_regular_file(metrics_path, unknown)) drop_later_lines(metrics_path, resumed_update);
   json_.open(metrics_path, std::ios::app);
   check(json_.is_open(), "metrics: cannot open '{}' for appending; check the folder and its permissions", metrics_path);
 }

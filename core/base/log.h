@@ -20,7 +20,8 @@ struct Options {
 /// Sets where lines go. Without it: info and above to stderr.
 void configure(const Options& options);
 
-/// Opens (appends to) the file that lines tagged [valid] go to as well (Marian's valid-log).
+/// Opens (appends to) the file that lines tagged [valid] go to as well (Marian's valid-log). Throws Error, as configure
+/// does, if the file cannot be opened; a missing folder is made.
 void set_validation_file(const std::string& path);
 
 /// True when people watch: stderr is a terminal and log lines go there.
