@@ -1,9 +1,9 @@
 // From argv to a filled-in, checked options struct: the same steps for every program.
 #include "apps/option_parser.h"
 
-#include <filesystem>
-
 #include "apps/option_tables.h"
+#include "core/base/files.h"
+#include "core/base/io.h"
 #include "core/base/version.h"
 
 namespace bough {
@@ -55,6 +55,7 @@ ReaderTables tables_for(const std::string& program, const Settings& rows) {
   for (AliasExpansion& alias : option_aliases())
     if (rows.find(alias.name)) tables.aliases.push_back(std::move(alias));
   tables.refused = refused_options();
+  tables.rivals = rival_options();
   tables.ignored = ignored_options();
   for (auto& other : {std::pair{program_of<TrainOptions>, option_names<TrainOptions>()},
                       std::pair{program_of<TranslateOptions>, option_names<TranslateOptions>()},
@@ -74,11 +75,13 @@ std::vector<std::string> configuration_files(const SettingsReader& reader) {
     files = config->items;
   } else if (goes_on_with_saved<Options> && !reader.is_true("no-reload")) {
     const GivenValue* model = reader.find("model");
-    files = {(model ? model->items.back() : SavingOptions().model) + ".yml"};
+    files = {model ? model->items.back() : SavingOptions().model};
   }
   if (reader.is_true("interpolate-env-vars"))
     for (std::string& file : files) file = interpolate_environment("config", file);
-  if (!reader.find("config") && !files.empty() && !std::filesystem::exists(files[0])) return {};
+  if (!reader.find("config"))
+    for (std::string& file : files) file = without_links(file) + ".yml";
+  if (!reader.find("config") && !files.empty() && !file_exists(files[0])) return {};
   return files;
 }
 
@@ -106,7 +109,6 @@ bool print_information(const SettingsReader& reader, const Settings& rows) {
 template <class Options>
 bool finish(SettingsReader& reader, Settings& rows, Options& options) {
   reader.apply();
-  if (options.general.interpolate_env_vars) interpolate_environment(rows);
   const std::string& form = options.general.dump_config;
   if (form == "minimal" || form == "expand") {
     print(format_yaml(form == "minimal" ? reader.minimal() : reader.expanded()));
@@ -115,6 +117,28 @@ bool finish(SettingsReader& reader, Settings& rows, Options& options) {
   options.resolve(reader.given());
   if (form == "full") print(format_yaml(dump_settings(rows)));
   return form == "full";
+}
+
+std::vector<std::string> file_names(const Setting& row) {
+  const Yaml value = row.get();
+  std::vector<std::string> names;
+  if (value.is_scalar()) names.push_back(value.text);
+  for (const Yaml& item : value.items) names.push_back(item.text);
+  if (!(row.name == "output")) std::erase(names, "");  // standard output
+  return names;
+}
+
+/// No file that is written may be one that is read, or that something else is written to.
+void check_outputs(const Settings& rows) {
+  for (const Setting& output : rows.rows()) {
+    if (!output.is_path || output.path_use == Path::input) continue;
+    for (const Setting& other : rows.rows()) {
+      const bool may_be_shared = output.path_use == Path::log && other.path_use == Path::log;
+      if (!other.is_path || &other == &output || may_be_shared) continue;
+      for (const std::string& name : file_names(output))
+        for (const std::string& input : file_names(other)) check_not_input(output.name, name, other.name, input);
+    }
+  }
 }
 
 template <class Options>
@@ -131,6 +155,7 @@ std::optional<Options> parse(int argc, const char* const* argv) {
     reader.read_yaml(read_yaml_file(path), path, relative);
   if (finish(reader, rows, options)) return std::nullopt;
   options.validate();
+  check_outputs(rows);
   log::configure(options.general.log_options());
   if (reader.is_true("fp16") && options.machine.compute_type() == ComputeType::bfloat16)
     log::warn("[config] fp16 means bfloat16 here: precision is bfloat16 float32, without cost scaling");

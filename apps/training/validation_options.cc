@@ -28,16 +28,17 @@ void ValidationOptions::settings(Settings& v) {
 }
 
 void ValidationOptions::output_settings(Settings& v) {
-  v(log_file, "valid-log", "append the validation lines of the log to this file, too", Path{});
+  v(log_file, "valid-log", "append the validation lines of the log to this file, too", Path{Path::log});
   v(script_path, "valid-script-path",
     "shell command for the metrics translation and valid-script; it is given the file to judge and "
     "prints a number",
     Path{});
-  v(script_args, "valid-script-args", "arguments put before that file's name");
+  v(script_args, "valid-script-args",
+    "arguments put before that file's name, each one word to the shell, whatever is in it");
   v(translation_output, "valid-translation-output",
-    "write the translations here; {E} {B} {U} {T} in the name become epoch, batches, updates, "
-    "tokens",
-    Path{});
+    "write the translations of each validation whose metrics need them here, packed if the name ends in .gz; {E} {B} "
+    "{U} {T} in the name become epoch, batches, updates, tokens",
+    Path{Path::output});
   v(quiet, "quiet-validation", "no sample of translations in the log");
 }
 

@@ -17,7 +17,6 @@ struct GeneralOptions {
   bool quiet = false;
   uint64_t seed = 0;  ///< 0 = from the clock; resolved to the seed in use
   bool relative_paths = false;
-  bool interpolate_env_vars = false;
   bool is_seed_from_clock = false;  ///< not an option: a resumed run then keeps the seed it had
   std::string dump_config;
   std::string build_info;
