@@ -35,7 +35,8 @@ std::vector<Site> sites_of_stack(const std::string& stack, int layers, const Res
 
 ModelArray& find(std::vector<ModelArray>& arrays, const std::string& name) {
   const auto at = std::find_if(arrays.begin(), arrays.end(), [&](const auto& a) { return a.name == name; });
-  check(at != arrays.end(), "export: array {} is missing; the model file is damaged", name);
+  check(at != arrays.end(),
+        "export: the model has no array {}, which its special:model.yml asks for. Get the file anew", name);
   return *at;
 }
 

@@ -138,8 +138,14 @@ std::optional<TrainingState> Checkpoint::resume() {
   const std::string optimizer = model + ".optimizer.npz";
   model_.initialize();
   if (!options_.no_reload) {
-    if (std::filesystem::exists(optimizer) && !options_.no_optimizer_reload) return load_optimizer(optimizer);
-    if (std::filesystem::exists(model)) {
+    const bool has_state = file_exists(optimizer);
+    if (has_state && !options_.no_optimizer_reload) return load_optimizer(optimizer);
+    if (file_exists(model)) {
+      if (!has_state && !options_.no_optimizer_reload)
+        log::warn(
+            "[train] '{}' is there, but '{}' is not: going on from its parameters alone, with the optimizer, the "
+            "learning rate's warmup and the corpus at their start",
+            model, optimizer);
       load_parameters(model);
       return std::nullopt;
     }
@@ -155,13 +161,13 @@ std::optional<TrainingState> Checkpoint::resume() {
 
 uint64_t Checkpoint::saved_seed(const SavingOptions& options) {
   const std::string optimizer = options.model + ".optimizer.npz";
-  if (options.no_reload || options.no_optimizer_reload || !std::filesystem::exists(optimizer)) return 0;
+  if (options.no_reload || options.no_optimizer_reload || !file_exists(optimizer)) return 0;
   return read_state(NpzReader(optimizer)).seed;
 }
 
 void Checkpoint::load_parameters(const std::string& path) {
   log::info("[train] parameters of {}", path);
-  read_parameters(NpzReader(path), model_.parameters(), model_.parameters().values());
+  read_parameters(NpzReader(path), model_.parameters(), model_.parameters().values(), ShapesBy::run);
   model_.parameters().values_changed();
   model_.optimizer().reset();
 }
