@@ -49,8 +49,8 @@ class TokenCache {
   TokenCache(const TokenCache&) = delete;
   TokenCache& operator=(const TokenCache&) = delete;
 
-  /// Maps a file made by TokenCacheWriter; null if it is missing, cut short, or made for another
-  /// key.
+  /// Maps a file made by TokenCacheWriter; null if it is missing, changed in any byte since (it is read once as a
+  /// whole), a link, or made for another key.
   static std::unique_ptr<TokenCache> open(const std::string& path, uint64_t key);
   /// The same on the bytes of such a file.
   static std::unique_ptr<TokenCache> adopt(std::vector<char> bytes, uint64_t key);
@@ -69,6 +69,8 @@ class TokenCache {
  private:
   TokenCache() = default;
   bool is_whole(uint64_t key) const;
+  bool has_layout() const;
+  uint64_t checksum() const;
 
   const char* data_ = nullptr;
   size_t size_ = 0;
