@@ -91,6 +91,10 @@ MemoryPlan plan_training(const MemoryOptions& options, int64_t source_rows, int6
 }
 
 void check_memory(const MemoryPlan& plan, const DeviceChoice& device) {
+  check(device.is_gpu || plan.state_bytes <= device.total_bytes,
+        "memory: parameters, gradients and optimizer state of this model need {}, this machine has {}; make the model "
+        "smaller",
+        gibibytes(plan.state_bytes), gibibytes(device.total_bytes));
   const bool all = plan.recomputed_layers == plan.layers;
   check(fits(plan, device),
         "memory: this run needs {} ({} of parameters, gradients and optimizer state, {} of activations{}, {} for "

@@ -14,7 +14,7 @@ void block_signals();
 /// beside a busy process spinning threads lose an order of magnitude.
 class ThreadPool {
  public:
-  /// `threads` >= 1, the calling thread included.
+  /// `threads` >= 1, the calling thread included. Throws Error if the system does not give as many.
   explicit ThreadPool(int threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
