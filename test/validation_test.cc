@@ -1,6 +1,7 @@
 // Validation metrics: each is what bough-score says of the translations, and knows which way is better.
 #include "apps/training/validation.h"
 
+#include <filesystem>
 #include <set>
 
 #include "core/base/io.h"
@@ -96,4 +97,39 @@ TEST_CASE("less is better for costs and TER, more for the other metrics", "[vali
       CHECK(state.metrics[m.name].stalled == (m.is_better ? 0 : 1));
     }
   }
+}
+
+TEST_CASE("translations are written whatever metric needs them, packed if the name ends in .gz", "[validation]") {
+  for (const char* metric : {"bleu", "bleu-detok", "bleu-segmented", "chrf", "ter", "translation"}) {
+    Rig rig({metric});
+    TrainingState state;
+    state.clock.updates = 7;
+    for (const char* name : {"a/{U}.txt", "a/{U}.gz"}) {
+      rig.settings.options.translation_output = rig.folder / name;
+      rig.validate(state);
+    }
+    CHECK(lines_of(rig.folder / "a/7.txt").size() == 10);
+    CHECK(lines_of(rig.folder / "a/7.gz") == lines_of(rig.folder / "a/7.txt"));
+  }
+}
+
+TEST_CASE("file names and arguments are one word to a script, whatever is in them", "[validation]") {
+  Rig rig({"translation"});
+  TrainingState state;
+  write_text(rig.folder / "judge", "#!/bin/sh\n[ $# = 3 ] && [ -z \"${1%a b}\" ] && wc -l <\"$3\"\n");
+  std::filesystem::permissions(rig.folder / "judge", std::filesystem::perms::owner_all);
+  rig.settings.options.script_args = {"a b", "$(touch created)'"};
+  for (const std::string name : {"two words", "it's", "$(touch created)", "\"", "`touch created`", "a;b", "*"})
+    for (const bool is_kept : {true, false}) {
+      rig.settings.options.script_path = rig.folder / "judge";
+      rig.settings.options.translation_output = is_kept ? rig.folder / name : "";
+      rig.settings.model = rig.folder / name + ".npz";
+      CHECK(rig.validate(state).front().value == 10);
+      std::filesystem::create_directories(rig.folder / name + ".d");
+      std::filesystem::copy_file(rig.folder / "judge", rig.folder / name + ".d/judge",
+                                 std::filesystem::copy_options::overwrite_existing);
+      rig.settings.options.script_path = rig.folder / name + ".d/judge";
+      CHECK(rig.validate(state).front().value == 10);
+    }
+  CHECK_FALSE(std::filesystem::exists("created"));
 }

@@ -64,6 +64,7 @@ struct Totals {
 
   double summary(ScoreSummary kind) const {
     const double per_token = -log_probability / double(std::max<int64_t>(tokens, 1));
+    if (sentences == 0) return kind == ScoreSummary::perplexity ? 1 : 0;  // not -0
     if (kind == ScoreSummary::ce_sum) return -log_probability;
     if (kind == ScoreSummary::ce_mean_words) return per_token;
     if (kind == ScoreSummary::perplexity) return std::exp(per_token);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <optional>
+#include <utility>
 
 #include "apps/inference/device.h"
 #include "apps/training/admin_profile.h"
@@ -29,6 +30,14 @@ std::string worst_layer(const std::vector<std::string>& layers, const std::vecto
   return fmt::format("{} ({:.3g})", layers[worst], norms[worst]);
 }
 
+/// A link to a model is that model: its state, settings and lock stand beside the file, not beside the link.
+TrainOptions with_one_name(TrainOptions options) {
+  std::string& model = options.saving.model;
+  const std::string linked = std::exchange(model, without_links(model));
+  if (linked != model) log::info("[train] '{}' is a link: the model is '{}'", linked, model);
+  return options;
+}
+
 RunDescription describe_run(const TrainOptions& o) {
   return {.settings = format_yaml(dump(o)),
           .vocabularies = o.vocabulary.paths,
@@ -48,7 +57,8 @@ ValidationSettings validation_settings(const TrainOptions& o) {
 
 }  // namespace
 
-Trainer::Trainer(TrainOptions options) : options_(std::move(options)), lock_(options_.saving.model + ".lock") {
+Trainer::Trainer(TrainOptions options)
+    : options_(with_one_name(std::move(options))), lock_(options_.saving.model + ".lock") {
   lock_model();
   keep_seed();
   const DeviceChoice device = choose_device(options_.machine);
@@ -182,6 +192,9 @@ int Trainer::run() {
   catch_signals(options_.saving.sigterm == SigtermAction::exit_immediately);
   log::info("Training started");
   warn_of_unfinished_ramp();
+  if (is_finished() || should_stop_early())
+    log::info("[train] nothing is left to do after {} updates, {} epochs: raise {} to train on", state_.clock.updates,
+              state_.clock.epochs - 1, is_finished() ? "after" : "early-stopping");
   if (state_.owes_validation) validate();
   std::optional<Progress> bar;
   const int64_t pairs = is_stdin(options_.corpus.train_sets.front()) ? 0 : data_->statistics().pairs;

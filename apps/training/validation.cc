@@ -1,6 +1,7 @@
 #include "apps/training/validation.h"
 
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
@@ -22,10 +23,11 @@
 namespace bough {
 namespace {
 
-std::string join(const std::vector<std::string>& words) {
-  std::string text;
-  for (const auto& word : words) text += (text.empty() ? "" : " ") + word;
-  return text;
+/// One word of a shell command, whatever is in it.
+std::string quoted(const std::string& word) {
+  std::string text = "'";
+  for (const char c : word) text += c == '\'' ? "'\\''" : std::string(1, c);
+  return text + "'";
 }
 
 /// Marian's BLEU does not smooth; its other metrics are sacreBLEU's.
@@ -46,12 +48,12 @@ std::string fill_template(std::string text, const TrainingClock& clock) {
   return text;
 }
 
-/// Removes the file at its end, if it has a name.
+/// Removes the file at its end.
 struct TemporaryFile {
   const std::string path;
   ~TemporaryFile() {
     std::error_code ignored;
-    if (!path.empty()) std::filesystem::remove(path, ignored);
+    std::filesystem::remove(path, ignored);
   }
 };
 
@@ -61,6 +63,9 @@ Validation::Validation(ValidationSettings settings, std::vector<std::shared_ptr<
                        TrainingModel& model)
     : settings_(std::move(settings)), vocabularies_(std::move(vocabularies)), model_(model) {
   read_files();
+  if (!options_.translation_output.empty() &&
+      std::ranges::none_of(options_.metrics, &ValidationMetric::needs_translations))
+    log::warn("[valid] valid-translation-output: no metric of valid-metrics needs translations, so none are written");
 }
 
 void Validation::read_files() {
@@ -109,7 +114,10 @@ std::vector<MetricValue> Validation::run(TrainingState& state) {
   ValidationCosts costs;
   Decoded decoded;
   if (any(&ValidationMetric::needs_costs)) costs = this->costs();
-  if (any(&ValidationMetric::needs_translations)) decoded = decode();
+  if (any(&ValidationMetric::needs_translations)) {
+    decoded = decode();
+    if (!options_.translation_output.empty()) write_translations(decoded, translation_output(state));
+  }
   std::vector<MetricValue> values;
   for (const ValidationMetric* metric : metrics)
     values.push_back({std::string(metric->name), value_of(*metric, state, costs, decoded), false});
@@ -220,8 +228,11 @@ double Validation::score_of_pieces(const MetricKind& kind, const Decoded& decode
 }
 
 double Validation::run_script(const std::string& argument) const {
-  // The path is a shell string, as in Marian: users write "bash ./scripts/validate.sh".
-  const std::string command = options_.script_path + " " + join(options_.script_args) + " " + argument;
+  // The path is a shell string, as in Marian: users write "bash ./scripts/validate.sh". Unless it names a file.
+  const bool is_file = access(options_.script_path.c_str(), F_OK) == 0;
+  std::string command = is_file ? quoted(options_.script_path) : options_.script_path;
+  for (const std::string& word : options_.script_args) command += " " + quoted(word);
+  command += " " + quoted(argument);
   const auto [output, status] = run_command(command);
   check(status == 0, "valid-script-path: '{}' ended with exit code {}; it must print the score and end with 0", command,
         WIFEXITED(status) ? WEXITSTATUS(status) : status);
@@ -233,14 +244,20 @@ double Validation::run_script(const std::string& argument) const {
 }
 
 double Validation::translation_script(const TrainingState& state, const Decoded& decoded) const {
-  const bool is_kept = !options_.translation_output.empty();
-  const std::string path =
-      is_kept ? fill_template(options_.translation_output, state.clock) : settings_.model + ".valid-output";
+  if (!options_.translation_output.empty()) return run_script(translation_output(state));
+  const TemporaryFile temporary{settings_.model + ".valid-output"};
+  write_translations(decoded, temporary.path);
+  return run_script(temporary.path);
+}
+
+std::string Validation::translation_output(const TrainingState& state) const {
+  return fill_template(options_.translation_output, state.clock);
+}
+
+void Validation::write_translations(const Decoded& decoded, const std::string& path) {
   std::string text;
   for (const auto& line : decoded.texts) text += line + "\n";
-  write_file(path, text);
-  const TemporaryFile temporary{is_kept ? "" : path};
-  return run_script(path);
+  write_file(path, content_for(path, text));
 }
 
 double Validation::model_script(const TrainingState& state) const {

@@ -53,6 +53,8 @@ class Validation {
   double score_of_text(const MetricKind& kind, const Decoded& decoded) const;
   double score_of_pieces(const MetricKind& kind, const Decoded& decoded) const;
   double run_script(const std::string& argument) const;
+  std::string translation_output(const TrainingState& state) const;
+  static void write_translations(const Decoded& decoded, const std::string& path);
   double translation_script(const TrainingState& state, const Decoded& decoded) const;
   double model_script(const TrainingState& state) const;
   bool note(MetricState& metric, const ValidationMetric& kind, double value, size_t index) const;
