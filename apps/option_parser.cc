@@ -1,9 +1,9 @@
 // From argv to a filled-in, checked options struct: the same steps for every program.
 #include "apps/option_parser.h"
 
-#include <filesystem>
-
 #include "apps/option_tables.h"
+#include "core/base/files.h"
+#include "core/base/io.h"
 #include "core/base/version.h"
 
 namespace bough {
@@ -17,6 +17,26 @@ template <>
 constexpr const char* program_of<TranslateOptions> = "bough-translate";
 template <>
 constexpr const char* program_of<ModelScorerOptions> = "bough-score";
+template <>
+constexpr const char* program_of<VocabOptions> = "bough-vocab";
+template <>
+constexpr const char* program_of<AverageOptions> = "bough-average";
+
+/// What --help says before the options, after "Usage: program ".
+template <class Options>
+constexpr const char* usage_of =
+    "[-c config.yml] [--option value ...]\n\n"
+    "Every option can stand in the YAML file, too (option: value). N is a number, PERIOD a number of\n"
+    "updates (4000u, 2ku), target tokens (2Gt) or epochs (10e), [X] may be left out, ... is a list.\n";
+template <>
+constexpr const char* usage_of<VocabOptions> =
+    "[--max-size N] < text > vocabulary.yml\n\n"
+    "Writes the words of standard input (separated by white space) as a YAML dictionary `word: id`,\n"
+    "most frequent first, after </s>: 0 and <unk>: 1.\n";
+template <>
+constexpr const char* usage_of<AverageOptions> =
+    "[--export] OUT.npz IN.npz [IN.npz ...]\n\n"
+    "Writes the mean of the models IN, checkpoints of one run, as OUT.\n";
 
 template <class Options>
 std::vector<std::string> option_names() {
@@ -35,6 +55,7 @@ ReaderTables tables_for(const std::string& program, const Settings& rows) {
   for (AliasExpansion& alias : option_aliases())
     if (rows.find(alias.name)) tables.aliases.push_back(std::move(alias));
   tables.refused = refused_options();
+  tables.rivals = rival_options();
   tables.ignored = ignored_options();
   for (auto& other : {std::pair{program_of<TrainOptions>, option_names<TrainOptions>()},
                       std::pair{program_of<TranslateOptions>, option_names<TranslateOptions>()},
@@ -54,28 +75,26 @@ std::vector<std::string> configuration_files(const SettingsReader& reader) {
     files = config->items;
   } else if (goes_on_with_saved<Options> && !reader.is_true("no-reload")) {
     const GivenValue* model = reader.find("model");
-    files = {(model ? model->items.back() : SavingOptions().model) + ".yml"};
+    files = {model ? model->items.back() : SavingOptions().model};
   }
   if (reader.is_true("interpolate-env-vars"))
     for (std::string& file : files) file = interpolate_environment("config", file);
-  if (!reader.find("config") && !files.empty() && !std::filesystem::exists(files[0])) return {};
+  if (!reader.find("config"))
+    for (std::string& file : files) file = without_links(file) + ".yml";
+  if (!reader.find("config") && !files.empty() && !file_exists(files[0])) return {};
   return files;
 }
 
 void print(const std::string& text) {
-  std::fputs(text.c_str(), stdout);
-  std::fflush(stdout);
+  check(std::fputs(text.c_str(), stdout) >= 0 && std::fflush(stdout) == 0,
+        "standard output cannot be written; check that the disk is not full");
 }
 
 /// --help, --version, --build-info: true when the program has nothing else to do.
-bool print_information(const SettingsReader& reader, const Settings& rows, const std::string& program) {
+template <class Options>
+bool print_information(const SettingsReader& reader, const Settings& rows) {
   if (reader.is_true("help")) {
-    print(
-        fmt::format("Usage: {} [-c config.yml] [--option value ...]\n\n"
-                    "Every option can stand in the YAML file, too (option: value). N is a number, PERIOD a "
-                    "number of\nupdates (4000u, 2ku), target tokens (2Gt) or epochs (10e), [X] may be "
-                    "left out, ... is a list.\n\n{}",
-                    program, format_help(rows)));
+    print(fmt::format("Usage: {} {}\n{}", program_of<Options>, usage_of<Options>, format_help(rows)));
   } else if (reader.is_true("version")) {
     print(fmt::format("{}\n", version()));
   } else if (reader.find("build-info")) {
@@ -90,7 +109,6 @@ bool print_information(const SettingsReader& reader, const Settings& rows, const
 template <class Options>
 bool finish(SettingsReader& reader, Settings& rows, Options& options) {
   reader.apply();
-  if (options.general.interpolate_env_vars) interpolate_environment(rows);
   const std::string& form = options.general.dump_config;
   if (form == "minimal" || form == "expand") {
     print(format_yaml(form == "minimal" ? reader.minimal() : reader.expanded()));
@@ -101,6 +119,28 @@ bool finish(SettingsReader& reader, Settings& rows, Options& options) {
   return form == "full";
 }
 
+std::vector<std::string> file_names(const Setting& row) {
+  const Yaml value = row.get();
+  std::vector<std::string> names;
+  if (value.is_scalar()) names.push_back(value.text);
+  for (const Yaml& item : value.items) names.push_back(item.text);
+  if (!(row.name == "output")) std::erase(names, "");  // standard output
+  return names;
+}
+
+/// No file that is written may be one that is read, or that something else is written to.
+void check_outputs(const Settings& rows) {
+  for (const Setting& output : rows.rows()) {
+    if (!output.is_path || output.path_use == Path::input) continue;
+    for (const Setting& other : rows.rows()) {
+      const bool may_be_shared = output.path_use == Path::log && other.path_use == Path::log;
+      if (!other.is_path || &other == &output || may_be_shared) continue;
+      for (const std::string& name : file_names(output))
+        for (const std::string& input : file_names(other)) check_not_input(output.name, name, other.name, input);
+    }
+  }
+}
+
 template <class Options>
 std::optional<Options> parse(int argc, const char* const* argv) {
   Options options;
@@ -109,15 +149,30 @@ std::optional<Options> parse(int argc, const char* const* argv) {
   const std::string program = program_of<Options>;
   SettingsReader reader(rows, tables_for(program, rows));
   reader.read_command_line(std::vector<std::string>(argv + 1, argv + argc));
-  if (print_information(reader, rows, program)) return std::nullopt;
+  if (print_information<Options>(reader, rows)) return std::nullopt;
   const bool relative = reader.is_true("relative-paths");
   for (const std::string& path : configuration_files<Options>(reader))
     reader.read_yaml(read_yaml_file(path), path, relative);
   if (finish(reader, rows, options)) return std::nullopt;
   options.validate();
+  check_outputs(rows);
   log::configure(options.general.log_options());
   if (reader.is_true("fp16") && options.machine.compute_type() == ComputeType::bfloat16)
     log::warn("[config] fp16 means bfloat16 here: precision is bfloat16 float32, without cost scaling");
+  return options;
+}
+
+/// Of a program with a few options of its own and nothing else. words: see ReaderTables.
+template <class Options>
+std::optional<Options> parse_tool(int argc, const char* const* argv, std::string_view words) {
+  Options options;
+  Settings rows;
+  options.settings(rows);
+  SettingsReader reader(rows, {.program = program_of<Options>, .words = words});
+  reader.read_command_line(std::vector<std::string>(argv + 1, argv + argc));
+  if (print_information<Options>(reader, rows)) return std::nullopt;
+  reader.apply();
+  options.validate();
   return options;
 }
 
@@ -140,11 +195,17 @@ std::optional<TranslateOptions> parse_translate_options(int argc, const char* co
 std::optional<ModelScorerOptions> parse_model_scorer_options(int argc, const char* const* argv) {
   return parse<ModelScorerOptions>(argc, argv);
 }
+std::optional<VocabOptions> parse_vocab_options(int argc, const char* const* argv) {
+  return parse_tool<VocabOptions>(argc, argv, "");
+}
+std::optional<AverageOptions> parse_average_options(int argc, const char* const* argv) {
+  return parse_tool<AverageOptions>(argc, argv, "files");
+}
 
 std::string options_markdown() {
   return "# Options\n\n"
          "Every option can be given on the command line (`--beam-size 6`, `--beam-size=6`, `-b 6`) "
-         "and "
+         "and, of those that train, translate and score, "
          "in YAML files (`beam-size: 6`, given with `-c`). The command line wins over files, later "
          "files "
          "over earlier ones, and both over presets (`task`) that stand at the same place or lower. "
@@ -154,7 +215,8 @@ std::string options_markdown() {
          "option "
          "given without one.\n\n"
          "This file is generated from the settings tables by `test/generate_docs.sh`.\n" +
-         markdown_of<TrainOptions>() + markdown_of<TranslateOptions>() + markdown_of<ModelScorerOptions>();
+         markdown_of<TrainOptions>() + markdown_of<TranslateOptions>() + markdown_of<ModelScorerOptions>() +
+         markdown_of<VocabOptions>() + markdown_of<AverageOptions>();
 }
 
 }  // namespace bough

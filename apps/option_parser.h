@@ -4,6 +4,7 @@
 
 #include "apps/inference/model_scorer_options.h"
 #include "apps/inference/translate_options.h"
+#include "apps/tool_options.h"
 #include "apps/training/train_options.h"
 
 namespace bough {
@@ -15,8 +16,11 @@ namespace bough {
 std::optional<TrainOptions> parse_train_options(int argc, const char* const* argv);
 std::optional<TranslateOptions> parse_translate_options(int argc, const char* const* argv);
 std::optional<ModelScorerOptions> parse_model_scorer_options(int argc, const char* const* argv);
+/// Without files and log.
+std::optional<VocabOptions> parse_vocab_options(int argc, const char* const* argv);
+std::optional<AverageOptions> parse_average_options(int argc, const char* const* argv);
 
-/// docs/options.md: the options of all three programs as tables.
+/// docs/options.md: the options of all programs as tables.
 std::string options_markdown();
 
 }  // namespace bough

@@ -228,6 +228,18 @@ std::vector<AliasExpansion> option_aliases() {
 
 std::vector<std::string_view> ignored_options() { return {"version", "special-vocab", "num-devices"}; }
 
+std::vector<Rivals> rival_options() {
+  std::vector<Rivals> rivals = {{"cpu-threads", "0", "devices"},
+                                {"devices", "", "cpu-threads"},
+                                {"mini-batch-words", "0", "mini-batch-fit"},
+                                {"mini-batch-fit", "false", "mini-batch-words"}};
+  for (const char* ops : {"transformer-preprocess", "transformer-postprocess", "transformer-postprocess-top"}) {
+    rivals.push_back({"transformer-residual", "", ops});
+    rivals.push_back({ops, "", "transformer-residual"});
+  }
+  return rivals;
+}
+
 std::vector<RefusedOption> refused_options() { return {std::begin(refused), std::end(refused)}; }
 
 }  // namespace bough

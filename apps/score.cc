@@ -1,6 +1,7 @@
 // bough-score: scores translations against references (sacreBLEU's command line) or by a model.
 #include <unistd.h>
 
+#include <cstdio>
 #include <exception>
 #include <iostream>
 #include <string>
@@ -9,11 +10,9 @@
 #include "apps/inference/model_scorer.h"
 #include "apps/option_parser.h"
 #include "apps/scoring/command.h"
-#include "core/base/error.h"
-#include "core/base/text_output.h"
+#include "core/base/program_end.h"
 
 int main(int argc, char** argv) {
-  constexpr int user_error = 1, our_error = 2;
   std::ios::sync_with_stdio(false);
   const std::vector<std::string> arguments(argv + 1, argv + argc);
   try {
@@ -22,13 +21,9 @@ int main(int argc, char** argv) {
       return 0;
     }
     return bough::run_score(arguments, std::cout, std::cerr, isatty(STDOUT_FILENO) == 1);
-  } catch (const bough::OutputClosed&) {
-    return user_error;
-  } catch (const bough::Error& error) {
-    std::cerr << "bough-score: " << error.what() << '\n';
-    return user_error;
   } catch (const std::exception& error) {
-    std::cerr << "bough-score: internal error, please report: " << error.what() << '\n';
-    return our_error;
+    const auto [code, message] = bough::end_of(error);
+    if (!message.empty()) std::fprintf(stderr, "bough-score: %s\n", message.c_str());
+    return code;
   }
 }

@@ -3,9 +3,10 @@
 #include <exception>
 
 #include "apps/option_parser.h"
-#include "apps/training/memory_plan.h"
+#include "apps/training/describe.h"
 #include "apps/training/trainer.h"
 #include "core/base/log.h"
+#include "core/base/program_end.h"
 #include "core/base/settings_reader.h"
 #include "core/base/signals.h"
 #include "core/base/version.h"
@@ -34,7 +35,7 @@ int train(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  constexpr int user_error = 1, our_error = 2, diverged = 3;
+  constexpr int diverged = 3;
   bough::survive_file_limits();
   bough::reopen_closed_streams();
   try {
@@ -42,11 +43,9 @@ int main(int argc, char** argv) {
   } catch (const bough::Diverged& error) {
     bough::log::error("Error: {}", error.what());
     return diverged;
-  } catch (const bough::Error& error) {
-    bough::log::error("Error: {}", error.what());
-    return user_error;
   } catch (const std::exception& error) {
-    bough::log::error("Error: internal error, please report: {}", error.what());
-    return our_error;
+    const auto [code, message] = bough::end_of(error);
+    bough::log::error("Error: {}", message);
+    return code;
   }
 }

@@ -16,6 +16,7 @@ class Allocator {
   size_t allocate(size_t bytes);  ///< returns the offset; 0 bytes take one aligned unit
   void release(size_t offset);
 
+  /// Bytes of the ranges that are out, rounded up to `alignment`.
   size_t in_use() const { return in_use_; }
   size_t peak() const { return peak_; }  ///< the largest end of any range so far: the memory needed
   void reset_peak() { peak_ = end_; }

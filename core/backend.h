@@ -16,6 +16,7 @@ namespace bough {
 class Backend {
  public:
   virtual ~Backend() = default;
+  /// "cpu", "cuda", "null".
   virtual std::string_view name() const = 0;
 
   /// The type of activations and weights here.
@@ -25,6 +26,7 @@ class Backend {
 
   /// Memory from the activation arena; its content is undefined.
   Tensor allocate(Shape shape, DType dtype);
+  /// The same in compute_dtype().
   Tensor allocate(Shape shape) { return allocate(shape, compute_dtype()); }
   /// Memory that lives as long as the Tensor and lies outside the arena: parameters, optimizer state.
   Tensor allocate_persistent(Shape shape, DType dtype) {
@@ -57,6 +59,7 @@ class Backend {
   /// Takes over what plans() gave; false when it was for another device or library and was left aside.
   virtual bool set_plans(const std::string& text) { return text.empty(); }
 
+  /// Of the activation arena.
   const Allocator& allocator() const { return *allocator_; }
   Allocator& allocator() { return *allocator_; }
 

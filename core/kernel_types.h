@@ -7,6 +7,7 @@
 
 namespace bough {
 
+/// What follows the first product of a feed-forward sublayer; gelu is x sigmoid(1.702 x), swish x sigmoid(x).
 enum class Activation : uint8_t { relu, gelu, swish };
 
 /// C = op(A) op(B), op = transpose where the flag says so; and what else the same pass over C or A gives.
@@ -65,6 +66,7 @@ struct ResidualOutputs {
   /// r = residual_scale x + second, f = branch_scale (branch + bias), dropout apart; 0 in rows with segments[t] < 0.
   Tensor row_sums;
 };
+/// Gradients of the terms and factors of ResidualNorm, each in its own mode.
 struct ResidualGrads {
   Grad x, second, branch, bias, gamma, beta, residual_scale, branch_scale;
 };
@@ -75,7 +77,9 @@ struct OptimizerArenas {
   Tensor denominators;  ///< (2) f64: Adam's running bias corrections; only applied updates change them
   Tensor compute_copy;  ///< bf16 parameters where computation is in bf16
 };
+/// Kingma & Ba 2015; Duchi et al. 2011; plain gradient descent.
 enum class OptimizerKind : uint8_t { adam, adagrad, sgd };
+/// What does not change from update to update.
 struct OptimizerConstants {
   OptimizerKind kind = OptimizerKind::adam;
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;

@@ -11,6 +11,7 @@
 
 namespace bough::math {
 
+/// The bits of an IEEE single; float_of is the reverse.
 BOUGH_HOST_DEVICE inline uint32_t bits_of(float x) {
   uint32_t bits;
   std::memcpy(&bits, &x, sizeof bits);

@@ -17,7 +17,7 @@ Var sum_gradients_in_f32(const Var& x);
 
 /// Token ids of one side of a batch, on the backend.
 struct TokenRows {
-  Tensor ids;    ///< (T) i32; -2 starts a target sentence, -1 is a tail row
+  Tensor ids;    ///< (T) i32; core/base/special_ids.h: start_id, tail_id
   Tensor order;  ///< (T) i32, rows sorted by (id, row); needed for gradients only
   Tensor
       position_order;  ///< (T) i32, rows sorted by (position, row), the tail first or last; for those of positions only
@@ -35,6 +35,7 @@ struct ResidualArguments {
   bool splits = false;        ///< what the stream goes on with has a low() part: sum where it is a result, else y
   Tensor row_sums, segments;  ///< see ResidualOutputs and ResidualInputs; no part of the derivative
 };
+/// What residual_norm returns, both (T, C).
 struct ResidualResult {
   Var y;    ///< LN(sum), empty without gamma
   Var sum;  ///< residual_scale x + second + branch_scale dropout(branch + bias)

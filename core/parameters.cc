@@ -55,11 +55,23 @@ Parameter& ParameterSet::add(std::vector<ParameterPart> parts, Shape shape) {
   return declared_.back().parameter;
 }
 
-ParameterSet& ParameterSet::allocate(bool with_gradients) {
+void ParameterSet::lay_out() {
+  if (!parts_.empty()) return;
   for (auto d = declared_.rbegin(); d != declared_.rend(); ++d) {
     d->first = elements_;
     elements_ += round_up(d->shape.elements(), alignment);
+    int64_t first = d->first;
+    for (ParameterPart part : d->parts) {
+      part.first = first;
+      first += part.size();
+      parts_.push_back(std::move(part));
+    }
   }
+  std::sort(parts_.begin(), parts_.end(), [](auto& a, auto& b) { return a.name < b.name; });
+}
+
+ParameterSet& ParameterSet::allocate(bool with_gradients) {
+  lay_out();
   const DType type = backend_.compute_dtype() == DType::f64 ? DType::f64 : DType::f32;
   values_ = backend_.allocate_persistent({elements_}, type);
   if (with_gradients) {
@@ -73,14 +85,7 @@ ParameterSet& ParameterSet::allocate(bool with_gradients) {
     if (with_gradients) d.parameter.slot->tensor = gradients_.view(d.first, d.shape);
     d.parameter.slot->shape = d.shape;
     d.parameter.slot->dtype = type;
-    int64_t first = d.first;
-    for (ParameterPart part : d.parts) {
-      part.first = first;
-      first += part.size();
-      parts_.push_back(std::move(part));
-    }
   }
-  std::sort(parts_.begin(), parts_.end(), [](auto& a, auto& b) { return a.name < b.name; });
   return *this;
 }
 

@@ -26,7 +26,7 @@ struct ParameterPart {
   int64_t rows = 0, cols = 0;
   bool is_transposed = false;  ///< the file holds the transpose of the memory
   Init init;
-  int64_t first = 0;  ///< element of the arena; set by ParameterSet::allocate
+  int64_t first = 0;  ///< element of the arena; set by ParameterSet::lay_out
 
   int64_t size() const { return rows * cols; }
   /// Shape in the model file.
@@ -53,6 +53,8 @@ class ParameterSet {
   /// Declares a vector of parts (1, n) one after another, padded likewise.
   Parameter& declare_vector(std::vector<ParameterPart> parts, int64_t multiple = 1);
 
+  /// After the last declaration: places of all parts, still without memory. allocate() does it if nobody has.
+  void lay_out();
   /// Lays out the arenas; once, after all are declared. Content: parameters undefined until
   /// initialize() or load, gradients zero; for inference there need be none. Returns *this.
   ParameterSet& allocate(bool with_gradients = true);

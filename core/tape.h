@@ -50,6 +50,7 @@ std::vector<Var> recompute(const std::vector<Var>& inputs,
 class Var {
  public:
   Var() = default;
+  /// What the operation computed.
   const Tensor& value() const { return value_; }
   /// What rounding left of a value that is kept as the sum of two (ResidualArguments::splits); else empty. Operations
   /// other than residual_norm compute with value() alone; no gradient belongs to it.
@@ -61,6 +62,7 @@ class Var {
   }
   int64_t rows() const { return value_.rows(); }
   int64_t cols() const { return value_.cols(); }
+  /// Where pullbacks add what flows to this value.
   Gradient gradient() const;
   bool needs_gradient() const { return slot_ != nullptr; }
   Tape& tape() const { return *tape_; }
@@ -84,6 +86,7 @@ class Tape {
   Backend& backend;
   bool is_recording() const { return is_recording_; }
 
+  /// A value that no gradient flows to.
   Var constant(Tensor value) { return {this, std::move(value), nullptr}; }
   /// A value whose gradient the caller owns: slot->tensor is written or added to (slot->written).
   Var parameter(Tensor value, std::shared_ptr<GradSlot> slot) {

@@ -12,8 +12,10 @@ namespace bough {
 
 class Backend;
 
+/// Element types; i32 for ids, positions and words of UpdateState.
 enum class DType : uint8_t { f32, f64, bf16, i32 };
 
+/// Bytes of an element.
 inline size_t size_of(DType t) { return t == DType::f64 ? 8 : t == DType::bf16 ? 2 : 4; }
 std::string name_of(DType t);
 
@@ -96,6 +98,7 @@ struct Grad {
   GradMode mode = GradMode::none;
   explicit operator bool() const { return mode != GradMode::none; }
 };
+/// A gradient that is overwritten; and one that is added to.
 inline Grad write_to(const Tensor& t) { return {t, GradMode::write}; }
 inline Grad add_to(const Tensor& t) { return {t, GradMode::add}; }
 
@@ -105,12 +108,14 @@ struct Columns {
   Tensor tensor;
   int64_t first = 0, count = 0;
 };
+/// The gradient of Columns.
 struct GradColumns {
   Tensor tensor;
   int64_t first = 0, count = 0;
   GradMode mode = GradMode::none;
   explicit operator bool() const { return mode != GradMode::none; }
 };
+/// A whole matrix as Columns.
 inline Columns all_columns(const Tensor& t) { return {t, 0, t.cols()}; }
 
 /// Calls f.template operator()<T>() with the C++ type of a floating-point `dtype` of the CPU.

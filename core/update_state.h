@@ -26,6 +26,7 @@ struct UpdateState {
   double lr = 0, tokens = 1, clip = 0, average = 0, bound = 0;
   std::vector<double> branch_scales;
 
+  /// Size of the tensor in 32-bit words.
   int64_t words() const { return first_branch_scale + int64_t(branch_scales.size()); }
   /// The words as they lie on the backend.
   std::vector<int32_t> pack() const;

@@ -1,13 +1,13 @@
 // y[t] = dropout(word[t] scale table[ids[t]] + position_table[positions[t]]), and the gradients of both tables: every
 // row of a table is a sum in the order of the rows of dy. A frequent word has thousands of rows: the order of all rows
 // by word is cut into spans, a block sums a span, and a second kernel adds the sums of words that several spans share.
+#include "core/base/special_ids.h"
 #include "cuda/cuda_backend.h"
 #include "cuda/rows.h"
 
 namespace bough::cuda {
 namespace {
 
-constexpr int32_t sentence_start = -2;  // a zero word, with its position; else below 0: a tail
 constexpr int place_threads = 256;
 
 /// word[t] scale: the factor of a row's word.
@@ -22,7 +22,7 @@ __global__ void embedding_kernel(T* y, const T* table, int64_t vocabulary, const
                                  float scale, DropoutSite word_site, DropoutSite site) {
   const int64_t row = blockIdx.x;
   const int32_t id = ids[row];
-  const bool is_tail = id < 0 && id != sentence_start;
+  const bool is_tail = id < 0 && id != start_id;
   const int64_t place = position_table && !is_tail ? positions[row] : 0;
   // No error can be thrown here: an id or a position outside its table becomes NaN, which the loss will show.
   const bool is_outside = id >= vocabulary || place < 0 || (position_table && place >= places);
@@ -51,13 +51,13 @@ constexpr int span_places = warp_size;  // of `order`, summed by a block: a plac
 
 /// Rows with one id are a run of `order`. What the kernels need to know of a span's runs; every lane has its place's.
 struct Span {
-  int row, id;              ///< of this lane's place; id -1: beyond the last row, or of no word
+  int row, id;              ///< of this lane's place; id tail_id: beyond the last row, or of no word
   int id_before, id_after;  ///< of the places around the span
   __device__ Span(const int32_t* ids, const int32_t* order, int64_t rows, int64_t vocabulary, int64_t span) {
     const int64_t first = span * span_places, place = first + lane_id();
     const auto id_at = [&](int64_t i) {
-      const int32_t id = i >= 0 && i < rows ? ids[order[i]] : -1;
-      return id < vocabulary ? id : -1;
+      const int32_t id = i >= 0 && i < rows ? ids[order[i]] : tail_id;
+      return id < vocabulary ? id : tail_id;
     };
     row = place < rows ? order[place] : 0;
     id = id_at(place);
@@ -108,7 +108,7 @@ __global__ void table_backward_kernel(Target dtable, float* shared_sums, const T
 #pragma unroll
       for (int k = 0; k < ahead; ++k) {
         const int now = shuffle(span.id, place + k);
-        if (now != id) end_run(-1);
+        if (now != id) end_run(tail_id);
         id = now;
         const float factor = shuffle(weight, place + k);
         const Chunk keep = dropout.of_chunk(shuffle(span.row, place + k), col);
@@ -148,7 +148,7 @@ __global__ void table_backward_finish(Target dtable, const float* shared_sums, c
 /// What position_backward sums rows by: -1 for the tail.
 __global__ void places_kernel(int32_t* places, const int32_t* ids, const int32_t* positions, int64_t rows) {
   const int64_t row = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (row < rows) places[row] = ids[row] >= 0 || ids[row] == sentence_start ? positions[row] : -1;
+  if (row < rows) places[row] = ids[row] >= 0 || ids[row] == start_id ? positions[row] : -1;
 }
 
 }  // namespace

@@ -18,6 +18,7 @@ struct PackedSide {
   std::vector<int32_t> position_order;  ///< (T) the same by position
   int32_t row_offset = 0;               ///< number of the first row within the whole update, this side
 
+  /// T, the tokens of all sentences.
   int32_t rows() const { return int32_t(ids.size()); }
   int32_t sentences() const { return offsets.empty() ? 0 : int32_t(offsets.size()) - 1; }
 };

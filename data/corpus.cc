@@ -1,8 +1,10 @@
 #include "data/corpus.h"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
+#include <cstring>
 #include <filesystem>
 #include <limits>
 
@@ -85,12 +87,22 @@ std::shared_ptr<const TokenCache> Corpus::open_or_encode(uint64_t key, int64_t e
   const std::string path = cache_path(key);
   if (path.empty()) return encode_files(path, key, epoch);
   if (std::shared_ptr<const TokenCache> cache = TokenCache::open(path, key)) return cache;
+  check_tempdir(path);
   FileLock lock(path + ".lock");  // a second run on the same corpus waits instead of encoding, too
   if (lock.state() == FileLock::State::taken)
     log::info("[data] waiting for another run that encodes the same corpus ({})", lock.holder());
   lock.wait();
   if (std::shared_ptr<const TokenCache> cache = TokenCache::open(path, key)) return cache;
   return encode_files(path, key, epoch);
+}
+
+/// Says which option is meant, where the folder is the default and may be missing.
+void Corpus::check_tempdir(const std::string& path) const {
+  make_folder_of(path);
+  const std::string& folder = rules_.corpus.tempdir;
+  check(access(folder.c_str(), W_OK | X_OK) == 0,
+        "tempdir: no file can be written in '{}' ({}). Give another folder, or set shuffle-in-ram", folder,
+        std::strerror(errno));
 }
 
 std::shared_ptr<const TokenCache> Corpus::encode_files(const std::string& path, uint64_t key, int64_t epoch) {
@@ -127,7 +139,8 @@ void Corpus::open_epoch(int64_t epoch) {
 bool Corpus::read_stream_window() {
   TokenCacheWriter writer("", 0);
   encode(*stream_, rules_,
-         {.most_lines = stream_window_lines, .epoch = rules_.samples() ? 1 : 0, .stop = stop_.get_token()}, writer);
+         {.most_lines = stream_window_lines, .epoch = rules_.samples() ? stream_epoch_ : 0, .stop = stop_.get_token()},
+         writer);
   ++stream_window_;
   const bool has_lines = writer.statistics().lines > 0;
   cache_ = has_lines ? std::shared_ptr<const TokenCache>(writer.finish()) : nullptr;
@@ -191,8 +204,9 @@ CorpusWindow Corpus::window(const OrderRules& rules, int64_t epoch, int64_t wind
     if (window >= window_count(*cache_, rules)) return {};
     return {cache_, orders_.pairs(*cache_, rules, epoch, window)};
   }
+  if (epoch > stream_epoch_) return {};
   seek_stream(window);
-  if (!cache_ || epoch > 1) return {};
+  if (!cache_) return {};
   OrderRules whole = rules;  // a stream's window is one shuffle window, with numbers of its own
   whole.seed = combine_hashes(rules.seed, uint64_t(window));
   whole.window_blocks = std::max(cache_->blocks(), 1U);

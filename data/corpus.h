@@ -26,6 +26,7 @@ class Corpus {
   /// Error if it cannot be read, is empty, or has no pair within max-length.
   explicit Corpus(EncodingRules rules);
 
+  /// Whether the text comes from standard input, in windows.
   bool is_stream() const { return is_stream_; }
   /// Of all pairs; of the first window for a stream.
   const CorpusStatistics& statistics() const { return statistics_; }
@@ -39,6 +40,8 @@ class Corpus {
   /// Files: identifies the corpus (and alphas). Stream: identifies the window that was read last.
   uint64_t fingerprint() const;
 
+  /// The stream is the pass through the text with this number: it has been given again after its end.
+  void set_stream_epoch(int64_t epoch) { stream_epoch_ = epoch; }
   /// Reads a stream up to `window`, which is not encoded yet or is the current one.
   void seek_stream(int64_t window);
   /// A window in the order of `rules`; order is empty and cache null after the last one of the
@@ -57,6 +60,7 @@ class Corpus {
   void check_sampling() const;
   bool has_bounded_lengths() const { return is_stream_ || rules_.samples(); }
   std::string cache_path(uint64_t key) const;
+  void check_tempdir(const std::string& path) const;
   std::shared_ptr<const TokenCache> open_or_encode(uint64_t key, int64_t epoch);
   std::shared_ptr<const TokenCache> encode_files(const std::string& path, uint64_t key, int64_t epoch);
   bool read_stream_window();
@@ -73,7 +77,7 @@ class Corpus {
   bool in_memory_ = false;
   std::stop_source stop_;
   std::unique_ptr<ParallelReader> stream_;
-  int64_t stream_window_ = -1;
+  int64_t stream_window_ = -1, stream_epoch_ = 1;
 };
 
 }  // namespace bough

@@ -20,7 +20,7 @@ void VocabularyOptions::settings(Settings& v) {
 }
 
 void VocabularyOptions::thread_settings(Settings& v) {
-  v(data_threads, "data-threads", "threads that encode text", Range<int>{1});
+  v(data_threads, "data-threads", "threads that encode text", Range<int>{1, most_threads});
 }
 
 void CorpusOptions::length_settings(Settings& v) {

@@ -7,7 +7,9 @@
 
 namespace bough {
 
+/// What an epoch puts into random order: sentences (and so batches), batches alone, nothing.
 enum class ShuffleKind { data, batches, none };
+/// The side by whose length sentences are sorted before they are cut into batches.
 enum class SortKind { none, source, target };
 
 /// Vocabularies and how lines become token ids; every program needs them.

@@ -8,6 +8,9 @@
 #include "core/base/error.h"
 #include "core/base/files.h"
 #include "core/base/io.h"
+#include "core/base/settings.h"
+#include "core/base/special_ids.h"
+#include "core/base/yaml.h"
 
 namespace bough {
 namespace {
@@ -135,7 +138,7 @@ void insert(std::vector<std::string>& tokens, const std::string& token, int64_t 
   tokens[at] = token;
 }
 
-std::vector<std::string> read_json(const std::string& text, const std::string& path) {
+std::vector<std::string> read_json(std::string_view text, const std::string& path) {
   std::vector<std::string> tokens;
   const auto root = nlohmann::json::parse(text, nullptr, false);
   check(root.is_object(), "vocabulary '{}': must be one JSON object of token: id. Correct it.", path);
@@ -146,6 +149,43 @@ std::vector<std::string> read_json(const std::string& text, const std::string& p
   return tokens;
 }
 
+std::string_view without_byte_order_mark(std::string_view text) {
+  constexpr std::string_view mark = "\xEF\xBB\xBF";
+  return text.starts_with(mark) ? text.substr(mark.size()) : text;
+}
+
+/// Writers that follow YAML 1.1 indent after its line breaks beyond ASCII (NEL, U+2028, U+2029), which are characters
+/// as others to the parser: the indentation is no part of the token.
+std::string without_indentation(std::string_view text) {
+  std::string kept;
+  while (!text.empty()) {
+    const size_t length = text.starts_with("\xC2\x85")                                           ? 2
+                          : text.starts_with("\xE2\x80\xA8") || text.starts_with("\xE2\x80\xA9") ? 3
+                                                                                                 : 0;
+    kept += text.substr(0, std::max<size_t>(length, 1));
+    text.remove_prefix(std::max<size_t>(length, 1));
+    if (length > 0) text.remove_prefix(std::min(text.find_first_not_of(' '), text.size()));
+  }
+  return kept;
+}
+
+/// `? token` and, some lines further down, `: id`: what YAML writers do with long tokens and with those that hold line
+/// breaks. Returns how many bytes that took.
+size_t read_explicit_key(std::string_view text, const std::string& path, int64_t number,
+                         std::vector<std::string>& tokens) {
+  const size_t colon = text.find("\n:");
+  check(colon != std::string_view::npos, "vocabulary '{}': line {} has a key without ': id' below. Correct it.", path,
+        number);
+  const size_t end = std::min(text.find('\n', colon + 1), text.size() - 1) + 1;
+  const std::string source = fmt::format("vocabulary '{}' from line {}:", path, number);
+  const Yaml map = parse_yaml(without_indentation(text.substr(0, end)), source);
+  int64_t id = -1;
+  check(map.entries.size() == 1 && map.entries[0].second.is_scalar() && parse_value(map.entries[0].second.text, id),
+        "vocabulary '{}': line {} must begin '? token' and ': id'. Correct it.", path, number);
+  insert(tokens, map.entries[0].first, id, path);
+  return end;
+}
+
 bool holds_no_entry(std::string_view line) {
   const size_t first = line.find_first_not_of(" \t\r");
   return first == std::string_view::npos || line[first] == '#' || line == "---" || line == "...";
@@ -154,7 +194,8 @@ bool holds_no_entry(std::string_view line) {
 }  // namespace
 
 std::vector<std::string> read_dictionary(const std::string& path) {
-  const std::string text = read_whole_file(path);
+  const std::string content = read_whole_file(path);
+  const std::string_view text = without_byte_order_mark(content);
   const size_t first = text.find_first_not_of(" \t\r\n");
   check(first != std::string::npos, "vocabulary '{}': is empty. Remove it to make a new one.", path);
   if (text[first] == '{') return read_json(text, path);
@@ -166,6 +207,13 @@ std::vector<std::string> read_dictionary(const std::string& path) {
     rest.remove_prefix(std::min(end + 1, rest.size()));
     ++number;
     if (holds_no_entry(line)) continue;
+    if (line.starts_with("? ")) {
+      const size_t begin = text.size() - rest.size() - line.size() - 1;
+      const size_t used = read_explicit_key(text.substr(begin), path, number, tokens);
+      rest = text.substr(begin + used);
+      number += std::ranges::count(text.substr(begin, used), '\n') - 1;
+      continue;
+    }
     const Entry entry(line, path, number);
     insert(tokens, entry.token, entry.id, path);
   }
@@ -176,6 +224,7 @@ std::vector<std::string> read_token_list(const std::string& path) {
   std::vector<std::string> tokens;
   LineReader reader(path);
   for (std::string line; reader.next(line);) {
+    if (reader.line_number() == 1) line = without_byte_order_mark(line);
     while (!line.empty() && (line.back() == '\r' || line.back() == ' ')) line.pop_back();
     check(!line.empty(), "vocabulary '{}': line {} is empty, must be one token. Remove it.", path,
           reader.line_number());
@@ -192,9 +241,9 @@ void count_tokens(std::string_view line, TokenCounts& counts) {
 std::vector<std::string> tokens_by_frequency(const TokenCounts& counts, int64_t max_size) {
   std::vector<std::pair<int64_t, std::string>> ranked;
   for (const auto& [token, count] : counts)
-    if (token != "</s>" && token != "<unk>") ranked.emplace_back(-count, token);
+    if (token != end_token && token != unknown_token) ranked.emplace_back(-count, token);
   std::sort(ranked.begin(), ranked.end());
-  std::vector<std::string> tokens = {"</s>", "<unk>"};
+  std::vector<std::string> tokens = {std::string(end_token), std::string(unknown_token)};
   for (auto& [count, token] : ranked) {
     if (max_size > 0 && int64_t(tokens.size()) >= max_size) break;
     tokens.push_back(std::move(token));
@@ -202,12 +251,22 @@ std::vector<std::string> tokens_by_frequency(const TokenCounts& counts, int64_t 
   return tokens;
 }
 
+/// Of control characters and line breaks beyond ASCII, raw ones are no YAML to some readers and a space to others.
+static bool needs_escapes(std::string_view token) {
+  for (size_t i = 0; i + 1 < token.size(); ++i) {
+    if (token[i] == '\xC2' && static_cast<unsigned char>(token[i + 1]) < 0xA0) return true;
+    const std::string_view three = token.substr(i, 3);
+    if (three == "\u2028" || three == "\u2029" || three == "\uFEFF") return true;
+  }
+  return token.find('\x7F') != std::string_view::npos;
+}
+
 std::string format_dictionary(const std::vector<std::string>& tokens) {
   std::string text;
   for (size_t id = 0; id < tokens.size(); ++id) {
     // Quoted as JSON, which is YAML too: no token can be mistaken for a number, a comment or a
     // list.
-    const std::string token = id < 2 ? tokens[id] : nlohmann::json(tokens[id]).dump();
+    const std::string token = id < 2 ? tokens[id] : nlohmann::json(tokens[id]).dump(-1, ' ', needs_escapes(tokens[id]));
     text += fmt::format("{}: {}\n", token, id);
   }
   return text;

@@ -66,7 +66,12 @@ class Workers {
   using Task = std::packaged_task<TokenBlock()>;
 
   explicit Workers(int threads) {
-    for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { run(); });
+    try {
+      for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { run(); });
+    } catch (const std::system_error& error) {  // fewer will do
+      check(!threads_.empty(), "data-threads: the system gives no thread ({}). Raise its limit (ulimit -u)",
+            error.code().message());
+    }
   }
   ~Workers() {
     {

@@ -24,6 +24,7 @@ struct EncodingRules {
   double alpha(size_t side) const {
     return corpus.sentencepiece_alphas.empty() ? 0 : corpus.sentencepiece_alphas[side];
   }
+  /// Whether a segmentation of some side is drawn anew in every epoch.
   bool samples() const { return alpha(0) > 0 || alpha(1) > 0; }
 
   uint64_t hash() const;  ///< of what makes the best segmentations; files and threads left out

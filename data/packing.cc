@@ -5,8 +5,8 @@
 #include <numeric>
 
 #include "core/base/error.h"
+#include "core/base/special_ids.h"
 #include "data/batch.h"
-#include "data/vocabulary.h"
 
 namespace bough {
 namespace {

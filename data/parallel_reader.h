@@ -21,6 +21,7 @@ class ParallelReader {
   bool next(std::string& source, std::string& target);
   /// LineReader::stop() of every side.
   void stop();
+  /// Of the pair that next() returned last, from 1.
   int64_t line_number() const { return readers_.front().line_number(); }
 
  private:

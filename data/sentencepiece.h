@@ -21,13 +21,18 @@ class SentencePieceModel {
   SentencePieceModel(const std::string& bytes, const std::string& path);
   ~SentencePieceModel();
 
+  /// Ids of the best segmentation, without end_id.
   std::vector<int32_t> encode(std::string_view line) const;
   /// A segmentation drawn with probability proportional to exp(alpha * score), see SegmentationSampler: the
   /// distribution of the library's SampleEncode(line, -1, alpha), from random numbers of ours. Unigram models only.
   std::vector<int32_t> sample(std::string_view line, double alpha, RandomStream& random) const;
+  /// Whether sample() can be called.
   bool is_unigram() const;
+  /// The text that the pieces spell.
   std::string decode(const std::vector<int32_t>& ids) const;
+  /// Pieces, special ones included.
   int32_t size() const;
+  /// A piece as the model spells it, U+2581 for a space; and its id, unknown_id for none.
   std::string piece(int32_t id) const;
   int32_t id(std::string_view piece) const;
 
@@ -36,6 +41,7 @@ class SentencePieceModel {
   std::unique_ptr<Impl> impl_;
 };
 
+/// What a new model is trained with.
 struct SentencePieceTraining {
   std::string path;      ///< names the vocabulary in errors
   int32_t size = 32000;  ///< pieces

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstring>
 #include <optional>
+#include <span>
 
 #include "core/base/error.h"
 #include "core/base/files.h"
@@ -16,12 +17,14 @@
 namespace bough {
 namespace {
 
-constexpr uint64_t magic = 0x326B6F7468677562u;  // "bughtok2" on little-endian machines
+constexpr uint64_t magic = 0x336B6F7468677562u;  // "bughtok3" on little-endian machines
 
 struct Header {
   uint64_t magic = 0, key = 0, file_size = 0, fingerprint = 0, table = 0, blocks = 0;
   CorpusStatistics statistics;
+  uint64_t checksum = 0;  ///< of the file, this field being 0
 };
+static_assert(sizeof(Header) == 14 * sizeof(uint64_t), "the header has no padding, whose bytes nobody would check");
 
 struct BlockHeader {
   int64_t first_line = 0;
@@ -46,6 +49,19 @@ uint64_t lengths_at(const Header& header, int side) {
   for (int before = 0; before < side; ++before)
     offset += (uint64_t(longest(header.statistics, before)) + 1) * sizeof(int64_t);
   return offset;
+}
+
+/// Checksum of a part: four chains, which the processor follows side by side.
+uint64_t checksum_of(const char* data, size_t bytes) {
+  uint64_t chains[4] = {bytes, 1, 2, 3};
+  size_t done = 0;
+  for (; done + sizeof chains <= bytes; done += sizeof chains) {
+    uint64_t words[4];
+    std::memcpy(words, data + done, sizeof words);
+    for (int i = 0; i < 4; ++i) chains[i] = mix_bits(chains[i] ^ words[i]);
+  }
+  return combine_hashes(combine_hashes(chains[0], chains[1]),
+                        combine_hashes(combine_hashes(chains[2], chains[3]), hash_bytes({data + done, bytes - done})));
 }
 
 template <class T>
@@ -90,11 +106,11 @@ TokenCache::~TokenCache() {
 }
 
 std::unique_ptr<TokenCache> TokenCache::open(const std::string& path, uint64_t key) {
-  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
   if (descriptor < 0) return nullptr;
   struct stat status {};
   std::unique_ptr<TokenCache> cache(new TokenCache);
-  if (fstat(descriptor, &status) == 0 && status.st_size >= off_t(sizeof(Header))) {
+  if (fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode) && status.st_size >= off_t(sizeof(Header))) {
     cache->size_ = size_t(status.st_size);
     void* mapped = mmap(nullptr, cache->size_, PROT_READ, MAP_SHARED, descriptor, 0);
     if (mapped != MAP_FAILED) cache->data_ = static_cast<const char*>(mapped);
@@ -114,7 +130,43 @@ std::unique_ptr<TokenCache> TokenCache::adopt(std::vector<char> bytes, uint64_t 
 bool TokenCache::is_whole(uint64_t key) const {
   if (data_ == nullptr || size_ < sizeof(Header)) return false;
   const auto& header = *at<Header>(data_, 0);
-  return header.magic == magic && header.key == key && header.file_size == size_ && lengths_at(header, 2) == size_;
+  return header.magic == magic && header.key == key && header.file_size == size_ && has_layout() &&
+         header.checksum == checksum();
+}
+
+/// Whether all that is read in place lies where it can be read, whatever the header and the table say.
+bool TokenCache::has_layout() const {
+  const auto& header = *at<Header>(data_, 0);
+  const auto& found = header.statistics;
+  const uint64_t words = size_ / sizeof(uint64_t);
+  if (size_ % sizeof(uint64_t) != 0 || header.table < sizeof(Header) || header.table % 8 != 0 || header.table > size_ ||
+      header.blocks > words || found.longest_source < 0 || found.longest_target < 0 || lengths_at(header, 2) != size_)
+    return false;
+  const auto* table = at<TableEntry>(data_, header.table);
+  uint64_t expected = sizeof(Header);
+  for (uint64_t i = 0; i < header.blocks; ++i) {
+    if (table[i].offset != expected || expected + sizeof(BlockHeader) > header.table) return false;
+    const auto& block = *at<BlockHeader>(data_, expected);
+    if (block.pairs != table[i].pairs || block.pairs > block_lines) return false;
+    expected += sizeof(BlockHeader) + aligned((3 * size_t{block.pairs} + 1 + block.ids) * sizeof(uint32_t));
+    if (expected > header.table) return false;
+    const auto* offsets = at<uint32_t>(data_, table[i].offset + sizeof(BlockHeader)) + block.pairs;
+    if (!std::is_sorted(offsets, offsets + 2 * block.pairs + 1) || offsets[2 * block.pairs] != block.ids) return false;
+  }
+  return expected == header.table;
+}
+
+/// Of the parts as the writer wrote them. Reads the whole file: an encoded corpus is trained on for days.
+uint64_t TokenCache::checksum() const {
+  Header header = *at<Header>(data_, 0);
+  header.checksum = 0;
+  const auto* table = at<TableEntry>(data_, header.table);
+  uint64_t sum = 0;
+  const auto add = [&](uint64_t from, uint64_t to) { sum = combine_hashes(sum, checksum_of(data_ + from, to - from)); };
+  for (uint64_t i = 0; i < header.blocks; ++i)
+    add(table[i].offset, i + 1 < header.blocks ? table[i + 1].offset : header.table);
+  add(header.table, size_);
+  return combine_hashes(sum, checksum_of(reinterpret_cast<const char*>(&header), sizeof header));
 }
 
 int64_t TokenCache::rows_of_longest(int64_t sentences, int side) const {
@@ -164,13 +216,14 @@ struct TokenCacheWriter::Impl {
   std::vector<TableEntry> table;
   std::vector<int64_t> lengths[2];  // sentences by number of rows
   Header header;
-  uint64_t position = 0;
+  uint64_t position = 0, checksum = 0;
 
-  void write(const void* data, size_t bytes) {
-    constexpr char zeros[8] = {};
-    put(static_cast<const char*>(data), bytes);
-    put(zeros, aligned(bytes) - bytes);
-    position += aligned(bytes);
+  /// A part of the file, with what aligns the next one.
+  void write_part(std::vector<char> part) {
+    part.resize(aligned(part.size()));
+    checksum = combine_hashes(checksum, checksum_of(part.data(), part.size()));
+    put(part.data(), part.size());
+    position += part.size();
   }
   void count(const TokenBlock& block) {
     for (size_t i = 0; i + 1 < block.offsets.size(); ++i) {
@@ -190,9 +243,10 @@ struct TokenCacheWriter::Impl {
 
 TokenCacheWriter::TokenCacheWriter(const std::string& path, uint64_t key) : impl_(std::make_unique<Impl>()) {
   impl_->path = path;
-  if (!path.empty()) impl_->file.emplace(path);
+  if (!path.empty()) impl_->file.emplace(path, AtomicFile::Links::replaced);
   impl_->header.key = key;
-  impl_->write(&impl_->header, sizeof(Header));  // invalid until finish() writes the true one
+  impl_->put(reinterpret_cast<const char*>(&impl_->header), sizeof(Header));  // until finish() writes the true one
+  impl_->position = sizeof(Header);
 }
 TokenCacheWriter::~TokenCacheWriter() = default;
 
@@ -214,8 +268,10 @@ void TokenCacheWriter::add(const TokenBlock& block) {
   const size_t bytes = words.size() * sizeof(uint32_t);
   header.fingerprint =
       combine_hashes(header.fingerprint, hash_bytes({reinterpret_cast<const char*>(words.data()), bytes}));
-  impl_->write(&block_header, sizeof(block_header));
-  impl_->write(words.data(), bytes);
+  std::vector<char> part(sizeof block_header + bytes);
+  std::memcpy(part.data(), &block_header, sizeof block_header);
+  std::memcpy(part.data() + sizeof block_header, words.data(), bytes);
+  impl_->write_part(std::move(part));
 }
 
 std::unique_ptr<TokenCache> TokenCacheWriter::finish() {
@@ -223,12 +279,20 @@ std::unique_ptr<TokenCache> TokenCacheWriter::finish() {
   header.magic = magic;
   header.table = impl_->position;
   header.blocks = impl_->table.size();
-  impl_->write(impl_->table.data(), impl_->table.size() * sizeof(TableEntry));
+  std::vector<char> end;
+  const auto append = [&end](const auto& values) {
+    const auto bytes = std::as_bytes(std::span(values));
+    const auto* const data = reinterpret_cast<const char*>(bytes.data());
+    end.insert(end.end(), data, data + bytes.size());
+  };
+  append(impl_->table);
   for (auto& counts : impl_->lengths) {
     counts.resize(std::max<size_t>(counts.size(), 1));
-    impl_->write(counts.data(), counts.size() * sizeof(int64_t));
+    append(counts);
   }
+  impl_->write_part(std::move(end));
   header.file_size = impl_->position;
+  header.checksum = combine_hashes(impl_->checksum, checksum_of(reinterpret_cast<const char*>(&header), sizeof header));
   if (!impl_->file) {
     std::memcpy(impl_->memory.data(), &header, sizeof(Header));
     return TokenCache::adopt(std::move(impl_->memory), header.key);
@@ -238,8 +302,7 @@ std::unique_ptr<TokenCache> TokenCacheWriter::finish() {
   impl_->file->commit();
   auto cache = TokenCache::open(impl_->path, header.key);
   check(cache != nullptr,
-        "token cache '{}': vanished after it was written. Set tempdir to a folder of "
-        "your own.",
+        "token cache '{}': vanished or was changed after it was written. Set tempdir to a folder of your own.",
         impl_->path);
   return cache;
 }

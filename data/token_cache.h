@@ -16,7 +16,9 @@ struct CorpusStatistics {
   int64_t dropped = 0, cropped = 0;              ///< pairs with a side longer than max-length
   int32_t longest_source = 0, longest_target = 0;
 
+  /// Source tokens for each target token; 1 for an empty corpus.
   double length_ratio() const { return target_tokens > 0 ? double(source_tokens) / double(target_tokens) : 1.0; }
+  /// Joins what was found in another part of the corpus.
   void add(const CorpusStatistics& other);
 };
 
@@ -28,6 +30,7 @@ struct TokenBlock {
   std::vector<int32_t> ids;
   CorpusStatistics found;
 
+  /// Appends a pair, line: minus first_line.
   void add(uint32_t line, const std::vector<int32_t>& source, const std::vector<int32_t>& target);
 };
 
@@ -46,16 +49,18 @@ class TokenCache {
   TokenCache(const TokenCache&) = delete;
   TokenCache& operator=(const TokenCache&) = delete;
 
-  /// Maps a file made by TokenCacheWriter; null if it is missing, cut short, or made for another
-  /// key.
+  /// Maps a file made by TokenCacheWriter; null if it is missing, changed in any byte since (it is read once as a
+  /// whole), a link, or made for another key.
   static std::unique_ptr<TokenCache> open(const std::string& path, uint64_t key);
   /// The same on the bytes of such a file.
   static std::unique_ptr<TokenCache> adopt(std::vector<char> bytes, uint64_t key);
 
+  /// Of the whole corpus.
   const CorpusStatistics& statistics() const;
   uint64_t fingerprint() const;  ///< hash of all ids
   /// Rows of the `sentences` longest sentences of a side (0 source, 1 target) together.
   int64_t rows_of_longest(int64_t sentences, int side) const;
+  /// Blocks are numbered from 0; pairs_in: how many pairs of a block were kept.
   uint32_t blocks() const;
   uint32_t pairs_in(uint32_t block) const;
   SentencePair pair(PairRef ref) const;  ///< points into the mapping
@@ -64,6 +69,8 @@ class TokenCache {
  private:
   TokenCache() = default;
   bool is_whole(uint64_t key) const;
+  bool has_layout() const;
+  uint64_t checksum() const;
 
   const char* data_ = nullptr;
   size_t size_ = 0;
@@ -73,9 +80,11 @@ class TokenCache {
 /// Writes an encoded corpus block by block, to a file or (path "") into memory.
 class TokenCacheWriter {
  public:
+  /// key: of text, vocabularies and rules, which open() asks for again.
   TokenCacheWriter(const std::string& path, uint64_t key);
   ~TokenCacheWriter();
 
+  /// Appends a block, in the order of lines.
   void add(const TokenBlock& block);
   const CorpusStatistics& statistics() const;
   /// The file appears under its name; returns it opened.

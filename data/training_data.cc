@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "core/base/error.h"
+#include "core/base/log.h"
 
 namespace bough {
 namespace {
@@ -143,6 +144,21 @@ struct TrainingData::Impl {
     limits.target_tokens = target;
   }
 
+  /// A stream that had come to its end is given again, or another one: a pass of its own from the first line on.
+  void begin_pass(const LoaderState& ended) {
+    const uint64_t first_window = state.corpus;
+    state = ended;
+    ++state.epoch;
+    state.window = state.position = 0;
+    state.used_ahead = 0;
+    state.epoch_sentences = 0;
+    state.corpus = first_window;
+    epoch = state.epoch;
+    corpus.set_stream_epoch(epoch);
+    log::info("[data] the lines of standard input had all been used; these are pass {} through it", epoch);
+    if (limits.counts_tokens() && !options.batch.mini_batch_fit) set_word_budget();
+  }
+
   OrderRules order_rules() const {
     const auto& batch = options.batch;
     const auto& found = corpus.statistics();
@@ -187,7 +203,14 @@ void TrainingData::restore(const LoaderState& state) {
   check(!corpus.is_stream() || !impl_->prefetcher,
         "stdin: a stream cannot go back after reading began, a defect of bough; please report");
   impl_->prefetcher.reset();
-  if (corpus.is_stream() && state.window > 0) corpus.seek_stream(state.window);
+  if (corpus.is_stream() && state.corpus == 0) {
+    impl_->begin_pass(state);
+    return;
+  }
+  if (corpus.is_stream()) {
+    corpus.set_stream_epoch(state.epoch);
+    if (state.window > 0) corpus.seek_stream(state.window);
+  }
   check(state.corpus == corpus.fingerprint(),
         "train-sets: not the text that this model was trained on so far, or other vocabularies, "
         "max-length or sentencepiece-alphas. Restore them, or set no-restore-corpus to start the corpus anew.");

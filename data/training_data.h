@@ -44,10 +44,12 @@ class TrainingData {
   /// The position behind the update that next() returned last.
   LoaderState state() const;
   /// Continues where `state` was taken. Standard input must bring the same lines from the first on,
-  /// and next() must not have been called. Throws Error if the corpus is another one.
+  /// and next() must not have been called; where it had ended, it is a new pass, through whatever lines come. Throws
+  /// Error if the corpus is another one.
   void restore(const LoaderState& state);
   /// Of the update that next() returned last, from 1.
   int64_t epoch() const;
+  /// Of the corpus; of standard input: of its first window.
   const CorpusStatistics& statistics() const;
 
   /// Token budgets of a micro-batch, for mini-batch-fit; before the first next(). Throws Error if

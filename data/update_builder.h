@@ -41,6 +41,7 @@ struct BatchLimits {
   int64_t source_tokens = 0, target_tokens = 0;  ///< 0 = no budgets
   SchedulePeriod warmup;                         ///< limits grow linearly to full size
 
+  /// Whether token budgets, not sentences, limit a micro-batch.
   bool counts_tokens() const { return target_tokens > 0; }
 };
 
@@ -49,6 +50,7 @@ struct BatchLimits {
 /// batch is nearly full, and two integers say which pairs are used.
 class UpdateBuilder {
  public:
+  /// The corpus must outlive the object.
   UpdateBuilder(Corpus& corpus, const OrderRules& order, const BatchLimits& limits);
 
   /// The next update; moves `state` behind it. Within one epoch; the last of an epoch may be small.

@@ -47,10 +47,10 @@ void Vocabulary::load_sentencepiece() {
 void Vocabulary::load_tokens(int32_t max_size) {
   pieces_ = vocabulary_kind(path_) == VocabularyKind::dictionary ? read_dictionary(path_) : read_token_list(path_);
   // Nematus, whose dictionaries Marian reads too, spells the first two "eos" and "UNK".
-  const auto is = [&](size_t id, const char* name, const char* nematus) {
+  const auto is = [&](size_t id, std::string_view name, std::string_view nematus) {
     return id < pieces_.size() && (pieces_[id] == name || pieces_[id] == nematus);
   };
-  check(is(end_id, "</s>", "eos") && is(unknown_id, "<unk>", "UNK"),
+  check(is(end_id, end_token, "eos") && is(unknown_id, unknown_token, "UNK"),
         "vocabulary '{}': ids 0 and 1 are '{}' and '{}', must be '</s>' and '<unk>'. Put them first.", path_,
         pieces_.empty() ? "" : pieces_[0], pieces_.size() < 2 ? "" : pieces_[1]);
   if (max_size > 0 && pieces_.size() > size_t(std::max(max_size, 2))) pieces_.resize(size_t(std::max(max_size, 2)));

@@ -8,17 +8,14 @@
 #include <vector>
 
 #include "core/base/random.h"
+#include "core/base/special_ids.h"
 #include "data/data_options.h"
 
 namespace bough {
 
 class SentencePieceModel;
 
-inline constexpr int32_t end_id = 0;      ///< `</s>`, as in Marian
-inline constexpr int32_t unknown_id = 1;  ///< `<unk>`
-inline constexpr int32_t start_id = -2;   ///< first decoder input: a zero embedding at position 0
-inline constexpr int32_t tail_id = -1;    ///< rows beyond the last token on CUDA: zero throughout
-
+/// How a vocabulary is stored, and with that how its text is split.
 enum class VocabularyKind { sentencepiece, dictionary, plain_text };
 /// By the path: `.spm`; `.yml`, `.yaml`, `.json`; anything else.
 VocabularyKind vocabulary_kind(const std::string& path);
@@ -39,6 +36,7 @@ class Vocabulary {
   std::vector<int32_t> encode_pieces(std::string_view line) const;
   /// Token ids of a segmentation drawn at random, see SentencePieceModel::sample; only where can_sample().
   std::vector<int32_t> sample(std::string_view line, double alpha, RandomStream& random) const;
+  /// Whether segmentations can be drawn (a unigram SentencePiece model).
   bool can_sample() const;
   /// The text of `ids` up to the first `</s>`; negative ids are skipped. Throws Error for an id >=
   /// size().

@@ -1,6 +1,4 @@
 // Making the vocabularies that do not exist yet from the training corpus.
-#include <unistd.h>
-
 #include <chrono>
 #include <condition_variable>
 #include <map>
@@ -158,7 +156,7 @@ std::vector<std::shared_ptr<Vocabulary>> load_or_create_vocabularies(const Vocab
   }
   std::map<std::string, std::shared_ptr<Vocabulary>> loaded;
   for (const auto& [path, request] : requests) {
-    if (access(path.c_str(), F_OK) != 0) create(request, corpus);
+    if (!file_exists(path)) create(request, corpus);
     loaded[path] = load_vocabulary(path, int32_t(request.max_size));
   }
   std::vector<std::shared_ptr<Vocabulary>> vocabularies;

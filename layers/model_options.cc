@@ -25,6 +25,9 @@ std::string name_of(ResidualKind kind) {
 
 namespace {
 
+// Beyond these a number is a mistake, and would take all memory before anybody could say so.
+constexpr int most_layers = 2'000, most_width = 1 << 18;
+
 const EnumNames<BranchSchedule> schedule_names = {
     {"linear", BranchSchedule::linear}, {"by-layer", BranchSchedule::by_layer}, {"square", BranchSchedule::square},
     {"sqrt", BranchSchedule::sqrt},     {"cosine", BranchSchedule::cosine},     {"bounded", BranchSchedule::bounded}};
@@ -78,13 +81,13 @@ void ModelOptions::family_settings(Settings& v) {
   v(type, "type",
     "model family. bough has one, the Transformer encoder-decoder (Marian's default is amun, an "
     "RNN)");
-  v(model_dim, "dim-emb", "width of embeddings and of all layers (d)", Range<int>{1});
-  v(encoder_layers, "enc-depth", "encoder layers; the presets use 6", Range<int>{1});
-  v(decoder_layers, "dec-depth", "decoder layers; the presets use 6", Range<int>{1});
-  v(heads, "transformer-heads", "attention heads; must divide dim-emb", Range<int>{1});
-  v(ffn_dim, "transformer-dim-ffn", "inner width of the feed-forward sublayers", Range<int>{1});
+  v(model_dim, "dim-emb", "width of embeddings and of all layers (d)", Range<int>{1, most_width});
+  v(encoder_layers, "enc-depth", "encoder layers; the presets use 6", Range<int>{1, most_layers});
+  v(decoder_layers, "dec-depth", "decoder layers; the presets use 6", Range<int>{1, most_layers});
+  v(heads, "transformer-heads", "attention heads; must divide dim-emb", Range<int>{1, most_width});
+  v(ffn_dim, "transformer-dim-ffn", "inner width of the feed-forward sublayers", Range<int>{1, most_width});
   v(decoder_ffn_dim, "transformer-decoder-dim-ffn", "the same for the decoder; 0 = as transformer-dim-ffn",
-    Range<int>{0});
+    Range<int>{0, most_width});
   v(activation, "transformer-ffn-activation", "non-linearity of the feed-forward sublayers", activation_names);
   v(tied_embeddings, "tied-embeddings", "target embedding and output matrix are one");
   v(tied_embeddings_src, "tied-embeddings-src", "source and target embedding are one; needs a joint vocabulary");

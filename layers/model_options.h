@@ -12,9 +12,13 @@
 namespace bough {
 
 enum class ResidualKind { post_ln, pre_ln, deepnorm, branchnorm, admin, b2t, residual_dual, rezero, sub_ln, dlcl };
+/// How BranchNorm's alpha grows to 1, see branch_scales(); bounded: as far as the branches stay small.
 enum class BranchSchedule { linear, by_layer, square, sqrt, cosine, bounded };
+/// What BranchNorm multiplies the residual with: 1, or DeepNorm's a.
 enum class BranchResidual { one, deepnorm };
+/// Initial weights of a BranchNorm model: Glorot's, or smaller by DeepNorm's gain.
 enum class BranchInit { xavier, deepnorm };
+/// What keeps the residual stream of a bf16 model: bf16, or two of them (hi + lo).
 enum class ResidualPrecision { automatic, bfloat16, split };
 
 extern const EnumNames<ResidualKind> residual_names;

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <numbers>
 
+#include "layers/parameter_names.h"
+
 namespace bough {
 namespace {
 
@@ -135,30 +137,31 @@ ResidualStack::ResidualStack(const ModelOptions& options, ResidualScales scales,
 void ResidualStack::declare(const std::string& prefix, const std::vector<Sublayer>& sublayers, int64_t width,
                             ParameterSet& parameters) {
   const auto norm = [&](const std::string& name, int64_t size, const char* suffix) -> Norm {
-    return {declare_vector(parameters, name + "_ln_scale" + suffix, size, 1),
-            declare_vector(parameters, name + "_ln_bias" + suffix, size, 0)};
+    return {declare_vector(parameters, parameter_names::norm_scale(name, suffix), size, 1),
+            declare_vector(parameters, parameter_names::norm_bias(name, suffix), size, 0)};
   };
   for (size_t i = 0; i < sublayers.size(); ++i) {
     const auto& [site, inner_width] = sublayers[i];
-    const std::string owner = site + (site.ends_with("_ffn") ? "_ffn" : "_Wo");  // Marian's
+    const std::string owner = parameter_names::norm_owner(site);
     if (kind_ != ResidualKind::rezero) norms_.push_back(norm(owner, width, is_pre_norm(kind_) ? "_pre" : ""));
     if (kind_ == ResidualKind::sub_ln) inner_norms_.push_back(norm(owner, inner_width, "_inner"));
     if (kind_ == ResidualKind::admin)
-      omegas_.push_back(i == 0 ? nullptr : declare_vector(parameters, site + "_omega", width, 1));
+      omegas_.push_back(i == 0 ? nullptr : declare_vector(parameters, parameter_names::omega(site), width, 1));
     if (kind_ == ResidualKind::rezero && starts_layer(i))
       alphas_.push_back(
-          declare_vector(parameters, fmt::format("{}_l{}_rezero_alpha", prefix, i / per_layer_ + 1), 1, 0));
+          declare_vector(parameters, parameter_names::layer(prefix, int(i / per_layer_) + 1) + "_rezero_alpha", 1, 0));
   }
-  if (has_top_norm(kind_)) top_ = norm(prefix + "_top", width, "");
+  if (has_top_norm(kind_)) top_ = norm(parameter_names::top(prefix), width, "");
 }
 
 /// The first sum is of y_0 alone; its weight is learned as the others are.
 void ResidualStack::declare_history(const std::string& prefix, int64_t width, ParameterSet& parameters) {
   for (size_t l = 1; l <= layers_ + 1; ++l) {
-    const std::string name = l <= layers_ ? fmt::format("{}_l{}_dlcl", prefix, l) : prefix + "_top_dlcl";
+    const std::string name =
+        (l <= layers_ ? parameter_names::layer(prefix, int(l)) : parameter_names::top(prefix)) + "_dlcl";
     if (l <= layers_)
-      history_norms_.push_back({declare_vector(parameters, name + "_ln_scale", width, 1),
-                                declare_vector(parameters, name + "_ln_bias", width, 0)});
+      history_norms_.push_back({declare_vector(parameters, parameter_names::norm_scale(name), width, 1),
+                                declare_vector(parameters, parameter_names::norm_bias(name), width, 0)});
     weights_.emplace_back();
     for (size_t k = 0; k < l; ++k)
       weights_.back().push_back(declare_vector(parameters, fmt::format("{}_{}", name, k), 1, 1.0 / double(l)));

@@ -3,15 +3,16 @@
 #include <algorithm>
 #include <cmath>
 
+#include "layers/parameter_names.h"
+
 namespace bough {
+
+namespace names = parameter_names;
+
 namespace {
 
 constexpr int64_t vocabulary_multiple = 128;  // rows of embedding matrices in memory
 constexpr size_t cross_group_layers = 8;      // layers whose cross keys and values are one product
-
-std::string part_name(const std::string& prefix, const char* kind, const std::string& suffix) {
-  return prefix + kind + suffix;
-}
 
 }  // namespace
 
@@ -40,13 +41,13 @@ double Transformer::depth_gain(int layer) const {
   return options_.depth_scaling ? 1.0 / std::sqrt(double(layer)) : 1.0;
 }
 
-Transformer::Linear Transformer::declare_linear(ParameterSet& parameters, const std::string& prefix,
-                                                const std::vector<std::string>& suffixes, int64_t in, int64_t out,
+Transformer::Linear Transformer::declare_linear(ParameterSet& parameters, const std::string& site,
+                                                const std::vector<std::string>& products, int64_t in, int64_t out,
                                                 const std::vector<double>& gains) {
   std::vector<ParameterPart> weights, biases;
-  for (size_t i = 0; i < suffixes.size(); ++i) {
-    weights.push_back({part_name(prefix, "W", suffixes[i]), out, in, true, glorot_uniform(in, out, gains[i])});
-    biases.push_back({part_name(prefix, "b", suffixes[i]), 1, out, false, constant(0)});
+  for (size_t i = 0; i < products.size(); ++i) {
+    weights.push_back({names::weight(site, products[i]), out, in, true, glorot_uniform(in, out, gains[i])});
+    biases.push_back({names::bias(site, products[i]), 1, out, false, constant(0)});
   }
   // The biases of a fused product lie behind one another: one vector.
   Parameter& weight = parameters.declare(std::move(weights));
@@ -59,29 +60,30 @@ void Transformer::declare_embeddings(ParameterSet& parameters) {
     return &parameters.declare({{name, rows, d, false, uniform(std::sqrt(3.0 / double(d)))}}, vocabulary_multiple);
   };
   if (options_.ties_source_and_target()) {
-    source_embedding_ = target_embedding_ = table("Wemb", source_vocabulary());
+    source_embedding_ = target_embedding_ = table(names::embedding, source_vocabulary());
   } else {
-    source_embedding_ = table("encoder_Wemb", source_vocabulary());
-    target_embedding_ = table("decoder_Wemb", target_vocabulary());
+    source_embedding_ = table(names::source_embedding, source_vocabulary());
+    target_embedding_ = table(names::target_embedding, target_vocabulary());
   }
   if (options_.learned_positions)
-    learned_positions_ =
-        &parameters.declare({{"Wpos", options_.max_positions, d, false, glorot_uniform(options_.max_positions, d)}});
+    learned_positions_ = &parameters.declare(
+        {{names::positions, options_.max_positions, d, false, glorot_uniform(options_.max_positions, d)}});
   source_word_site_ = next_site_++;
   source_site_ = next_site_++;
   target_word_site_ = next_site_++;
   target_site_ = next_site_++;
 }
 
-Transformer::EncoderLayer Transformer::declare_self_and_ffn(ParameterSet& parameters, const std::string& prefix,
+Transformer::EncoderLayer Transformer::declare_self_and_ffn(ParameterSet& parameters, const std::string& stack,
                                                             int layer, int64_t ffn_dim, double gain) {
   const int64_t d = options_.model_dim;
+  const std::string self = names::site(stack, layer, names::self), ffn = names::site(stack, layer, names::ffn);
   const double depth = depth_gain(layer), scaled = gain * depth;
   EncoderLayer l;
-  l.qkv = declare_linear(parameters, prefix + "_self_", {"q", "k", "v"}, d, d, {depth, depth, scaled});
-  l.self_out = declare_linear(parameters, prefix + "_self_", {"o"}, d, d, {scaled});
-  l.ffn1 = declare_linear(parameters, prefix + "_ffn_", {"1"}, d, ffn_dim, {scaled});
-  l.ffn2 = declare_linear(parameters, prefix + "_ffn_", {"2"}, ffn_dim, d, {scaled});
+  l.qkv = declare_linear(parameters, self, {"q", "k", "v"}, d, d, {depth, depth, scaled});
+  l.self_out = declare_linear(parameters, self, {"o"}, d, d, {scaled});
+  l.ffn1 = declare_linear(parameters, ffn, {"1"}, d, ffn_dim, {scaled});
+  l.ffn2 = declare_linear(parameters, ffn, {"2"}, ffn_dim, d, {scaled});
   l.attention_site = next_site_++;
   l.self_site = next_site_++;
   l.activation_site = next_site_++;
@@ -93,15 +95,14 @@ void Transformer::declare_encoder(ParameterSet& parameters) {
   const ResidualScales scales = encoder_scales(options_);
   std::vector<Sublayer> sublayers;
   for (int i = 1; i <= options_.encoder_layers; ++i) {
-    const std::string prefix = fmt::format("encoder_l{}", i);
-    encoder_.push_back(declare_self_and_ffn(parameters, prefix, i, options_.ffn_dim, scales.init_gain));
-    sublayers.push_back({prefix + "_self", options_.model_dim});
-    sublayers.push_back({prefix + "_ffn", options_.ffn_dim});
+    encoder_.push_back(declare_self_and_ffn(parameters, names::encoder, i, options_.ffn_dim, scales.init_gain));
+    sublayers.push_back({names::site(names::encoder, i, names::self), options_.model_dim});
+    sublayers.push_back({names::site(names::encoder, i, names::ffn), options_.ffn_dim});
     site_layers_.insert(site_layers_.end(), {i, i});
   }
   for (const Sublayer& sublayer : sublayers) site_names_.push_back(sublayer.site);
-  encoder_residual_ =
-      std::make_unique<ResidualStack>(options_, scales, "encoder", options_.encoder_layers, sublayers, 0, parameters);
+  encoder_residual_ = std::make_unique<ResidualStack>(options_, scales, names::encoder, options_.encoder_layers,
+                                                      sublayers, 0, parameters);
 }
 
 void Transformer::declare_decoder(ParameterSet& parameters) {
@@ -111,34 +112,33 @@ void Transformer::declare_decoder(ParameterSet& parameters) {
   declare_cross_groups(parameters);
   std::vector<Sublayer> sublayers;
   for (int i = 1; i <= options_.decoder_layers; ++i) {
-    const std::string prefix = fmt::format("decoder_l{}", i);
+    const std::string context = names::site(names::decoder, i, names::context);
     const double scaled = scales.cross_init_gain * depth_gain(i);
     DecoderLayer l;
     static_cast<EncoderLayer&>(l) =
-        declare_self_and_ffn(parameters, prefix, i, options_.ffn_dim_of_decoder(), scales.init_gain);
-    l.query = declare_linear(parameters, prefix + "_context_", {"q"}, d, d, {depth_gain(i)});
-    l.cross_out = declare_linear(parameters, prefix + "_context_", {"o"}, d, d, {scaled});
+        declare_self_and_ffn(parameters, names::decoder, i, options_.ffn_dim_of_decoder(), scales.init_gain);
+    l.query = declare_linear(parameters, context, {"q"}, d, d, {depth_gain(i)});
+    l.cross_out = declare_linear(parameters, context, {"o"}, d, d, {scaled});
     l.cross_attention_site = next_site_++;
     l.cross_site = next_site_++;
     l.group = size_t(i - 1) / cross_group_layers;
     l.place = size_t(i - 1) % cross_group_layers;
     decoder_.push_back(l);
-    sublayers.push_back({prefix + "_self", d});
-    sublayers.push_back({prefix + "_context", d});
-    sublayers.push_back({prefix + "_ffn", options_.ffn_dim_of_decoder()});
+    sublayers.push_back({names::site(names::decoder, i, names::self), d});
+    sublayers.push_back({context, d});
+    sublayers.push_back({names::site(names::decoder, i, names::ffn), options_.ffn_dim_of_decoder()});
     site_layers_.insert(site_layers_.end(), {i, i, i});
   }
   for (const Sublayer& sublayer : sublayers) site_names_.push_back(sublayer.site);
-  decoder_residual_ = std::make_unique<ResidualStack>(options_, scales, "decoder", options_.decoder_layers, sublayers,
-                                                      first_site, parameters);
+  decoder_residual_ = std::make_unique<ResidualStack>(options_, scales, names::decoder, options_.decoder_layers,
+                                                      sublayers, first_site, parameters);
   if (options_.ties_output())
     output_ = target_embedding_;
   else
-    output_ = &parameters.declare(
-        {{"decoder_ff_logit_out_Wt", target_vocabulary(), d, false, uniform(std::sqrt(3.0 / double(d)))}},
-        vocabulary_multiple);
+    output_ = &parameters.declare({{names::output, target_vocabulary(), d, false, uniform(std::sqrt(3.0 / double(d)))}},
+                                  vocabulary_multiple);
   if (!options_.output_omit_bias)
-    output_bias_ = &parameters.declare_vector({{"decoder_ff_logit_out_b", 1, target_vocabulary(), false, constant(0)}},
+    output_bias_ = &parameters.declare_vector({{names::output_bias, 1, target_vocabulary(), false, constant(0)}},
                                               vocabulary_multiple);
 }
 
@@ -150,12 +150,12 @@ void Transformer::declare_cross_groups(ParameterSet& parameters) {
     const size_t end = std::min(first + cross_group_layers, layers);
     std::vector<ParameterPart> weights, biases;
     for (size_t i = first; i < end; ++i) {
-      const std::string prefix = fmt::format("decoder_l{}_context_", i + 1);
+      const std::string site = names::site(names::decoder, int(i) + 1, names::context);
       const double depth = depth_gain(int(i) + 1);
-      weights.push_back({prefix + "Wk", d, d, true, glorot_uniform(d, d, depth)});
-      weights.push_back({prefix + "Wv", d, d, true, glorot_uniform(d, d, depth * gain)});
-      biases.push_back({prefix + "bk", 1, d, false, constant(0)});
-      biases.push_back({prefix + "bv", 1, d, false, constant(0)});
+      weights.push_back({names::weight(site, "k"), d, d, true, glorot_uniform(d, d, depth)});
+      weights.push_back({names::weight(site, "v"), d, d, true, glorot_uniform(d, d, depth * gain)});
+      biases.push_back({names::bias(site, "k"), 1, d, false, constant(0)});
+      biases.push_back({names::bias(site, "v"), 1, d, false, constant(0)});
     }
     Parameter& weight = parameters.declare(std::move(weights));
     cross_groups_.push_back({&weight, &parameters.declare_vector(std::move(biases))});

@@ -47,6 +47,7 @@ class Transformer {
   ~Transformer();
 
   const ModelOptions& options() const { return options_; }
+  /// Entries, without the rows that pad the matrix.
   int64_t source_vocabulary() const { return options_.vocab_sizes.front(); }
   int64_t target_vocabulary() const { return options_.vocab_sizes.back(); }
 
@@ -78,6 +79,7 @@ class Transformer {
   Var decode(const Var& memory, const ModelBatch& batch) { return logits(decode_layers(memory, batch)); }
   /// The same in two steps: what the decoder's layers return, (T target, d), and its logits.
   Var decode_layers(const Var& memory, const ModelBatch& batch);
+  /// (T, d) -> (T, V), V padded.
   Var logits(const Var& x) const;
 
   /// Keys and values of the encoder's result for all layers, and room for self-attention.
@@ -102,9 +104,9 @@ class Transformer {
   void declare_encoder(ParameterSet& parameters);
   void declare_decoder(ParameterSet& parameters);
   void declare_cross_groups(ParameterSet& parameters);
-  EncoderLayer declare_self_and_ffn(ParameterSet& parameters, const std::string& prefix, int layer, int64_t ffn_dim,
+  EncoderLayer declare_self_and_ffn(ParameterSet& parameters, const std::string& stack, int layer, int64_t ffn_dim,
                                     double gain);
-  Linear declare_linear(ParameterSet& parameters, const std::string& prefix, const std::vector<std::string>& suffixes,
+  Linear declare_linear(ParameterSet& parameters, const std::string& site, const std::vector<std::string>& products,
                         int64_t in, int64_t out, const std::vector<double>& gains);
   double depth_gain(int layer) const;
 

@@ -15,6 +15,7 @@ struct TrainingClock {
   int64_t in(ScheduleUnit unit) const {
     return unit == ScheduleUnit::updates ? updates : unit == ScheduleUnit::labels ? labels : epochs;
   }
+  /// Counts one update of so many target tokens.
   void finish_update(int64_t target_tokens) {
     ++updates;
     labels += target_tokens;

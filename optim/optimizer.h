@@ -16,6 +16,7 @@ struct UpdateStatistics {
 /// average of parameters. Reads learning rate, token count, clip norm and average rate from UpdateState.
 class Optimizer {
  public:
+  /// Takes memory for the moments and the average; `parameters` must be allocated and outlive the object.
   Optimizer(const OptimizerOptions& options, ParameterSet& parameters);
 
   /// Moments 0, average = parameters. After parameters were initialised or loaded.

@@ -8,6 +8,7 @@
 
 namespace bough {
 
+/// Which events lower the learning rate, see optim/schedule.h.
 enum class DecayStrategy { epoch, batches, stalled, epoch_batches, epoch_stalled };
 
 /// How gradients become new parameters.

@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "apps/inference/integer_block.h"
-#include "apps/inference/model_scorer.h"
+#include "apps/inference/pair_scorer.h"
 #include "apps/inference/translator.h"
 #include "core/cpu/factory.h"
 #include "cuda/factory.h"

@@ -100,10 +100,10 @@ TEST_CASE("AtomicFile: permissions and symbolic links outlive the replacement", 
 
 TEST_CASE("files that cannot be written are sentences", "[files]") {
   ScratchFolder folder;
-  const std::string missing = folder / "no/such/file";
-  CHECK(message_of([&] { write_file(missing, "x"); }) == "'" + missing + "' cannot be written: the folder '" +
-                                                             folder / "no/such" +
-                                                             "' does not exist. Create it or choose another path.");
+  CHECK(
+      message_of([] { write_file("/proc/no/such/file", "x"); }) ==
+      "'/proc/no/such/file' cannot be written: the folder '/proc/no/such' does not exist. Create it or choose another "
+      "path.");
   std::filesystem::create_directory(folder / "folder");
   CHECK(message_of([&] { write_file(folder / "folder", "x"); }) ==
         "'" + folder / "folder" + "' cannot be written: it is a folder. Choose a file name.");
@@ -115,6 +115,60 @@ TEST_CASE("files that cannot be written are sentences", "[files]") {
         "'/dev/null' cannot be replaced: it is a device or a pipe. Choose the name of a regular "
         "file.");
   CHECK(std::filesystem::is_character_file("/dev/null"));
+}
+
+TEST_CASE("a missing folder is made", "[files]") {
+  ScratchFolder folder;
+  write_file(folder / "a/b/file", "x");
+  CHECK(read_whole_file(folder / "a/b/file") == "x");
+  const FileLock lock(folder / "c/d/lock");
+  CHECK(lock.state() == FileLock::State::held);
+}
+
+TEST_CASE("links: names of one file, in a circle, and to files that do not exist yet", "[files]") {
+  namespace fs = std::filesystem;
+  ScratchFolder folder;
+  fs::create_directory(folder / "there");
+  fs::create_symlink("there/file", folder / "link");
+  fs::create_symlink("link", folder / "second");
+  CHECK(fs::path(without_links(folder / "second")).lexically_normal() == folder / "there/file");
+  CHECK(without_links(folder / "other") == folder / "other");
+  write_file(folder / "second", "x");
+  CHECK(read_whole_file(folder / "there/file") == "x");
+  CHECK(fs::is_symlink(folder / "link"));
+  CHECK(file_exists(folder / "second"));
+  CHECK_FALSE(file_exists(folder / "no/file"));
+
+  fs::create_symlink("circle", folder / "circle");
+  for (const std::string& name : {folder / "circle", folder / std::string(300, 'a')}) {
+    CHECK_THAT(message_of([&] { file_exists(name); }), StartsWith("'" + name + "' cannot be read: "));
+    CHECK_THAT(message_of([&] { write_file(name, "x"); }), StartsWith("'" + name + "' cannot be "));
+  }
+}
+
+TEST_CASE("links and pipes that others put under a file's name overwrite nothing", "[files]") {
+  namespace fs = std::filesystem;
+  ScratchFolder folder;
+  const std::string precious = folder / "precious", path = folder / "file";
+  const auto plant = [&](const std::string& name, int kind) {
+    fs::remove(name);
+    if (kind == 0) fs::create_symlink(precious, name);
+    if (kind == 1) fs::create_hard_link(precious, name);
+    if (kind == 2) REQUIRE(mkfifo(name.c_str(), 0666) == 0);
+  };
+  write_file(precious, "precious");
+  for (const int kind : {0, 1, 2}) {
+    plant(path + ".tmp", kind);
+    write_file(path, "x");
+    plant(path, kind);
+    AtomicFile replaced(path, AtomicFile::Links::replaced);
+    replaced.write("y");
+    replaced.commit();
+    CHECK(read_whole_file(path) == "y");
+    plant(folder / "lock", kind);
+    CHECK(FileLock(folder / "lock").state() == FileLock::State::held);
+    CHECK(read_whole_file(precious) == "precious");
+  }
 }
 
 TEST_CASE("no permission is a sentence", "[files]") {

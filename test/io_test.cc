@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/base/error.h"
+#include "core/base/text_output.h"
 #include "test/catch.h"
 
 namespace fs = std::filesystem;
@@ -71,4 +72,26 @@ TEST_CASE("unreadable files are one sentence with the name", "[io]") {
     } catch (const Error& e) {
       CHECK(std::string(e.what()).find("'" + path + "': cannot be ") == 0);
     }
+}
+
+TEST_CASE("files named .gz are packed", "[io]") {
+  std::string text;
+  for (int i = 0; i < 100'000; ++i) text += std::to_string(i) + "\n";
+  CHECK(content_for("a.txt", text) == text);
+  CHECK(content_for("a.gz", text).size() < text.size() / 2);
+  CHECK(lines_of(TemporaryFile("a.gz", content_for("a.gz", text)).path).size() == 100'000);
+  const TemporaryFile file("b.gz", "");
+  TextOutput output(file.path);
+  output.write(text);
+  output.write("last\n");
+  output.close();
+  CHECK(lines_of(file.path).back() == "last");
+  CHECK(lines_of(file.path).size() == 100'001);
+}
+
+TEST_CASE("no output is an input", "[io]") {
+  const TemporaryFile file("a", "text\n");
+  CHECK_THROWS_AS(check_not_input("o", file.path, "i", file.path), Error);
+  CHECK_NOTHROW(check_not_input("o", file.path + "x", "i", file.path));
+  CHECK_NOTHROW(check_not_input("o", "/dev/null", "i", "/dev/null"));
 }

@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "layers/parameter_names.h"
 #include "test/catch.h"
 #include "test/training_run.h"
 
@@ -35,13 +36,13 @@ std::vector<double> decoder_output(TrainingModel& model, const Batch& host) {
 }  // namespace
 
 TEST_CASE("every parameter belongs to a layer", "[layer norms]") {
-  CHECK(layer_of("Wemb") == "embeddings");
-  CHECK(layer_of("Wpos") == "embeddings");
-  CHECK(layer_of("encoder_Wemb") == "embeddings");
-  CHECK(layer_of("decoder_ff_logit_out_b") == "output");
-  CHECK(layer_of("encoder_l12_self_Wo_ln_scale") == "encoder_l12");
-  CHECK(layer_of("decoder_l1_context_bq") == "decoder_l1");
-  CHECK(layer_of("encoder_top_ln_bias") == "encoder_top");
+  CHECK(parameter_names::group_of("Wemb") == "embeddings");
+  CHECK(parameter_names::group_of("Wpos") == "embeddings");
+  CHECK(parameter_names::group_of("encoder_Wemb") == "embeddings");
+  CHECK(parameter_names::group_of("decoder_ff_logit_out_b") == "output");
+  CHECK(parameter_names::group_of("encoder_l12_self_Wo_ln_scale") == "encoder_l12");
+  CHECK(parameter_names::group_of("decoder_l1_context_bq") == "decoder_l1");
+  CHECK(parameter_names::group_of("encoder_top_ln_bias") == "encoder_top");
 
   ModelOptions options = small_model(ResidualKind::pre_ln);
   options.encoder_layers = 11;

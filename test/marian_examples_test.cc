@@ -126,8 +126,8 @@ TEST_CASE("marian-examples/transformer trains as it stands", "[settings]") {
   const TrainOptions o = run(parse_train_options, transformer_example);
   CHECK(o.saving.model == "model/model.npz");
   CHECK(o.validation.script_path == "bash ./scripts/validate.sh");
-  CHECK(o.validation.metrics ==
-        std::vector{ValidationMetric::ce_mean_words, ValidationMetric::perplexity, ValidationMetric::translation});
+  CHECK(o.validation.metrics == std::vector{&validation_metric("ce-mean-words"), &validation_metric("perplexity"),
+                                            &validation_metric("translation")});
   CHECK(o.machine.workspace == 10000);
   CHECK(o.machine.devices.ids == std::vector<int>{0});
   CHECK(o.model.activation == Activation::swish);

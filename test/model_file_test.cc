@@ -131,6 +131,39 @@ TEST_CASE("model files have Marian's names and shapes", "[model file]") {
     bad.yaml.replace(bad.yaml.find("type: transformer"), 17, "type: s2s\n#      ");
     CHECK_THAT(message(bad), Contains("s2s"));
   }
+  SECTION("sizes that are not those of the arrays are said before memory is asked for") {
+    using Catch::Matchers::Contains;
+    const auto message = [&](const std::string& before, const std::string& after) {
+      Arrays bad = file;
+      const size_t at = bad.yaml.find(before);
+      REQUIRE(at != std::string::npos);
+      bad.yaml.replace(at, before.size(), after);
+      bad.write(folder / "bad.npz");
+      return message_of([&] { load_model(folder / "bad.npz", *backend); });
+    };
+    CHECK_THAT(message("enc-depth: ", "enc-depth: 100000000"), Contains("must be a whole number in [1, 2000]"));
+    CHECK_THAT(message("enc-depth: ", "enc-depth: 150"), Contains(" layers, but the file has "));
+    CHECK_THAT(message("dim-emb: 32", "dim-emb: 262144"), Contains("(60, 32), must be (60, 262144) by its special"));
+    CHECK_THAT(message("  - 60", "  - 2000000000"), Contains("must be (2000000000, 32) by its special:model.yml"));
+    CHECK_THAT(message("version: ", "zz: &x [*x]\nversion: "), Contains("more than 64 levels"));
+    CHECK(backend->persistent_bytes < (1 << 20));
+  }
+  SECTION("a run that has other sizes is not told that the file is damaged") {
+    const NpzReader reader(folder / "model.npz");
+    ModelOptions other = options;
+    other.vocab_sizes = {60, 50};
+    const Model wanted = random_model(other, *backend);
+    const Tensor& arena = wanted.parameters->values();
+    const std::string expected = "must be (50, 32) by this run's vocabularies and options";
+    for (const std::string& message :
+         {message_of([&] { read_matching_parameters(reader, *wanted.parameters, arena); }),
+          message_of([&] { read_parameters(reader, *wanted.parameters, arena, ShapesBy::run); })}) {
+      INFO(message);
+      CHECK(message.find(expected) != std::string::npos);
+      CHECK(message.find("damaged") == std::string::npos);
+      CHECK(message.find("special:model.yml") == std::string::npos);
+    }
+  }
   SECTION("truncated, foreign and missing files") {
     const std::string whole = read_whole_file(folder / "model.npz");
     write_file(folder / "cut.npz", whole.substr(0, whole.size() / 2));

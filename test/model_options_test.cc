@@ -139,7 +139,8 @@ TEST_CASE("models that bough cannot compute are refused", "[settings]") {
   CHECK(with("transformer-new-thing", true) ==
         "m.npz: special:model.yml has transformer-new-thing, which bough does not know. A newer "
         "bough may");
-  CHECK(with("dim-emb", "many") == "m.npz: special:model.yml: dim-emb is 'many', must be a whole number, at least 1");
+  CHECK(with("dim-emb", "many") ==
+        "m.npz: special:model.yml: dim-emb is 'many', must be a whole number in [1, 262144]");
   CHECK(with("transformer-postprocess", "dsan").find("transformer-postprocess is 'dsan'") != std::string::npos);
   CHECK(error_of(Yaml::map()) == "m.npz: special:model.yml has no type. Is this a translation model?");
 }

@@ -221,7 +221,7 @@ TEST_CASE("YAML: lists, scalars, and later files", "[settings]") {
       "lr-decay-inv-sqrt: 16000\nvalid-metrics: bleu\noptimizer-params: [0.9, "
       "0.98]\nvalid-script-path:\n");
   CHECK(a.optimizer.inverse_sqrt == std::vector<SchedulePeriod>{SchedulePeriod{16000}});
-  CHECK(a.validation.metrics == std::vector<ValidationMetric>{ValidationMetric::bleu});
+  CHECK(a.validation.metrics == std::vector{&validation_metric("bleu")});
   CHECK(a.optimizer.beta2 == 0.98);
   CHECK(a.optimizer.epsilon == 1e-8);
   CHECK(a.validation.script_path.empty());
@@ -378,6 +378,85 @@ TEST_CASE("paths relative to their file, and environment variables", "[settings]
         "interpolate-env-vars off");
 }
 
+TEST_CASE("environment variables are replaced before paths are made relative", "[settings]") {
+  const Folder folder;
+  ::setenv("BOUGH_TEST_FOLDER", "/somewhere", 1);
+  const std::string text = "relative-paths: TRUE\nvalid-log: ${BOUGH_TEST_FOLDER}/v.log\nlog: a.log\n";
+  const std::string file = folder.file("c.yml", text + "interpolate-env-vars: yes\n");
+  CHECK(train({"-c", file, "--model", "${BOUGH_TEST_FOLDER}/m.npz"}).saving.model == "/somewhere/m.npz");
+  CHECK(train({"-c", file}).validation.log_file == "/somewhere/v.log");
+  CHECK(train({"-c", file}).general.log_file == folder / "a.log");
+  const std::string other = folder.file("d.yml", text);
+  CHECK(train({"-c", other, "--interpolate-env-vars"}).validation.log_file == "/somewhere/v.log");
+  CHECK(train({"-c", other}).validation.log_file == folder / "${BOUGH_TEST_FOLDER}/v.log");
+}
+
+TEST_CASE("truth values are YAML 1.1's", "[settings]") {
+  const Folder folder;
+  for (const char* word : {"true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON", "y", "Y", "1"})
+    CHECK(train({"-c", folder.file("c.yml", fmt::format("overwrite: {}\n", word))}).saving.overwrite);
+  for (const char* word : {"false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF", "n", "N", "0"})
+    CHECK_FALSE(train({"--overwrite", word}).saving.overwrite);
+  for (const char* word : {"tRUE", "oN", "2", "''"})
+    CHECK(error_of([&] { train({"-c", folder.file("c.yml", fmt::format("overwrite: {}\n", word))}); }) != "");
+}
+
+TEST_CASE("of settings that exclude each other the one from the later place wins", "[settings]") {
+  const Folder folder;
+  const std::string gpu = folder.file("gpu.yml", "devices: [0]\n"), cpu = folder.file("cpu.yml", "cpu-threads: 2\n");
+  CHECK_FALSE(train({"-c", gpu, "--cpu-threads", "3"}).machine.devices.given());
+  CHECK(train({"-c", gpu, "--cpu-threads", "0"}).machine.devices.given());
+  CHECK(train({"-c", cpu, "--devices", "0"}).machine.cpu_threads == 0);
+  CHECK(train({"-c", cpu, gpu}).machine.cpu_threads == 0);
+  CHECK_FALSE(train({"-c", gpu, cpu}).machine.devices.given());
+  CHECK(translate({"-c", gpu, "--cpu-threads", "3"}).machine.cpu_threads == 3);
+  const std::string both = folder.file("both.yml", "devices: [0]\ncpu-threads: 2\n");
+  CHECK(error_of([&] { train({"-c", both}); }).find("devices and cpu-threads are both given") == 0);
+  CHECK(train({"-c", both, "--cpu-threads", "3"}).machine.cpu_threads == 3);
+
+  const std::string words = folder.file("words.yml", "mini-batch-words: 1000\n");
+  CHECK(train({"-c", words, "--mini-batch-fit"}).batch.mini_batch_fit);
+  CHECK(train({"-c", words, "--mini-batch-fit", "false"}).batch.mini_batch_words == 1000);
+  const std::string ops = folder.file("ops.yml",
+                                      "transformer-preprocess: n\ntransformer-postprocess: da\n"
+                                      "transformer-postprocess-top: n\n");
+  CHECK(train({"-c", ops}).model.residual == ResidualKind::pre_ln);
+  CHECK(train({"-c", ops, "--transformer-residual", "branchnorm"}).model.residual == ResidualKind::branchnorm);
+}
+
+TEST_CASE("what is written is no file that is read", "[settings]") {
+  const Folder folder;
+  const std::string input = folder.file("in", "text\n"), model = folder.file("m.npz", "");
+  fs::create_symlink(input, folder / "link");
+  fs::create_hard_link(input, folder / "hard");
+  fs::create_directory_symlink(folder / "", folder / "folder");
+  for (const char* name : {"in", "link", "hard", "./in", "folder/in"})
+    CHECK(error_of([&] {
+            translate({"-i", input, "-o", folder / name});
+          }) == "output: '" + folder / name + "' is input, too, and would be overwritten. Give another file");
+  CHECK(error_of([&] { translate({"-i", input, "--log", input}); }).find("log: '" + input + "' is input, too") == 0);
+  const Strings both = {"-m", model, "-v", "v.spm", "v.spm", "-o", model};
+  CHECK(error_of([&] { run(parse_translate_options, both); }).find("output: '" + model + "' is models, too") == 0);
+  CHECK(error_of([&] { train({"--valid-sets", input, folder / "x", "--valid-log", input}); }).find("valid-log: ") == 0);
+  CHECK(error_of([&] { train({"--log", folder / "new.npz", "-m", folder / "./new.npz"}); }) != "");
+  CHECK(error_of([&] { train({"--valid-sets", input, input, "--valid-translation-output", input}); }) != "");
+  CHECK_NOTHROW(train({"--log", folder / "log", "--valid-log", folder / "log", "--metrics", "/dev/null"}));
+  CHECK_NOTHROW(translate({"-i", "/dev/null", "-o", "/dev/null"}));
+}
+
+TEST_CASE("numbers beyond all sense are refused", "[settings]") {
+  const auto line = [](const Strings& arguments) { return error_of([&] { train(arguments); }); };
+  CHECK(line({"--enc-depth", "1000000000"}) ==
+        "command line: enc-depth is '1000000000', must be a whole number in [1, 2000]");
+  for (const char* option :
+       {"dim-emb", "dec-depth", "transformer-dim-ffn", "transformer-heads", "cpu-threads", "data-threads"})
+    CHECK(line({fmt::format("--{}", option), "1000000000"}).find(fmt::format("command line: {} is ", option)) == 0);
+  for (const char* number : {"nan", "inf", "-inf", "1e999"}) {
+    CHECK(line({"--normalize", number}) != "");
+    CHECK(line({"--optimizer-params", "0.9", "0.98", number}) != "");
+  }
+}
+
 TEST_CASE("option errors are sentences that say where", "[settings]") {
   const Folder folder;
   auto yaml = [&](const std::string& text) { return error_of([&] { train({"-c", folder.file("c.yml", text)}); }); };
@@ -515,6 +594,44 @@ TEST_CASE("no name or letter is given twice", "[settings]") {
   check_names(rows_of(train));
   check_names(rows_of(translate));
   check_names(rows_of(scorer));
+  VocabOptions vocab;
+  AverageOptions average;
+  check_names(rows_of(vocab));
+  check_names(rows_of(average));
+}
+
+TEST_CASE("bough-vocab and bough-average read their options from tables", "[settings]") {
+  const auto vocab = [](const Strings& arguments) { return run(parse_vocab_options, arguments); };
+  CHECK(vocab({})->max_size == 0);
+  for (const Strings& given : std::vector<Strings>{{"-m", "9"}, {"-m9"}, {"--max-size", "9"}, {"--max-size=9"}})
+    CHECK(vocab(given)->max_size == 9);
+  CHECK(error_of([&] {
+          vocab({"--maxsize", "9"});
+        }) == "command line: unknown option 'maxsize'; did you mean 'max-size'?");
+  CHECK(error_of([&] {
+          vocab({"--max-size", "-9"});
+        }) == "command line: max-size is '-9', must be a whole number, at least 0");
+  CHECK(error_of([&] { vocab({"--max-size"}); }).find("max-size has no value") != std::string::npos);
+  CHECK(error_of([&] { vocab({"text"}); }).find("'text' belongs to no option") != std::string::npos);
+  CHECK(output_of([&] { CHECK_FALSE(vocab({"-h"})); }).starts_with("Usage: bough-vocab [--max-size N] < text"));
+
+  const auto average = [](const Strings& arguments) { return run(parse_average_options, arguments); };
+  const Strings files = {"out.npz", "a.npz", "b.npz"};
+  CHECK(average(files)->files == files);
+  CHECK_FALSE(average(files)->is_export);
+  for (const Strings& given : std::vector<Strings>{{"--export", "out.npz", "a.npz", "b.npz"},
+                                                   {"out.npz", "a.npz", "b.npz", "--export"},
+                                                   {"out.npz", "--export", "a.npz", "b.npz"},
+                                                   {"--export", "--files", "out.npz", "a.npz", "b.npz"}}) {
+    CHECK(average(given)->files == files);
+    CHECK(average(given)->is_export);
+  }
+  CHECK(error_of([&] {
+          average({"--exprot", "out.npz", "a.npz"});
+        }) == "command line: unknown option 'exprot'; did you mean 'export'?");
+  CHECK(error_of([&] { average({"out.npz"}); }) == "1 file given, must be OUT.npz and one IN.npz or more. See --help");
+  CHECK(output_of([&] { CHECK_FALSE(average({"--help"})); }).starts_with("Usage: bough-average [--export] OUT.npz"));
+  CHECK_FALSE(output_of([&] { CHECK_FALSE(average({"--version"})); }).empty());
 }
 
 TEST_CASE("docs/options.md is what the tables say", "[settings]") {

@@ -27,9 +27,9 @@ TrainOptions planned_options() {
 TEST_CASE("updates that log their effect on the model are planned", "[training]") {
   TrainOptions o = planned_options();
   o.display.log_layer_norms = {10};
-  const MemoryPlan without = plan_memory(o, 512, 512, 0);
+  const MemoryPlan without = plan_memory(o.memory(), 512, 512, 0);
   o.display.log_model_update = true;
-  const MemoryPlan with = plan_memory(o, 512, 512, 0);
+  const MemoryPlan with = plan_memory(o.memory(), 512, 512, 0);
   CHECK(with.state_bytes - without.state_bytes >= size_t{2} * 512 * 64 * sizeof(float));
   CHECK(with.parameters == without.parameters);
   CHECK(with.flops == without.flops);
@@ -38,11 +38,11 @@ TEST_CASE("updates that log their effect on the model are planned", "[training]"
 TEST_CASE("validation batches are bounded by those of training, and planned", "[training]") {
   TrainOptions o = planned_options();
   if (plans_for_gpu(o.machine)) {
-    const MemoryPlan without = plan_memory(o, 256, 256, 0);
+    const MemoryPlan without = plan_memory(o.memory(), 256, 256, 0);
     CHECK(without.arena_bytes == without.activation_bytes);
     o.validation.valid_sets = {"a", "b"};
     o.validation.max_length = 4000;  // the logits of one sentence are more than a whole batch's activations
-    const MemoryPlan with = plan_memory(o, 256, 256, 0);
+    const MemoryPlan with = plan_memory(o.memory(), 256, 256, 0);
     CHECK(with.activation_bytes == without.activation_bytes);
     CHECK(with.arena_bytes > size_t{4000} * 32000 * 2);
     CHECK(with.other_bytes >= without.other_bytes + with.arena_bytes - with.activation_bytes);
@@ -102,6 +102,7 @@ TEST_CASE("validation batches are bounded by those of training, and planned", "[
   CHECK(trainer.run() == 0);
   options.model.vocab_sizes = {50, 50};
   // mini-batch-words counts the target side; a source is at most a half longer here.
-  CHECK(trainer.model().backend().allocator().peak() <= plan_memory(options, 120, 80, 0).activation_bytes);
-  CHECK(plan_memory(options, 400, 400, 0).activation_bytes > 2 * plan_memory(options, 120, 80, 0).activation_bytes);
+  CHECK(trainer.model().backend().allocator().peak() <= plan_memory(options.memory(), 120, 80, 0).activation_bytes);
+  CHECK(plan_memory(options.memory(), 400, 400, 0).activation_bytes >
+        2 * plan_memory(options.memory(), 120, 80, 0).activation_bytes);
 }

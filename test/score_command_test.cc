@@ -194,7 +194,7 @@ TEST_CASE("wrong use and wrong input are one sentence and sacreBLEU's exit code"
       {1, {ref, "-i", hyp, again, "-par", "-ci"}},
       {1, {ref, "-i", "/dev/null"}},
       {1, {"/dev/null", "-i", "/dev/null"}},
-      {1, {ref, "-i", hyp, "--html", "/nonexistent/report.html"}},
+      {1, {ref, "-i", hyp, "--html", "/proc/none/report.html"}},
       {17, {folder + "refs.tsv", "-nr", "3", "-i", hyp}},
       {17, {folder + "refs-bad.tsv", "-nr", "2", "-i", hyp, "-par"}},
       {17, {folder + "refs-bad.tsv", "-nr", "2", "-i", folder + "hyp2.txt"}},

@@ -136,14 +136,27 @@ TEST_CASE("paired tests give sacreBLEU's figures and p-values", "[scoring]") {
   }
 }
 
+TEST_CASE("the table of metrics has a row for every kind, in the order of kinds", "[scoring]") {
+  REQUIRE(metric_kinds().size() == std::variant_size_v<Metric>);
+  for (size_t i = 0; i < metric_kinds().size(); ++i) {
+    INFO(metric_kinds()[i].name);
+    CHECK(metric_kinds()[i].defaults.index() == i);
+    // Nothing right against everything right: which of the two is the larger number.
+    const std::vector<std::string> text = {"a small house by the lake"}, other = {"nothing of it 12345"};
+    const double right = corpus_score(text, text, metric_kinds()[i].defaults);
+    const double wrong = corpus_score(other, text, metric_kinds()[i].defaults);
+    CHECK((right < wrong) == metric_kinds()[i].is_lower_better);
+  }
+}
+
 TEST_CASE("scores of whole texts", "[scoring]") {
   const std::vector<std::string> hypotheses = {"The cat sat.", ""}, reference = {"The cat sat.", ""};
   const std::vector<std::vector<std::string>> two = {reference, {"A cat sat there.", "x"}};
-  CHECK(near(corpus_bleu(hypotheses, reference).score, 100, 1e-9));
-  CHECK(near(corpus_bleu(hypotheses, two).score, 100, 1e-9));
-  CHECK(near(corpus_chrf(hypotheses, reference), 100, 1e-9));
-  CHECK(corpus_ter(hypotheses, reference) == 0);
-  CHECK_THROWS_AS(corpus_bleu(hypotheses, std::vector<std::string>{"one line"}), Error);
-  CHECK_THROWS_AS(corpus_ter(hypotheses, std::vector<std::vector<std::string>>{}), Error);
-  CHECK(corpus_bleu(std::vector<std::string>{}, std::vector<std::string>{}).score == 0);
+  CHECK(near(corpus_score(hypotheses, reference, BleuOptions{}), 100, 1e-9));
+  CHECK(near(corpus_score(hypotheses, two, BleuOptions{}), 100, 1e-9));
+  CHECK(near(corpus_score(hypotheses, reference, ChrfOptions{}), 100, 1e-9));
+  CHECK(corpus_score(hypotheses, reference, TerOptions{}) == 0);
+  CHECK_THROWS_AS(corpus_score(hypotheses, std::vector<std::string>{"one line"}, BleuOptions{}), Error);
+  CHECK_THROWS_AS(corpus_score(hypotheses, std::vector<std::vector<std::string>>{}, TerOptions{}), Error);
+  CHECK(corpus_score(std::vector<std::string>{}, std::vector<std::string>{}, BleuOptions{}) == 0);
 }

@@ -194,7 +194,7 @@ TEST_CASE("layers are recomputed when the GPU's memory asks for it", "[cuda][emu
   TrainOptions o = corpus.options("plan", words);
   o.model.vocab_sizes = {50, 50};
   const auto needed = [&](int layers) {
-    const MemoryPlan p = plan_memory(o, 120, 120, layers);
+    const MemoryPlan p = plan_memory(o.memory(), 120, 120, layers);
     return p.state_bytes + p.activation_bytes + p.other_bytes;
   };
   CHECK(needed(1) < needed(0));
@@ -216,13 +216,14 @@ TEST_CASE("mini-batch-fit fills workspace with rows that fill a GPU evenly", "[c
   const Runs corpus;
   TrainOptions o = corpus.options("fit", {"--mini-batch-fit", "--workspace", "20"});
   o.model.vocab_sizes = {50, 50};
-  const MemoryPlan plan = fit_memory(o, 1.0);
+  const MemoryPlan plan = fit_memory(o.memory(), 1.0);
   const int64_t multiple = preferred_row_multiple(o.machine);
   CHECK(multiple == 64 * 4);  // the emulated device has 4 multiprocessors
   CHECK(plan.target_rows % multiple == 0);
   CHECK(plan.activation_bytes <= size_t{20} << 20);
   CHECK(plan.recomputed_layers == 0);
-  CHECK(plan_memory(o, plan.target_rows * 5 / 4, plan.target_rows * 5 / 4, 0).activation_bytes > size_t{20} << 20);
+  CHECK(plan_memory(o.memory(), plan.target_rows * 5 / 4, plan.target_rows * 5 / 4, 0).activation_bytes > size_t{20}
+                                                                                                              << 20);
 }
 
 TEST_CASE("500+500 layers fit on one GPU of 141 GB", "[training]") {
@@ -236,7 +237,7 @@ TEST_CASE("500+500 layers fit on one GPU of 141 GB", "[training]") {
   o.model.tied_embeddings_all = true;
   o.model.residual = ResidualKind::branchnorm;
   REQUIRE(o.model.splits_residual());
-  const MemoryPlan plan = plan_memory(o, 8448, 8448, 1000);
+  const MemoryPlan plan = plan_memory(o.memory(), 8448, 8448, 1000);
   const size_t total = plan.state_bytes + plan.activation_bytes + plan.other_bytes;
   CHECK(plan.parameters == 3'694'624'000);
   const size_t states = 18 * size_t(plan.parameters);  // bf16 copy; f32 value, gradient, two moments
@@ -254,7 +255,7 @@ TEST_CASE("500+500 layers fit on one GPU of 141 GB", "[training]") {
   CHECK(message.find("memory: this run needs ") == 0);
   CHECK(message.find("but 79.0 GiB of GPU 2's 80.0 GiB are free; lower mini-batch-words") != std::string::npos);
   // Activations of all layers at once would not fit.
-  const MemoryPlan whole = plan_memory(o, 8448, 8448, 0);
+  const MemoryPlan whole = plan_memory(o.memory(), 8448, 8448, 0);
   CHECK(whole.state_bytes + whole.activation_bytes + whole.other_bytes > 141'000'000'000u);
 }
 
@@ -295,9 +296,9 @@ TEST_CASE("mini-batch-fit holds every sentence", "[cuda][emulator][training]") {
   for (const int length : {150, 200, 300, 400, 500}) {
     TrainOptions o = corpus.options("fit", {"--mini-batch-fit", "--max-length", std::to_string(length)});
     o.model.vocab_sizes = {50, 50};
-    const auto needed = [&](int64_t rows) { return plan_memory(o, rows, rows, 0).activation_bytes; };
+    const auto needed = [&](int64_t rows) { return plan_memory(o.memory(), rows, rows, 0).activation_bytes; };
     o.machine.workspace = int(needed(length) >> 20) + 1;
-    CHECK(fit_memory(o, 1.0).target_rows >= length);
+    CHECK(fit_memory(o.memory(), 1.0).target_rows >= length);
   }
 }
 #endif

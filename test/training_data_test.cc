@@ -8,6 +8,8 @@
 #include <map>
 #include <set>
 
+#include "core/base/files.h"
+#include "data/token_cache.h"
 #include "test/catch.h"
 #include "test/child_process.h"
 #include "test/concatenated_batch.h"
@@ -288,7 +290,7 @@ TEST_CASE("the number of data-threads changes nothing", "[data]") {
   check_same_stream(one, seven, 40);
 }
 
-TEST_CASE("standard input is one epoch, resumable from the same lines", "[data]") {
+TEST_CASE("standard input is one epoch, resumable from the same lines; given again after its end another", "[data]") {
   // More than one window, so that the resumed reader has lines to skip.
   const int pairs = int(Corpus::stream_window_lines) + 3000;
   Setup setup(10);
@@ -325,7 +327,22 @@ TEST_CASE("standard input is one epoch, resumable from the same lines", "[data]"
       REQUIRE(content(data.next()) == contents[at + 1]);
       REQUIRE(data.state() == states[at + 1]);
     } else {
-      REQUIRE(data.next().micro.empty());
+      // It had ended: these lines are a second pass, in another order, in which a run can be resumed, too.
+      int64_t sentences = 0;
+      std::vector<LoaderState> second;
+      std::vector<std::vector<std::vector<int32_t>>> after;
+      for (auto update = data.next(); !update.micro.empty(); update = data.next()) {
+        CHECK(update.epoch == 2);
+        sentences += update.sentences;
+        after.push_back(content(update));
+        second.push_back(data.state());
+      }
+      CHECK(sentences == pairs);
+      CHECK(after.front() != contents.front());
+      const StandardInput again(setup.folder / "tsv");
+      TrainingData resumed(setup.options, vocabularies);
+      resumed.restore(second.front());
+      REQUIRE(content(resumed.next()) == after[1]);
     }
   }
 }
@@ -381,6 +398,38 @@ TEST_CASE("the cache is used again, and rebuilt when it is cut short or the corp
   auto changed = setup.data();
   CHECK(changed.statistics().pairs == 701);
   CHECK(contains(message_of([&] { changed.restore(state); }), "not the text that this model was trained on"));
+}
+
+TEST_CASE("a cache with any damaged byte is made anew", "[data]") {
+  Setup setup(300);
+  std::string path;
+  const auto made = [&] {
+    auto data = setup.data();
+    for (const auto& entry : std::filesystem::directory_iterator(setup.folder / ""))
+      if (entry.path().extension() == ".tokens") path = entry.path().string();
+    return read_whole_file(path);
+  };
+  const std::string whole = made();
+  const auto key = [&] {  // the file's name has it
+    return std::stoull(std::filesystem::path(path).stem().string().substr(std::string("bough-").size()), nullptr, 16);
+  }();
+  REQUIRE(TokenCache::open(path, key) != nullptr);
+  std::vector<char> bytes(whole.begin(), whole.end());
+  for (size_t at = 0; at < bytes.size(); at += at < 400 ? 1 : 101)
+    for (const int change : {1, 255}) {
+      bytes[at] = static_cast<char>(bytes[at] ^ change);
+      REQUIRE(TokenCache::adopt(bytes, key) == nullptr);
+      bytes[at] = static_cast<char>(bytes[at] ^ change);
+    }
+  for (const size_t size : {size_t{0}, size_t{8}, size_t{111}, size_t{112}, whole.size() - 8, whole.size() - 1})
+    CHECK(TokenCache::adopt({bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(size)}, key) == nullptr);
+  write_text(path, whole.substr(0, 500) + "damage" + whole.substr(506));
+  CHECK(made() == whole);
+  std::filesystem::remove(path);
+  write_text(setup.folder / "precious", "precious");
+  std::filesystem::create_symlink(setup.folder / "precious", path);
+  CHECK(made() == whole);
+  CHECK(read_whole_file(setup.folder / "precious") == "precious");
 }
 
 TEST_CASE("what is wrong with a corpus is said in a sentence", "[data]") {

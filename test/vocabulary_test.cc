@@ -78,10 +78,52 @@ TEST_CASE("dictionaries: plain, quoted and JSON spellings are the same vocabular
 
 TEST_CASE("a written dictionary reads back, whatever the tokens", "[vocabulary]") {
   const ScratchFolder folder;
-  const std::vector<std::string> tokens = {
-      "</s>", "<unk>", "'", "\"", "\\", "#", "- a", "null", "1e3", "a: b", "?", ":", "\xF0\x9F\x98\x80", "\x7F"};
+  const std::vector<std::string> tokens = {"</s>",
+                                           "<unk>",
+                                           "'",
+                                           "\"",
+                                           "\\",
+                                           "#",
+                                           "- a",
+                                           "null",
+                                           "1e3",
+                                           "a: b",
+                                           "?",
+                                           ":",
+                                           "\xF0\x9F\x98\x80",
+                                           "\x7F",
+                                           "\u0085",
+                                           "a\u2028",
+                                           "\u2029b",
+                                           "\u0080",
+                                           "\uFEFFc"};
   write_text(folder / "v.yml", format_dictionary(tokens));
   CHECK(read_dictionary(folder / "v.yml") == tokens);
+  // Readers that follow YAML 1.1 take these for line breaks, or refuse them.
+  for (const char* raw : {"\u0085", "\u2028", "\u2029", "\u0080", "\uFEFF"})
+    CHECK_FALSE(contains(format_dictionary(tokens), raw));
+}
+
+TEST_CASE("dictionaries as YAML writers make them: explicit keys, a byte order mark", "[vocabulary]") {
+  const ScratchFolder folder;
+  const std::string mark = "\xEF\xBB\xBF", word(200, 'x');
+  const std::vector<std::string> tokens = {"</s>", "<unk>", word, "a\u2028b", "\u0085", "c c", "d"};
+  const std::string folded =
+      "</s>: 0\n<unk>: 1\n? " + word + "\r\n: 2\r\n? 'a\u2028  b'\n: 3\n? '\u0085'\n: 4\n? c c\n:   5\nd: 6";
+  write_text(folder / "a.yml", folded);
+  CHECK(read_dictionary(folder / "a.yml") == tokens);
+  write_text(folder / "b.yml", mark + folded);
+  CHECK(read_dictionary(folder / "b.yml") == tokens);
+  write_text(folder / "c.yml", "</s>: 0\n<unk>: 1\n? \"c\\\n  \\ c\"\n: 2\n");
+  CHECK(read_dictionary(folder / "c.yml")[2] == "c c");
+  write_text(folder / "d", mark + "</s>\n<unk>\nein\n");
+  CHECK(load_vocabulary(folder / "d")->encode("ein") == Ids{2});
+  write_text(folder / "e.json", mark + R"({"</s>": 0, "<unk>": 1, "ein": 2})");
+  CHECK(load_vocabulary(folder / "e.json")->encode("ein") == Ids{2});
+  for (const char* bad : {"? a\n", "? a\n: b\n", "? &x [*x]\n: 2\n", "? a\nb: 2\n: 3\n"}) {
+    write_text(folder / "f.yml", std::string("</s>: 0\n<unk>: 1\n") + bad);
+    CHECK(contains(message_of([&] { read_dictionary(folder / "f.yml"); }), "line 3"));
+  }
 }
 
 TEST_CASE("what is wrong with a vocabulary file is said in a sentence", "[vocabulary]") {

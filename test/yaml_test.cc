@@ -77,3 +77,23 @@ TEST_CASE("YAML errors are sentences with a line", "[settings]") {
   CHECK_THROWS_WITH(read_yaml_file("/nonexistent.yml"),
                     "/nonexistent.yml: this file cannot be read. Check its name and permissions");
 }
+
+TEST_CASE("YAML that stands for more than it is is an error", "[settings]") {
+  CHECK(error_of("a: &x [*x]\n").find("more than 64 levels, one inside the other; is an alias") != std::string::npos);
+  CHECK(error_of("a: &x {b: *x}\n").find("more than 64 levels") != std::string::npos);
+  CHECK(error_of("a: " + std::string(100'000, '[')).find("levels deep") != std::string::npos);
+  CHECK(error_of("a: " + std::string(100, '[') + std::string(100, ']')).find("levels") != std::string::npos);
+  std::string bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n";
+  for (int i = 1; i < 10; ++i) {
+    bomb += fmt::format("a{}: &a{} [", i, i);
+    for (int k = 0; k < 10; ++k) bomb += fmt::format("{}*a{}", k ? ", " : "", i - 1);
+    bomb += "]\n";
+  }
+  CHECK(error_of(bomb).find("its aliases stand for far more than the text itself") != std::string::npos);
+  std::string long_words = "a: &a " + std::string(10'000, 'x') + "\nb: [*a";
+  for (int k = 0; k < 1000; ++k) long_words += ", *a";
+  CHECK(error_of(long_words + "]\n").find("far more than the text itself") != std::string::npos);
+  CHECK(parse_yaml("a: &x [1, 2]\nb: *x\n", "t").find("b")->items.size() == 2);
+  CHECK_THROWS_WITH(read_yaml_file("/dev/zero"),
+                    "/dev/zero: this file is larger than 16 MiB, must be YAML with options");
+}

@@ -5,7 +5,7 @@
 #include <limits>
 
 #include "core/base/interrupt.h"
-#include "data/vocabulary.h"
+#include "core/base/special_ids.h"
 
 namespace bough {
 namespace {

@@ -18,6 +18,7 @@ struct StepRows {
   std::vector<int32_t> closing;    ///< end_id where the length limit is reached, else -1
   bool has_closing = false;
 
+  /// R, the rows of this step.
   int64_t count() const { return int64_t(ids.size()); }
 };
 

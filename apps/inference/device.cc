@@ -29,6 +29,7 @@ DeviceChoice choose_gpu(const MachineOptions& options) {
 
 DeviceChoice choose_cpu(const MachineOptions& options) {
   DeviceChoice choice{.threads = cpu_thread_count(options)};
+  choice.total_bytes = size_t(sysconf(_SC_PHYS_PAGES)) * size_t(sysconf(_SC_PAGESIZE));
   const ComputeType type = options.compute_type().value_or(ComputeType::float32);
   check(type == ComputeType::float32,
         "precision: {} needs a GPU, and this run is on the CPU; use precision: float32, or leave it out",

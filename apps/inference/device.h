@@ -16,6 +16,7 @@ struct DeviceChoice {
   std::string name;                        ///< the GPU's
   size_t free_bytes = 0, total_bytes = 0;  ///< of the GPU's memory
 
+  /// The type of weights and activations.
   DType dtype() const { return type == ComputeType::bfloat16 ? DType::bf16 : DType::f32; }
 };
 
@@ -32,6 +33,7 @@ struct TrainingNeeds {
 
 std::unique_ptr<Backend> make_backend(const DeviceChoice& choice, const MachineOptions& options,
                                       const TrainingNeeds& needs = {});
+/// The backend of the device that the options choose.
 inline std::unique_ptr<Backend> make_backend(const MachineOptions& options) {
   return make_backend(choose_device(options), options);
 }

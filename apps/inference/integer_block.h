@@ -18,13 +18,16 @@ class IntegerBlock {
     host_.resize((host_.size() + alignment - 1) / alignment * alignment);
     return first;
   }
+  /// Integers added so far.
   int64_t size() const { return int64_t(host_.size()); }
+  /// One copy, into memory of the arena.
   void upload(Backend& backend) { upload_to(backend, backend.allocate({size()}, DType::i32)); }
   /// To the beginning of (at least size()) memory that is there already.
   void upload_to(Backend& backend, In memory) {
     device_ = memory.view(0, {size()});
     backend.upload(device_, host_.data());
   }
+  /// The integers from `first` on, on the backend; after upload.
   Tensor view(size_t first, Shape shape) const { return device_.view(int64_t(first), shape); }
 
  private:

@@ -54,7 +54,7 @@ void MachineOptions::settings(Settings& v) {
   v(cpu_threads, {"cpu-threads", 0, "1"},
     "compute on the CPU with this many threads; 0 = on a GPU if there is one, else on all CPU "
     "cores",
-    Range<int>{0});
+    Range<int>{0, most_threads});
   v(workspace, {"workspace", 'w'}, "MiB of memory for activations; negative: all of the device's memory but that much");
   v(precision, "precision",
     "type of the computation, and of the optimizer, which is always float32. none = bfloat16 on a GPU, float32 on "

@@ -7,6 +7,7 @@
 
 namespace bough {
 
+/// What products are computed in; tf32: f32 values of which a GPU multiplies 10 bits of mantissa.
 enum class ComputeType { float32, tf32, bfloat16 };
 
 /// "bfloat16", as the option `precision` has it.
@@ -16,6 +17,7 @@ std::string name_of(ComputeType type);
 struct DeviceList {
   bool all = false;
   std::vector<int> ids;
+  /// Whether the user named devices.
   bool given() const { return all || !ids.empty(); }
 };
 bool parse_items(const std::vector<std::string>& items, DeviceList& value);

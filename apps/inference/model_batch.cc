@@ -3,12 +3,10 @@
 #include <algorithm>
 
 #include "apps/inference/integer_block.h"
-#include "data/vocabulary.h"
+#include "core/base/special_ids.h"
 
 namespace bough {
 namespace {
-
-constexpr int32_t tail = -1;  // token, segment and label of a row that belongs to no sentence
 
 struct SidePlaces {
   size_t ids, positions, segments, offsets, order, position_order, first_row, bins;
@@ -37,7 +35,7 @@ std::vector<int32_t> bin_words(const std::vector<Bin>& bins, BinKind kind) {
 std::vector<int32_t> order_with_tail(const PackedSide& side, int64_t rows) {
   std::vector<int32_t> order(side.order);
   const auto place =
-      std::partition_point(order.begin(), order.end(), [&](int32_t row) { return side.ids[size_t(row)] < tail; });
+      std::partition_point(order.begin(), order.end(), [&](int32_t row) { return side.ids[size_t(row)] < tail_id; });
   std::vector<int32_t> tails;
   for (int64_t row = side.rows(); row < rows; ++row) tails.push_back(int32_t(row));
   order.insert(place, tails.begin(), tails.end());
@@ -56,7 +54,7 @@ class Layout {
   Layout(const Batch& batch, const BatchShape* shape) : batch_(batch), shape_(shape) {
     source_ = add_side(batch.source, BinKind::source, shape ? shape->source_rows : batch.source.rows());
     target_ = add_side(batch.target, BinKind::target, shape ? shape->target_rows : batch.target.rows());
-    labels_ = block_.add(padded(batch.labels, target_rows(), tail));
+    labels_ = block_.add(padded(batch.labels, target_rows(), tail_id));
     bins_ = block_.add(padded_bins(BinKind::cross));
   }
   IntegerBlock& block() { return block_; }
@@ -84,9 +82,9 @@ class Layout {
   std::vector<int32_t> padded_bins(BinKind kind) const { return padded(bin_words(batch_.bins, kind), 4 * bins(), 0); }
 
   SidePlaces add_side(const PackedSide& side, BinKind kind, int64_t rows) {
-    return {.ids = block_.add(padded(side.ids, rows, tail)),
+    return {.ids = block_.add(padded(side.ids, rows, tail_id)),
             .positions = block_.add(padded(side.positions, rows, 0)),
-            .segments = block_.add(padded(side.segments, rows, tail)),
+            .segments = block_.add(padded(side.segments, rows, tail_id)),
             // A sentence has a row, so there are never more.
             .offsets = block_.add(padded(side.offsets, rows + 1, side.rows())),
             .order = block_.add(shape_ ? order_with_tail(side, rows) : side.order),

@@ -19,6 +19,7 @@ struct BatchShape {
   int64_t longest = 0;  ///< rows that tables of positions need
 
   auto operator<=>(const BatchShape&) const = default;
+  /// The key under which updates of this shape are recorded.
   std::string name() const;
 };
 

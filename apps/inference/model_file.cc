@@ -3,11 +3,10 @@
 #include <algorithm>
 #include <set>
 
+#include "layers/parameter_names.h"
+
 namespace bough {
 namespace {
-
-constexpr const char* output_name = "decoder_ff_logit_out_Wt";
-constexpr const char* old_output_name = "decoder_ff_logit_out_W";  // its transpose, in old models
 
 using Axes = std::vector<int64_t>;
 
@@ -18,8 +17,8 @@ struct Place {
 };
 
 Place place_of(const NpzReader& file, const ParameterPart& part) {
-  if (part.name == output_name && !file.contains(part.name) && file.contains(old_output_name))
-    return {old_output_name, true};
+  if (part.name == parameter_names::output && !file.contains(part.name) && file.contains(parameter_names::old_output))
+    return {parameter_names::old_output, true};
   return {part.name, false};
 }
 
@@ -31,33 +30,39 @@ Axes without_leading_ones(Axes axes) {
 
 std::string format_axes(const Axes& axes) { return fmt::format("({})", fmt::join(axes, ", ")); }
 
-void check_array(const NpzReader& file, const ParameterPart& part) {
+void check_array(const NpzReader& file, const ParameterPart& part, ShapesBy by) {
   const Place place = place_of(file, part);
-  check(file.contains(place.name),
-        "'{}': array {} is missing, the model that special:model.yml describes has one. The file is "
-        "damaged, or of another kind of model",
-        file.path(), part.name);
+  check(file.contains(place.name), "'{}': array {} is missing, the model that {} has one. {}", file.path(), part.name,
+        by == ShapesBy::run ? "this run's options describe" : "its special:model.yml describes",
+        by == ShapesBy::run ? "Use the options of the run that wrote it"
+                            : "Was the file changed, or made by a program that "
+                              "bough does not know?");
   const NpzHeader header = file.header(place.name);
   const Shape shape = part.file_shape();
   Axes expected{shape[0], shape[1]};
   if (place.is_transposed) std::swap(expected[0], expected[1]);
-  check(without_leading_ones(header.shape) == without_leading_ones(expected),
-        "'{}': array {} is {}, must be {} by its special:model.yml. The file is damaged, or its options "
-        "are another model's",
-        file.path(), place.name, format_axes(header.shape), format_axes(expected));
+  check(without_leading_ones(header.shape) == without_leading_ones(expected), "'{}': array {} is {}, must be {} by {}",
+        file.path(), place.name, format_axes(header.shape), format_axes(expected),
+        by == ShapesBy::run ? "this run's vocabularies and options. Use those that the model was trained with"
+                            : "its special:model.yml. The one or the other was changed: get the file anew");
   check(header.type == NpzType::f32 || header.type == NpzType::f64,
         "'{}': array {} holds {}, must hold f32. Convert the model to float32 first", file.path(), place.name,
         name_of(header.type));
 }
 
-void check_no_others(const NpzReader& file, const ParameterSet& parameters) {
+void check_no_others(const NpzReader& file, const ParameterSet& parameters, ShapesBy by) {
   std::set<std::string> known;
   for (const ParameterPart& part : parameters.parts()) known.insert(place_of(file, part).name);
   for (const std::string& name : file.names())
     check(known.count(name) == 1 || name.starts_with("special:"),
-          "'{}': array {} has no place in the Transformer that its special:model.yml describes. bough does "
-          "not have this variant of the model",
-          file.path(), name);
+          "'{}': array {} has no place in the Transformer that {}", file.path(), name,
+          by == ShapesBy::run ? "this run's options describe. Use the options of the run that wrote it"
+                              : "its special:model.yml describes. bough does not have this variant of the model");
+}
+
+void check_arrays(const NpzReader& file, const ParameterSet& parameters, ShapesBy by) {
+  for (const ParameterPart& part : parameters.parts()) check_array(file, part, by);
+  check_no_others(file, parameters, by);
 }
 
 std::vector<float> read_floats(const NpzReader& file, const std::string& name) {
@@ -74,7 +79,14 @@ ModelOptions read_model_options(const NpzReader& file) {
         "its optimizer file",
         file.path());
   const std::string source = "'" + file.path() + "'";
-  return ModelOptions::from_yaml(parse_yaml(file.read_text(model_yaml_array), source), source);
+  ModelOptions options = ModelOptions::from_yaml(parse_yaml(file.read_text(model_yaml_array), source), source);
+  // Before anything is made of so many layers: the text may say what it likes.
+  check(
+      size_t(options.layers()) <= file.names().size(),
+      "{}: special:model.yml describes {} layers, but the file has {} arrays in all. The one or the other was changed: "
+      "get the file anew",
+      source, options.layers(), file.names().size());
+  return options;
 }
 
 namespace {
@@ -85,20 +97,23 @@ void read_part(const NpzReader& file, const ParameterSet& parameters, ParameterP
   parameters.insert(arena, part, read_floats(file, place.name));
 }
 
-}  // namespace
-
-void read_parameters(const NpzReader& file, const ParameterSet& parameters, Out arena) {
-  for (const ParameterPart& part : parameters.parts()) check_array(file, part);
-  check_no_others(file, parameters);
+void read_checked(const NpzReader& file, const ParameterSet& parameters, Out arena) {
   parameters.backend().fill(arena, 0.0);
   for (const ParameterPart& part : parameters.parts()) read_part(file, parameters, part, arena);
+}
+
+}  // namespace
+
+void read_parameters(const NpzReader& file, const ParameterSet& parameters, Out arena, ShapesBy by) {
+  check_arrays(file, parameters, by);
+  read_checked(file, parameters, arena);
 }
 
 int64_t read_matching_parameters(const NpzReader& file, const ParameterSet& parameters, Out arena) {
   int64_t found = 0;
   for (const ParameterPart& part : parameters.parts()) {
     if (!file.contains(place_of(file, part).name)) continue;
-    check_array(file, part);
+    check_array(file, part, ShapesBy::run);
     read_part(file, parameters, part, arena);
     ++found;
   }
@@ -127,8 +142,10 @@ Model load_model(const std::string& path, Backend& backend) {
   const NpzReader file(path);
   Model model{read_model_options(file), std::make_unique<ParameterSet>(backend), nullptr};
   model.transformer = std::make_unique<Transformer>(model.options, nullptr, *model.parameters);
+  model.parameters->lay_out();
+  check_arrays(file, *model.parameters, ShapesBy::model_file);  // before memory is asked for
   model.parameters->allocate(false);
-  read_parameters(file, *model.parameters, model.parameters->values());
+  read_checked(file, *model.parameters, model.parameters->values());
   model.parameters->values_changed();
   model.transformer->set_update_state(inference_state(saved_branch_scales(file, model.options), backend));
   return model;

@@ -23,9 +23,14 @@ Model load_model(const std::string& path, Backend& backend);
 /// special:model.yml of a model file.
 ModelOptions read_model_options(const NpzReader& file);
 
+/// What says how large the arrays of a file must be, for messages: its own special:model.yml, or the options and
+/// vocabularies of a run that begins with its parameters.
+enum class ShapesBy { model_file, run };
+
 /// Fills an arena of `parameters` from the arrays of a model file; `options` are those of the file.
 /// Throws Error like load_model; before the arena changes, unless an array's data is damaged.
-void read_parameters(const NpzReader& file, const ParameterSet& parameters, Out arena);
+void read_parameters(const NpzReader& file, const ParameterSet& parameters, Out arena,
+                     ShapesBy by = ShapesBy::model_file);
 
 /// The same for the parts that the file has under their name; the others stay as they are. Returns how many
 /// there were. Throws Error when one has another shape, or none is there.

@@ -9,6 +9,7 @@
 #include "apps/inference/device.h"
 #include "apps/inference/model_file.h"
 #include "apps/inference/nbest_list.h"
+#include "apps/inference/pair_scorer.h"
 #include "apps/inference/text_encoder.h"
 #include "apps/inference/translation_printer.h"
 #include "core/base/io.h"
@@ -65,6 +66,7 @@ struct Totals {
 
   double summary(ScoreSummary kind) const {
     const double per_token = -log_probability / double(std::max<int64_t>(tokens, 1));
+    if (sentences == 0) return kind == ScoreSummary::perplexity ? 1 : 0;  // not -0
     if (kind == ScoreSummary::ce_sum) return -log_probability;
     if (kind == ScoreSummary::ce_mean_words) return per_token;
     if (kind == ScoreSummary::perplexity) return std::exp(per_token);

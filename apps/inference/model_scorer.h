@@ -1,37 +1,7 @@
 #pragma once
-#include <vector>
-
 #include "apps/inference/model_scorer_options.h"
-#include "apps/inference/ordered_work.h"
-#include "layers/transformer.h"
 
 namespace bough {
-
-/// A sentence pair to score, as token ids without end_id.
-struct ScoredPair {
-  std::vector<int32_t> source, target;
-};
-
-/// log p(target | source): of every target token and the end of sentence, in nats.
-using TokenScores = std::vector<double>;
-
-/// Scores pairs with a model, teacher-forced and packed, batch by batch; `write` gets them in the order of
-/// the input. logits_bytes: memory for logits of all batches in work, at most (a single longer pair aside).
-/// On the CPU a pair's scores do not depend on its batch mates, bit for bit.
-struct PairScorer {
-  Transformer& transformer;
-  WorkerBackends& workers;
-  BatchOptions batch;
-  int64_t logits_bytes = 512 << 20;
-
-  /// read, stop: see OrderedWork.
-  void run(const std::function<std::vector<ScoredPair>()>& read, const std::function<void(TokenScores&&)>& write,
-           const std::function<void()>& stop = {}) const;
-
- private:
-  std::vector<std::vector<size_t>> cut(const std::vector<ScoredPair>& window) const;
-  std::vector<TokenScores> score(Backend& backend, const Job<ScoredPair>& job) const;
-};
 
 /// marian-scorer: options.corpus.train_sets, source and target (or n-best list), scored by options.model. Lines
 /// and the n-best form are Marian's (docs/file_formats.md). Throws Error, or OutputClosed when nobody reads

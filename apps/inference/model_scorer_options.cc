@@ -25,7 +25,7 @@ void ModelScorerOptions::settings(Settings& v) {
   v(corpus.train_sets, {"train-sets", 't'}, "files to score, source first; with n-best the second is an n-best list",
     Path{});
   vocabulary.settings(v);
-  v(output, {"output", 'o'}, "file for the scores", Path{});
+  v(output, {"output", 'o'}, "file for the scores; .gz is packed", Path{Path::output});
   v(n_best, "n-best", "score an n-best list: add the score to each line as a feature");
   v(n_best_feature, "n-best-feature", "name of that feature");
   v(normalize, {"normalize", 'n'}, "divide scores by the target length, end of sentence included");

@@ -7,6 +7,7 @@
 
 namespace bough {
 
+/// What stands in place of a line a pair.
 enum class ScoreSummary { none, cross_entropy, ce_mean_words, ce_sum, perplexity };
 
 /// Everything bough-score can be told when it scores with a model (marian-scorer).

@@ -31,6 +31,7 @@ struct OrderedWork {
 template <class Item, class Result>
 class JobQueue {
  public:
+  /// `work` must outlive the queue.
   explicit JobQueue(const OrderedWork<Item, Result>& work) : work_(work) {}
 
   /// False when the input has ended.

@@ -1,8 +1,9 @@
-#include <algorithm>
-#include <numeric>
+#include "apps/inference/pair_scorer.h"
 
+#include <algorithm>
+
+#include "apps/inference/batch_cut.h"
 #include "apps/inference/model_batch.h"
-#include "apps/inference/model_scorer.h"
 
 namespace bough {
 namespace {
@@ -19,42 +20,15 @@ std::vector<double> download(Backend& backend, In tensor) {
   return {narrow.begin(), narrow.end()};
 }
 
-/// What a batch of pairs takes.
-struct BatchSize {
-  int64_t pairs = 0, source = 0, target = 0;
-  BatchSize with(const ScoredPair& pair) const {
-    return {pairs + 1, source + int64_t(pair.source.size()) + 1, target + int64_t(pair.target.size()) + 1};
-  }
-};
-
 }  // namespace
 
 std::vector<std::vector<size_t>> PairScorer::cut(const std::vector<ScoredPair>& window) const {
-  std::vector<size_t> order(window.size());
-  std::iota(order.begin(), order.end(), size_t(0));
-  const auto length = [&](size_t i) {
-    return batch.maxi_batch_sort == SortKind::source ? window[i].source.size() : window[i].target.size();
-  };
-  if (batch.maxi_batch_sort != SortKind::none)
-    std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return length(a) > length(b); });
+  std::vector<BatchSize> sizes;
+  for (const auto& [source, target] : window)
+    sizes.push_back({.source_tokens = int64_t(source.size()) + 1, .target_tokens = int64_t(target.size()) + 1});
   const int64_t row_bytes = transformer.target_vocabulary() * int64_t(sizeof(float));
   const int64_t most_rows = std::max<int64_t>(1, logits_bytes / int64_t(workers.count()) / row_bytes);
-  const auto fits = [&](const BatchSize& size) {
-    if (size.target > most_rows) return false;
-    if (batch.mini_batch_words > 0) return std::max(size.source, size.target) <= batch.mini_batch_words;
-    return size.pairs <= batch.mini_batch;
-  };
-  std::vector<std::vector<size_t>> batches;
-  BatchSize size;
-  for (size_t i : order) {
-    size = size.with(window[i]);
-    if (batches.empty() || !fits(size)) {
-      batches.emplace_back();
-      size = BatchSize().with(window[i]);
-    }
-    batches.back().push_back(i);
-  }
-  return batches;
+  return cut_batches(sizes, batch, [&](const BatchSize& size) { return size.target_tokens <= most_rows; });
 }
 
 std::vector<TokenScores> PairScorer::score(Backend& backend, const Job<ScoredPair>& job) const {

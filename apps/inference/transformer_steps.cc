@@ -4,7 +4,6 @@
 
 #include "apps/inference/integer_block.h"
 #include "apps/inference/model_batch.h"
-#include "data/vocabulary.h"
 
 namespace bough {
 namespace {

@@ -66,7 +66,7 @@ class Translation {
     if (result.empty() && !std::exchange(warned_scores_, true))
       log::warn(
           "[translate] line {}: the model gives no finite score, so the line stays empty; the model "
-          "has diverged in training or its file is damaged",
+          "has diverged in training",
           written_ + 1);
     output_.write(printer_.lines(written_, result));
     if (!options_.decoding.quiet_translation) log::info("Best translation {} : {}", written_, printer_.text(result));

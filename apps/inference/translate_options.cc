@@ -17,7 +17,7 @@ void TranslateOptions::settings(Settings& v) {
   v(models, {"models", 'm'}, "model file (.npz)", Path{});
   vocabulary.settings(v);
   v(input, {"input", 'i'}, "file with one sentence a line", Path{});
-  v(output, {"output", 'o'}, "file for the translations", Path{});
+  v(output, {"output", 'o'}, "file for the translations; .gz is packed", Path{Path::output});
   v(no_spm_decode, "no-spm-decode", "leave the translation in SentencePiece pieces");
   corpus.length_settings(v);
   v.group("Batches");

@@ -2,21 +2,13 @@
 
 #include <algorithm>
 #include <limits>
-#include <numeric>
 #include <utility>
 
+#include "apps/inference/batch_cut.h"
 #include "apps/inference/transformer_steps.h"
-#include "data/vocabulary.h"
+#include "core/base/special_ids.h"
 
 namespace bough {
-namespace {
-
-/// What a batch of sentences takes.
-struct BatchSize {
-  int64_t sentences = 0, tokens = 0, longest_limit = 0;
-};
-
-}  // namespace
 
 Translator::Translator(Transformer& transformer, Backend& backend, const DecodingOptions& decoding,
                        const TranslatorSettings& settings)
@@ -34,31 +26,14 @@ int64_t Translator::limit_of(const Tokens& sentence) const {
   return std::min(length_limit(int64_t(sentence.size()) + 1, decoding_), longest_source(transformer_.options()));
 }
 
-/// Batches of a window, longest sentences first: the last ones to finish are then short.
 std::vector<std::vector<size_t>> Translator::cut(const std::vector<Tokens>& window) const {
-  std::vector<size_t> order(window.size());
-  std::iota(order.begin(), order.end(), size_t(0));
-  if (settings_.batch.maxi_batch_sort != SortKind::none)
-    std::stable_sort(order.begin(), order.end(),
-                     [&](size_t a, size_t b) { return window[a].size() > window[b].size(); });
+  std::vector<BatchSize> sizes;
+  for (const Tokens& sentence : window)
+    sizes.push_back({.source_tokens = int64_t(sentence.size()) + 1, .longest_result = limit_of(sentence)});
   const int64_t most_bytes = settings_.cache_bytes / int64_t(workers_.count());
-  const auto fits = [&](const BatchSize& size) {
-    if (size.sentences * decoding_.beam_size * size.longest_limit * token_bytes_ > most_bytes) return false;
-    if (settings_.batch.mini_batch_words > 0) return size.tokens <= settings_.batch.mini_batch_words;
-    return size.sentences <= settings_.batch.mini_batch;
-  };
-  std::vector<std::vector<size_t>> batches;
-  BatchSize size;
-  for (size_t i : order) {
-    const int64_t tokens = int64_t(window[i].size()) + 1, limit = limit_of(window[i]);
-    size = {size.sentences + 1, size.tokens + tokens, std::max(size.longest_limit, limit)};
-    if (batches.empty() || !fits(size)) {
-      batches.emplace_back();
-      size = {1, tokens, limit};
-    }
-    batches.back().push_back(i);
-  }
-  return batches;
+  return cut_batches(sizes, settings_.batch, [&](const BatchSize& batch) {
+    return batch.sentences * decoding_.beam_size * batch.longest_result * token_bytes_ <= most_bytes;
+  });
 }
 
 std::vector<Translator::Result> Translator::decode(Backend& backend, const Job<Tokens>& job) const {

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <exception>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -47,11 +48,14 @@ void WorkerBackends::run(const std::function<void(Backend&)>& body, const std::f
   };
   {
     std::vector<std::jthread> threads;  // joined at the end of this block
-    for (size_t i = 1; i < workers_.size(); ++i)
-      threads.emplace_back([&, i] {
-        block_signals();
-        guarded(*workers_[i]);
-      });
+    try {
+      for (size_t i = 1; i < workers_.size(); ++i)
+        threads.emplace_back([&, i] {
+          block_signals();
+          guarded(*workers_[i]);
+        });
+    } catch (const std::system_error&) {  // the system gives no more threads: the others do the work
+    }
     guarded(*workers_[0]);
   }
   failure_->happened = false;

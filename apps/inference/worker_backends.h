@@ -13,6 +13,7 @@ namespace bough {
 /// Elsewhere: the model's own backend.
 class WorkerBackends {
  public:
+  /// backend: the model's; must outlive the object.
   WorkerBackends(Backend& backend, int threads);
   size_t count() const { return workers_.size(); }
 
@@ -20,6 +21,7 @@ class WorkerBackends {
   /// The first exception is thrown here; the bodies of the others should end when has_failed(). `on_failure`, from any
   /// thread: ends what they may be waiting for.
   void run(const std::function<void(Backend&)>& body, const std::function<void()>& on_failure = {});
+  /// Whether a body of the run in progress has thrown.
   bool has_failed() const;
 
  private:

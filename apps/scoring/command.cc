@@ -9,6 +9,8 @@
 #include "apps/scoring/input.h"
 #include "apps/scoring/options.h"
 #include "apps/scoring/report.h"
+#include "core/base/files.h"
+#include "core/base/io.h"
 #include "core/base/version.h"
 
 namespace bough {
@@ -49,6 +51,7 @@ void score_sentences(const ScoreOptions& options, SegmentReader& reader, std::os
 }
 
 void write_html(const ScoredCorpus& corpus, const ScoreReport& report, const ScoreOptions& options) {
+  make_folder_of(options.html);
   std::ofstream file(options.html);
   file << format_html(corpus, report, options);
   file.close();
@@ -76,6 +79,19 @@ void score_systems(const ScoreOptions& options, SegmentReader& reader, std::ostr
   if (!options.html.empty()) write_html(corpus, full, options);
 }
 
+/// What is written must not be what is read.
+void check_outputs(const ScoreOptions& options) {
+  std::vector<std::string> read = options.references;
+  if (options.inputs)
+    read.insert(read.end(), options.inputs->begin(), options.inputs->end());
+  else
+    read.push_back("stdin");
+  for (const std::string& path : read) {
+    if (!options.html.empty()) check_not_input("--html", options.html, "an input", path);
+    check_not_input("standard output", "stdout", "an input", path);
+  }
+}
+
 void run(ScoreOptions options, std::ostream& out, std::ostream& messages, bool is_terminal) {
   if (options.wants_help) {
     out << score_help();
@@ -87,6 +103,7 @@ void run(ScoreOptions options, std::ostream& out, std::ostream& messages, bool i
   }
   apply_environment(options);
   check_score_options(options);
+  check_outputs(options);
   SegmentReader reader(options);
   check_tests(options, reader);
   if (options.inputs && options.inputs->empty()) {

@@ -109,8 +109,9 @@ std::string metric_section(const ScoreReport& report, size_t m, int width) {
   std::string text = fmt::format(
       "<h2>{}{}</h2>\n<table><tr><th>System</th><th>{:g} <span style='float:right'>{:g}</span></th>"
       "<th class='number'>Score</th>{}</tr>\n",
-      score_name(first.metric), is_lower_better(first.metric) ? " <span class='soft'>(lower is better)</span>" : "",
-      axis.low, axis.high, is_paired ? "<th class='number'>p</th><th></th>" : "");
+      score_name(first.metric),
+      kind_of(first.metric).is_lower_better ? " <span class='soft'>(lower is better)</span>" : "", axis.low, axis.high,
+      is_paired ? "<th class='number'>p</th><th></th>" : "");
   for (size_t s = 0; s < report.systems.size(); ++s) {
     const MetricResult& result = report.systems[s].metrics[m];
     const bool is_marked = best[s] && report.systems.size() > 1;
@@ -151,7 +152,7 @@ class Segments {
 
   /// By how much the system is better than the first one on a line; alone: its score.
   double merit(size_t system, size_t line) const {
-    const double sign = is_lower_better(metric_) ? -1 : 1;
+    const double sign = kind_of(metric_).is_lower_better ? -1 : 1;
     return sign * (scores_[system][line] - (scores_.size() > 1 ? scores_[0][line] : 0));
   }
 

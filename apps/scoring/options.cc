@@ -109,6 +109,12 @@ std::vector<std::string> names_of(const Pairs& pairs) {
   return names;
 }
 
+std::vector<std::string> names_of_metrics() {
+  std::vector<std::string> names;
+  for (const MetricKind& kind : metric_kinds()) names.emplace_back(kind.name);
+  return names;
+}
+
 std::vector<Row> input_rows() {
   const std::string no_test_sets = "bough downloads no test sets; give the reference files";
   return {
@@ -130,7 +136,7 @@ std::vector<Row> input_rows() {
       word({"--language-pair", "-l"}, &ScoreOptions::language_pair, "e.g. en-zh: the target chooses the tokenizer"),
       {{"--metrics", "-m"},
        Takes::one_or_more,
-       {"bleu", "chrf", "ter"},
+       names_of_metrics(),
        "metrics (bleu)",
        [](ScoreOptions& o, auto values) { o.metric_names.assign(values.begin(), values.end()); }},
       flag({"--sentence-level", "-sl"}, &ScoreOptions::is_sentence_level, "score each line"),
@@ -369,14 +375,11 @@ void apply_environment(ScoreOptions& options) {
 }
 
 std::vector<Metric> ScoreOptions::metrics() const {
+  const Metric configured[] = {bleu, chrf, ter};
   std::vector<Metric> all;
-  std::vector<std::string> seen;
   for (const std::string& name : metric_names) {
-    if (std::ranges::find(seen, name) != seen.end()) continue;
-    seen.push_back(name);
-    if (name == "bleu") all.push_back(bleu);
-    if (name == "chrf") all.push_back(chrf);
-    if (name == "ter") all.push_back(ter);
+    const auto is_asked = [&](const Metric& metric) { return kind_of(metric).name == name; };
+    if (std::ranges::none_of(all, is_asked)) all.push_back(*std::ranges::find_if(configured, is_asked));
   }
   if (paired == PairedTest::none) std::ranges::sort(all, {}, &Metric::index);
   return all;

@@ -212,7 +212,8 @@ std::string format_for_people(const ScoreReport& report, const ScoreOptions& opt
   for (size_t m = 0; m < report.systems[0].metrics.size(); ++m) {
     const Metric& metric = report.systems[0].metrics[m].metric;
     std::vector<bool> is_best = find_best(report, m);
-    std::vector<std::string> cells = {score_name(metric) + (is_lower_better(metric) ? " (lower is better)" : "")};
+    std::vector<std::string> cells = {score_name(metric) +
+                                      (kind_of(metric).is_lower_better ? " (lower is better)" : "")};
     for (size_t s = 0; s < report.systems.size(); ++s)
       cells.push_back(people_cell(report, s, m, is_best[s], options.width));
     is_best.insert(is_best.begin(), false);
@@ -237,7 +238,7 @@ std::string format_line(const MetricResult& result, const ScoreOptions& options)
 
 std::vector<bool> find_best(const ScoreReport& report, size_t m) {
   const auto better = [&](double a, double b) {
-    return is_lower_better(report.systems[0].metrics[m].metric) ? a < b : a > b;
+    return kind_of(report.systems[0].metrics[m].metric).is_lower_better ? a < b : a > b;
   };
   double best = report.systems[0].metrics[m].score;
   for (const SystemResult& system : report.systems)
@@ -252,7 +253,7 @@ std::string verdict(const ScoreReport& report, size_t system, size_t m) {
   if (!result.p_value) return "";
   const double difference = result.score - report.systems[0].metrics[m].score;
   if (*result.p_value >= significance_threshold || difference == 0) return "no clear difference";
-  return (difference > 0) != is_lower_better(result.metric) ? "better" : "worse";
+  return (difference > 0) != kind_of(result.metric).is_lower_better ? "better" : "worse";
 }
 
 std::string format_report(const ScoreReport& report, const ScoreOptions& options, bool is_terminal) {

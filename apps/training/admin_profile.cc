@@ -4,6 +4,7 @@
 
 #include "apps/inference/model_batch.h"
 #include "apps/training/layer_norms.h"
+#include "layers/parameter_names.h"
 
 namespace bough {
 namespace {
@@ -46,7 +47,7 @@ bool needs_admin_profile(TrainingModel& model) {
   if (model.transformer().options().residual != ResidualKind::admin) return false;
   const ParameterSet& set = model.parameters();
   return std::all_of(set.parts().begin(), set.parts().end(), [&](const ParameterPart& part) {
-    if (!part.name.ends_with("_omega")) return true;
+    if (!parameter_names::is_omega(part.name)) return true;
     const std::vector<float> omega = set.extract(set.values(), part);
     return std::all_of(omega.begin(), omega.end(), [](float w) { return w == 1; });
   });
@@ -65,7 +66,7 @@ std::vector<double> profile_admin(TrainingModel& model, const UpdateBatches& bat
   const auto& names = model.transformer().residual_site_names();
   for (size_t i = 0; i < names.size(); ++i)
     for (const ParameterPart& part : set.parts())
-      if (part.name == names[i] + "_omega")
+      if (part.name == parameter_names::omega(names[i]))
         set.insert(set.values(), part, std::vector<float>(size_t(part.size()), float(omegas[i])));
   set.values_changed();
   model.optimizer().reset();

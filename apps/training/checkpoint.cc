@@ -6,7 +6,6 @@
 #include "core/base/files.h"
 #include "core/base/log.h"
 #include "core/base/npz.h"
-#include "core/base/settings_reader.h"
 
 namespace bough {
 namespace {
@@ -15,10 +14,10 @@ constexpr auto state_array = "special:state.yml";
 constexpr auto plans_array = "special:gemm-plans";
 
 /// The arenas that go with the raw parameters, under Marian's names.
-std::vector<std::pair<const char*, Tensor>> named_arenas(const OptimizerArenas& a, OptimizerKind kind) {
+std::vector<std::pair<const char*, Tensor>> named_arenas(const OptimizerArenas& a) {
   std::vector<std::pair<const char*, Tensor>> arenas;
   if (a.first_moment) arenas.emplace_back("adam_mt", a.first_moment);
-  if (a.second_moment) arenas.emplace_back(kind == OptimizerKind::adam ? "adam_vt" : "adagrad_gt", a.second_moment);
+  if (a.second_moment) arenas.emplace_back(a.first_moment ? "adam_vt" : "adagrad_gt", a.second_moment);
   if (a.average) arenas.emplace_back("exp_smoothing", a.average);
   arenas.emplace_back("master_parameters", a.parameters);
   return arenas;
@@ -55,8 +54,8 @@ struct SavedRun {
 SavedRun saved_run(const SavingOptions& options) {
   if (options.no_reload) return {};
   const std::string optimizer = options.model + ".optimizer.npz";
-  if (!options.no_optimizer_reload && std::filesystem::exists(optimizer)) return {optimizer, true};
-  if (std::filesystem::exists(options.model)) return {options.model, false};
+  if (!options.no_optimizer_reload && file_exists(optimizer)) return {optimizer, true};
+  if (file_exists(options.model)) return {options.model, false};
   return {};
 }
 
@@ -86,24 +85,24 @@ std::string with_update(const std::string& model, int64_t update, const std::str
 }  // namespace
 
 void Checkpoint::save(const TrainingState& state) {
-  log::info("Saving model weights and runtime parameters to {}", options_.saving.model);
-  save_optimizer(state, options_.saving.model + ".optimizer.npz");
-  if (!options_.saving.overwrite && !options_.saving.overwrite_checkpoint)
-    save_optimizer(state, with_update(options_.saving.model, state.clock.updates, ".optimizer.npz"));
+  log::info("Saving model weights and runtime parameters to {}", options_.model);
+  save_optimizer(state, options_.model + ".optimizer.npz");
+  if (!options_.overwrite && !options_.overwrite_checkpoint)
+    save_optimizer(state, with_update(options_.model, state.clock.updates, ".optimizer.npz"));
   save_derived(state);
 }
 
 void Checkpoint::save_derived(const TrainingState& state) {
-  const std::string& model = options_.saving.model;
+  const std::string& model = options_.model;
   const Tensor& best = model_.optimizer().best_parameters();
-  if (!options_.saving.overwrite) save_parameters(state, with_update(model, state.clock.updates, ".npz"), best);
+  if (!options_.overwrite) save_parameters(state, with_update(model, state.clock.updates, ".npz"), best);
   save_parameters(state, model, best);
-  write_file(model + ".yml", format_yaml(dump(options_)));
+  write_file(model + ".yml", run_.settings);
   write_file(model + ".progress.yml", format_yaml(state.progress_yaml()));
 }
 
 void Checkpoint::save_best(const TrainingState& state, const std::string& metric) {
-  save_parameters(state, options_.saving.model + ".best-" + metric + ".npz", model_.parameters().values());
+  save_parameters(state, options_.model + ".best-" + metric + ".npz", model_.parameters().values());
 }
 
 void Checkpoint::save_parameters(const TrainingState& state, const std::string& path, const Tensor& arena) {
@@ -113,20 +112,20 @@ void Checkpoint::save_parameters(const TrainingState& state, const std::string& 
 
 Yaml Checkpoint::decoder_settings(const std::string& model_path) const {
   const auto as_saved = [&](const std::string& path) {
-    return options_.general.relative_paths
+    return run_.relative_paths
                ? std::filesystem::proximate(path, std::filesystem::path(model_path).parent_path()).string()
                : path;
   };
   std::vector<Yaml> vocabularies;
-  for (const auto& path : options_.vocabulary.paths) vocabularies.emplace_back(as_saved(path));
+  for (const auto& path : run_.vocabularies) vocabularies.emplace_back(as_saved(path));
   return Yaml::map()
-      .set("relative-paths", options_.general.relative_paths)
+      .set("relative-paths", run_.relative_paths)
       .set("models", Yaml::list({Yaml(as_saved(model_path))}))
       .set("vocabs", Yaml::list(std::move(vocabularies)))
-      .set("beam-size", options_.decoding.beam_size)
-      .set("normalize", options_.decoding.normalize)
-      .set("word-penalty", options_.decoding.word_penalty)
-      .set("mini-batch", options_.validation.mini_batch)
+      .set("beam-size", run_.decoding.beam_size)
+      .set("normalize", run_.decoding.normalize)
+      .set("word-penalty", run_.decoding.word_penalty)
+      .set("mini-batch", run_.decoding_batch)
       .set("maxi-batch", 100)
       .set("maxi-batch-sort", "src");
 }
@@ -136,7 +135,7 @@ void Checkpoint::save_optimizer(const TrainingState& state, const std::string& p
   const OptimizerArenas& arenas = model_.optimizer().arenas();
   std::vector<NpzArray> arrays;
   std::vector<float> values;  // of one part of an arena: a copy of all arenas might not fit into memory
-  for (const auto& [name, arena] : named_arenas(arenas, options_.optimizer.kind))
+  for (const auto& [name, arena] : named_arenas(arenas))
     arrays.push_back({name, {1, parameters.file_elements()}, NpzType::f32, nullptr, [&, arena](size_t i) {
                         const ParameterPart& part = parameters.parts()[i];
                         values = parameters.extract(arena, part);
@@ -157,13 +156,19 @@ void Checkpoint::save_optimizer(const TrainingState& state, const std::string& p
 
 std::optional<TrainingState> Checkpoint::resume() {
   model_.initialize();
-  const SavedRun saved = saved_run(options_.saving);
+  const SavedRun saved = saved_run(options_);
   if (saved.has_state) return load_optimizer(saved.path);
   if (!saved.path.empty()) {
+    if (!options_.no_optimizer_reload)
+      log::warn(
+          "[train] '{}' is there, but '{}.optimizer.npz' is not: going on from its parameters alone, with the "
+          "optimizer, "
+          "the learning rate's warmup and the corpus at their start",
+          saved.path, saved.path);
     load_parameters(saved.path);
     return std::nullopt;
   }
-  if (const std::string& path = options_.saving.pretrained_model; !path.empty()) {
+  if (const std::string& path = options_.pretrained_model; !path.empty()) {
     const int64_t found = read_matching_parameters(NpzReader(path), model_.parameters(), model_.parameters().values());
     log::info("[train] {} of {} arrays are those of {}", found, model_.parameters().parts().size(), path);
     model_.parameters().values_changed();
@@ -191,10 +196,10 @@ void Checkpoint::load_parameters(const std::string& path) {
   log::info("[train] parameters of {}", path);
   const NpzReader file(path);
   ModelOptions before = read_model_options(file);
-  if (is_finished_ramp(before) && options_.model.residual == ResidualKind::post_ln)
-    before.residual = ResidualKind::post_ln;
-  check_same_model(path, before, options_.model);
-  read_parameters(file, model_.parameters(), model_.parameters().values());
+  const ModelOptions& now = model_.transformer().options();
+  if (is_finished_ramp(before) && now.residual == ResidualKind::post_ln) before.residual = ResidualKind::post_ln;
+  check_same_model(path, before, now);
+  read_parameters(file, model_.parameters(), model_.parameters().values(), ShapesBy::run);
   if (before.residual == ResidualKind::branchnorm) model_.take_branch_scales(before, before.branchnorm_progress);
   model_.parameters().values_changed();
   model_.optimizer().reset();
@@ -204,10 +209,10 @@ TrainingState Checkpoint::load_optimizer(const std::string& path) {
   const NpzReader file(path);
   TrainingState state = read_state(file);
   const ModelOptions saved = read_model_options(file);
-  check_same_model(path, saved, options_.model);
+  check_same_model(path, saved, model_.transformer().options());
   model_.take_branch_scales(saved, state.clock.in(saved.branchnorm_max_step.unit));
   const OptimizerArenas& arenas = model_.optimizer().arenas();
-  for (const auto& [name, arena] : named_arenas(arenas, options_.optimizer.kind)) {
+  for (const auto& [name, arena] : named_arenas(arenas)) {
     const bool is_average = std::string_view(name) == "exp_smoothing";
     // A run may turn the average on later: it then starts from the parameters.
     const char* const source = is_average && !file.contains(name) ? "master_parameters" : name;

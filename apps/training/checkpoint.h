@@ -1,12 +1,25 @@
 #pragma once
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
-#include "apps/training/train_options.h"
+#include "apps/inference/decoding_options.h"
+#include "apps/training/saving_options.h"
 #include "apps/training/training_model.h"
 #include "apps/training/training_state.h"
 
 namespace bough {
+
+/// What a run says of itself in the files beside its model.
+struct RunDescription {
+  std::string settings;  ///< all of them in force, as YAML: MODEL.yml
+  // What MODEL.decoder.yml says besides the model:
+  std::vector<std::string> vocabularies;
+  bool relative_paths = false;
+  DecodingOptions decoding;
+  int decoding_batch = 0;  ///< sentences
+};
 
 /// Saves and resumes a training run. Files, names and arrays are Marian's (docs/file_formats.md):
 ///   MODEL.optimizer.npz   the resume state, alone: raw parameters, moments, average, clock, loader.
@@ -14,7 +27,8 @@ namespace bough {
 ///   MODEL, MODEL.yml, MODEL.decoder.yml, MODEL.progress.yml, model.iterN.npz   derived from it
 class Checkpoint {
  public:
-  Checkpoint(const TrainOptions& options, TrainingModel& model) : options_(options), model_(model) {}
+  Checkpoint(const SavingOptions& options, RunDescription run, TrainingModel& model)
+      : options_(options), run_(std::move(run)), model_(model) {}
 
   /// Writes everything. Throws Error when a file cannot be written: what was saved before stays whole.
   void save(const TrainingState& state);
@@ -43,7 +57,8 @@ class Checkpoint {
   void load_parameters(const std::string& path);
   Yaml decoder_settings(const std::string& model_path) const;
 
-  const TrainOptions& options_;
+  const SavingOptions options_;
+  const RunDescription run_;
   TrainingModel& model_;
 };
 

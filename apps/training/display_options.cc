@@ -24,7 +24,8 @@ void DisplayOptions::settings(Settings& v) {
     updates_or_labels);
   v(log_model_update, "log-model-update",
     "in those updates also measure how far they move the decoder's output: one more forward pass");
-  v(metrics, "metrics", "file that gets the numbers of every log line as JSON; none = <model>.metrics.jsonl", Path{});
+  v(metrics, "metrics", "file that gets the numbers of every log line as JSON; none = <model>.metrics.jsonl",
+    Path{Path::log});
 }
 
 }  // namespace bough

@@ -6,6 +6,7 @@
 
 namespace bough {
 
+/// What the log line calls "Cost", see format_cost.
 enum class CostType { ce_sum, ce_mean, ce_mean_words, perplexity };
 
 extern const EnumNames<CostType> cost_type_names;
@@ -21,6 +22,7 @@ struct DisplayOptions {
   bool log_model_update = false;
   std::string metrics;  ///< as given; read through metrics_path()
 
+  /// Where the JSON lines go: as given, or beside the model.
   std::string metrics_path(const std::string& model) const {
     return metrics.empty() ? model + ".metrics.jsonl" : metrics;
   }

@@ -1,12 +1,16 @@
 #include "apps/training/layer_norms.h"
 
 #include <algorithm>
-#include <cctype>
 #include <cmath>
 #include <map>
 #include <tuple>
 
+#include "layers/parameter_names.h"
+
 namespace bough {
+
+namespace names = parameter_names;
+
 namespace {
 
 constexpr int64_t piece_elements = 1 << 16;
@@ -14,11 +18,12 @@ constexpr int64_t piece_elements = 1 << 16;
 /// In forward order: stack, layer in the stack (a norm on top of it comes last).
 std::tuple<int, int> place_of(const std::string& layer) {
   constexpr int top = 1 << 30;
-  if (layer == "embeddings") return {0, 0};
-  if (layer == "output") return {3, 0};
-  const int stack = layer.starts_with("encoder_") ? 1 : 2;
+  if (layer == names::embedding_group) return {0, 0};
+  if (layer == names::output_group) return {3, 0};
+  const int stack = layer.starts_with(names::encoder) ? 1 : 2;
   const size_t number = layer.rfind("_l") + 2;
-  return {stack, layer.ends_with("_top") ? top : std::stoi(layer.substr(number))};
+  return {stack,
+          layer == names::top(stack == 1 ? names::encoder : names::decoder) ? top : std::stoi(layer.substr(number))};
 }
 
 /// [first, first + size) in pieces for the kernel square_sums.
@@ -35,28 +40,15 @@ Tensor upload(Backend& backend, const std::vector<double>& values, Shape shape) 
 
 }  // namespace
 
-std::string layer_of(const std::string& parameter) {
-  for (const char* stack : {"encoder_", "decoder_"}) {
-    if (!parameter.starts_with(stack)) continue;
-    const std::string rest = parameter.substr(8);
-    if (rest == "Wemb") break;
-    if (rest.starts_with("ff_logit_out")) return "output";
-    const size_t end = rest.find('_');
-    const bool is_layer = rest[0] == 'l' && end > 1 && std::all_of(rest.begin() + 1, rest.begin() + long(end), isdigit);
-    return stack + (is_layer ? rest.substr(0, end) : "top");
-  }
-  return "embeddings";
-}
-
 LayerNorms::LayerNorms(const ParameterSet& parameters, bool keeps_parameters) : parameters_(parameters) {
   Backend& backend = parameters.backend();
   std::map<std::tuple<int, int>, std::vector<const ParameterPart*>> parts;
-  for (const ParameterPart& part : parameters.parts()) parts[place_of(layer_of(part.name))].push_back(&part);
+  for (const ParameterPart& part : parameters.parts()) parts[place_of(names::group_of(part.name))].push_back(&part);
   std::vector<double> pieces;
   for (const auto& [place, members] : parts) {
     for (const ParameterPart* part : members) add_pieces(part->first, part->size(), pieces);
     layer_of_piece_.resize(pieces.size() / 2, layers_.size());
-    layers_.push_back(layer_of(members.front()->name));
+    layers_.push_back(names::group_of(members.front()->name));
   }
   const int64_t count = int64_t(layer_of_piece_.size());
   pieces_ = upload(backend, pieces, {count, 2});

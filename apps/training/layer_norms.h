@@ -23,8 +23,7 @@ class LayerNorms {
   /// `keeps_parameters`: takes memory for a copy of the parameters, which update norms need.
   LayerNorms(const ParameterSet& parameters, bool keeps_parameters);
 
-  /// The groups of parameters: "embeddings", "encoder_l1", ..., "encoder_top" where the stack has a norm of its
-  /// own, "decoder_l1", ..., "output" (bias and output matrix, unless that is the embedding's).
+  /// The groups of parameters in forward order, see parameter_names::group_of.
   const std::vector<std::string>& layers() const { return layers_; }
 
   /// Norm of every layer's share of an arena, or of the difference of two.
@@ -55,8 +54,5 @@ class LayerNorms {
 using TermSums = std::vector<std::array<double, 4>>;
 /// sqrt(sum of f^2 / sum of r^2) of every site.
 std::vector<double> branch_ratios(const TermSums& sums);
-
-/// The group of LayerNorms::layers() that a parameter belongs to.
-std::string layer_of(const std::string& parameter);
 
 }  // namespace bough

@@ -1,7 +1,6 @@
 #include "apps/training/memory_plan.h"
 
 #include <algorithm>
-#include <filesystem>
 
 #include "apps/inference/model_batch.h"
 #include "apps/inference/translator.h"
@@ -21,10 +20,10 @@ std::string gibibytes(size_t bytes) {
 
 /// The arena's peak over a validation batch of the plan's rows (Validation::limit_rows), or of one sentence of
 /// valid-max-length where that has more.
-size_t validation_batch_bytes(const TrainOptions& options, TrainingModel& model, const MemoryPlan& plan) {
+size_t validation_batch_bytes(const MemoryOptions& options, TrainingModel& model, const MemoryPlan& plan) {
   const bool learned = options.model.learned_positions;
-  const int64_t positions = learned ? options.model.max_positions : plan.target_rows + options.validation.max_length;
-  const int64_t longest = std::min<int64_t>(options.validation.max_length, positions);
+  const int64_t positions = learned ? options.model.max_positions : plan.target_rows + options.longest_validated;
+  const int64_t longest = std::min<int64_t>(options.longest_validated, positions);
   model.backend().allocator().reset_peak();
   model.evaluate(imagined_batch(std::max(plan.source_rows, longest), std::max(plan.target_rows, longest), positions));
   return model.backend().allocator().peak();
@@ -32,7 +31,7 @@ size_t validation_batch_bytes(const TrainOptions& options, TrainingModel& model,
 
 /// Plans what validation needs beyond training's activations, whose memory it uses: its batches, the parameters put
 /// aside for their average, and beam search (its cache, and half as much for everything else).
-void plan_validation(const TrainOptions& options, TrainingModel& model, MemoryPlan& plan) {
+void plan_validation(const MemoryOptions& options, TrainingModel& model, MemoryPlan& plan) {
   plan.arena_bytes = std::max(plan.arena_bytes, validation_batch_bytes(options, model, plan));
   const size_t aside = model.optimizer().has_average() ? model.parameters().values().bytes() : 0;
   const size_t search = size_t(TranslatorSettings().cache_bytes) * 3 / 2;
@@ -44,18 +43,6 @@ size_t measuring_bytes(TrainingModel& model, const Batch& batch) {
   const size_t before = model.backend().persistent_bytes;
   model.update({.micro = {batch}, .target_tokens = batch.target.rows()}, {.measures_layers = true});
   return model.backend().persistent_bytes - before;
-}
-
-void set_vocabulary_sizes(TrainOptions& options) {
-  constexpr int usual_size = 32000;
-  const auto& paths = options.vocabulary.paths;
-  for (size_t i = 0; i < 2; ++i) {
-    const int wanted = i < options.corpus.dim_vocabs.size() ? options.corpus.dim_vocabs[i] : 0;
-    const bool exists = i < paths.size() && std::filesystem::exists(paths[i]);
-    options.model.vocab_sizes.push_back(exists   ? load_vocabulary(paths[i], wanted)->size()
-                                        : wanted ? wanted
-                                                 : usual_size);
-  }
 }
 
 size_t needed_bytes(const MemoryPlan& plan) { return plan.state_bytes + plan.activation_bytes + plan.other_bytes; }
@@ -72,7 +59,7 @@ bool fits(const MemoryPlan& plan, const MachineOptions& machine) {
 /// The plan with the fewest recomputed layers, more than `too_few`, that fits into `memory`, by bisection: with each
 /// layer the memory falls and the work grows. All layers where nothing fits.
 template <class Memory>
-MemoryPlan recompute_until_it_fits(const TrainOptions& options, int64_t source_rows, int64_t target_rows, int too_few,
+MemoryPlan recompute_until_it_fits(const MemoryOptions& options, int64_t source_rows, int64_t target_rows, int too_few,
                                    const Memory& memory) {
   MemoryPlan best = plan_memory(options, source_rows, target_rows, options.model.layers());
   if (!fits(best, memory)) return best;
@@ -89,11 +76,11 @@ MemoryPlan recompute_until_it_fits(const TrainOptions& options, int64_t source_r
 
 }  // namespace
 
-MemoryPlan plan_memory(const TrainOptions& options, int64_t source_rows, int64_t target_rows, int recomputed_layers) {
+MemoryPlan plan_memory(const MemoryOptions& options, int64_t source_rows, int64_t target_rows, int recomputed_layers) {
   const auto backend = make_null_backend(planned_type(options.machine));
   TrainingModel model(*backend, options.model, options.dropout, options.optimizer, 1);
   model.set_recompute(recomputed_layers);
-  if (options.display.log_layer_norms) model.enable_layer_norms(options.display.log_model_update);
+  if (options.measures_layers) model.enable_layer_norms(options.measures_model_update);
   MemoryPlan plan;
   plan.parameters = model.parameters().trained_elements();
   plan.state_bytes = backend->persistent_bytes;
@@ -108,24 +95,28 @@ MemoryPlan plan_memory(const TrainOptions& options, int64_t source_rows, int64_t
   const Batch batch = imagined_batch(plan.source_rows, plan.target_rows, longest);
   model.accumulate_gradients(batch, true);
   plan.flops = backend->flops;
-  if (options.display.log_layer_norms) plan.state_bytes += measuring_bytes(model, batch);
+  if (options.measures_layers) plan.state_bytes += measuring_bytes(model, batch);
   plan.activation_bytes = plan.arena_bytes = backend->allocator().peak();
   if (!is_gpu) return plan;
   plan.other_bytes = product_bytes + small_bytes;
-  if (!options.validation.valid_sets.empty()) plan_validation(options, model, plan);
+  if (options.longest_validated > 0) plan_validation(options, model, plan);
   return plan;
 }
 
-MemoryPlan plan_training(const TrainOptions& options, int64_t source_rows, int64_t target_rows, int least_recomputed,
+MemoryPlan plan_training(const MemoryOptions& options, int64_t source_rows, int64_t target_rows, int least_recomputed,
                          const DeviceChoice& device) {
-  const Recomputation recomputation = options.run.recomputation;
-  if (recomputation == Recomputation::all && !options.batch.mini_batch_fit) least_recomputed = options.model.layers();
+  const Recomputation recomputation = options.recomputation;
+  if (recomputation == Recomputation::all && !options.mini_batch_fit) least_recomputed = options.model.layers();
   const MemoryPlan plan = plan_memory(options, source_rows, target_rows, least_recomputed);
   if (recomputation == Recomputation::none || fits(plan, device)) return plan;
   return recompute_until_it_fits(options, source_rows, target_rows, least_recomputed, device);
 }
 
 void check_memory(const MemoryPlan& plan, const DeviceChoice& device) {
+  check(device.is_gpu || plan.state_bytes <= device.total_bytes,
+        "memory: parameters, gradients and optimizer state of this model need {}, this machine has {}; make the model "
+        "smaller",
+        gibibytes(plan.state_bytes), gibibytes(device.total_bytes));
   const bool all = plan.recomputed_layers == plan.layers;
   check(fits(plan, device),
         "memory: this run needs {} ({} of parameters, gradients and optimizer state, {} of activations{}, {} for "
@@ -137,20 +128,19 @@ void check_memory(const MemoryPlan& plan, const DeviceChoice& device) {
         gibibytes(device.total_bytes), all ? "" : ", leave out gradient-checkpointing: false");
 }
 
-MemoryPlan fit_memory(const TrainOptions& options, double length_ratio) {
-  const Recomputation recomputation = options.run.recomputation;
+MemoryPlan fit_memory(const MemoryOptions& options, double length_ratio) {
+  const Recomputation recomputation = options.recomputation;
   int layers = recomputation == Recomputation::all ? options.model.layers() : 0;
   const auto source_rows = [&](int64_t target_rows) { return int64_t(double(target_rows) * length_ratio); };
   const auto plan = [&](int64_t target_rows) {
     return plan_memory(options, source_rows(target_rows), target_rows, layers);
   };
   const auto holds = [&](int64_t target_rows) { return fits(plan(target_rows), options.machine); };
-  int64_t low = options.corpus.max_length, high = low;
+  int64_t low = options.max_length, high = low;
   if (recomputation == Recomputation::automatic && !holds(low)) layers = options.model.layers();
   check(holds(low),
         "workspace: {} MiB cannot hold one sentence of max-length {}{}; raise workspace or lower max-length{}",
-        workspace_bytes(options.machine) >> 20, options.corpus.max_length,
-        layers ? ", even with all layers recomputed" : "",
+        workspace_bytes(options.machine) >> 20, options.max_length, layers ? ", even with all layers recomputed" : "",
         layers ? "" : ", or leave out gradient-checkpointing: false");
   constexpr int64_t most_rows = 1 << 20;
   while (high < most_rows && holds(2 * high)) high *= 2;
@@ -159,7 +149,7 @@ MemoryPlan fit_memory(const TrainOptions& options, double length_ratio) {
   for (int64_t step = (high - low) / 2; step >= std::max<int64_t>(low / 64, 1); step /= 2)
     if (holds(low + step)) low += step;
   const int64_t multiple = preferred_row_multiple(options.machine), even = low - low % multiple;
-  if (even >= options.corpus.max_length) low = even;  // a batch of fewer rows could not hold every sentence
+  if (even >= options.max_length) low = even;  // a batch of fewer rows could not hold every sentence
   if (layers == 0) return plan(low);
   return recompute_until_it_fits(options, source_rows(low), low, -1, options.machine);
 }
@@ -174,26 +164,6 @@ std::string format_plan(const MemoryPlan& p) {
                                   gibibytes(p.state_bytes + p.activation_bytes + p.other_bytes))
                     : "",
       p.flops * 1e-12);
-}
-
-std::string describe_model(TrainOptions options) {
-  set_vocabulary_sizes(options);
-  const auto backend = make_null_backend(planned_type(options.machine));
-  TrainingModel model(*backend, options.model, options.dropout, options.optimizer, 1);
-  std::string text;
-  for (const auto& part : model.parameters().parts())
-    text += fmt::format("{:<44} {:>18} {:>12}\n", part.name, to_string(part.file_shape()), part.size());
-  text += fmt::format("{:<44} {:>18} {:>12}\n", "all parameters", "", model.parameters().trained_elements());
-
-  const int64_t budget =
-      options.batch.mini_batch_words > 0 ? options.batch.mini_batch_words : options.batch.mini_batch * sentence_rows;
-  for (const int layers : {0, options.model.layers()})
-    text += fmt::format("gradient-checkpointing {:<5}: {}\n", layers > 0,
-                        format_plan(plan_memory(options, budget, budget, layers)));
-  if (options.batch.mini_batch_fit)
-    text += fmt::format("mini-batch-fit in {} MiB: {}\n", workspace_bytes(options.machine) >> 20,
-                        format_plan(fit_memory(options, 1)));
-  return text;
 }
 
 }  // namespace bough

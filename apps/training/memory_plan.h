@@ -2,7 +2,7 @@
 #include <string>
 
 #include "apps/inference/device.h"
-#include "apps/training/train_options.h"
+#include "apps/training/memory_options.h"
 
 namespace bough {
 
@@ -20,17 +20,17 @@ struct MemoryPlan {
 
 /// One micro-batch of `source_rows` + `target_rows` tokens, in sentences of about 30; for a GPU rounded up to their
 /// shape class. The first `recomputed_layers` layers run again in the backward pass.
-MemoryPlan plan_memory(const TrainOptions& options, int64_t source_rows, int64_t target_rows, int recomputed_layers);
+MemoryPlan plan_memory(const MemoryOptions& options, int64_t source_rows, int64_t target_rows, int recomputed_layers);
 
 /// mini-batch-fit: the largest target budget (source budget: times length_ratio) whose activations fit into
 /// `workspace`, with all layers recomputed (gradient-checkpointing true) or none (false, auto); auto goes on to all
 /// where not even a sentence of max-length fits without. Of this batch as few layers are recomputed as it then needs
 /// to. Error when not even a sentence of max-length fits.
-MemoryPlan fit_memory(const TrainOptions& options, double length_ratio);
+MemoryPlan fit_memory(const MemoryOptions& options, double length_ratio);
 
 /// The plan to train by: `least_recomputed` layers recomputed (all with gradient-checkpointing true and no
 /// mini-batch-fit), and unless gradient-checkpointing is false as many more as the GPU's free memory asks for.
-MemoryPlan plan_training(const TrainOptions& options, int64_t source_rows, int64_t target_rows, int least_recomputed,
+MemoryPlan plan_training(const MemoryOptions& options, int64_t source_rows, int64_t target_rows, int least_recomputed,
                          const DeviceChoice& device);
 
 /// Throws Error with numbers when the GPU has too little free memory for the plan.
@@ -38,9 +38,5 @@ void check_memory(const MemoryPlan& plan, const DeviceChoice& device);
 
 /// The plan as lines for the log.
 std::string format_plan(const MemoryPlan& plan);
-
-/// --describe: every parameter with its shape, the totals, and the plan for the batch size in force, with
-/// sides of equal length. Where vocabularies do not exist yet their size is dim-vocabs, or 32000.
-std::string describe_model(TrainOptions options);
 
 }  // namespace bough

@@ -10,7 +10,7 @@ const EnumNames<SigtermAction> sigterm_names = {{"save-and-exit", SigtermAction:
 
 void SavingOptions::model_settings(Settings& v) {
   v.group("Training");
-  v(model, {"model", 'm'}, "model file to write, and to go on from if it exists (.npz)", Path{});
+  v(model, {"model", 'm'}, "model file to write, and to go on from if it exists (.npz)", Path{Path::output});
   v(pretrained_model, "pretrained-model", "start from the parameters of this model that have the same names", Path{});
 }
 

@@ -5,6 +5,7 @@
 
 namespace bough {
 
+/// What a SIGTERM ends: the update, with a save, or the process.
 enum class SigtermAction { save_and_exit, exit_immediately };
 
 /// The model file and the training state beside it: where a run begins, and what it leaves behind.

@@ -58,6 +58,19 @@ void TrainOptions::resolve(const GivenNames& given) {
   if (batch.mini_batch_words > 0) batch.mini_batch_fit = false;
 }
 
+MemoryOptions TrainOptions::memory() const {
+  return {.machine = machine,
+          .model = model,
+          .dropout = dropout,
+          .optimizer = optimizer,
+          .recomputation = run.recomputation,
+          .mini_batch_fit = batch.mini_batch_fit,
+          .max_length = corpus.max_length,
+          .measures_layers = bool(display.log_layer_norms),
+          .measures_model_update = display.log_model_update,
+          .longest_validated = validation.valid_sets.empty() ? 0 : validation.max_length};
+}
+
 void TrainOptions::validate() const {
   machine.validate();
   saving.validate();

@@ -2,6 +2,7 @@
 #include "apps/inference/decoding_options.h"
 #include "apps/inference/machine_options.h"
 #include "apps/training/display_options.h"
+#include "apps/training/memory_options.h"
 #include "apps/training/run_options.h"
 #include "apps/training/saving_options.h"
 #include "apps/training/validation_options.h"
@@ -33,6 +34,9 @@ struct TrainOptions {
   /// the user gave, in any way.
   void resolve(const GivenNames& given);
   void validate() const;
+
+  /// What the memory plan reads of all this.
+  MemoryOptions memory() const;
 };
 
 }  // namespace bough

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <optional>
+#include <utility>
 
 #include "apps/inference/device.h"
 #include "apps/training/admin_profile.h"
@@ -12,6 +13,7 @@
 #include "core/base/io.h"
 #include "core/base/log.h"
 #include "core/base/progress.h"
+#include "core/base/settings_reader.h"
 #include "core/base/signals.h"
 #include "optim/schedule.h"
 
@@ -29,9 +31,35 @@ std::string worst_layer(const std::vector<std::string>& layers, const std::vecto
   return fmt::format("{} ({:.3g})", layers[worst], norms[worst]);
 }
 
+/// A link to a model is that model: its state, settings and lock stand beside the file, not beside the link.
+TrainOptions with_one_name(TrainOptions options) {
+  std::string& model = options.saving.model;
+  const std::string linked = std::exchange(model, without_links(model));
+  if (linked != model) log::info("[train] '{}' is a link: the model is '{}'", linked, model);
+  return options;
+}
+
+RunDescription describe_run(const TrainOptions& o) {
+  return {.settings = format_yaml(dump(o)),
+          .vocabularies = o.vocabulary.paths,
+          .relative_paths = o.general.relative_paths,
+          .decoding = o.decoding,
+          .decoding_batch = o.validation.mini_batch};
+}
+
+ValidationSettings validation_settings(const TrainOptions& o) {
+  return {.options = o.validation,
+          .decoding = o.decoding,
+          .tsv = o.corpus.tsv,
+          .no_spm_encode = o.vocabulary.no_spm_encode,
+          .model = o.saving.model,
+          .workers = cpu_thread_count(o.machine)};
+}
+
 }  // namespace
 
-Trainer::Trainer(TrainOptions options) : options_(std::move(options)), lock_(options_.saving.model + ".lock") {
+Trainer::Trainer(TrainOptions options)
+    : options_(with_one_name(std::move(options))), lock_(options_.saving.model + ".lock") {
   lock_model();
   keep_seed();
   const DeviceChoice device = choose_device(options_.machine);
@@ -45,9 +73,9 @@ Trainer::Trainer(TrainOptions options) : options_(std::move(options)), lock_(opt
   if (options_.display.log_layer_norms) model_->enable_layer_norms(options_.display.log_model_update);
   log::info("[model] {} parameters, residual {}, {}+{} layers", with_commas(model_->parameters().trained_elements()),
             name_of(options_.model.residual), options_.model.encoder_layers, options_.model.decoder_layers);
-  checkpoint_ = std::make_unique<Checkpoint>(options_, *model_);
+  checkpoint_ = std::make_unique<Checkpoint>(options_.saving, describe_run(options_), *model_);
   if (!options_.validation.valid_sets.empty())
-    validation_ = std::make_unique<Validation>(options_, vocabularies_, *model_);
+    validation_ = std::make_unique<Validation>(validation_settings(options_), vocabularies_, *model_);
   if (validation_) validation_->limit_rows(data_->most_source_rows(), data_->most_target_rows());
   start_or_resume();
 }
@@ -101,7 +129,7 @@ void Trainer::open_data() {
                           UpdateShape{.devices = 1, .delay = delay}, options_.general.seed, options_.model.right_left},
       vocabularies_);
   if (options_.batch.mini_batch_fit) {
-    const MemoryPlan fitted = fit_memory(options_, data_->statistics().length_ratio());
+    const MemoryPlan fitted = fit_memory(options_.memory(), data_->statistics().length_ratio());
     data_->set_budgets(fitted.source_rows, fitted.target_rows);
     recomputed_layers_ = fitted.recomputed_layers;
   }
@@ -109,8 +137,8 @@ void Trainer::open_data() {
 
 /// With memory for the largest batch, or an Error before anything was trained.
 void Trainer::make_backend_on(const DeviceChoice& device) {
-  const MemoryPlan plan =
-      plan_training(options_, data_->most_source_rows(), data_->most_target_rows(), recomputed_layers_, device);
+  const MemoryPlan plan = plan_training(options_.memory(), data_->most_source_rows(), data_->most_target_rows(),
+                                        recomputed_layers_, device);
   log::info("[memory] {}", format_plan(plan));
   check_memory(plan, device);
   recomputed_layers_ = plan.recomputed_layers;
@@ -144,12 +172,16 @@ void Trainer::start_or_resume() {
   }
   if (!validation_) state_.owes_validation = false;
   state_.seed = options_.general.seed;
-  log_ = std::make_unique<TrainingLog>(options_, state_.clock.updates);
+  log_ =
+      std::make_unique<TrainingLog>(options_.display,
+                                    TrainingLog::Fields{.learning_rate = options_.optimizer.report_learning_rate,
+                                                        .alpha = options_.model.residual == ResidualKind::branchnorm},
+                                    options_.display.metrics_path(options_.saving.model), state_.clock.updates);
 }
 
 bool Trainer::is_measured(const std::string& metric) const {
   const auto& metrics = options_.validation.metrics;
-  return std::any_of(metrics.begin(), metrics.end(), [&](ValidationMetric m) { return name_of(m) == metric; });
+  return std::ranges::find(metrics, metric, &ValidationMetric::name) != metrics.end();
 }
 
 bool Trainer::is_finished() const {
@@ -162,6 +194,9 @@ int Trainer::run() {
   catch_signals(options_.saving.sigterm == SigtermAction::exit_immediately);
   log::info("Training started");
   warn_of_unfinished_ramp();
+  if (is_finished() || should_stop_early())
+    log::info("[train] nothing is left to do after {} updates, {} epochs: raise {} to train on", state_.clock.updates,
+              state_.clock.epochs - 1, is_finished() ? "after" : "early-stopping");
   if (state_.owes_validation) validate();
   const auto alpha = [this] { return model_->branch_scale(); };
   std::optional<Progress> bar;
@@ -403,7 +438,7 @@ bool Trainer::should_stop_early() const {
     case StopOn::first:
       break;
   }
-  const auto first = state_.metrics.find(name_of(options_.validation.metrics.front()));
+  const auto first = state_.metrics.find(std::string(options_.validation.metrics.front()->name));
   return first != state_.metrics.end() && first->second.stalled >= limit;
 }
 

@@ -31,6 +31,7 @@ class Trainer {
   /// Returns the exit code: 0, or 128 + the signal.
   int run();
 
+  /// As the last update left it.
   const TrainingState& state() const { return state_; }
   TrainingModel& model() { return *model_; }
 

@@ -56,17 +56,19 @@ std::string format_cost(const DisplayOptions& o, const DisplayState& d, const Tr
   return fmt::format("{:.8f}", d.loss / double(std::max<int64_t>(d.updates, 1)));
 }
 
-TrainingLog::TrainingLog(const TrainOptions& options, int64_t resumed_update)
-    : options_(options), shown_(Clock::now()) {
-  const std::string path = options.display.metrics_path(options.saving.model);
-  if (path.empty()) return;
-  if (std::filesystem::is_regular_file(path)) drop_later_lines(path, resumed_update);
-  json_.open(path, std::ios::app);
-  check(json_.is_open(), "metrics: cannot open '{}' for appending; check the folder and its permissions", path);
+TrainingLog::TrainingLog(const DisplayOptions& options, Fields fields, const std::string& metrics_path,
+                         int64_t resumed_update)
+    : options_(options), fields_(fields), metrics_path_(metrics_path), shown_(Clock::now()) {
+  if (metrics_path.empty()) return;
+  make_folder_of(metrics_path);
+  std::error_code unknown;
+  if (std::filesystem::is_regular_file(metrics_path, unknown)) drop_later_lines(metrics_path, resumed_update);
+  json_.open(metrics_path, std::ios::app);
+  check(json_.is_open(), "metrics: cannot open '{}' for appending; check the folder and its permissions", metrics_path);
 }
 
 bool TrainingLog::is_due(const TrainingState& s, const TrainingClock& before) const {
-  return s.clock.updates <= options_.display.disp_first || bough::is_due(options_.display.disp_freq, before, s.clock);
+  return s.clock.updates <= options_.disp_first || bough::is_due(options_.disp_freq, before, s.clock);
 }
 
 void TrainingLog::after_update(TrainingState& s, const TrainingClock& before,
@@ -80,10 +82,10 @@ void TrainingLog::after_update(TrainingState& s, const TrainingClock& before,
   const double fill = s.display.target_fill / double(s.display.updates);
   std::string line =
       fmt::format("Ep. {} : Up. {} : Sen. {} : Cost {} : Time {:.2f}s : {:.2f} words/s : gNorm {:.4f}", s.clock.epochs,
-                  s.clock.updates, with_commas(s.sentences),
-                  format_cost(options_.display, s.display, s.clock, last_labels_), seconds, speed, s.gradient_norm);
-  if (options_.optimizer.report_learning_rate) line += fmt::format(" : L.r. {:.4e}", s.learning_rate);
-  if (options_.model.residual == ResidualKind::branchnorm) line += fmt::format(" : alpha {:.4f}", alpha);
+                  s.clock.updates, with_commas(s.sentences), format_cost(options_, s.display, s.clock, last_labels_),
+                  seconds, speed, s.gradient_norm);
+  if (fields_.learning_rate) line += fmt::format(" : L.r. {:.4e}", s.learning_rate);
+  if (fields_.alpha) line += fmt::format(" : alpha {:.4f}", alpha);
   if (fill > 0) line += fmt::format(" : fill {:.3f}", fill);
   if (s.skipped_updates) line += fmt::format(" : skipped {}", s.skipped_updates);
   log::info("{}", line);
@@ -145,8 +147,8 @@ void TrainingLog::write_json(const std::string& line) {
   json_.clear();
   errno = 0;
   if (json_ << line << std::endl || std::exchange(has_failed_, true)) return;
-  log::warn("[train] metrics: '{}' cannot be written ({}); the run goes on, but lines are missing there",
-            options_.display.metrics_path(options_.saving.model), std::strerror(errno));
+  log::warn("[train] metrics: '{}' cannot be written ({}); the run goes on, but lines are missing there", metrics_path_,
+            std::strerror(errno));
 }
 
 }  // namespace bough

@@ -4,8 +4,8 @@
 #include <functional>
 #include <string>
 
+#include "apps/training/display_options.h"
 #include "apps/training/layer_norms.h"
-#include "apps/training/train_options.h"
 #include "apps/training/training_state.h"
 
 namespace bough {
@@ -14,8 +14,13 @@ namespace bough {
 ///   Ep. 1 : Up. 1000 : Sen. 123,456 : Cost 5.12345678 : Time 35.20s : 5532.88 words/s : gNorm 1.2345 : …
 class TrainingLog {
  public:
-  /// Appends to options.display.metrics; on resume lines after `resumed_update` are dropped from it.
-  TrainingLog(const TrainOptions& options, int64_t resumed_update);
+  /// Fields that a log line has in some runs only.
+  struct Fields {
+    bool learning_rate = false, alpha = false;
+  };
+
+  /// Appends to the JSON lines of `metrics_path` (none if empty); on resume those after `resumed_update` are dropped.
+  TrainingLog(const DisplayOptions& options, Fields fields, const std::string& metrics_path, int64_t resumed_update);
 
   /// Whether after_update will show a line.
   bool is_due(const TrainingState& state, const TrainingClock& before) const;
@@ -37,7 +42,9 @@ class TrainingLog {
  private:
   void write_json(const std::string& line);
 
-  const TrainOptions& options_;
+  const DisplayOptions options_;
+  const Fields fields_;
+  const std::string metrics_path_;
   std::chrono::steady_clock::time_point shown_;
   int64_t last_labels_ = 0;  ///< target tokens of the last update
   std::ofstream json_;
@@ -45,7 +52,7 @@ class TrainingLog {
 };
 
 /// Marian's "Cost" field for what was summed up since the last line.
-std::string format_cost(const RunOptions& options, const DisplayState& display, const TrainingClock& clock,
+std::string format_cost(const DisplayOptions& options, const DisplayState& display, const TrainingClock& clock,
                         int64_t last_labels);
 /// 1234567 -> "1,234,567".
 std::string with_commas(int64_t n);

@@ -41,7 +41,9 @@ struct TrainingState {
   int64_t last_validation = 0;   ///< update of the last validation
   bool owes_validation = false;  ///< the one after this update did not come to its end
 
+  /// Validations in a row without improvement, of the metric that has most.
   int64_t most_stalled() const;
+  /// All of it; and back, Error naming `source` where a key is missing or of another type.
   Yaml to_yaml() const;
   static TrainingState from_yaml(const Yaml& saved, const std::string& source);
   /// Marian's model.npz.progress.yml: the keys that have a meaning here.

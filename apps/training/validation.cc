@@ -1,6 +1,7 @@
 #include "apps/training/validation.h"
 
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
@@ -8,7 +9,6 @@
 #include <filesystem>
 #include <numeric>
 
-#include "apps/inference/device.h"
 #include "apps/inference/model_file.h"
 #include "apps/inference/text_encoder.h"
 #include "apps/inference/translator.h"
@@ -23,16 +23,20 @@
 namespace bough {
 namespace {
 
-bool is_text_metric(ValidationMetric m) {
-  return m == ValidationMetric::bleu || m == ValidationMetric::bleu_detok || m == ValidationMetric::bleu_segmented ||
-         m == ValidationMetric::chrf || m == ValidationMetric::translation;
+/// One word of a shell command, whatever is in it.
+std::string quoted(const std::string& word) {
+  std::string text = "'";
+  for (const char c : word) text += c == '\'' ? "'\\''" : std::string(1, c);
+  return text + "'";
 }
-bool is_cost(ValidationMetric m) { return !is_text_metric(m) && m != ValidationMetric::valid_script; }
 
-std::string join(const std::vector<std::string>& words) {
-  std::string text;
-  for (const auto& word : words) text += (text.empty() ? "" : " ") + word;
-  return text;
+/// Marian's BLEU does not smooth; its other metrics are sacreBLEU's.
+Metric as_marian(Metric metric, Tokenizer tokenizer) {
+  if (auto* const bleu = std::get_if<BleuOptions>(&metric)) {
+    bleu->smoothing = Smoothing::none;
+    bleu->tokenizer = tokenizer;
+  }
+  return metric;
 }
 
 /// {E}, {U}, {B}, {T} of Marian's file name templates.
@@ -44,38 +48,36 @@ std::string fill_template(std::string text, const TrainingClock& clock) {
   return text;
 }
 
-/// Removes the file at its end, if it has a name.
+/// Removes the file at its end.
 struct TemporaryFile {
   const std::string path;
   ~TemporaryFile() {
     std::error_code ignored;
-    if (!path.empty()) std::filesystem::remove(path, ignored);
+    std::filesystem::remove(path, ignored);
   }
 };
 
 }  // namespace
 
-std::string name_of(ValidationMetric metric) {
-  for (const auto& [name, m] : metric_names)
-    if (m == metric) return std::string(name);
-  return "";
-}
-
-Validation::Validation(const TrainOptions& options, std::vector<std::shared_ptr<Vocabulary>> vocabularies,
+Validation::Validation(ValidationSettings settings, std::vector<std::shared_ptr<Vocabulary>> vocabularies,
                        TrainingModel& model)
-    : options_(options), vocabularies_(std::move(vocabularies)), model_(model) {
+    : settings_(std::move(settings)), vocabularies_(std::move(vocabularies)), model_(model) {
   read_files();
+  if (!options_.translation_output.empty() &&
+      std::ranges::none_of(options_.metrics, &ValidationMetric::needs_translations))
+    log::warn("[valid] valid-translation-output: no metric of valid-metrics needs translations, so none are written");
 }
 
 void Validation::read_files() {
-  const auto& sets = options_.validation.valid_sets;
-  const bool is_tsv = options_.corpus.tsv;
+  const auto& sets = options_.valid_sets;
+  const bool is_tsv = settings_.tsv;
   check(sets.size() == (is_tsv ? 1u : 2u), "valid-sets has {} files, must have {}", sets.size(),
         is_tsv ? "1 (tsv)" : "2: source and target");
   const auto encoder = [&](const std::string& path, const auto& vocabulary) {
-    return TextEncoder(path, vocabulary,
-                       std::min<int64_t>(options_.validation.max_length, Translator::longest_source(options_.model)),
-                       options_.vocabulary.no_spm_encode);
+    return TextEncoder(
+        path, vocabulary,
+        std::min<int64_t>(options_.max_length, Translator::longest_source(model_.transformer().options())),
+        settings_.no_spm_encode);
   };
   TextEncoder source_encoder = encoder(sets.front(), vocabularies_.front());
   TextEncoder target_encoder = encoder(sets.back(), vocabularies_.back());
@@ -98,7 +100,7 @@ void Validation::read_files() {
     references_.push_back(target);
     sources_.push_back(source_encoder.encode(source, number));
     targets_.push_back(target_encoder.encode(target, number));
-    if (options_.model.right_left) std::reverse(targets_.back().begin(), targets_.back().end());
+    if (model_.transformer().options().right_left) std::reverse(targets_.back().begin(), targets_.back().end());
   }
   check(is_tsv || !target_lines->next(target), "valid-sets: '{}' has more lines than '{}', which ends after {}",
         sets.back(), sets.front(), sources_.size());
@@ -107,24 +109,28 @@ void Validation::read_files() {
 }
 
 std::vector<MetricValue> Validation::run(TrainingState& state) {
-  const auto& metrics = options_.validation.metrics;
-  Costs costs;
+  const auto& metrics = options_.metrics;
+  const auto any = [&](auto needs) { return std::ranges::any_of(metrics, needs); };
+  ValidationCosts costs;
   Decoded decoded;
-  if (std::any_of(metrics.begin(), metrics.end(), is_cost)) costs = this->costs();
-  if (std::any_of(metrics.begin(), metrics.end(), is_text_metric)) decoded = decode();
+  if (any(&ValidationMetric::needs_costs)) costs = this->costs();
+  if (any(&ValidationMetric::needs_translations)) {
+    decoded = decode();
+    if (!options_.translation_output.empty()) write_translations(decoded, translation_output(state));
+  }
   std::vector<MetricValue> values;
-  for (ValidationMetric metric : metrics)
-    values.push_back({name_of(metric), value_of(metric, state, costs, decoded), false});
+  for (const ValidationMetric* metric : metrics)
+    values.push_back({std::string(metric->name), value_of(*metric, state, costs, decoded), false});
   // All values or none: a validation that does not come to its end is done again as a whole.
   for (size_t i = 0; i < metrics.size(); ++i)
-    values[i].is_better = note(state.metrics[values[i].name], metrics[i], values[i].value, i);
+    values[i].is_better = note(state.metrics[values[i].name], *metrics[i], values[i].value, i);
   return values;
 }
 
-bool Validation::note(MetricState& m, ValidationMetric kind, double value, size_t index) const {
-  const auto& epsilons = options_.validation.early_stopping_epsilon;
+bool Validation::note(MetricState& m, const ValidationMetric& kind, double value, size_t index) const {
+  const auto& epsilons = options_.early_stopping_epsilon;
   const double epsilon = epsilons[std::min(index, epsilons.size() - 1)];
-  const double gain = is_cost(kind) ? m.best - value : value - m.best;
+  const double gain = kind.is_lower_better ? m.best - value : value - m.best;
   const bool is_first = !m.has_best || std::isnan(m.best);  // nothing is worse than no number
   const bool is_better = !std::isnan(value) && (is_first || gain > epsilon);
   // As in Marian, a gain below epsilon moves the best value but counts as a stall.
@@ -138,7 +144,7 @@ bool Validation::note(MetricState& m, ValidationMetric kind, double value, size_
 std::vector<SentencePair> Validation::next_pairs(const std::vector<size_t>& order, size_t first) const {
   std::vector<SentencePair> pairs;
   int64_t source_rows = 0, target_rows = 0;
-  const size_t end = std::min(first + size_t(options_.validation.mini_batch), order.size());
+  const size_t end = std::min(first + size_t(options_.mini_batch), order.size());
   for (size_t at = first; at < end; ++at) {
     const size_t i = order[at];
     source_rows += int64_t(sources_[i].size()) + 1;
@@ -149,8 +155,8 @@ std::vector<SentencePair> Validation::next_pairs(const std::vector<size_t>& orde
   return pairs;
 }
 
-Validation::Costs Validation::costs() const {
-  Costs costs;
+ValidationCosts Validation::costs() const {
+  ValidationCosts costs;
   std::vector<size_t> order(sources_.size());
   std::iota(order.begin(), order.end(), size_t{0});
   std::stable_sort(order.begin(), order.end(),
@@ -169,12 +175,12 @@ Validation::Costs Validation::costs() const {
 
 Validation::Decoded Validation::decode() const {
   TranslatorSettings settings;
-  settings.batch.mini_batch = options_.validation.mini_batch;
+  settings.batch.mini_batch = options_.mini_batch;
   settings.batch.mini_batch_words = 0;
   settings.batch.maxi_batch_sort = SortKind::source;
-  settings.workers = cpu_thread_count(options_.machine);
+  settings.workers = settings_.workers;
   model_.transformer().set_training(false);
-  Translator translator(model_.transformer(), model_.backend(), options_.decoding, settings);
+  Translator translator(model_.transformer(), model_.backend(), settings_.decoding, settings);
   Progress progress("validation decoding", int64_t(sources_.size()));
 
   Decoded decoded;
@@ -185,50 +191,43 @@ Validation::Decoded Validation::decode() const {
     tokens = in_reading_order(std::move(tokens), model_.transformer().options());
     decoded.texts.push_back(vocabularies_.back()->decode(tokens));
     decoded.tokens.push_back(std::move(tokens));
-    if (!options_.decoding.quiet_translation)
+    if (!settings_.decoding.quiet_translation)
       log::info("Best translation {} : {}", decoded.texts.size() - 1, decoded.texts.back());
     progress.advance_to(int64_t(decoded.texts.size()));
   });
-  if (!options_.validation.quiet) {
+  if (!options_.quiet) {
     log::info("[valid] Hyp 0: {}", decoded.texts.front());
     log::info("[valid] Ref 0: {}", references_.front());
   }
   return decoded;
 }
 
-double Validation::value_of(ValidationMetric metric, const TrainingState& state, const Costs& costs,
+double Validation::value_of(const ValidationMetric& metric, const TrainingState& state, const ValidationCosts& costs,
                             const Decoded& decoded) const {
-  switch (metric) {
-    case ValidationMetric::cross_entropy:
-    case ValidationMetric::ce_mean:
-      return costs.sum / double(costs.sentences);
-    case ValidationMetric::ce_mean_words:
-      return costs.sum / double(costs.labels);
-    case ValidationMetric::ce_sum:
-      return costs.sum;
-    case ValidationMetric::perplexity:
-      return std::exp(costs.sum / double(costs.labels));
-    case ValidationMetric::bleu:
-    case ValidationMetric::bleu_detok: {
-      // Marian scores text that a SentencePiece vocabulary made as 13a, other tokens as they stand.
-      BleuOptions bleu;
-      bleu.smoothing = Smoothing::none;
-      if (!vocabularies_.back()->is_sentencepiece()) bleu.tokenizer = Tokenizer::none;
-      return corpus_bleu(decoded.texts, Texts(references_), bleu).score;
-    }
-    case ValidationMetric::bleu_segmented:
-      return bleu_of_pieces(decoded);
-    case ValidationMetric::chrf:
-      return corpus_chrf(decoded.texts, Texts(references_));
-    case ValidationMetric::translation:
+  using Source = ValidationMetric::Source;
+  switch (metric.source) {
+    case Source::costs:
+      return metric.of_costs(costs);
+    case Source::translations:
+      return score_of_text(*metric.text_kind, decoded);
+    case Source::pieces:
+      return score_of_pieces(*metric.text_kind, decoded);
+    case Source::translation_script:
       return translation_script(state, decoded);
-    case ValidationMetric::valid_script:
+    case Source::model_script:
       return model_script(state);
   }
   return 0;
 }
 
-double Validation::bleu_of_pieces(const Decoded& decoded) const {
+double Validation::score_of_text(const MetricKind& kind, const Decoded& decoded) const {
+  // Marian scores text that a SentencePiece vocabulary made as 13a, other tokens as they stand.
+  const bool is_plain = vocabularies_.back()->is_sentencepiece();
+  return corpus_score(decoded.texts, Texts(references_),
+                      as_marian(kind.defaults, is_plain ? Tokenizer::v13a : Tokenizer::none));
+}
+
+double Validation::score_of_pieces(const MetricKind& kind, const Decoded& decoded) const {
   const auto spell = [&](const Tokens& tokens) {
     std::string text;
     for (int32_t id : tokens) text += std::to_string(id) + " ";
@@ -238,16 +237,15 @@ double Validation::bleu_of_pieces(const Decoded& decoded) const {
   for (const Tokens& tokens : decoded.tokens) hypotheses.push_back(spell(tokens));
   for (Tokens tokens : targets_)
     references.push_back(spell(in_reading_order(std::move(tokens), model_.transformer().options())));
-  BleuOptions bleu;
-  bleu.smoothing = Smoothing::none;
-  bleu.tokenizer = Tokenizer::none;
-  return corpus_bleu(hypotheses, Texts(references), bleu).score;
+  return corpus_score(hypotheses, Texts(references), as_marian(kind.defaults, Tokenizer::none));
 }
 
 double Validation::run_script(const std::string& argument) const {
-  // The path is a shell string, as in Marian: users write "bash ./scripts/validate.sh".
-  const std::string command =
-      options_.validation.script_path + " " + join(options_.validation.script_args) + " " + argument;
+  // The path is a shell string, as in Marian: users write "bash ./scripts/validate.sh". Unless it names a file.
+  const bool is_file = access(options_.script_path.c_str(), F_OK) == 0;
+  std::string command = is_file ? quoted(options_.script_path) : options_.script_path;
+  for (const std::string& word : options_.script_args) command += " " + quoted(word);
+  command += " " + quoted(argument);
   const auto [output, status] = run_command(command);
   check(status == 0, "valid-script-path: '{}' ended with exit code {}; it must print the score and end with 0", command,
         WIFEXITED(status) ? WEXITSTATUS(status) : status);
@@ -259,18 +257,24 @@ double Validation::run_script(const std::string& argument) const {
 }
 
 double Validation::translation_script(const TrainingState& state, const Decoded& decoded) const {
-  const bool is_kept = !options_.validation.translation_output.empty();
-  const std::string path = is_kept ? fill_template(options_.validation.translation_output, state.clock)
-                                   : options_.saving.model + ".valid-output";
+  if (!options_.translation_output.empty()) return run_script(translation_output(state));
+  const TemporaryFile temporary{settings_.model + ".valid-output"};
+  write_translations(decoded, temporary.path);
+  return run_script(temporary.path);
+}
+
+std::string Validation::translation_output(const TrainingState& state) const {
+  return fill_template(options_.translation_output, state.clock);
+}
+
+void Validation::write_translations(const Decoded& decoded, const std::string& path) {
   std::string text;
   for (const auto& line : decoded.texts) text += line + "\n";
-  write_file(path, text);
-  const TemporaryFile temporary{is_kept ? "" : path};
-  return run_script(path);
+  write_file(path, content_for(path, text));
 }
 
 double Validation::model_script(const TrainingState& state) const {
-  const std::string path = options_.saving.model + ".dev.npz";
+  const std::string path = settings_.model + ".dev.npz";
   save_model(path, model_.options_at(state.clock), model_.parameters(), model_.parameters().values());
   return run_script(path);
 }

@@ -4,12 +4,23 @@
 #include <string>
 #include <vector>
 
-#include "apps/training/train_options.h"
+#include "apps/inference/decoding_options.h"
 #include "apps/training/training_model.h"
 #include "apps/training/training_state.h"
+#include "apps/training/validation_options.h"
 #include "data/vocabulary.h"
 
 namespace bough {
+
+/// What a validation is to do, and how the set is read and decoded.
+struct ValidationSettings {
+  ValidationOptions options;
+  DecodingOptions decoding;
+  bool tsv = false;            ///< valid-sets is one file of two fields
+  bool no_spm_encode = false;  ///< its text is pieces already
+  std::string model;           ///< files for scripts stand beside this one
+  int workers = 1;             ///< threads that decode, on the CPU
+};
 
 /// One metric's value after a validation.
 struct MetricValue {
@@ -23,7 +34,7 @@ struct MetricValue {
 class Validation {
  public:
   /// Reads valid-sets; sentences over valid-max-length are cut. Throws Error naming the file.
-  Validation(const TrainOptions& options, std::vector<std::shared_ptr<Vocabulary>> vocabularies, TrainingModel& model);
+  Validation(ValidationSettings settings, std::vector<std::shared_ptr<Vocabulary>> vocabularies, TrainingModel& model);
 
   /// Batches of costs get at most so many tokens a side, ends included, but for single longer sentences: what the
   /// memory plan has room for.
@@ -35,35 +46,32 @@ class Validation {
 
  private:
   using Tokens = std::vector<int32_t>;
-  struct Costs {
-    double sum = 0;  ///< nats
-    int64_t labels = 0, sentences = 0;
-  };
   struct Decoded {
     std::vector<Tokens> tokens;
     std::vector<std::string> texts;
   };
   void read_files();
   std::vector<SentencePair> next_pairs(const std::vector<size_t>& order, size_t first) const;
-  Costs costs() const;
+  ValidationCosts costs() const;
   Decoded decode() const;
-  double value_of(ValidationMetric metric, const TrainingState& state, const Costs& costs,
+  double value_of(const ValidationMetric& metric, const TrainingState& state, const ValidationCosts& costs,
                   const Decoded& decoded) const;
-  double bleu_of_pieces(const Decoded& decoded) const;
+  double score_of_text(const MetricKind& kind, const Decoded& decoded) const;
+  double score_of_pieces(const MetricKind& kind, const Decoded& decoded) const;
   double run_script(const std::string& argument) const;
+  std::string translation_output(const TrainingState& state) const;
+  static void write_translations(const Decoded& decoded, const std::string& path);
   double translation_script(const TrainingState& state, const Decoded& decoded) const;
   double model_script(const TrainingState& state) const;
-  bool note(MetricState& metric, ValidationMetric kind, double value, size_t index) const;
+  bool note(MetricState& metric, const ValidationMetric& kind, double value, size_t index) const;
 
-  const TrainOptions& options_;
+  const ValidationSettings settings_;
+  const ValidationOptions& options_ = settings_.options;
   std::vector<std::shared_ptr<Vocabulary>> vocabularies_;
   TrainingModel& model_;
   int64_t most_source_rows_ = std::numeric_limits<int64_t>::max(), most_target_rows_ = most_source_rows_;
   std::vector<Tokens> sources_, targets_;
   std::vector<std::string> references_;
 };
-
-/// "ce-mean-words", ...: the metric's name in options, logs and file names.
-std::string name_of(ValidationMetric metric);
 
 }  // namespace bough

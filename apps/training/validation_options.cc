@@ -5,19 +5,13 @@ namespace {
 
 const EnumNames<StopOn> stop_on_names = {{"first", StopOn::first}, {"all", StopOn::all}, {"any", StopOn::any}};
 
-}  // namespace
+EnumNames<const ValidationMetric*> metric_names() {
+  EnumNames<const ValidationMetric*> names;
+  for (const ValidationMetric& metric : validation_metrics()) names.emplace_back(metric.name, &metric);
+  return names;
+}
 
-const EnumNames<ValidationMetric> metric_names = {{"cross-entropy", ValidationMetric::cross_entropy},
-                                                  {"ce-mean", ValidationMetric::ce_mean},
-                                                  {"ce-mean-words", ValidationMetric::ce_mean_words},
-                                                  {"ce-sum", ValidationMetric::ce_sum},
-                                                  {"perplexity", ValidationMetric::perplexity},
-                                                  {"bleu", ValidationMetric::bleu},
-                                                  {"bleu-detok", ValidationMetric::bleu_detok},
-                                                  {"bleu-segmented", ValidationMetric::bleu_segmented},
-                                                  {"chrf", ValidationMetric::chrf},
-                                                  {"translation", ValidationMetric::translation},
-                                                  {"valid-script", ValidationMetric::valid_script}};
+}  // namespace
 
 void ValidationOptions::settings(Settings& v) {
   v.group("Validation");
@@ -25,8 +19,8 @@ void ValidationOptions::settings(Settings& v) {
   v(valid_freq, "valid-freq", "validate every this many updates or target tokens", updates_or_labels);
   v(metrics, "valid-metrics",
     "what to measure; one decode of the set serves all that need translations. bleu = bleu-detok "
-    "(13a), translation = the number that valid-script-path prints",
-    metric_names);
+    "(13a), chrf and ter as bough-score's, translation = the number that valid-script-path prints",
+    metric_names());
   v(mini_batch, "valid-mini-batch", "sentences of a validation batch", Range<int>{1});
   v(max_length, "valid-max-length", "cut sentences to this many tokens", Range<int>{1});
   output_settings(v);
@@ -34,16 +28,17 @@ void ValidationOptions::settings(Settings& v) {
 }
 
 void ValidationOptions::output_settings(Settings& v) {
-  v(log_file, "valid-log", "append the validation lines of the log to this file, too", Path{});
+  v(log_file, "valid-log", "append the validation lines of the log to this file, too", Path{Path::log});
   v(script_path, "valid-script-path",
     "shell command for the metrics translation and valid-script; it is given the file to judge and "
     "prints a number",
     Path{});
-  v(script_args, "valid-script-args", "arguments put before that file's name");
+  v(script_args, "valid-script-args",
+    "arguments put before that file's name, each one word to the shell, whatever is in it");
   v(translation_output, "valid-translation-output",
-    "write the translations here; {E} {B} {U} {T} in the name become epoch, batches, updates, "
-    "tokens",
-    Path{});
+    "write the translations of each validation whose metrics need them here, packed if the name ends in .gz; {E} {B} "
+    "{U} {T} in the name become epoch, batches, updates, tokens",
+    Path{Path::output});
   v(quiet, "quiet-validation", "no sample of translations in the log");
 }
 
@@ -64,10 +59,9 @@ void ValidationOptions::validate() const {
   check(early_stopping_epsilon.size() == 1 || early_stopping_epsilon.size() == metrics.size(),
         "early-stopping-epsilon has {} values, must have 1, or {}: one for each of valid-metrics",
         early_stopping_epsilon.size(), metrics.size());
-  for (ValidationMetric metric : metrics)
-    check((metric != ValidationMetric::translation && metric != ValidationMetric::valid_script) || !script_path.empty(),
-          "valid-metrics has {}, which needs valid-script-path",
-          metric == ValidationMetric::translation ? "translation" : "valid-script");
+  for (const ValidationMetric* metric : metrics)
+    check(!metric->is_script() || !script_path.empty(), "valid-metrics has {}, which needs valid-script-path",
+          metric->name);
 }
 
 }  // namespace bough

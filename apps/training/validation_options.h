@@ -3,32 +3,18 @@
 #include <string>
 #include <vector>
 
+#include "apps/training/validation_metric.h"
 #include "core/base/settings.h"
 
 namespace bough {
 
-enum class ValidationMetric {
-  cross_entropy,
-  ce_mean,
-  ce_mean_words,
-  ce_sum,
-  perplexity,
-  bleu,
-  bleu_detok,
-  bleu_segmented,
-  chrf,
-  translation,
-  valid_script
-};
 enum class StopOn { first, all, any };
-
-extern const EnumNames<ValidationMetric> metric_names;
 
 /// What is measured on the validation set, when, and what follows from it.
 struct ValidationOptions {
   std::vector<std::string> valid_sets;
   SchedulePeriod valid_freq{10000};
-  std::vector<ValidationMetric> metrics = {ValidationMetric::cross_entropy};
+  std::vector<const ValidationMetric*> metrics = {&validation_metric("cross-entropy")};
   int mini_batch = 32;
   int max_length = 1000;
   int early_stopping = 10;

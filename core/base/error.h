@@ -23,6 +23,7 @@ struct Located {
   consteval Located(const S& s, std::source_location w = std::source_location::current()) : text(s), where(w) {}
 };
 
+/// Throws Error with the formatted sentence.
 template <class... Args>
 [[noreturn]] void fail(Located<std::type_identity_t<Args>...> f, Args&&... args) {
   throw Error(fmt::format(f.text, std::forward<Args>(args)...), f.where);

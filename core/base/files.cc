@@ -23,19 +23,27 @@ std::string folder_of(const std::string& path) {
   return folder.empty() ? "." : folder;
 }
 
-/// Where a write to path really goes: the end of a chain of symbolic links.
-std::string resolve(const std::string& path) {
-  std::error_code ignored;
-  if (!std::filesystem::is_symlink(path, ignored)) return path;
-  const auto target = std::filesystem::weakly_canonical(path, ignored);
-  return target.empty() ? path : target.string();
-}
-
 bool names_this_file(const std::string& path, int fd) {
   struct stat by_name {
   }, by_fd{};
   return stat(path.c_str(), &by_name) == 0 && fstat(fd, &by_fd) == 0 && by_name.st_dev == by_fd.st_dev &&
          by_name.st_ino == by_fd.st_ino;
+}
+
+/// Opens a file that is ours alone, and makes it if need be; -1 and errno. In a folder that others write to, something
+/// else may have been put under its name, a link to a file of somebody's or a pipe: that goes.
+int open_own(const std::string& path, int access) {
+  constexpr int attempts = 8;
+  for (int i = 0; i < attempts; ++i) {
+    const int fd = open(path.c_str(), access | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
+    struct stat found {};
+    if (fd < 0 && errno != ELOOP && errno != ENXIO) return -1;
+    if (fd >= 0 && fstat(fd, &found) == 0 && S_ISREG(found.st_mode) && found.st_nlink <= 1) return fd;
+    if (fd >= 0) close(fd);
+    if (unlink(path.c_str()) != 0 && errno != ENOENT) return -1;
+  }
+  errno = EEXIST;
+  return -1;
 }
 
 void write_all(int fd, const char* data, std::size_t bytes, const std::string& path) {
@@ -90,6 +98,9 @@ void fail_writing(const std::string& path, int error) {
            folder_of(path));
     case EISDIR:
       fail("'{}' cannot be written: it is a folder. Choose a file name.", path);
+    case ELOOP:
+    case ENAMETOOLONG:
+      fail("'{}' cannot be written: {}. Choose another name.", path, std::strerror(error));
     default:
       fail("'{}' cannot be written: {}. Check the disk or choose another folder.", path, std::strerror(error));
   }
@@ -105,14 +116,44 @@ void fail_reading(const std::string& path, int error) {
       fail("'{}' cannot be read: no permission. Change its permissions or choose another file.", path);
     case EISDIR:
       fail("'{}' is a folder, where a file is needed. Give a file.", path);
+    case ELOOP:
+    case ENAMETOOLONG:
+      fail("'{}' cannot be read: {}. Give another name.", path, std::strerror(error));
     default:
       fail("'{}' cannot be read: {}. Check the disk.", path, std::strerror(error));
   }
 }
 
-AtomicFile::AtomicFile(const std::string& path) : path_(path), target_(resolve(path)), temporary_(target_ + ".tmp") {
+void make_folder_of(const std::string& path) {
+  std::error_code ignored;
+  std::filesystem::create_directories(folder_of(path), ignored);
+}
+
+std::string without_links(const std::string& path) {
+  constexpr int most_links = 40;  // the kernel's limit
+  std::string name = path;
+  for (int i = 0; i <= most_links; ++i) {
+    std::error_code failed;
+    if (!std::filesystem::is_symlink(name, failed)) return name;
+    const std::filesystem::path target = std::filesystem::read_symlink(name, failed);
+    if (failed) fail_reading(path, failed.value());
+    name = (std::filesystem::path(name).parent_path() / target).string();
+  }
+  fail_reading(path, ELOOP);
+}
+
+bool file_exists(const std::string& path) {
+  struct stat found {};
+  if (stat(path.c_str(), &found) == 0) return true;
+  if (errno != ENOENT && errno != ENOTDIR) fail_reading(path, errno);
+  return false;
+}
+
+AtomicFile::AtomicFile(const std::string& path, Links links)
+    : path_(path), target_(links == Links::followed ? without_links(path) : path), temporary_(target_ + ".tmp") {
+  make_folder_of(target_);
   struct stat old {};
-  const bool replaces = stat(target_.c_str(), &old) == 0;
+  const bool replaces = lstat(target_.c_str(), &old) == 0 && (links == Links::followed || S_ISREG(old.st_mode));
   if (replaces) {
     if (S_ISDIR(old.st_mode)) fail_writing(path_, EISDIR);
     check(S_ISREG(old.st_mode),
@@ -136,7 +177,7 @@ AtomicFile::AtomicFile(const std::string& path) : path_(path), target_(resolve(p
 /// over; one that its writer renamed between our open and our lock is not ours, so we open again.
 void AtomicFile::lock() {
   while (true) {
-    fd_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+    fd_ = open_own(temporary_, O_WRONLY);
     if (fd_ < 0) fail_writing(path_, errno);
     // File systems without locks (ENOLCK, EOPNOTSUPP) go without this protection.
     const bool taken = flock(fd_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
@@ -193,13 +234,16 @@ void AtomicFile::commit() {
   sync_folder(folder_of(target_), path_);
 }
 
-FileLock::FileLock(const std::string& path) : path_(path) { take(LOCK_NB); }
+FileLock::FileLock(const std::string& path) : path_(path) {
+  make_folder_of(path);
+  take(LOCK_NB);
+}
 
 /// A holder removes the file before it lets go: what we then get is the lock of a file without a name, so again.
 void FileLock::take(int extra_flags) {
   do {
     if (fd_ >= 0) close(fd_);
-    fd_ = open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    fd_ = open_own(path_, O_RDWR);
     if (fd_ < 0) fail_writing(path_, errno);
     while (flock(fd_, LOCK_EX | extra_flags) != 0) {
       if (errno == EINTR) continue;

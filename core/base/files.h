@@ -10,16 +10,20 @@ namespace bough {
 /// A file that is either whole or not there: written as PATH.tmp in the same folder, then synced,
 /// renamed over PATH, folder synced. Until commit() returns, PATH keeps its old content; without
 /// commit() the temporary is removed. A kill leaves at most PATH.tmp, which the next write reuses.
-/// An existing PATH keeps its permissions; a symbolic link keeps pointing to what is replaced.
-/// Throws Error naming PATH: missing folder, no permission, full disk, PATH not a regular file,
-/// another process writing it.
+/// A missing folder is made. An existing PATH keeps its permissions; a symbolic link keeps pointing to what is
+/// replaced, or (Links::replaced, for folders that others may write to) is what is replaced, as a pipe is. Whoever put
+/// a link under the name PATH.tmp has nothing overwritten. Throws Error naming PATH: no permission, full disk, PATH not
+/// a regular file, another process writing it.
 class AtomicFile {
  public:
-  explicit AtomicFile(const std::string& path);
+  enum class Links { followed, replaced };
+  /// Opens PATH.tmp.
+  explicit AtomicFile(const std::string& path, Links links = Links::followed);
   ~AtomicFile();
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
 
+  /// Goes to position(); is on the disk after commit().
   void write(const void* data, std::size_t bytes);
   void write(std::string_view text) { write(text.data(), text.size()); }
   void seek(std::uint64_t offset);  ///< next write goes here, in bytes from the start
@@ -49,13 +53,15 @@ class FileLock {
     unsupported,  ///< nobody can hold it: a file system without locks
   };
 
-  /// Takes the lock if it is free. Throws Error naming the path when the file cannot be made.
+  /// Takes the lock if it is free. A missing folder is made, a link in the file's place goes. Throws Error naming the
+  /// path when the file cannot be made.
   explicit FileLock(const std::string& path);
   /// Removes the file and lets go.
   ~FileLock();
   FileLock(const FileLock&) = delete;
   FileLock& operator=(const FileLock&) = delete;
 
+  /// As it was when the lock was asked for.
   State state() const { return state_; }
   /// Who holds a lock that is taken: "process 1234 on node7".
   std::string holder() const;
@@ -68,6 +74,17 @@ class FileLock {
   int fd_ = -1;
   State state_ = State::taken;
 };
+
+/// Makes the folder of a file that is to be written, and those above it. What cannot be made shows when the file is.
+void make_folder_of(const std::string& path);
+
+/// The name of the file that `path` names through symbolic links, which need not exist yet; `path` if it is no link.
+/// Throws Error for links in a circle.
+std::string without_links(const std::string& path);
+
+/// Whether something has this name, links followed. Throws Error when that cannot be known: no permission, links in a
+/// circle, a name that is too long.
+bool file_exists(const std::string& path);
 
 /// Replaces a file's whole content, atomically (AtomicFile).
 void write_file(const std::string& path, std::string_view content);

@@ -14,13 +14,13 @@ void GeneralOptions::settings(Settings& v) {
   v.group("General");
   v(config, {"config", 'c'}, "YAML file with options; of several the later one wins, and the command line over all");
   v.command_line();
-  v(log_file, "log", "append the log to this file, too", Path{});
+  v(log_file, "log", "append the log to this file, too", Path{Path::log});
   v(log_level, "log-level", "least important kind of line that is logged; trace is debug", level_names);
   v(log_time_zone, "log-time-zone", "time zone of the log's time stamps, e.g. UTC; none = the machine's");
   v(quiet, "quiet", "errors alone on stderr; the log file still gets the whole log");
   v(relative_paths, "relative-paths", "file names in a configuration file are relative to its folder");
   v.transient();
-  v(interpolate_env_vars, "interpolate-env-vars", "replace ${VAR} in file names by the environment variable");
+  v.alias("interpolate-env-vars", "replace ${VAR} in file names by the environment variable", false, {});
   v.transient();
   exit_settings(v);
 }
@@ -43,6 +43,10 @@ void GeneralOptions::exit_settings(Settings& v) {
     "given, expand = that, with presets written out",
     Words{{"full", "minimal", "expand"}});
   v.transient();
+  information_settings(v);
+}
+
+void GeneralOptions::information_settings(Settings& v) {
   v(version, "version", "print the version and exit");
   v.command_line();
   v(build_info, {"build-info", 0, "basic"}, "print how bough was built and exit", Words{{"basic"}});

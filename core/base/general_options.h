@@ -17,7 +17,6 @@ struct GeneralOptions {
   bool quiet = false;
   uint64_t seed = 0;  ///< 0 = from the clock; resolved to the seed in use
   bool relative_paths = false;
-  bool interpolate_env_vars = false;
   bool is_seed_from_clock = false;  ///< not an option: a resumed run then keeps the seed it had
   std::string dump_config;
   std::string build_info;
@@ -28,6 +27,7 @@ struct GeneralOptions {
   void seed_settings(Settings& v);  ///< training
   /// Of the others: what only training needs, and Marian's other programs have, too.
   void accepted_settings(Settings& v);
+  void information_settings(Settings& v);  ///< version, build-info, help: programs that need nothing else
   log::Options log_options() const;
 
  private:

@@ -8,6 +8,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <optional>
 
 #include "core/base/error.h"
@@ -18,9 +19,56 @@ namespace {
 
 constexpr size_t buffer_size = 1 << 18;
 
-bool ends_with_gz(const std::string& path) { return path.size() > 3 && path.compare(path.size() - 3, 3, ".gz") == 0; }
+/// A file by what it is: its number on its disk, or its full name while it does not exist. Pipes and devices are none.
+struct FileIdentity {
+  dev_t device = 0;
+  ino_t number = 0;
+  std::filesystem::path name;
+  bool operator==(const FileIdentity&) const = default;
+};
+
+std::optional<FileIdentity> identify(const std::string& path, bool is_stream, int stream) {
+  struct stat found {};
+  if ((is_stream ? fstat(stream, &found) : stat(path.c_str(), &found)) == 0) {
+    if (!S_ISREG(found.st_mode)) return std::nullopt;
+    return FileIdentity{found.st_dev, found.st_ino, {}};
+  }
+  std::error_code failed;
+  const auto name = std::filesystem::weakly_canonical(std::filesystem::absolute(path, failed), failed);
+  return failed ? std::nullopt : std::optional(FileIdentity{0, 0, name});
+}
 
 }  // namespace
+
+bool is_gzip_name(const std::string& path) { return path.size() > 3 && path.ends_with(".gz"); }
+
+std::string content_for(const std::string& path, const std::string& text) {
+  if (!is_gzip_name(path)) return text;
+  constexpr int with_gzip_header = 15 + 16, memory = 8;
+  z_stream stream{};
+  check(deflateInit2(&stream, Z_DEFAULT_COMPRESSION, Z_DEFLATED, with_gzip_header, memory, Z_DEFAULT_STRATEGY) == Z_OK,
+        "'{}' cannot be packed: no memory for zlib", path);
+  std::string packed(deflateBound(&stream, text.size()), '\0');
+  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(text.data()));
+  stream.avail_in = static_cast<uInt>(text.size());
+  stream.next_out = reinterpret_cast<Bytef*>(packed.data());
+  stream.avail_out = static_cast<uInt>(packed.size());
+  const int result = deflate(&stream, Z_FINISH);
+  packed.resize(stream.total_out);
+  deflateEnd(&stream);
+  check(result == Z_STREAM_END, "'{}' cannot be packed: its text is larger than 4 GiB. Choose a name without .gz",
+        path);
+  return packed;
+}
+
+void check_not_input(const std::string& output_name, const std::string& output, const std::string& input_name,
+                     const std::string& input) {
+  const bool to_stdout = output.empty() || output == "-" || output == "stdout";
+  const auto written = identify(output, to_stdout, STDOUT_FILENO);
+  check(!written || written != identify(input, is_stdin(input), STDIN_FILENO),
+        "{}: '{}' is {}, too, and would be overwritten. Give another file", output_name,
+        to_stdout ? "standard output" : output, input_name);
+}
 
 bool is_stdin(const std::string& path) { return path == "-" || path == "stdin"; }
 
@@ -41,7 +89,7 @@ struct LineReader::Source {
           std::strerror(errno));
     struct stat status {};
     if (fstat(descriptor, &status) == 0 && !S_ISREG(status.st_mode)) stop.emplace();
-    if (ends_with_gz(path)) {
+    if (is_gzip_name(path)) {
       unpacked = gzdopen(descriptor, "rb");
       if (unpacked == nullptr) close(descriptor);
       check(unpacked != nullptr && gzbuffer(unpacked, buffer_size) == 0,

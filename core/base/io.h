@@ -40,4 +40,16 @@ class LineReader {
 /// True if `path` names standard input: "-" or "stdin".
 bool is_stdin(const std::string& path);
 
+/// True if a file of this name is gzip data: it ends in .gz.
+bool is_gzip_name(const std::string& path);
+
+/// `text` as a file named `path` holds it: packed if its name ends in .gz.
+std::string content_for(const std::string& path, const std::string& text);
+
+/// Throws Error if writing `output` ("", "-" and "stdout": standard output) would overwrite `input` ("-" and "stdin":
+/// standard input), under whatever names; before either was opened. `output_name` and `input_name` are what the user
+/// calls them, an option's name for instance.
+void check_not_input(const std::string& output_name, const std::string& output, const std::string& input_name,
+                     const std::string& input);
+
 }  // namespace bough

@@ -11,12 +11,12 @@
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
-#include <filesystem>
 #include <memory>
 #include <mutex>
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/base/files.h"
 
 namespace bough::log {
 namespace {
@@ -27,11 +27,11 @@ constexpr auto pattern = "[%Y-%m-%d %H:%M:%S] %v";
 /// should end for a log line.
 class FileSink : public spdlog::sinks::base_sink<std::mutex> {
  public:
-  explicit FileSink(const std::string& path) : path_(path) {
-    std::error_code ignored;
-    std::filesystem::create_directories(std::filesystem::path(path).parent_path(), ignored);
+  FileSink(const char* option, const std::string& path) : option_(option), path_(path) {
+    make_folder_of(path);
     file_ = open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-    check(file_ >= 0, "log: cannot open '{}' for appending; check the folder and its permissions", path);
+    check(file_ >= 0, "{}: '{}' cannot be opened for appending ({}); check the folder and its permissions", option,
+          path, std::strerror(errno));
   }
   ~FileSink() override { close(file_); }
 
@@ -42,17 +42,20 @@ class FileSink : public spdlog::sinks::base_sink<std::mutex> {
     errno = 0;
     const ssize_t written = ::write(file_, line.data(), line.size());
     if (written == ssize_t(line.size()) || std::exchange(has_failed_, true)) return;
-    std::fprintf(stderr, "log: '%s' cannot be written (%s); the run goes on, but lines are missing there\n",
+    std::fprintf(stderr, "%s: '%s' cannot be written (%s); the run goes on, but lines are missing there\n", option_,
                  path_.c_str(), errno == 0 ? std::strerror(ENOSPC) : std::strerror(errno));
   }
   void flush_() override {}
 
+  const char* option_;  // the one that names the file
   std::string path_;
   int file_ = -1;
   bool has_failed_ = false;
 };
 
-spdlog::sink_ptr open_file(const std::string& path) { return std::make_shared<FileSink>(path); }
+spdlog::sink_ptr open_file(const char* option, const std::string& path) {
+  return std::make_shared<FileSink>(option, path);
+}
 
 std::shared_ptr<spdlog::logger> make_logger(std::vector<spdlog::sink_ptr> sinks) {
   auto logger = std::make_shared<spdlog::logger>("bough", sinks.begin(), sinks.end());
@@ -108,14 +111,14 @@ void configure(const Options& options) {
   }
   std::vector<spdlog::sink_ptr> sinks{std::make_shared<spdlog::sinks::stderr_sink_mt>()};
   if (options.quiet) sinks[0]->set_level(spdlog::level::err);
-  if (!options.file.empty()) sinks.push_back(open_file(options.file));
+  if (!options.file.empty()) sinks.push_back(open_file("log", options.file));
   state().general = make_logger(std::move(sinks));
   state().general->set_level(to_spdlog(options.level));
   state().has_terminal = !options.quiet && isatty(STDERR_FILENO) == 1;
 }
 
 void set_validation_file(const std::string& path) {
-  state().validation = path.empty() ? nullptr : make_logger({open_file(path)});
+  state().validation = path.empty() ? nullptr : make_logger({open_file("valid-log", path)});
 }
 
 bool has_terminal() { return state().has_terminal; }

@@ -6,8 +6,10 @@
 
 namespace bough::log {
 
+/// How important a line is, in rising order; off: no line has it.
 enum class Level { debug, info, warn, error, critical, off };
 
+/// Where the lines of a program go.
 struct Options {
   std::string file;  ///< also append to this file; "" = none
   Level level = Level::info;
@@ -18,7 +20,8 @@ struct Options {
 /// Sets where lines go. Without it: info and above to stderr.
 void configure(const Options& options);
 
-/// Opens (appends to) the file that lines tagged [valid] go to as well (Marian's valid-log).
+/// Opens (appends to) the file that lines tagged [valid] go to as well (Marian's valid-log). Throws Error, as configure
+/// does, if the file cannot be opened; a missing folder is made.
 void set_validation_file(const std::string& path);
 
 /// True when people watch: stderr is a terminal and log lines go there.
@@ -30,6 +33,7 @@ void status(std::string_view line);
 /// One event, one line: `[YYYY-MM-DD HH:MM:SS] message`, Marian's format. Thread-safe.
 void write(Level level, std::string_view message);
 
+/// One line each, formatted as fmt does.
 template <class... Args>
 void info(fmt::format_string<Args...> f, Args&&... args) {
   write(Level::info, fmt::format(f, std::forward<Args>(args)...));

@@ -11,6 +11,7 @@ namespace bough {
 /// text (2 bytes in version 1, 4 in versions 2 and 3), and a Python dictionary as text.
 inline constexpr std::size_t npy_start_bytes = 12;
 
+/// The parts of an npy file, in bytes from its start.
 struct NpyStart {
   std::size_t header_offset = 0;  ///< where the text begins: 10 or 12
   std::size_t header_bytes = 0;   ///< length of the text

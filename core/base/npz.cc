@@ -250,6 +250,9 @@ class Entry {
     if (!file_ || zip_stat_index(zip, index, 0, &stat) != 0)
       fail_damaged(path, name, fmt::format("cannot be opened ({})", zip_strerror(zip)));
     size_ = stat.size;
+    constexpr std::uint64_t most_packed = 1032;  // deflate makes no more bytes of one
+    if (stat.size / most_packed > stat.comp_size)
+      fail_damaged(path, name, fmt::format("would be {} bytes, unpacked from {}", stat.size, stat.comp_size));
     read_header();
   }
   const NpzHeader& header() const { return header_; }
@@ -406,6 +409,9 @@ std::string NpzReader::read_text(const std::string& name) const {
   const NpzHeader found = header(name);
   check(found.type == NpzType::i8 || found.type == NpzType::u8,
         "'{}': array '{}' is {}, must be i8 (text). Give a file of the right kind.", path(), name, name_of(found.type));
+  constexpr std::size_t most_bytes = std::size_t{4} << 20;
+  check(found.bytes() <= most_bytes, "'{}': array '{}' has {} MiB of text, must be at most {}. Get the file anew.",
+        path(), name, found.bytes() >> 20, most_bytes >> 20);
   std::string text(found.bytes(), '\0');
   read(name, text.data());
   while (!text.empty() && text.back() == '\0') text.pop_back();

@@ -10,6 +10,7 @@
 
 namespace bough {
 
+/// Element types of npy that are read and written.
 enum class NpzType { f16, f32, f64, i8, i16, i32, i64, u8, u16, u32, u64, boolean };
 
 /// "f32", "i8", ...: as messages print a type.
@@ -40,6 +41,7 @@ constexpr NpzType npz_type_of() {
   }
 }
 
+/// What an npy file says of its data.
 struct NpzHeader {
   NpzType type = NpzType::f32;
   std::vector<std::int64_t> shape;  ///< row-major; {} is a scalar
@@ -82,6 +84,7 @@ void write_npz(const std::string& path, std::span<const NpzArray> arrays);
 /// or shape this reader does not take, damaged data. One thread at a time per reader.
 class NpzReader {
  public:
+  /// Opens the file and reads its list of arrays.
   explicit NpzReader(const std::string& path);
   ~NpzReader();
   NpzReader(NpzReader&&) noexcept;
@@ -90,6 +93,7 @@ class NpzReader {
   const std::string& path() const;
   const std::vector<std::string>& names() const;  ///< in file order, without ".npy"
   bool contains(const std::string& name) const;
+  /// Type and shape, without the data.
   NpzHeader header(const std::string& name) const;
 
   /// Fills dst with the array's header(name).bytes() bytes.
@@ -123,6 +127,7 @@ class NpzReader {
     read(name, values.data());
     return values;
   }
+  /// The whole array; its type must be that one: nothing is converted.
   std::vector<float> read_f32(const std::string& name) const { return read_vector<float>(name); }
   std::vector<double> read_f64(const std::string& name) const { return read_vector<double>(name); }
   /// An i8 or u8 array as text, without the zero bytes that pad it (Marian's special:model.yml).

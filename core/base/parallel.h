@@ -3,6 +3,7 @@
 #include <atomic>
 #include <exception>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -11,8 +12,8 @@ namespace bough {
 /// The number of threads to use: `asked`, or one for each core if that is 0.
 inline int thread_count(int asked) { return asked > 0 ? asked : std::max(1, int(std::thread::hardware_concurrency())); }
 
-/// Runs work() on `threads` threads (this one included) until all return. The first exception is
-/// thrown again here.
+/// Runs work() on `threads` threads (this one included), or on as many as the system gives, until all return. The first
+/// exception is thrown again here.
 template <class Work>
 void run_on_threads(int threads, Work work) {
   std::exception_ptr failure;
@@ -26,7 +27,10 @@ void run_on_threads(int threads, Work work) {
     }
   };
   std::vector<std::jthread> others;
-  for (int i = 1; i < threads; ++i) others.emplace_back(guarded);
+  try {
+    for (int i = 1; i < threads; ++i) others.emplace_back(guarded);
+  } catch (const std::system_error&) {  // the others do the work
+  }
   guarded();
   others.clear();  // joins
   if (failure) std::rethrow_exception(failure);

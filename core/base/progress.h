@@ -13,6 +13,7 @@ class Progress {
   explicit Progress(std::string label, int64_t total = 0);
   ~Progress();
   Progress(const Progress&) = delete;
+  /// `done` of the total units are done; `note` stands behind the bar.
   void advance_to(int64_t done, const std::string& note = "");
 
  private:

@@ -1,6 +1,7 @@
 #include "core/base/settings.h"
 
 #include <algorithm>
+#include <cctype>
 #include <charconv>
 
 namespace bough {
@@ -17,13 +18,25 @@ bool parse_number(std::string_view text, T& value) {
   return true;
 }
 
+/// YAML 1.1 has each word in three spellings: true, True, TRUE. Any other is "".
+std::string spelled_in_lower_case(std::string_view text) {
+  std::string lower, upper;
+  for (const unsigned char c : text) {
+    lower += static_cast<char>(std::tolower(c));
+    upper += static_cast<char>(std::toupper(c));
+  }
+  if (text == lower || text == upper || text == upper.substr(0, 1) + lower.substr(lower.empty() ? 0 : 1)) return lower;
+  return "";
+}
+
 }  // namespace
 
 bool parse_value(std::string_view text, bool& value) {
-  for (const char* name : {"true", "yes", "on", "1"})
-    if (text == name) return value = true;
-  for (const char* name : {"false", "no", "off", "0"})
-    if (text == name) return !(value = false);
+  const std::string word = spelled_in_lower_case(text);
+  for (const char* name : {"true", "yes", "y", "on", "1"})
+    if (word == name) return value = true;
+  for (const char* name : {"false", "no", "n", "off", "0"})
+    if (word == name) return !(value = false);
   return false;
 }
 bool parse_value(std::string_view text, int& value) { return parse_number(text, value); }

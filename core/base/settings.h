@@ -1,4 +1,5 @@
 #pragma once
+#include <cmath>
 #include <functional>
 #include <limits>
 #include <set>
@@ -39,12 +40,16 @@ struct Range {
 };
 using Probability = Range<double>;
 inline const Probability probability{0, 1, true};
+inline constexpr int most_threads = 4096;  ///< of an option that counts threads
 
 template <class E>
 using EnumNames = std::vector<std::pair<std::string_view, E>>;
 
-/// Marks file names: `relative-paths` and `interpolate-env-vars` apply to them.
-struct Path {};
+/// Marks file names: `relative-paths` and `interpolate-env-vars` apply to them, and what a program writes must be no
+/// file that it reads.
+struct Path {
+  enum Use { input, output, log } use = input;  ///< a log is appended to, and several may share one
+};
 
 /// Text that must be one of these.
 struct Words {
@@ -58,8 +63,8 @@ struct Units {
 inline const Units updates_or_labels{"ut"};
 inline const Units any_unit{"ute"};
 
-/// Scalars: false when text is no value of that type. More types (periods, a project's own) are
-/// found by argument-dependent lookup.
+/// Scalars: false when text is no value of that type. Truth values are YAML 1.1's. More types (periods, a project's
+/// own) are found by argument-dependent lookup.
 bool parse_value(std::string_view text, bool& value);
 bool parse_value(std::string_view text, int& value);
 bool parse_value(std::string_view text, int64_t& value);
@@ -114,6 +119,7 @@ struct Setting {
   bool is_flag = false;
   bool is_list = false;
   bool is_path = false;
+  Path::Use path_use = Path::input;
   bool is_alias = false;                       ///< stands for other settings; no member, not dumped
   bool is_transient = false;                   ///< asked of this run only (dump-config): not dumped
   bool is_command_line = false;                ///< transient, and without meaning in a file (help)
@@ -127,11 +133,13 @@ class Settings {
   /// Heading of the rows that follow, in --help and docs/options.md.
   void group(std::string heading) { group_ = std::move(heading); }
 
+  /// A row for `value`, of any type that has parse_value; vectors are lists.
   template <class T>
   void operator()(T& value, Key key, const char* help) {
     add(
         value, key, help, [](const auto&) { return true; }, "");
   }
+  /// The same, and each number must be in the range.
   template <class T, class N>
   void operator()(T& value, Key key, const char* help, Range<N> range) {
     auto inside = [range](const N& v) {
@@ -139,19 +147,24 @@ class Settings {
     };
     add(value, key, help, inside, range_phrase(range));
   }
+  /// A file name.
   template <class T>
-  void operator()(T& value, Key key, const char* help, Path) {
+  void operator()(T& value, Key key, const char* help, Path path) {
     (*this)(value, key, help);
     rows_.back().is_path = true;
+    rows_.back().path_use = path.use;
     rows_.back().word = "PATH";
   }
+  /// A period in one of the units.
   template <class T>
   void operator()(T& value, Key key, const char* help, Units units) {
     const std::string letters = units.letters;
     auto allowed = [letters](const SchedulePeriod& p) { return letters.find("ute"[int(p.unit)]) != std::string::npos; };
     add(value, key, help, allowed, units_phrase(letters));
   }
+  /// One of some words.
   void operator()(std::string& value, Key key, const char* help, Words words);
+  /// One of the names, or (below) a list of them.
   template <class E>
   void operator()(E& value, Key key, const char* help, const EnumNames<E>& names) {
     Setting& row = start(key, help, choices_phrase(names), "NAME", choices_phrase(names));
@@ -220,6 +233,7 @@ class Settings {
   }
 
   const std::vector<Setting>& rows() const { return rows_; }
+  /// The row of that name, or letter; null if there is none.
   const Setting* find(std::string_view name) const;
   const Setting* find_letter(char letter) const;
 
@@ -265,10 +279,17 @@ class Settings {
     return start(key, help, limits.empty() ? type : type + (joined ? " " : ", ") + limits, type_word(T{}), limits);
   }
 
+  /// NaN and infinity are values of a saved state, not of an option.
+  template <class T>
+  static bool is_finite(const T& value) {
+    if constexpr (std::is_floating_point_v<T>) return std::isfinite(value);
+    return true;
+  }
   template <class T, class Ok>
   static T parse_item(const Setting& row, const std::string& text, const std::string& where, Ok ok) {
     T parsed{};
-    check(parse_value(text, parsed) && ok(parsed), "{}: {} is '{}', must be {}", where, row.name, text, row.type);
+    check(parse_value(text, parsed) && is_finite(parsed) && ok(parsed), "{}: {} is '{}', must be {}", where, row.name,
+          text, row.type);
     return parsed;
   }
   template <class T, class Ok>

@@ -60,6 +60,10 @@ void SettingsReader::read_command_line(const std::vector<std::string>& arguments
 /// Reads the option at `at` and returns where the next one begins.
 size_t SettingsReader::read_option(const std::vector<std::string>& arguments, size_t at) {
   const std::string& token = arguments[at];
+  if (!looks_like_option(token) && !tables_.words.empty()) {
+    store(std::string(tables_.words), {{{token}, true, command_line}, Place::command_line}, true);
+    return at + 1;
+  }
   check(looks_like_option(token), "{}: '{}' belongs to no option. Give values after an option's name", command_line,
         token);
   std::string name, attached;
@@ -80,7 +84,7 @@ size_t SettingsReader::read_option(const std::vector<std::string>& arguments, si
   if (has_attached) value.items.push_back(attached);
   at = take_values(row, arguments, at + 1, value);
   if (row)
-    store(name, value, Place::command_line, row->is_list);
+    store(name, {std::move(value), Place::command_line}, row->is_list);
   else
     refuse_or_complain(name, value);
   return at;
@@ -116,8 +120,11 @@ bool SettingsReader::is_known_option(const std::string& token) const {
 
 void SettingsReader::read_yaml(const Yaml& file, const std::string& source, bool relative_paths) {
   check(file.is_map(), "{}: this is not a map of options, must have a line 'option: value' for each", source);
-  if (const Yaml* own = file.find("relative-paths"))
-    relative_paths = relative_paths || (own->is_scalar() && own->text == "true");
+  bool own_relative_paths = false;
+  if (const Yaml* own = file.find("relative-paths"); own && own->is_scalar())
+    parse_value(own->text, own_relative_paths);
+  const std::string relative_to = relative_paths || own_relative_paths ? source : "";
+  ++files_;
   for (const auto& [name, node] : file.entries) {
     const std::string where = fmt::format("{} line {}", source, node.line);
     if (is_ignored(name)) continue;
@@ -128,10 +135,8 @@ void SettingsReader::read_yaml(const Yaml& file, const std::string& source, bool
       refuse_or_complain(name, value);
       continue;
     }
-    if (row->is_path && relative_paths)
-      for (auto& item : value.items) item = beside(source, item);
     if (node.kind == Yaml::Kind::null && row->is_list) value.items.clear();
-    store(name, std::move(value), Place::file, false);
+    store(name, {std::move(value), Place::file, false, files_, relative_to}, false);
   }
 }
 
@@ -139,13 +144,13 @@ bool SettingsReader::is_ignored(const std::string& name) const {
   return std::find(tables_.ignored.begin(), tables_.ignored.end(), name) != tables_.ignored.end();
 }
 
-void SettingsReader::store(const std::string& name, GivenValue value, Place place, bool join_lists) {
+void SettingsReader::store(const std::string& name, Given given, bool join_lists) {
   auto [entry, is_new] = given_.try_emplace(name);
-  if (!is_new && join_lists && entry->second.place == place) {
+  if (!is_new && join_lists && entry->second.place == given.place) {
     auto& items = entry->second.value.items;
-    items.insert(items.end(), value.items.begin(), value.items.end());
-  } else if (is_new || place >= entry->second.place) {
-    entry->second = {std::move(value), place, false};
+    items.insert(items.end(), given.value.items.begin(), given.value.items.end());
+  } else if (is_new || given.place >= entry->second.place) {
+    entry->second = std::move(given);
   }
 }
 
@@ -183,11 +188,43 @@ void SettingsReader::apply() {
     for (const auto& problem : problems_) all += (all.empty() ? "" : "\n") + problem;
     fail("{}", all);
   }
+  settle_rivals();
+  settle_file_names();
   for (const Setting& row : rows_.rows())  // typed here, so that an alias's own value is checked too
     if (auto it = given_.find(row.name); it != given_.end()) row.set(it->second.value);
   expand_aliases();
   for (const Setting& row : rows_.rows())
     if (auto it = given_.find(row.name); it != given_.end()) row.set(it->second.value);
+}
+
+bool SettingsReader::asks_for_something(const Rivals& rivals) const {
+  const auto& items = given_.find(rivals.winner)->second.value.items;
+  if (items.empty()) return false;
+  bool flag = false, resting = false;
+  if (parse_value(rivals.resting, resting) && parse_value(items[0], flag)) return flag != resting;
+  return rivals.resting.empty() || items[0] != rivals.resting;
+}
+
+void SettingsReader::settle_rivals() {
+  for (const Rivals& rivals : tables_.rivals) {
+    const auto winner = given_.find(rivals.winner), loser = given_.find(rivals.loser);
+    if (winner == given_.end() || loser == given_.end() || !asks_for_something(rivals)) continue;
+    const auto rank = [](const Given& given) { return std::pair(given.place, given.file); };
+    if (rank(winner->second) > rank(loser->second)) given_.erase(loser);
+  }
+}
+
+/// Variables first: what they hold may be an absolute path.
+void SettingsReader::settle_file_names() {
+  const bool interpolates = is_true("interpolate-env-vars");
+  for (auto& [name, given] : given_) {
+    const Setting* row = rows_.find(name);
+    if (!row || !row->is_path) continue;
+    for (std::string& item : given.value.items) {
+      if (interpolates) item = interpolate_environment(name, item);
+      if (!given.relative_to.empty()) item = beside(given.relative_to, item);
+    }
+  }
 }
 
 void SettingsReader::expand_aliases() {
@@ -209,7 +246,7 @@ void SettingsReader::expand(const AliasExpansion& alias, Place place, const std:
     const bool yields = before.through_alias ? before.place <= place : before.place < place;
     if (!is_new && !yields) continue;
     const Yaml node = parse_yaml(std::string(text), origin);
-    entry->second = {value_of(node, std::string(name), origin), place, true};
+    entry->second = {value_of(node, std::string(name), origin), place, true, 0, ""};
   }
 }
 
@@ -273,17 +310,6 @@ std::string interpolate_environment(const std::string& name, std::string text) {
     at += std::string_view(content).size();
   }
   return text;
-}
-
-void interpolate_environment(Settings& rows) {
-  for (const Setting& row : rows.rows()) {
-    if (!row.is_path) continue;
-    const Yaml before = row.get();
-    GivenValue value{{}, before.is_list(), row.name};
-    if (before.is_scalar()) value.items.push_back(interpolate_environment(row.name, before.text));
-    for (const Yaml& item : before.items) value.items.push_back(interpolate_environment(row.name, item.text));
-    row.set(value);
-  }
 }
 
 }  // namespace bough

@@ -24,12 +24,22 @@ struct AliasExpansion {
   std::vector<std::pair<std::string_view, std::string_view>> settings;
 };
 
+/// Of two settings that exclude each other the one from the later place wins: command line, later file, earlier file.
+/// From one place both stay, and are the program's to judge. At its resting value a setting excludes nothing.
+struct Rivals {
+  std::string_view winner;
+  std::string_view resting;  ///< "" = it has none
+  std::string_view loser;
+};
+
 /// What surrounds the rows of a program: its name in errors and the tables beside the rows.
 struct ReaderTables {
   std::string program;
   std::vector<AliasExpansion> aliases;  ///< a later one wins over an earlier one
   std::vector<RefusedOption> refused;
+  std::vector<Rivals> rivals;
   std::vector<std::string_view> ignored;  ///< keys in files that Marian ignores, too
+  std::string_view words = {};            ///< the list that takes words which belong to no option; "": they are errors
   /// Names of the options of each other program, for "belongs to".
   std::vector<std::pair<std::string, std::vector<std::string>>> others;
 };
@@ -46,16 +56,17 @@ class SettingsReader {
   /// option, bare options, flags with or without true/false.
   void read_command_line(const std::vector<std::string>& arguments);
 
-  /// A YAML map of settings. With relative_paths (or its own `relative-paths: true`) its file names
-  /// are relative to the folder of `source`.
+  /// A YAML map of settings. With relative_paths (or its own `relative-paths: true`) its file names, once
+  /// interpolate-env-vars has replaced variables in them, are relative to the folder of `source`.
   void read_yaml(const Yaml& file, const std::string& source, bool relative_paths);
 
   /// Call after everything was read: Error for unknown and refused options (all of them, a line
-  /// each), expands aliases, sets the members.
+  /// each), settles rivals, expands aliases, replaces variables in file names, sets the members.
   void apply();
 
   /// The text given so far, null when the option was not (aliases do not count before apply()).
   const GivenValue* find(std::string_view name) const;
+  /// Whether a flag was given as true.
   bool is_true(std::string_view name) const;
 
   /// After apply(): given directly or through an alias.
@@ -70,20 +81,26 @@ class SettingsReader {
     GivenValue value;
     Place place = Place::file;
     bool through_alias = false;
+    int file = 0;             ///< of several the how manyth, from 1
+    std::string relative_to;  ///< the file in whose folder its file names begin; "" = the current one
   };
 
   size_t read_option(const std::vector<std::string>& arguments, size_t at);
   size_t take_values(const Setting* row, const std::vector<std::string>& arguments, size_t at, GivenValue& value) const;
   bool is_known_option(const std::string& token) const;
   bool is_ignored(const std::string& name) const;
+  void settle_rivals();
+  bool asks_for_something(const Rivals& rivals) const;
+  void settle_file_names();
   void expand_aliases();
   void expand(const AliasExpansion& alias, Place place, const std::string& where);
   void refuse_or_complain(const std::string& name, const GivenValue& value);
   std::string unknown(const std::string& name, const std::string& where) const;
-  void store(const std::string& name, GivenValue value, Place place, bool join);
+  void store(const std::string& name, Given given, bool join);
 
   Settings& rows_;
   ReaderTables tables_;
+  int files_ = 0;
   std::map<std::string, Given, std::less<>> given_;
   std::vector<std::string> problems_;
 };
@@ -105,9 +122,7 @@ Yaml dump(Options options) {
   return dump_settings(rows);
 }
 
-/// Replaces ${VAR} in text, or in every file name of the rows. Error, naming the setting, for a
-/// variable that is not set.
+/// Replaces ${VAR} in text. Error, naming the setting, for a variable that is not set.
 std::string interpolate_environment(const std::string& name, std::string text);
-void interpolate_environment(Settings& rows);
 
 }  // namespace bough

@@ -1,20 +1,45 @@
 #include "core/base/text_output.h"
 
+#include <zlib.h>
+
 #include <cerrno>
+#include <utility>
 
 #include "core/base/files.h"
+#include "core/base/io.h"
 
 namespace bough {
+
+struct TextOutput::Packer {
+  gzFile file;
+  ~Packer() {
+    if (file) gzclose_w(file);
+  }
+  bool write(std::string_view text) {
+    return text.empty() || gzwrite(file, text.data(), static_cast<unsigned>(text.size())) > 0;
+  }
+  bool close() { return gzclose_w(std::exchange(file, nullptr)) == Z_OK; }
+};
 
 TextOutput::TextOutput(const std::string& path) : path_(path), owned_(nullptr, &std::fclose), file_(stdout) {
   if (path.empty() || path == "-" || path == "stdout") {
     path_ = "standard output";
     return;
   }
+  make_folder_of(path);
+  errno = 0;
+  if (is_gzip_name(path)) {
+    packer_.reset(new Packer{gzopen(path.c_str(), "wb")});
+    if (!packer_->file) fail_writing_output();
+    file_ = nullptr;
+    return;
+  }
   owned_.reset(std::fopen(path.c_str(), "wb"));
-  if (!owned_) fail_writing(path, errno);
+  if (!owned_) fail_writing_output();
   file_ = owned_.get();
 }
+
+TextOutput::~TextOutput() = default;
 
 void TextOutput::fail_writing_output() {
   if (errno == EPIPE) throw OutputClosed();
@@ -22,10 +47,16 @@ void TextOutput::fail_writing_output() {
 }
 
 void TextOutput::write(std::string_view text) {
-  if (std::fwrite(text.data(), 1, text.size(), file_) != text.size() || std::fflush(file_) != 0) fail_writing_output();
+  const bool done = packer_ ? packer_->write(text)
+                            : std::fwrite(text.data(), 1, text.size(), file_) == text.size() && std::fflush(file_) == 0;
+  if (!done) fail_writing_output();
 }
 
 void TextOutput::close() {
+  if (packer_) {
+    if (!packer_->close()) fail_writing_output();
+    return;
+  }
   if (std::fflush(file_) != 0) fail_writing_output();
   if (std::FILE* const owned = owned_.release(); owned && std::fclose(owned) != 0) fail_writing_output();
   file_ = nullptr;

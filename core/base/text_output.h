@@ -12,11 +12,14 @@ struct OutputClosed : std::exception {
   const char* what() const noexcept override { return "output closed"; }
 };
 
-/// Where results go: a file, or standard output ("stdout", "-", ""). Every write reaches it at once.
+/// Where results go: a file, or standard output ("stdout", "-", ""). Every write reaches it at once, but for a file
+/// named .gz, which is packed. A missing folder is made.
 /// Throws Error if it cannot be opened or written (full disk), OutputClosed for a closed pipe.
 class TextOutput {
  public:
+  /// Opens, and empties, the file.
   explicit TextOutput(const std::string& path);
+  ~TextOutput();
   void write(std::string_view text);
   /// Throws what closing the file reports; nothing may be written after it.
   void close();
@@ -25,8 +28,10 @@ class TextOutput {
  private:
   [[noreturn]] void fail_writing_output();
   std::string path_;
+  struct Packer;
   std::unique_ptr<std::FILE, int (*)(std::FILE*)> owned_;
   std::FILE* file_;
+  std::unique_ptr<Packer> packer_;
 };
 
 }  // namespace bough

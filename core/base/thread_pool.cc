@@ -5,6 +5,7 @@
 #include <csignal>
 #include <exception>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -70,6 +71,13 @@ struct ThreadPool::Shared {
     }
   }
 
+  void end() {
+    is_ending = true;
+    ++job;
+    job.notify_all();
+    for (auto& worker : workers) worker.join();
+  }
+
   void worker() {
     for (int32_t seen = 0; !is_ending.load(std::memory_order_relaxed);) {
       wait_for_change(job, seen, spin);
@@ -83,19 +91,21 @@ ThreadPool::ThreadPool(int threads) : threads_(threads), shared_(std::make_uniqu
   check(threads >= 1, "threads: {}, must be at least 1", threads);
   // More threads than processors: whoever spins takes the processor from somebody who works.
   if (unsigned(threads) > std::thread::hardware_concurrency()) shared_->spin = 0;
-  for (int i = 1; i < threads; ++i)
-    shared_->workers.emplace_back([shared = shared_.get()] {
-      block_signals();
-      shared->worker();
-    });
+  try {
+    for (int i = 1; i < threads; ++i)
+      shared_->workers.emplace_back([shared = shared_.get()] {
+        block_signals();
+        shared->worker();
+      });
+  } catch (const std::system_error& error) {
+    const size_t started = shared_->workers.size() + 1;
+    shared_->end();
+    fail("threads: the system gives {} of {} ({}). Use fewer, or raise its limit (ulimit -u)", started, threads,
+         error.code().message());
+  }
 }
 
-ThreadPool::~ThreadPool() {
-  shared_->is_ending = true;
-  ++shared_->job;
-  shared_->job.notify_all();
-  for (auto& worker : shared_->workers) worker.join();
-}
+ThreadPool::~ThreadPool() { shared_->end(); }
 
 void ThreadPool::run(int64_t parts, const std::function<void(int64_t part)>& body) {
   if (threads_ == 1 || parts <= 1) {

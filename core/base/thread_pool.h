@@ -14,10 +14,11 @@ void block_signals();
 /// beside a busy process spinning threads lose an order of magnitude.
 class ThreadPool {
  public:
-  /// `threads` >= 1, the calling thread included.
+  /// `threads` >= 1, the calling thread included. Throws Error if the system does not give as many.
   explicit ThreadPool(int threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
+  /// The calling thread included.
   int threads() const { return threads_; }
 
   /// Runs body(part) for part = 0 .. parts-1, each once, in any order, on the workers and the caller;

@@ -15,6 +15,7 @@ std::optional<size_t> find_invalid_utf8(std::string_view text);
 
 /// Replaces `out` with the code points of `text`; each byte that is not valid UTF-8 becomes U+FFFD.
 void decode_utf8(std::string_view text, std::u32string& out);
+/// The same as a new string; and back.
 std::u32string decode_utf8(std::string_view text);
 std::string encode_utf8(std::u32string_view text);
 
@@ -22,6 +23,7 @@ std::string encode_utf8(std::u32string_view text);
 /// `bytes` is not valid in it. Throws Error if the encoding is unknown or does not contain ASCII.
 std::optional<std::string> to_utf8(std::string_view bytes, const std::string& encoding);
 
+/// Python's str.isspace.
 bool is_space(char32_t c);
 bool is_punctuation(char32_t c);  ///< categories P*
 bool is_symbol(char32_t c);       ///< categories S*

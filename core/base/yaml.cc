@@ -1,10 +1,10 @@
 #include "core/base/yaml.h"
 
+#include <yaml-cpp/depthguard.h>
 #include <yaml-cpp/yaml.h>
 
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <set>
 
 #include "core/base/error.h"
@@ -13,30 +13,64 @@
 namespace bough {
 namespace {
 
-Yaml convert(const YAML::Node& node, const std::string& source) {
-  Yaml out;
-  out.line = node.Mark().line + 1;
-  if (node.IsScalar()) {
-    out.kind = Yaml::Kind::scalar;
-    out.text = node.Scalar();
-  } else if (node.IsSequence()) {
-    out.kind = Yaml::Kind::list;
-    for (const auto& item : node) out.items.push_back(convert(item, source));
-  } else if (node.IsMap()) {
+constexpr size_t most_bytes = size_t{16} << 20;  // of a file
+
+/// Copies what yaml-cpp has read. Aliases are copies here, so that a few lines can stand for all memory, or for
+/// something without end: what they stand for is bounded.
+class Converter {
+ public:
+  static constexpr int most_levels = 64;
+
+  Converter(const std::string& source, size_t text_bytes) : source_(source), bytes_left_(text_bytes + alias_bytes) {}
+
+  Yaml convert(const YAML::Node& node) {
+    Yaml out;
+    out.line = node.Mark().line + 1;
+    check(++depth_ <= most_levels,
+          "{} line {}: more than {} levels, one inside the other; is an alias inside its anchor?", source_, out.line,
+          most_levels);
+    take(node_bytes, out.line);
+    if (node.IsScalar()) {
+      take(node.Scalar().size(), out.line);
+      out.kind = Yaml::Kind::scalar;
+      out.text = node.Scalar();
+    } else if (node.IsSequence()) {
+      out.kind = Yaml::Kind::list;
+      for (const auto& item : node) out.items.push_back(convert(item));
+    } else if (node.IsMap()) {
+      convert_map(node, out);
+    }
+    --depth_;
+    return out;
+  }
+
+ private:
+  static constexpr size_t alias_bytes = size_t{1} << 18, node_bytes = 1;
+
+  void convert_map(const YAML::Node& node, Yaml& out) {
     out.kind = Yaml::Kind::map;
     std::set<std::string> seen;
     for (const auto& entry : node) {
       const int line = entry.first.Mark().line + 1;
-      check(entry.first.IsScalar(), "{} line {}: a key must be plain text", source, line);
+      check(entry.first.IsScalar(), "{} line {}: a key must be plain text", source_, line);
       const std::string key = entry.first.Scalar();
-      check(seen.insert(key).second, "{} line {}: '{}' is given twice, must be given once. Remove one", source, line,
+      take(key.size(), line);
+      check(seen.insert(key).second, "{} line {}: '{}' is given twice, must be given once. Remove one", source_, line,
             key);
-      out.entries.emplace_back(key, convert(entry.second, source));
+      out.entries.emplace_back(key, convert(entry.second));
       out.entries.back().second.line = line;
     }
   }
-  return out;
-}
+  void take(size_t bytes, int line) {
+    check(bytes <= bytes_left_,
+          "{} line {}: its aliases stand for far more than the text itself; write it without them", source_, line);
+    bytes_left_ -= bytes;
+  }
+
+  const std::string& source_;
+  size_t bytes_left_;
+  int depth_ = 0;
+};
 
 void emit(YAML::Emitter& out, const Yaml& value) {
   switch (value.kind) {
@@ -122,8 +156,11 @@ Yaml parse_yaml(const std::string& text, const std::string& source) {
     const std::vector<YAML::Node> documents = YAML::LoadAll(text);
     if (documents.empty()) return Yaml::map();
     check(documents.size() == 1, "{}: this is {} YAML documents, must be one", source, documents.size());
-    const Yaml out = convert(documents[0], source);
+    const Yaml out = Converter(source, text.size()).convert(documents[0]);
     return out.kind == Yaml::Kind::null ? Yaml::map() : out;
+  } catch (const YAML::DeepRecursion& e) {
+    fail("{} line {}: lists and maps more than {} levels deep, must be lines 'option: value'", source, e.mark.line + 1,
+         Converter::most_levels);
   } catch (const YAML::Exception& e) {
     fail("{} line {}: this is not YAML ({}), must be lines 'option: value'", source, e.mark.line + 1, e.msg);
   }
@@ -133,7 +170,12 @@ Yaml read_yaml_file(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
   check(in.is_open() && !std::filesystem::is_directory(path),
         "{}: this file cannot be read. Check its name and permissions", path);
-  return parse_yaml({std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()}, path);
+  std::string text(most_bytes + 1, '\0');
+  in.read(text.data(), std::streamsize(text.size()));
+  text.resize(size_t(in.gcount()));
+  check(text.size() <= most_bytes, "{}: this file is larger than {} MiB, must be YAML with options", path,
+        most_bytes >> 20);
+  return parse_yaml(text, path);
 }
 
 std::string format_yaml(const Yaml& value) {

@@ -21,6 +21,7 @@ struct Yaml {
   int line = 0;                ///< where it began in the parsed text, from 1; 0 = built in memory
 
   Yaml() = default;
+  /// Scalars, as parse_yaml gives them back.
   Yaml(std::string scalar) : kind(Kind::scalar), text(std::move(scalar)) {}
   Yaml(const char* scalar) : Yaml(std::string(scalar)) {}
   Yaml(bool value) : Yaml(value ? "true" : "false") {}
@@ -51,10 +52,11 @@ struct Yaml {
 };
 
 /// source names the text in errors ("config.yml"). Error "<source> line N: …" for anything that is
-/// not YAML, or a key given twice. An empty document is an empty map.
+/// not YAML, a key given twice, an alias inside its own anchor, more than 64 levels, or aliases that stand for far more
+/// than the text is. An empty document is an empty map.
 Yaml parse_yaml(const std::string& text, const std::string& source);
 
-/// Reads and parses a file. Error when it cannot be read.
+/// Reads and parses a file. Error when it cannot be read, or is larger than 16 MiB.
 Yaml read_yaml_file(const std::string& path);
 
 /// Block style, one key a line, ends with a newline; parse_yaml(format_yaml(y)) == y.

@@ -8,6 +8,7 @@ namespace bough {
 /// rows, so that results do not depend on scheduling; GEMM splits its output by the thread count.
 class CpuBackend final : public Backend {
  public:
+  /// threads: >= 1, the caller included. compute_dtype: f32 or f64.
   CpuBackend(int threads, DType compute_dtype);
   ~CpuBackend() override;
   std::string_view name() const override { return "cpu"; }

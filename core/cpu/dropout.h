@@ -23,6 +23,7 @@ class DropoutFactors {
     scale_ = T(dropout_scale(threshold_));
   }
   explicit operator bool() const { return is_on_; }
+  /// The factor of what is kept.
   T scale() const { return scale_; }
 
   /// Factors of columns first .. first+count-1 of `row`. first is a multiple of 8; head: see dropout_bits.

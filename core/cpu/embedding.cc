@@ -1,13 +1,12 @@
 // y[t] = dropout(word[t] scale table[ids[t]] + position_table[positions[t]]), and the gradients of
 // both tables.
+#include "core/base/special_ids.h"
 #include "core/cpu/backend.h"
 #include "core/cpu/dropout.h"
 #include "core/cpu/rows.h"
 
 namespace bough {
 namespace {
-
-constexpr int32_t sentence_start = -2;  // a zero word, with its position; below 0 otherwise: a tail
 
 template <class T>
 void forward(ThreadPool& pool, Out y, In table, In position_table, In ids, In positions, double scale,
@@ -20,7 +19,7 @@ void forward(ThreadPool& pool, Out y, In table, In position_table, In ids, In po
       T* out = y.data<T>() + row * C;
       std::fill_n(out, C, T(0));
       const int32_t id = ids.data<int32_t>()[row];
-      if (id < 0 && id != sentence_start) continue;
+      if (id < 0 && id != start_id) continue;
       if (id >= 0) {
         check(id < table.rows(), "embedding: id {} is outside the vocabulary of {}", id, table.rows());
         const T* vector = table.data<T>() + id * C;
@@ -80,7 +79,7 @@ void position_backward(ThreadPool& pool, const Grad& dposition_table, In dy, In 
     std::vector<T> factor(size_t(end - begin)), sum(size_t(L * (end - begin)));
     for (int64_t row = 0; row < dy.rows(); ++row) {
       const int32_t id = ids.data<int32_t>()[row];
-      if (id < 0 && id != sentence_start) continue;
+      if (id < 0 && id != start_id) continue;
       const T* g = dy.data<T>() + row * C + begin;
       T* into = sum.data() + positions.data<int32_t>()[row] * (end - begin);
       elements.fill(factor.data(), row, begin, end - begin);

@@ -21,6 +21,7 @@ constexpr int tile_vectors = 2;  // 4 rows of 2 are 8 of 16 registers
 template <class T>
 constexpr int64_t vector_width = int64_t(BOUGH_VECTOR_BYTES / sizeof(T));
 
+/// n elements, rounded up to whole registers.
 template <class T>
 constexpr int64_t round_up_to_vector(int64_t n) {
   return (n + vector_width<T> - 1) / vector_width<T> * vector_width<T>;

@@ -19,6 +19,7 @@ enum class Smoothing {
   exp,    ///< halves for each further zero, as in mteval-v13a
 };
 
+/// Defaults are sacreBLEU's.
 struct BleuOptions {
   Tokenizer tokenizer = Tokenizer::v13a;
   bool lowercase = false;
@@ -28,6 +29,7 @@ struct BleuOptions {
   bool effective_order = false;  ///< average only over the orders that the hypothesis reaches
 };
 
+/// BLEU and what it is made of.
 struct BleuScore {
   double score = 0;                                 ///< percent
   std::vector<double> matches, totals, precisions;  ///< per order; precisions in percent
@@ -41,6 +43,7 @@ struct BleuScore {
 class BleuCounter {
  public:
   explicit BleuCounter(const BleuOptions& options) : options_(options) {}
+  /// The references, one or more, of the segment that count() is given next.
   void set_references(std::span<const std::string_view> references);
   /// statistics: (statistics_width(options)), overwritten.
   void count(std::string_view hypothesis, std::span<double> statistics);
@@ -54,12 +57,14 @@ class BleuCounter {
   std::vector<size_t> reference_lengths_;
 };
 
+/// Numbers in the statistics of a segment.
 size_t statistics_width(const BleuOptions& options);
 BleuCounter make_counter(const BleuOptions& options);
 
 /// BLEU = BP exp(1/N sum_n log p_n), BP = min(1, exp(1 - r/c)) (Papineni et al. 2002), from summed
 /// statistics, with sacreBLEU's smoothing and corner cases: 0 if nothing matches at all.
 BleuScore bleu_from(std::span<const double> statistics, const BleuOptions& options);
+/// The score alone, in percent.
 double score_from(std::span<const double> statistics, const BleuOptions& options);
 
 /// "BLEU", and "87.5/69.2/50.0/28.6 (BP = 1.000 ratio = 1.000 hyp_len = 16 ref_len = 16)".

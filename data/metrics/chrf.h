@@ -9,6 +9,7 @@
 
 namespace bough {
 
+/// Defaults are sacreBLEU's.
 struct ChrfOptions {
   int char_order = 6;
   int word_order = 0;       ///< 2 gives chrF++
@@ -24,6 +25,7 @@ struct ChrfOptions {
 class ChrfCounter {
  public:
   explicit ChrfCounter(const ChrfOptions& options);
+  /// The references, one or more, of the segment that count() is given next.
   void set_references(std::span<const std::string_view> references);
   /// statistics: (statistics_width(options)), overwritten.
   void count(std::string_view hypothesis, std::span<double> statistics);
@@ -47,6 +49,7 @@ class ChrfCounter {
   std::vector<double> matches_, candidate_;
 };
 
+/// Numbers in the statistics of a segment.
 size_t statistics_width(const ChrfOptions& options);
 ChrfCounter make_counter(const ChrfOptions& options);
 

@@ -22,6 +22,13 @@ std::string score_name(const Metric& metric) {
   return std::visit([](const auto& m) { return score_name(m); }, metric);
 }
 
+std::span<const MetricKind> metric_kinds() {
+  static const MetricKind kinds[] = {
+      {"bleu", BleuOptions{}, false}, {"chrf", ChrfOptions{}, false}, {"ter", TerOptions{}, true}};
+  return kinds;
+}
+const MetricKind& kind_of(const Metric& metric) { return metric_kinds()[metric.index()]; }
+
 std::vector<double> StatisticsTable::sum() const {
   std::vector<double> total(width, 0.0);
   for (size_t i = 0; i < values.size(); ++i) total[i % width] += values[i];
@@ -59,16 +66,6 @@ StatisticsTable count_all(Texts hypotheses, size_t count, Reference reference, c
   return table;
 }
 
-std::vector<double> corpus_statistics(Texts hypotheses, References references, const Metric& metric) {
-  return count_segments(hypotheses, references, metric).sum();
-}
-
-std::vector<double> corpus_statistics(Texts hypotheses, Texts reference, const Metric& metric) {
-  return count_all(
-             hypotheses, 1, [&](size_t) { return reference; }, metric, 0)
-      .sum();
-}
-
 }  // namespace
 
 StatisticsTable count_segments(Texts hypotheses, References references, const Metric& metric, int threads) {
@@ -76,23 +73,12 @@ StatisticsTable count_segments(Texts hypotheses, References references, const Me
       hypotheses, references.size(), [&](size_t r) { return Texts(references[r]); }, metric, threads);
 }
 
-BleuScore corpus_bleu(Texts hypotheses, References references, const BleuOptions& options) {
-  return bleu_from(corpus_statistics(hypotheses, references, options), options);
+double corpus_score(Texts hypotheses, References references, const Metric& metric) {
+  return score_from(count_segments(hypotheses, references, metric).sum(), metric);
 }
-BleuScore corpus_bleu(Texts hypotheses, Texts reference, const BleuOptions& options) {
-  return bleu_from(corpus_statistics(hypotheses, reference, options), options);
-}
-double corpus_chrf(Texts hypotheses, References references, const ChrfOptions& options) {
-  return score_from(corpus_statistics(hypotheses, references, options), options);
-}
-double corpus_chrf(Texts hypotheses, Texts reference, const ChrfOptions& options) {
-  return score_from(corpus_statistics(hypotheses, reference, options), options);
-}
-double corpus_ter(Texts hypotheses, References references, const TerOptions& options) {
-  return score_from(corpus_statistics(hypotheses, references, options), options);
-}
-double corpus_ter(Texts hypotheses, Texts reference, const TerOptions& options) {
-  return score_from(corpus_statistics(hypotheses, reference, options), options);
+double corpus_score(Texts hypotheses, Texts reference, const Metric& metric) {
+  const auto only = [&](size_t) { return reference; };
+  return score_from(count_all(hypotheses, 1, only, metric, 0).sum(), metric);
 }
 
 namespace {

@@ -15,11 +15,22 @@ namespace bough {
 using Metric = std::variant<BleuOptions, ChrfOptions, TerOptions>;
 using MetricCounter = std::variant<BleuCounter, ChrfCounter, TerCounter>;
 
+/// Of whichever kind the metric is, see bleu.h, chrf.h, ter.h. Scores are in percent.
 size_t statistics_width(const Metric& metric);
 MetricCounter make_counter(const Metric& metric);
 double score_from(std::span<const double> statistics, const Metric& metric);
 std::string score_name(const Metric& metric);
-inline bool is_lower_better(const Metric& metric) { return std::holds_alternative<TerOptions>(metric); }
+
+/// A kind of metric: what is chosen by name in bough-score and for validation.
+struct MetricKind {
+  std::string_view name;  ///< "bleu", as sacreBLEU's --metrics has it
+  Metric defaults;        ///< sacreBLEU's
+  bool is_lower_better;
+};
+/// All kinds, in the order of Metric's alternatives, which is the order that sacreBLEU shows them in.
+std::span<const MetricKind> metric_kinds();
+/// The row of a configured metric.
+const MetricKind& kind_of(const Metric& metric);
 
 /// Statistics of segments, one row each.
 struct StatisticsTable {
@@ -28,6 +39,7 @@ struct StatisticsTable {
 
   size_t rows() const { return width == 0 ? 0 : values.size() / width; }
   std::span<const double> row(size_t i) const { return {values.data() + i * width, width}; }
+  /// Of every column: the statistics of the whole text.
   std::vector<double> sum() const;
 };
 
@@ -41,12 +53,8 @@ StatisticsTable count_segments(Texts hypotheses, References references, const Me
 
 /// Corpus scores, 0..100 (TER may be above). Invalid UTF-8 counts as U+FFFD.
 /// Throws Error if the numbers of segments differ.
-BleuScore corpus_bleu(Texts hypotheses, References references, const BleuOptions& options = {});
-BleuScore corpus_bleu(Texts hypotheses, Texts reference, const BleuOptions& options = {});
-double corpus_chrf(Texts hypotheses, References references, const ChrfOptions& options = {});
-double corpus_chrf(Texts hypotheses, Texts reference, const ChrfOptions& options = {});
-double corpus_ter(Texts hypotheses, References references, const TerOptions& options = {});
-double corpus_ter(Texts hypotheses, Texts reference, const TerOptions& options = {});
+double corpus_score(Texts hypotheses, References references, const Metric& metric);
+double corpus_score(Texts hypotheses, Texts reference, const Metric& metric);
 
 /// A part of a signature: "case:mixed", short "c:mixed".
 struct SignatureItem {
@@ -63,6 +71,7 @@ struct SignatureContext {
 
 /// sacreBLEU's signature: everything that a score depends on, in its order.
 std::vector<SignatureItem> signature(const Metric& metric, const SignatureContext& context);
+/// "nrefs:1|case:mixed|...", or with short names.
 std::string to_string(std::span<const SignatureItem> signature, bool is_short = false);
 
 /// The version of sacreBLEU whose scores these are; the last part of a signature.

@@ -9,6 +9,7 @@ namespace bough {
 class NumpyRandom {
  public:
   explicit NumpyRandom(uint64_t seed);
+  /// The next output of PCG64.
   uint64_t next_uint64();
   /// The halves of 64-bit outputs, low half first.
   uint32_t next_uint32();

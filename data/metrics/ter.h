@@ -18,6 +18,7 @@ using TerOptions = TercomTokenization;
 class TerCounter {
  public:
   explicit TerCounter(const TerOptions& options) : options_(options) {}
+  /// The references, one or more, of the segment that count() is given next.
   void set_references(std::span<const std::string_view> references);
   /// statistics: (2), overwritten.
   void count(std::string_view hypothesis, std::span<double> statistics);
@@ -32,6 +33,7 @@ class TerCounter {
   std::vector<uint32_t> hypothesis_;
 };
 
+/// Numbers in the statistics of a segment: 2.
 size_t statistics_width(const TerOptions& options);
 TerCounter make_counter(const TerOptions& options);
 

@@ -14,6 +14,7 @@ class BeamEditDistance {
 
   /// Fills the tables for this pair; both spans must outlive the use of the object.
   void start(Words hypothesis, Words reference);
+  /// Of the pair given to start().
   int distance() const;
 
   /// The distance if words [begin, end) of the hypothesis read `changed` instead.
@@ -47,6 +48,7 @@ class BeamEditDistance {
 class TerSearch {
  public:
   using Words = std::span<const uint32_t>;
+  /// The number of edits, a shift counting one.
   int edits(Words hypothesis, Words reference);
 
  private:

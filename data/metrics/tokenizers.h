@@ -15,6 +15,7 @@ enum class Tokenizer {
   character,  ///< "char": every code point is a word
 };
 
+/// sacreBLEU's name: "13a".
 std::string_view to_string(Tokenizer tokenizer);
 /// The tokenizer of that name; nothing if bough has none.
 std::optional<Tokenizer> tokenizer_named(std::string_view name);
@@ -34,6 +35,7 @@ class WordSplitter {
 
   /// The words of `line` (UTF-8); they are valid until the next call.
   const Words& split(Tokenizer tokenizer, std::string_view line, bool lowercase = false);
+  /// The same by the rules of TER.
   const Words& split(const TercomTokenization& options, std::string_view line);
   /// Tokenizes the words of the last call once more, as sacreBLEU does with references: "it's."
   /// becomes "it's ." and then "it 's .".

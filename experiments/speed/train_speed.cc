@@ -133,7 +133,7 @@ int run(int argc, char** argv) {
   for (const auto& v : vocabularies) options->model.vocab_sizes.push_back(v->size());
   TrainingData data({options->vocabulary, options->corpus, options->batch, {}, options->general.seed}, vocabularies);
   const DeviceChoice device = choose_device(options->machine);
-  const MemoryPlan plan = plan_training(*options, data.most_source_rows(), data.most_target_rows(), 0, device);
+  const MemoryPlan plan = plan_training(options->memory(), data.most_source_rows(), data.most_target_rows(), 0, device);
   check_memory(plan, device);
   const auto backend = make_backend(device, options->machine,
                                     {.arena_bytes = plan.activation_bytes, .tune_gemm = options->run.gemm_autotune});

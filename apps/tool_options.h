@@ -1,0 +1,30 @@
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/base/general_options.h"
+#include "core/base/settings.h"
+
+namespace bough {
+
+/// Everything bough-vocab can be told (marian-vocab).
+struct VocabOptions {
+  GeneralOptions general;
+  int64_t max_size = 0;  ///< entries, `</s>` and `<unk>` included; 0 = all
+
+  void settings(Settings& v);
+  void validate() const {}
+};
+
+/// Everything bough-average can be told.
+struct AverageOptions {
+  GeneralOptions general;
+  std::vector<std::string> files;  ///< the output, then the inputs
+  bool is_export = false;
+
+  void settings(Settings& v);
+  void validate() const;
+};
+
+}  // namespace bough
