@@ -9,6 +9,7 @@ STUDIES = {  # letter: name
     "e": "robustness",
     "f": "late",
     "g": "full",
+    "h": "recipe",
 }
 ON_GPU = ["full"]  # run when named: they need a GPU
 # Rows of the stability study and their options. T of branchnorm: as long as the warmup, unless said.
@@ -18,6 +19,16 @@ KINDS.update({kind: {"transformer_residual": kind} for kind in BASELINES})
 for ramp_length in [1000, 10000]:
     KINDS[f"branchnorm-T{ramp_length}"] = {"transformer_residual": "branchnorm", "branchnorm_max_step": f"{ramp_length}u"}
 KINDS["branchnorm-deepnorm-init"] = {"transformer_residual": "branchnorm", "branchnorm_init": "deepnorm"}
+# The kinds above are the first recipe: Glorot's weights unless said, a linear ramp as long as the warmup.
+FIRST_RECIPE = {"branchnorm_schedule": "linear", "branchnorm_init": "xavier"}
+# Those below say all of theirs. bounded: the defaults. short, no-ramp: small weights, a ramp of an eighth of the warmup
+# (400 updates), and the control without one.
+SMALL_WEIGHTS = {"transformer_residual": "branchnorm", "branchnorm_init": "deepnorm"}
+RECIPES = {
+    "branchnorm-bounded": {**SMALL_WEIGHTS, "branchnorm_schedule": "bounded", "branchnorm_max_step": "2400u"},
+    "branchnorm-short": {**SMALL_WEIGHTS, "branchnorm_schedule": "linear", "branchnorm_max_step": "50u"},
+    "branchnorm-no-ramp": {**SMALL_WEIGHTS, "branchnorm_schedule": "linear", "branchnorm_max_step": "1u"},
+}
 DEPTHS = [6, 18, 50, 100, 200, 500]
 RAMPS = [30, 100, 300, 1000, 3000]
 RATES = [0.001, 0.002, 0.004, 0.008]
@@ -67,6 +78,9 @@ class Cell:
 
 
 def cell(study, name, kind, depth, rank, width, *, seed=1, form="tok", translates=False, **more):
+    settings = {**(RECIPES.get(kind) or KINDS[kind]), **more}
+    if settings["transformer_residual"] == "branchnorm":
+        settings = {**FIRST_RECIPE, "branchnorm_max_step": settings["lr_warmup"], **settings}
     options = {
         "enc-depth": depth,
         "dec-depth": depth,
@@ -74,7 +88,7 @@ def cell(study, name, kind, depth, rank, width, *, seed=1, form="tok", translate
         "transformer-dim-ffn": 2 * width,
         "transformer-heads": width // 16,
         "seed": seed,
-        **{key.replace("_", "-"): value for key, value in {**KINDS[kind], **more}.items()},
+        **{key.replace("_", "-"): value for key, value in settings.items()},
     }
     return Cell(study, name, kind, depth, seed, rank, options, form, translates)
 
@@ -114,6 +128,12 @@ def convergence():
                 for kind in kinds + ["branchnorm-deepnorm-init"] * (form == "tok"):
                     yield cell("convergence", f"{form}-{kind}-{depth}-seed{seed}", kind, depth,
                                rank_of(form, depth, seed, kind), 64, seed=seed, form=form, translates=True, **LONG)
+    for seed in [1, 2, 3]:
+        for depth in [50, 18, 6]:
+            for kind in [*RECIPES, "pre-ln", "admin"] if seed < 3 or depth < 50 else []:
+                rank = 0.1 * seed + (0 if kind == "branchnorm-bounded" else 0.05)  # what the defaults are judged by first
+                yield cell("convergence", f"tok-{kind}-{depth}-seed{seed}", kind, depth, rank, 64, seed=seed,
+                           translates=True, **LONG)
 
 
 def rank_of(form, depth, seed, kind):
@@ -141,6 +161,25 @@ def ramp():
     for steps in [100, 1000]:
         yield cell("ramp", f"deepnorm-init-{steps}", "branchnorm", 18, 1.1, 64, **SHORT,
                    branchnorm_max_step=f"{steps}u", branchnorm_init="deepnorm")
+
+
+def recipe():
+    """What makes branchnorm work at 18+18 layers: initial weights, the ramp's length and form, bounds. T = 1 with small
+    weights is the control that says what a ramp adds."""
+    def one(name, **more):
+        return cell("recipe", name, "branchnorm", 18, 0.6, 64, **LONG, **more)
+
+    for steps in [50, 400]:
+        yield one(f"xavier-linear-T{steps}", branchnorm_init="xavier", branchnorm_max_step=f"{steps}u")
+    for steps in [1, 12, 50, 100, 200, 400, 1000]:
+        yield one(f"deepnorm-linear-T{steps}", branchnorm_init="deepnorm", branchnorm_max_step=f"{steps}u")
+    for schedule in ["by-layer", "square"]:
+        for steps in [1, 12, 50]:
+            yield one(f"deepnorm-{schedule}-T{steps}", branchnorm_init="deepnorm", branchnorm_schedule=schedule,
+                      branchnorm_max_step=f"{steps}u")
+    for bound in [0.03, 0.05, 0.1, 0.2]:
+        yield one(f"bounded-{bound}", branchnorm_init="deepnorm", branchnorm_schedule="bounded",
+                  branchnorm_max_step="2400u", branchnorm_bound=bound)
 
 
 def robustness():
@@ -175,7 +214,7 @@ def trial():
 
 def all_cells():
     """In the order in which they run."""
-    cells = [*stability(), *thousand(), *convergence(), *ramp(), *robustness(), *full(), *trial()]
+    cells = [*stability(), *thousand(), *convergence(), *ramp(), *recipe(), *robustness(), *full(), *trial()]
     return sorted(cells, key=lambda c: c.rank)  # stable: the order above within a rank
 
 

@@ -13,7 +13,8 @@ OUTCOME_KEY = [*((colour, OUTCOME_MARKS[name] + name) for name, colour in OUTCOM
 OUTCOME_NOTE = (f"trained: {outcomes.STUCK_LEVEL} nats or less (token frequencies alone: {outcomes.FREQUENCIES}); falling: more, "
                 "but still learning; stuck: neither.")
 KIND_STYLES = {"post-ln": 7, "deepnorm": 1, "branchnorm": 0, "branchnorm-T1000": 4, "branchnorm-T10000": 2,
-               "pre-ln": 3, "branchnorm-deepnorm-init": 5}
+               "pre-ln": 3, "branchnorm-deepnorm-init": 5, "branchnorm-bounded": 6, "branchnorm-short": 8,
+               "branchnorm-no-ramp": 9, "admin": 10}
 LOSS = "nats per target token"
 
 
