@@ -111,7 +111,7 @@ void ModelOptions::residual_settings(Settings& v) {
     residual_names);
   v(branchnorm_max_step, "branchnorm-max-step",
     "T, in updates (4000u) or target tokens (2Gt): when branchnorm's alpha reaches 1, or bounded's bound its last "
-    "value. 0 = from lr-warmup (4000u where there is none): 6 times that for bounded, else an eighth",
+    "value. 0 = from lr-warmup (4000u where there is none): 12 times that for bounded, else an eighth",
     updates_or_labels);
   v(branchnorm_schedule, "branchnorm-schedule",
     "alpha. bounded: of each sublayer, from deepnorm's scale up to 1 as far as the branch stays small beside its "
@@ -125,7 +125,7 @@ void ModelOptions::residual_settings(Settings& v) {
     branch_residual_names);
   v(branchnorm_bound, "branchnorm-bound",
     "bounded: largest size of a branch beside its residual, at the start and from T on; one value holds for both. "
-    "none = sqrt(2/n) from T on for the n sublayers of a stack, a fifth of that at the start",
+    "none = sqrt(2/n) from T on for the n sublayers of a stack, a tenth of that at the start",
     Range<double>{0, 1});
   v(depth_scaling, "transformer-depth-scaling",
     "initial weights of layer l times l^(-1/2); not with deepnorm or sub-ln initialisation");
@@ -144,7 +144,7 @@ void ModelOptions::residual_settings(Settings& v) {
 
 SchedulePeriod ModelOptions::default_max_step(SchedulePeriod warmup) const {
   if (!warmup) warmup = {4000};
-  if (branchnorm_schedule == BranchSchedule::bounded) return {6 * warmup.count, warmup.unit};
+  if (branchnorm_schedule == BranchSchedule::bounded) return {12 * warmup.count, warmup.unit};
   const bool is_by_layer =
       branchnorm_schedule == BranchSchedule::by_layer || branchnorm_schedule == BranchSchedule::square;
   const int64_t layers = is_by_layer ? std::max(encoder_layers, decoder_layers) : 1;

@@ -60,7 +60,7 @@ std::vector<BranchLimits> branch_limits(const ModelOptions& o) {
   const auto limits = [&](double a, int sublayers) {
     const double largest = std::sqrt(2.0 / sublayers);
     const std::vector<double>& given = o.branchnorm_bound;
-    return BranchLimits{1 / a, given.empty() ? largest / 5 : given.front(), given.empty() ? largest : given.back()};
+    return BranchLimits{1 / a, given.empty() ? largest / 10 : given.front(), given.empty() ? largest : given.back()};
   };
   const int encoder_sublayers = 2 * o.encoder_layers, decoder_sublayers = 3 * o.decoder_layers;
   std::vector<BranchLimits> all(size_t(encoder_sublayers), limits(encoder, encoder_sublayers));

@@ -265,7 +265,7 @@ TEST_CASE("a preset is Marian's", "[settings]") {
       train({"--task", "transformer-base", "--transformer-residual", "branchnorm", "--enc-depth", "100"});
   CHECK(deep.model.residual == ResidualKind::branchnorm);
   CHECK(deep.model.encoder_layers == 100);
-  CHECK(deep.model.branchnorm_max_step == SchedulePeriod{6 * 16000});
+  CHECK(deep.model.branchnorm_max_step == SchedulePeriod{12 * 16000});
 }
 
 TEST_CASE("an alias has the priority of its place", "[settings]") {
@@ -317,8 +317,8 @@ TEST_CASE("residual kinds and Marian's op strings", "[settings]") {
 TEST_CASE("branchnorm's T and Adam's epsilon follow from other settings", "[settings]") {
   const Strings branch = {"--transformer-residual", "branchnorm"};
   const auto max_step = [&](const Strings& more) { return train(join(branch, more)).model.branchnorm_max_step; };
-  CHECK(max_step({}) == SchedulePeriod{24000});
-  CHECK(max_step({"--lr-warmup", "8ku"}) == SchedulePeriod{48000});
+  CHECK(max_step({}) == SchedulePeriod{48000});
+  CHECK(max_step({"--lr-warmup", "8ku"}) == SchedulePeriod{96000});
   CHECK(max_step({"--lr-warmup", "8ku", "--branchnorm-schedule", "linear"}) == SchedulePeriod{1000});
   CHECK(max_step({"--lr-warmup", "8ku", "--branchnorm-schedule", "square", "--enc-depth", "10"}) ==
         SchedulePeriod{100});

@@ -25,7 +25,7 @@ FIRST_RECIPE = {"branchnorm_schedule": "linear", "branchnorm_init": "xavier"}
 # (400 updates), and the control without one.
 SMALL_WEIGHTS = {"transformer_residual": "branchnorm", "branchnorm_init": "deepnorm"}
 RECIPES = {
-    "branchnorm-bounded": {**SMALL_WEIGHTS, "branchnorm_schedule": "bounded", "branchnorm_max_step": "2400u"},
+    "branchnorm-bounded": {**SMALL_WEIGHTS, "branchnorm_schedule": "bounded", "branchnorm_max_step": "4800u"},
     "branchnorm-short": {**SMALL_WEIGHTS, "branchnorm_schedule": "linear", "branchnorm_max_step": "50u"},
     "branchnorm-no-ramp": {**SMALL_WEIGHTS, "branchnorm_schedule": "linear", "branchnorm_max_step": "1u"},
 }
@@ -179,7 +179,7 @@ def recipe():
                       branchnorm_max_step=f"{steps}u")
     for bound in [0.03, 0.05, 0.1, 0.2]:
         yield one(f"bounded-{bound}", branchnorm_init="deepnorm", branchnorm_schedule="bounded",
-                  branchnorm_max_step="2400u", branchnorm_bound=bound)
+                  branchnorm_max_step="4800u", branchnorm_bound=bound)
 
 
 def robustness():
