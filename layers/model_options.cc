@@ -145,10 +145,7 @@ void ModelOptions::residual_settings(Settings& v) {
 SchedulePeriod ModelOptions::default_max_step(SchedulePeriod warmup) const {
   if (!warmup) warmup = {4000};
   if (branchnorm_schedule == BranchSchedule::bounded) return {12 * warmup.count, warmup.unit};
-  const bool is_by_layer =
-      branchnorm_schedule == BranchSchedule::by_layer || branchnorm_schedule == BranchSchedule::square;
-  const int64_t layers = is_by_layer ? std::max(encoder_layers, decoder_layers) : 1;
-  return {std::max<int64_t>(warmup.count / (8 * layers), 1), warmup.unit};
+  return {std::max<int64_t>(warmup.count / (8 * layers_in_turn()), 1), warmup.unit};
 }
 
 bool ModelOptions::splits_residual() const {
@@ -198,8 +195,7 @@ void ModelOptions::validate() const {
         "branchnorm-schedule bounded. Leave it out");
   check(!(has_bounded_branches() && branchnorm_residual == BranchResidual::deepnorm),
         "branchnorm-residual-scale is deepnorm, but branchnorm-schedule bounded begins at deepnorm's scale by itself. "
-        "Leave "
-        "the first out, or choose another schedule");
+        "Leave the first out, or choose another schedule");
   check(branchnorm_bound.size() <= 2, "branchnorm-bound has {} values, must have 1 or 2: at the start, and from T on",
         branchnorm_bound.size());
   const bool scales_init = residual == ResidualKind::deepnorm || residual == ResidualKind::sub_ln ||

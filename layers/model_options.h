@@ -100,16 +100,17 @@ struct ModelOptions {
   int residual_sites() const { return 2 * encoder_layers + 3 * decoder_layers; }
   /// Of both stacks.
   int layers() const { return encoder_layers + decoder_layers; }
+  /// Layers of a stack whose alphas reach 1 one after another: one T each by-layer, else all at once.
+  int layers_in_turn() const {
+    const bool is_by_layer =
+        branchnorm_schedule == BranchSchedule::by_layer || branchnorm_schedule == BranchSchedule::square;
+    return is_by_layer ? std::max(encoder_layers, decoder_layers) : 1;
+  }
   /// T where none is given, decided by measurements (docs/branchnorm.md); warmup: lr-warmup, or nothing.
   SchedulePeriod default_max_step(SchedulePeriod warmup) const;
   /// The t at which branchnorm's alpha is 1 in every layer: T, or T times the deeper stack's layers by-layer. Not for
   /// bounded, whose alphas follow the branches.
-  int64_t ramp_end() const {
-    const bool is_by_layer =
-        branchnorm_schedule == BranchSchedule::by_layer || branchnorm_schedule == BranchSchedule::square;
-    const int slowest = is_by_layer ? std::max(encoder_layers, decoder_layers) : 1;
-    return branchnorm_max_step.count * slowest;
-  }
+  int64_t ramp_end() const { return branchnorm_max_step.count * layers_in_turn(); }
   /// Whether the residual stream is two bfloat16 numbers where computation is in bfloat16.
   bool splits_residual() const;
 

@@ -14,14 +14,6 @@ bool has_deepnorm_init(const ModelOptions& o) {
          (o.residual == ResidualKind::branchnorm && o.branchnorm_init == BranchInit::deepnorm);
 }
 
-ResidualScales deepnorm_scales(const ModelOptions& o, double a, double gain) {
-  if (!has_deepnorm_init(o)) gain = 1;
-  const bool scales_residual =
-      o.residual == ResidualKind::deepnorm ||
-      (o.residual == ResidualKind::branchnorm && o.branchnorm_residual == BranchResidual::deepnorm);
-  return {scales_residual ? a : 1.0, gain, gain};
-}
-
 bool is_pre_norm(ResidualKind kind) {
   return kind == ResidualKind::pre_ln || kind == ResidualKind::sub_ln || kind == ResidualKind::dlcl;
 }
@@ -34,37 +26,50 @@ Parameter* declare_vector(ParameterSet& parameters, const std::string& name, int
   return &parameters.declare_vector({{name, 1, width, false, constant(start)}});
 }
 
-}  // namespace
-
-/// DeepNorm's a of encoder and decoder.
-std::pair<double, double> deepnorm_constants(const ModelOptions& o) {
-  const double n = o.encoder_layers, m = o.decoder_layers;
-  return {0.81 * std::pow(n * n * n * n * m, 1.0 / 16), std::pow(3 * m, 0.25)};
+/// DeepNorm's constants of a stack, see encoder_scales.
+struct DeepNorm {
+  double a, b;
+};
+DeepNorm deepnorm_of_encoder(const ModelOptions& o) {
+  const double n = o.encoder_layers, m = o.decoder_layers, depth = std::pow(n * n * n * n * m, 1.0 / 16);
+  return {0.81 * depth, 0.87 / depth};
 }
+DeepNorm deepnorm_of_decoder(const ModelOptions& o) {
+  const double m = o.decoder_layers;
+  return {std::pow(3 * m, 0.25), std::pow(12 * m, -0.25)};
+}
+
+ResidualScales deepnorm_scales(const ModelOptions& o, const DeepNorm& constants) {
+  const double gain = has_deepnorm_init(o) ? constants.b : 1;
+  const bool scales_residual =
+      o.residual == ResidualKind::deepnorm ||
+      (o.residual == ResidualKind::branchnorm && o.branchnorm_residual == BranchResidual::deepnorm);
+  return {scales_residual ? constants.a : 1, gain, gain};
+}
+
+}  // namespace
 
 ResidualScales encoder_scales(const ModelOptions& o) {
   const double n = o.encoder_layers, m = o.decoder_layers;
   if (o.residual == ResidualKind::sub_ln) return {1, std::sqrt(std::log(3 * m) * std::log(2 * n) / 3), 1};
-  const double depth = std::pow(n * n * n * n * m, 1.0 / 16);
-  return deepnorm_scales(o, 0.81 * depth, 0.87 / depth);
+  return deepnorm_scales(o, deepnorm_of_encoder(o));
 }
 
 ResidualScales decoder_scales(const ModelOptions& o) {
   const double m = o.decoder_layers;
   if (o.residual == ResidualKind::sub_ln) return {1, std::sqrt(std::log(3 * m)), 1};
-  return deepnorm_scales(o, std::pow(3 * m, 0.25), std::pow(12 * m, -0.25));
+  return deepnorm_scales(o, deepnorm_of_decoder(o));
 }
 
 std::vector<BranchLimits> branch_limits(const ModelOptions& o) {
-  const auto [encoder, decoder] = deepnorm_constants(o);
   const auto limits = [&](double a, int sublayers) {
     const double largest = std::sqrt(2.0 / sublayers);
     const std::vector<double>& given = o.branchnorm_bound;
     return BranchLimits{1 / a, given.empty() ? largest / 10 : given.front(), given.empty() ? largest : given.back()};
   };
   const int encoder_sublayers = 2 * o.encoder_layers, decoder_sublayers = 3 * o.decoder_layers;
-  std::vector<BranchLimits> all(size_t(encoder_sublayers), limits(encoder, encoder_sublayers));
-  all.resize(all.size() + size_t(decoder_sublayers), limits(decoder, decoder_sublayers));
+  std::vector<BranchLimits> all(size_t(encoder_sublayers), limits(deepnorm_of_encoder(o).a, encoder_sublayers));
+  all.resize(all.size() + size_t(decoder_sublayers), limits(deepnorm_of_decoder(o).a, decoder_sublayers));
   return all;
 }
 

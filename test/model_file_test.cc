@@ -312,7 +312,7 @@ TEST_CASE("a loaded model has alpha at the sites of its transformer", "[model fi
   options.branchnorm_schedule = BranchSchedule::by_layer;
   const Model model = random_model(options, *backend);
   save_model(folder / "model.npz", options, *model.parameters, model.parameters->values());
-  const std::vector<double> scales = saved_branch_scales(NpzReader(folder / "model.npz"), options);
+  const std::vector<double> scales = saved_branch_scales(read_model_options(NpzReader(folder / "model.npz")));
   CHECK(scales == branch_scales(options, model.transformer->residual_site_layers(), options.branchnorm_progress));
   CHECK(scales[0] > scales[2]);
 }

@@ -37,7 +37,7 @@ struct Input {
   std::map<std::string, double> factors = {};  // of arrays that are multiplied first
 
   explicit Input(const std::string& path)
-      : file(path), options(read_model_options(file)), branch_scales(saved_branch_scales(file, options)) {}
+      : file(path), options(read_model_options(file)), branch_scales(saved_branch_scales(options)) {}
 };
 
 void check_same(const Input& first, const Input& other) {

@@ -122,7 +122,7 @@ int64_t read_matching_parameters(const NpzReader& file, const ParameterSet& para
   return found;
 }
 
-std::vector<double> saved_branch_scales(const NpzReader&, const ModelOptions& options) {
+std::vector<double> saved_branch_scales(const ModelOptions& options) {
   std::vector<int> layers;
   for (int l = 1; l <= options.encoder_layers; ++l) layers.insert(layers.end(), 2, l);
   for (int l = 1; l <= options.decoder_layers; ++l) layers.insert(layers.end(), 3, l);
@@ -147,7 +147,7 @@ Model load_model(const std::string& path, Backend& backend) {
   model.parameters->allocate(false);
   read_checked(file, *model.parameters, model.parameters->values());
   model.parameters->values_changed();
-  model.transformer->set_update_state(inference_state(saved_branch_scales(file, model.options), backend));
+  model.transformer->set_update_state(inference_state(saved_branch_scales(model.options), backend));
   return model;
 }
 

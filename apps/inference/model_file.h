@@ -42,7 +42,7 @@ void save_model(const std::string& path, const ModelOptions& options, const Para
 
 /// alpha of every residual site of a saved model, in forward order: of each layer self-attention, in the decoder
 /// cross-attention, feed-forward. The only function that knows how a model file says it.
-std::vector<double> saved_branch_scales(const NpzReader& file, const ModelOptions& options);
+std::vector<double> saved_branch_scales(const ModelOptions& options);
 
 /// UpdateState words with alpha of every residual site, for inference.
 Tensor inference_state(const std::vector<double>& branch_scales, Backend& backend);

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "layers/parameter_names.h"
+
 namespace bough {
 namespace {
 
@@ -43,7 +45,8 @@ std::vector<std::string> depth_warnings(const ModelOptions& o, const std::vector
     return at == layers.end() ? 0.0 : gradient_norms[size_t(at - layers.begin())];
   };
   const auto judge = [&](const char* stack, int depth, int per_layer, size_t first_site) {
-    const double first = norm_of(fmt::format("{}_l1", stack)), last = norm_of(fmt::format("{}_l{}", stack, depth));
+    const double first = norm_of(parameter_names::layer(stack, 1)),
+                 last = norm_of(parameter_names::layer(stack, depth));
     if (first < least_share * last)  // NaN: another warning's subject
       warnings.push_back(fmt::format("{}: the gradient of layer 1 is {:.1e} of layer {}'s, must be above {:g}; {}",
                                      stack, first / last, depth, least_share, advice(o)));
@@ -56,8 +59,8 @@ std::vector<std::string> depth_warnings(const ModelOptions& o, const std::vector
                       "{:g} of the gradient; {}",
                       stack, layer, least_share, advice(o)));
   };
-  judge("encoder", o.encoder_layers, 2, 0);
-  judge("decoder", o.decoder_layers, 3, size_t(2 * o.encoder_layers));
+  judge(parameter_names::encoder, o.encoder_layers, 2, 0);
+  judge(parameter_names::decoder, o.decoder_layers, 3, size_t(2 * o.encoder_layers));
   return warnings;
 }
 

@@ -128,8 +128,9 @@ const ModelBatch& TrainingModel::place(const Batch& batch) {
 void TrainingModel::accumulate_gradients(const Batch& host, bool is_first) {
   const ModelBatch& batch = place(host);
   const auto work = [&] { forward_and_backward(batch, is_first, host.target.rows()); };
-  if (has_shape_classes_ && !is_measuring_ &&
-      sums_terms_ == bool(bounded_.scales))  // instruments are rare, and work on the host too
+  // Instruments are rare, and work on the host too.
+  const bool is_usual = !is_measuring_ && sums_terms_ == bool(bounded_.scales);
+  if (has_shape_classes_ && is_usual)
     backend_.repeat((is_first ? "first: " : "later: ") + shape_of(host).name(), work);
   else
     work();
@@ -161,7 +162,6 @@ std::vector<double> TrainingModel::branch_ratios() const {
 
 void TrainingModel::enable_layer_norms(bool with_model_update) {
   layer_norms_ = std::make_unique<LayerNorms>(parameters_, true);
-
   with_model_update_ = with_model_update;
 }
 
