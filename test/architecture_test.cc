@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "test/catch.h"
+#include "test_paths.h"
 
 namespace fs = std::filesystem;
 

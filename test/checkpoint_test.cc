@@ -13,6 +13,7 @@
 #include "test/corpus_files.h"
 #include "test/scratch_folder.h"
 #include "test/throws.h"
+#include "test_paths.h"
 
 using namespace bough;
 

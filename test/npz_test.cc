@@ -17,6 +17,7 @@
 #include "test/scratch_folder.h"
 #include "test/skip.h"
 #include "test/throws.h"
+#include "test_paths.h"
 
 using namespace bough;
 using Catch::Matchers::Contains;

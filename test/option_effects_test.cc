@@ -13,6 +13,7 @@
 #include "test/catch.h"
 #include "test/scratch_folder.h"
 #include "test/throws.h"
+#include "test_paths.h"
 
 using namespace bough;
 namespace fs = std::filesystem;

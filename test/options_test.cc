@@ -12,6 +12,7 @@
 #include "core/base/settings_reader.h"
 #include "test/catch.h"
 #include "test/scratch_folder.h"
+#include "test_paths.h"
 
 using namespace bough;
 namespace fs = std::filesystem;

@@ -8,6 +8,7 @@
 #include "core/cpu/factory.h"
 #include "test/catch.h"
 #include "test/training_run.h"
+#include "test_paths.h"
 
 using namespace bough;
 

@@ -11,6 +11,7 @@
 #include "apps/scoring/word_diff.h"
 #include "test/catch.h"
 #include "test/scoring_files.h"
+#include "test_paths.h"
 
 using namespace scoring;
 

@@ -9,6 +9,7 @@
 #include "core/base/io.h"
 #include "core/base/unicode.h"
 #include "data/metrics/metric.h"
+#include "test_paths.h"
 
 namespace scoring {
 
