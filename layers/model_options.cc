@@ -6,24 +6,13 @@
 
 namespace bough {
 
-const EnumNames<ResidualKind> residual_names = {{"post-ln", ResidualKind::post_ln},
-                                                {"pre-ln", ResidualKind::pre_ln},
-                                                {"deepnorm", ResidualKind::deepnorm},
-                                                {"branchnorm", ResidualKind::branchnorm},
-                                                {"admin", ResidualKind::admin},
-                                                {"b2t", ResidualKind::b2t},
-                                                {"residual-dual", ResidualKind::residual_dual},
-                                                {"rezero", ResidualKind::rezero},
-                                                {"sub-ln", ResidualKind::sub_ln},
-                                                {"dlcl", ResidualKind::dlcl}};
-
-std::string name_of(ResidualKind kind) {
-  for (const auto& [name, k] : residual_names)
-    if (k == kind) return std::string(name);
-  return "";
-}
-
 namespace {
+
+EnumNames<ResidualKind> residual_names() {
+  EnumNames<ResidualKind> names;
+  for (const ResidualTraits& t : all_residual_traits()) names.emplace_back(t.name, t.kind);
+  return names;
+}
 
 // Beyond these a number is a mistake, and would take all memory before anybody could say so.
 constexpr int most_layers = 2'000, most_width = 1 << 18;
@@ -48,9 +37,14 @@ struct OpStrings {
   const char* postprocess_top;
 };
 OpStrings strings_of(ResidualKind kind) {
-  if (kind == ResidualKind::pre_ln || kind == ResidualKind::sub_ln || kind == ResidualKind::dlcl)
-    return {"n", "da", "n"};
-  if (kind == ResidualKind::rezero) return {"", "da", ""};
+  switch (traits_of(kind).norm) {
+    case NormPlace::before_branch:
+      return {"n", "da", "n"};
+    case NormPlace::nowhere:
+      return {"", "da", ""};
+    case NormPlace::after_sum:
+      break;
+  }
   return {"", "dan", ""};
 }
 
@@ -108,7 +102,7 @@ void ModelOptions::residual_settings(Settings& v) {
     "LN(a x + F(x)) with a and the initialisation from the depth. branchnorm: LN(x + alpha F(x)), "
     "alpha grows to 1, then it is a plain post-ln model. To compare with: admin, b2t, residual-dual, "
     "rezero, sub-ln, dlcl (docs/branchnorm.md). All but the first two are made for depth",
-    residual_names);
+    residual_names());
   v(branchnorm_max_step, "branchnorm-max-step",
     "T, in updates (4000u) or target tokens (2Gt): when branchnorm's alpha reaches 1, or bounded's bound its last "
     "value. 0 = from lr-warmup (4000u where there is none): 12 times that for bounded, else an eighth",
@@ -198,11 +192,10 @@ void ModelOptions::validate() const {
         "Leave the first out, or choose another schedule");
   check(branchnorm_bound.size() <= 2, "branchnorm-bound has {} values, must have 1 or 2: at the start, and from T on",
         branchnorm_bound.size());
-  const bool scales_init = residual == ResidualKind::deepnorm || residual == ResidualKind::sub_ln ||
-                           (residual == ResidualKind::branchnorm && branchnorm_init == BranchInit::deepnorm);
-  check(!(depth_scaling && scales_init),
+  const bool is_sub_ln = traits().depth_constants == DepthConstants::sub_ln;
+  check(!(depth_scaling && (is_sub_ln || has_deepnorm_init())),
         "transformer-depth-scaling is on, but {} scales its initial weights itself. Turn it off",
-        residual == ResidualKind::sub_ln ? "sub-ln" : "deepnorm");
+        is_sub_ln ? "sub-ln" : "deepnorm");
 }
 
 void DropoutOptions::settings(Settings& v) {

@@ -8,10 +8,10 @@
 #include "core/base/schedule_unit.h"
 #include "core/base/settings.h"
 #include "core/kernel_types.h"
+#include "layers/residual_kinds.h"
 
 namespace bough {
 
-enum class ResidualKind { post_ln, pre_ln, deepnorm, branchnorm, admin, b2t, residual_dual, rezero, sub_ln, dlcl };
 /// How BranchNorm's alpha grows to 1, see branch_scales(); bounded: as far as the branches stay small.
 enum class BranchSchedule { linear, by_layer, square, sqrt, cosine, bounded };
 /// What BranchNorm multiplies the residual with: 1, or DeepNorm's a.
@@ -20,10 +20,6 @@ enum class BranchResidual { one, deepnorm };
 enum class BranchInit { xavier, deepnorm };
 /// What keeps the residual stream of a bf16 model: bf16, or two of them (hi + lo).
 enum class ResidualPrecision { automatic, bfloat16, split };
-
-extern const EnumNames<ResidualKind> residual_names;
-/// "branchnorm", ...
-std::string name_of(ResidualKind kind);
 
 /// What a setting of special:model.yml is to a run that goes on with the parameters beside it.
 enum class SavedMeaning {
@@ -90,11 +86,21 @@ struct ModelOptions {
   bool ties_output() const { return tied_embeddings || tied_embeddings_all; }
   bool embedding_dropout() const { return postprocess_emb == "d"; }
   /// The kinds made for depth: all but post-ln and pre-ln.
-  bool is_deep_kind() const { return residual != ResidualKind::post_ln && residual != ResidualKind::pre_ln; }
+  bool is_deep_kind() const { return traits().plain_form != PlainForm::itself; }
+  const ResidualTraits& traits() const { return traits_of(residual); }
+  /// Whether initial weights, or the residual, are scaled by DepthConstants::deepnorm.
+  bool has_deepnorm_init() const {
+    return traits().depth_constants == DepthConstants::deepnorm &&
+           (!traits().has_branch_scales || branchnorm_init == BranchInit::deepnorm);
+  }
+  bool has_deepnorm_residual() const {
+    return traits().depth_constants == DepthConstants::deepnorm &&
+           (!traits().has_branch_scales || branchnorm_residual == BranchResidual::deepnorm);
+  }
 
   /// Whether alphas follow the branches: training state, no function of time.
   bool has_bounded_branches() const {
-    return residual == ResidualKind::branchnorm && branchnorm_schedule == BranchSchedule::bounded;
+    return traits().has_branch_scales && branchnorm_schedule == BranchSchedule::bounded;
   }
   /// Places where a branch joins its residual: two in an encoder layer, three in a decoder layer.
   int residual_sites() const { return 2 * encoder_layers + 3 * decoder_layers; }

@@ -191,11 +191,11 @@ std::optional<SettingChange> ModelOptions::change_of_arithmetic(ModelOptions bef
 }
 
 bool ModelOptions::is_plain() const {
-  if (residual == ResidualKind::branchnorm && branchnorm_residual != BranchResidual::one) return false;
+  if (traits().has_branch_scales && has_deepnorm_residual()) return false;
   if (has_bounded_branches())
     return !branchnorm_scales.empty() &&
            std::all_of(branchnorm_scales.begin(), branchnorm_scales.end(), [](double scale) { return scale == 1; });
-  if (residual == ResidualKind::branchnorm) return branchnorm_progress >= ramp_end();
+  if (traits().has_branch_scales) return branchnorm_progress >= ramp_end();
   return !is_deep_kind();
 }
 

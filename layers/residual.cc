@@ -9,19 +9,6 @@
 namespace bough {
 namespace {
 
-bool has_deepnorm_init(const ModelOptions& o) {
-  return o.residual == ResidualKind::deepnorm ||
-         (o.residual == ResidualKind::branchnorm && o.branchnorm_init == BranchInit::deepnorm);
-}
-
-bool is_pre_norm(ResidualKind kind) {
-  return kind == ResidualKind::pre_ln || kind == ResidualKind::sub_ln || kind == ResidualKind::dlcl;
-}
-
-bool has_top_norm(ResidualKind kind) {
-  return kind == ResidualKind::pre_ln || kind == ResidualKind::sub_ln || kind == ResidualKind::residual_dual;
-}
-
 Parameter* declare_vector(ParameterSet& parameters, const std::string& name, int64_t width, double start) {
   return &parameters.declare_vector({{name, 1, width, false, constant(start)}});
 }
@@ -40,24 +27,22 @@ DeepNorm deepnorm_of_decoder(const ModelOptions& o) {
 }
 
 ResidualScales deepnorm_scales(const ModelOptions& o, const DeepNorm& constants) {
-  const double gain = has_deepnorm_init(o) ? constants.b : 1;
-  const bool scales_residual =
-      o.residual == ResidualKind::deepnorm ||
-      (o.residual == ResidualKind::branchnorm && o.branchnorm_residual == BranchResidual::deepnorm);
-  return {scales_residual ? constants.a : 1, gain, gain};
+  const double gain = o.has_deepnorm_init() ? constants.b : 1;
+  return {o.has_deepnorm_residual() ? constants.a : 1, gain, gain};
 }
 
 }  // namespace
 
 ResidualScales encoder_scales(const ModelOptions& o) {
   const double n = o.encoder_layers, m = o.decoder_layers;
-  if (o.residual == ResidualKind::sub_ln) return {1, std::sqrt(std::log(3 * m) * std::log(2 * n) / 3), 1};
+  if (o.traits().depth_constants == DepthConstants::sub_ln)
+    return {1, std::sqrt(std::log(3 * m) * std::log(2 * n) / 3), 1};
   return deepnorm_scales(o, deepnorm_of_encoder(o));
 }
 
 ResidualScales decoder_scales(const ModelOptions& o) {
   const double m = o.decoder_layers;
-  if (o.residual == ResidualKind::sub_ln) return {1, std::sqrt(std::log(3 * m)), 1};
+  if (o.traits().depth_constants == DepthConstants::sub_ln) return {1, std::sqrt(std::log(3 * m)), 1};
   return deepnorm_scales(o, deepnorm_of_decoder(o));
 }
 
@@ -82,7 +67,7 @@ std::vector<double> branch_scales(const ModelOptions& o, const std::vector<int>&
     for (size_t i = 0; i < scales.size(); ++i) scales[i] = limits[i].smallest;
     return scales;
   }
-  if (o.residual != ResidualKind::branchnorm || period <= 0) return scales;
+  if (!o.traits().has_branch_scales || period <= 0) return scales;
   const double t = double(progress), r = std::min(t / period, 1.0);
   for (size_t i = 0; i < scales.size(); ++i) {
     switch (o.branchnorm_schedule) {
@@ -129,14 +114,14 @@ void ResidualStack::Norm::normalise(ResidualArguments& a) const {
 
 ResidualStack::ResidualStack(const ModelOptions& options, ResidualScales scales, const std::string& prefix, int layers,
                              const std::vector<Sublayer>& sublayers, int64_t first_site, ParameterSet& parameters)
-    : kind_(options.residual),
+    : kind_(options.traits()),
       splits_(options.splits_residual()),
       scales_(scales),
       layers_(size_t(layers)),
       per_layer_(sublayers.size() / size_t(layers)),
       first_site_(first_site) {
   declare(prefix, sublayers, options.model_dim, parameters);
-  if (kind_ == ResidualKind::dlcl) declare_history(prefix, options.model_dim, parameters);
+  if (kind_.learned == LearnedScale::history) declare_history(prefix, options.model_dim, parameters);
 }
 
 void ResidualStack::declare(const std::string& prefix, const std::vector<Sublayer>& sublayers, int64_t width,
@@ -148,15 +133,16 @@ void ResidualStack::declare(const std::string& prefix, const std::vector<Sublaye
   for (size_t i = 0; i < sublayers.size(); ++i) {
     const auto& [site, inner_width] = sublayers[i];
     const std::string owner = parameter_names::norm_owner(site);
-    if (kind_ != ResidualKind::rezero) norms_.push_back(norm(owner, width, is_pre_norm(kind_) ? "_pre" : ""));
-    if (kind_ == ResidualKind::sub_ln) inner_norms_.push_back(norm(owner, inner_width, "_inner"));
-    if (kind_ == ResidualKind::admin)
+    if (kind_.norm != NormPlace::nowhere)
+      norms_.push_back(norm(owner, width, kind_.norm == NormPlace::before_branch ? "_pre" : ""));
+    if (kind_.has_inner_norm) inner_norms_.push_back(norm(owner, inner_width, "_inner"));
+    if (kind_.learned == LearnedScale::residual)
       omegas_.push_back(i == 0 ? nullptr : declare_vector(parameters, parameter_names::omega(site), width, 1));
-    if (kind_ == ResidualKind::rezero && starts_layer(i))
+    if (kind_.learned == LearnedScale::branch && starts_layer(i))
       alphas_.push_back(
           declare_vector(parameters, parameter_names::layer(prefix, int(i / per_layer_) + 1) + "_rezero_alpha", 1, 0));
   }
-  if (has_top_norm(kind_)) top_ = norm(parameter_names::top(prefix), width, "");
+  if (kind_.has_top_norm) top_ = norm(parameter_names::top(prefix), width, "");
 }
 
 /// The first sum is of y_0 alone; its weight is learned as the others are.
@@ -175,9 +161,15 @@ void ResidualStack::declare_history(const std::string& prefix, int64_t width, Pa
 
 const ResidualStack::Norm& ResidualStack::norm_after(size_t i) const {
   static const Norm none;
-  if (kind_ == ResidualKind::rezero) return none;
-  if (!is_pre_norm(kind_)) return norms_[i];
-  if (kind_ == ResidualKind::dlcl && ends_layer(i)) return history_norms_[i / per_layer_];
+  switch (kind_.norm) {
+    case NormPlace::nowhere:
+      return none;
+    case NormPlace::after_sum:
+      return norms_[i];
+    case NormPlace::before_branch:
+      break;
+  }
+  if (sums_end(i) && !history_norms_.empty()) return history_norms_[i / per_layer_];
   return is_last(i) ? top_ : norms_[i + 1];
 }
 
@@ -185,7 +177,7 @@ ResidualNorm ResidualStack::equation(size_t i, const ResidualContext& context) c
   ResidualNorm p;
   p.dropout = context.dropout;
   p.residual_scale.constant = scales_.residual_scale;
-  if (kind_ == ResidualKind::branchnorm) {
+  if (kind_.has_branch_scales) {
     p.branch_scale.tensor = context.branch_scales.words;
     p.branch_scale.word = context.branch_scales.first + first_site_ + int64_t(i);
   }
@@ -209,9 +201,9 @@ ResidualResult ResidualStack::join(size_t i, ResidualArguments a, const Residual
 }
 
 ResidualStream ResidualStack::begin(const Var& embedded) const {
-  if (kind_ == ResidualKind::dlcl) return combine({embedded});
-  if (kind_ == ResidualKind::residual_dual) return {embedded, embedded, {}};
-  if (!is_pre_norm(kind_)) return {embedded, {}, {}};
+  if (kind_.learned == LearnedScale::history) return combine({embedded});
+  if (kind_.second == SecondStream::never_normalised) return {embedded, embedded, {}};
+  if (kind_.norm != NormPlace::before_branch) return {embedded, {}, {}};
   ResidualArguments a{.x = embedded};
   norms_[0].normalise(a);
   return {residual_norm(a, {}).y, embedded, {}};
@@ -227,30 +219,26 @@ Var ResidualStack::before_output(size_t i, const Var& inner) const {
 ResidualStream ResidualStack::add(const ResidualStream& stream, size_t i, const Var& branch, const Parameter& bias,
                                   const ResidualContext& context) const {
   Tape& tape = branch.tape();
-  const bool is_pre = is_pre_norm(kind_);
+  const bool has_sum = kind_.second == SecondStream::sum;
   ResidualArguments terms{
-      .x = is_pre ? stream.second : stream.x, .branch = branch, .bias = bias.on(tape), .keep_sum = is_pre};
+      .x = has_sum ? stream.second : stream.x, .branch = branch, .bias = bias.on(tape), .keep_sum = has_sum};
   const ResidualArguments branch_alone = terms;
   if (!omegas_.empty() && omegas_[i]) terms.residual_parameter = omegas_[i]->on(tape);
   if (!alphas_.empty()) terms.branch_parameter = alphas_[i / per_layer_]->on(tape);
-  if (kind_ == ResidualKind::b2t && ends_layer(i)) terms.second = stream.second;
+  if (kind_.second == SecondStream::layer_input && ends_layer(i)) terms.second = stream.second;
   norm_after(i).normalise(terms);
   const ResidualResult result = join(i, terms, context);
-  switch (kind_) {
-    case ResidualKind::pre_ln:
-    case ResidualKind::sub_ln:
-      return {result.y, is_last(i) ? Var() : result.sum, {}};
-    case ResidualKind::dlcl:
-      return {result.y, ends_layer(i) ? Var() : result.sum, {}};
-    case ResidualKind::b2t:
+  switch (kind_.second) {
+    case SecondStream::sum:
+      return {result.y, sums_end(i) ? Var() : result.sum, {}};
+    case SecondStream::layer_input:
       return {result.y, ends_layer(i) ? Var() : starts_layer(i) ? stream.x : stream.second, {}};
-    case ResidualKind::residual_dual:
+    case SecondStream::never_normalised:
       return dual(stream, result.y, branch_alone, is_last(i), context.dropout);
-    case ResidualKind::rezero:
-      return {result.sum, {}, {}};
-    default:
-      return {result.y, {}, {}};
+    case SecondStream::none:
+      break;
   }
+  return {kind_.norm == NormPlace::nowhere ? result.sum : result.y, {}, {}};
 }
 
 /// ResiDual's second stream z' = z + F(x), with the same dropout as the first; at the end x + LN(z).
@@ -264,7 +252,7 @@ ResidualStream ResidualStack::dual(const ResidualStream& stream, const Var& x, R
 }
 
 ResidualStream ResidualStack::end_layer(const ResidualStream& before, ResidualStream behind) const {
-  if (kind_ != ResidualKind::dlcl) return behind;
+  if (kind_.learned != LearnedScale::history) return behind;
   std::vector<Var> history = before.history;
   history.push_back(behind.x);
   return combine(std::move(history));

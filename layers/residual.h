@@ -121,6 +121,8 @@ class ResidualStack {
   bool starts_layer(size_t i) const { return i % per_layer_ == 0; }
   bool ends_layer(size_t i) const { return (i + 1) % per_layer_ == 0; }
   bool is_last(size_t i) const { return i + 1 == per_layer_ * layers_; }
+  /// Whether what sublayer i added to is not added to again.
+  bool sums_end(size_t i) const { return history_norms_.empty() ? is_last(i) : ends_layer(i); }
   const Norm& norm_after(size_t i) const;
   ResidualNorm equation(size_t i, const ResidualContext& context) const;
   ResidualResult fused(ResidualArguments terms, const ResidualNorm& p) const;
@@ -129,7 +131,7 @@ class ResidualStack {
                       const Dropout& dropout) const;
   ResidualStream combine(std::vector<Var> history) const;
 
-  ResidualKind kind_;
+  const ResidualTraits& kind_;
   bool splits_;  // hi + lo where computation is in bf16
   ResidualScales scales_;
   size_t layers_, per_layer_;

@@ -278,9 +278,9 @@ TEST_CASE("updates with TF32 products follow the CPU's losses", "[cuda][training
 
 TEST_CASE("every residual kind trains on a GPU as on the CPU", "[cuda][training]") {
   if (skips(cuda_device_count() == 0, "no GPU")) return;
-  for (const auto& [name, kind] : residual_names) DYNAMIC_SECTION("transformer-residual: " << name) {
+  for (const ResidualTraits& traits : all_residual_traits()) DYNAMIC_SECTION("transformer-residual: " << traits.name) {
       Setup few{.model = small_model(), .updates = 4};
-      few.model.residual = kind;
+      few.model.residual = traits.kind;
       few.model.encoder_layers = few.model.decoder_layers = 2;
       few.model.resolve(true, false);
       few.dropout.activation_dropout = 0;  // relu is a part of the product

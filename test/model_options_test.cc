@@ -92,7 +92,9 @@ TEST_CASE("a model with scales is refused by other loaders, one without is not",
 }
 
 TEST_CASE("every residual kind says in special:model.yml what it is", "[settings]") {
-  for (const auto& [name, kind] : residual_names) {
+  for (const ResidualTraits& traits : all_residual_traits()) {
+    const ResidualKind kind = traits.kind;
+    const std::string name = traits.name;
     INFO(name);
     ModelOptions o = branchnorm(0);
     o.residual = kind;

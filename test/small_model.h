@@ -27,7 +27,7 @@ inline bough::ModelOptions small_options(bough::ResidualKind kind) {
 /// Every value of transformer-residual.
 inline std::vector<bough::ResidualKind> all_residual_kinds() {
   std::vector<bough::ResidualKind> kinds;
-  for (const auto& [name, kind] : bough::residual_names) kinds.push_back(kind);
+  for (const bough::ResidualTraits& traits : bough::all_residual_traits()) kinds.push_back(traits.kind);
   return kinds;
 }
 

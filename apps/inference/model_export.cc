@@ -1,5 +1,7 @@
 #include "apps/inference/model_export.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <cmath>
 #include <utility>
@@ -86,6 +88,16 @@ std::map<std::string, double> fold_factors(const ModelOptions& options, const st
   return factors;
 }
 
+/// "post-ln, pre-ln and deepnorm"
+std::string names_of_exportable_kinds() {
+  std::vector<std::string> names;
+  for (const ResidualTraits& kind : all_residual_traits())
+    if (kind.plain_form != PlainForm::none) names.push_back(kind.name);
+  const std::string last = names.back();
+  names.pop_back();
+  return fmt::format("{} and {}", fmt::join(names, ", "), last);
+}
+
 ModelOptions plain_post_ln(ModelOptions options) {
   const ModelOptions defaults;
   options.residual = ResidualKind::post_ln;
@@ -100,23 +112,17 @@ ModelOptions plain_post_ln(ModelOptions options) {
 }
 
 void make_plain(ModelOptions& options, std::vector<ModelArray>& arrays, const std::vector<double>& branch_scales) {
-  switch (options.residual) {
-    case ResidualKind::post_ln:
-    case ResidualKind::pre_ln:
-      return;
-    case ResidualKind::deepnorm:
-    case ResidualKind::branchnorm:
-      fold_scales(fold_factors(options, branch_scales), arrays);
-      break;
-    case ResidualKind::admin:
-      fold_admin(options, arrays);
-      break;
-    default:
-      fail(
-          "export: the model's transformer-residual is {}, which no plain Post-LN or Pre-LN Transformer computes; only "
-          "post-ln, pre-ln, deepnorm, branchnorm and admin can be exported",
-          name_of(options.residual));
-  }
+  const ResidualTraits& kind = options.traits();
+  if (kind.plain_form == PlainForm::itself) return;
+  check(
+      kind.plain_form == PlainForm::folded,
+      "export: the model's transformer-residual is {}, which no plain Post-LN or Pre-LN Transformer computes; only {} "
+      "can be exported",
+      kind.name, names_of_exportable_kinds());
+  if (kind.learned == LearnedScale::residual)
+    fold_admin(options, arrays);
+  else
+    fold_scales(fold_factors(options, branch_scales), arrays);
   options = plain_post_ln(options);
 }
 

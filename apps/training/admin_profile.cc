@@ -44,7 +44,7 @@ std::vector<double> omegas_of_stack(const TermSums& sums, size_t first, size_t e
 }  // namespace
 
 bool needs_admin_profile(TrainingModel& model) {
-  if (model.transformer().options().residual != ResidualKind::admin) return false;
+  if (model.transformer().options().traits().learned != LearnedScale::residual) return false;
   const ParameterSet& set = model.parameters();
   return std::all_of(set.parts().begin(), set.parts().end(), [&](const ParameterPart& part) {
     if (!parameter_names::is_omega(part.name)) return true;

@@ -42,9 +42,7 @@ void check_same_model(const std::string& path, const ModelOptions& before, const
 }
 
 /// branchnorm's parameters at alpha = 1 are post-ln's too.
-bool is_finished_ramp(const ModelOptions& options) {
-  return options.residual == ResidualKind::branchnorm && options.is_plain();
-}
+bool is_finished_ramp(const ModelOptions& options) { return options.traits().has_branch_scales && options.is_plain(); }
 
 /// The file that a run of these options goes on with; empty: none.
 struct SavedRun {
@@ -200,7 +198,7 @@ void Checkpoint::load_parameters(const std::string& path) {
   if (is_finished_ramp(before) && now.residual == ResidualKind::post_ln) before.residual = ResidualKind::post_ln;
   check_same_model(path, before, now);
   read_parameters(file, model_.parameters(), model_.parameters().values(), ShapesBy::run);
-  if (before.residual == ResidualKind::branchnorm) model_.take_branch_scales(before, before.branchnorm_progress);
+  if (before.traits().has_branch_scales) model_.take_branch_scales(before, before.branchnorm_progress);
   model_.parameters().values_changed();
   model_.optimizer().reset();
 }

@@ -10,13 +10,13 @@ namespace {
 
 constexpr double least_share = 1e-3;
 
-bool is_post_norm(ResidualKind kind) {
-  return kind == ResidualKind::post_ln || kind == ResidualKind::deepnorm || kind == ResidualKind::branchnorm ||
-         kind == ResidualKind::admin;
+/// Whether all of the gradient passes through every norm on its way down.
+bool is_post_norm(const ResidualTraits& kind) {
+  return kind.norm == NormPlace::after_sum && kind.second == SecondStream::none;
 }
 
 std::string advice(const ModelOptions& o) {
-  if (o.residual != ResidualKind::branchnorm) return "use transformer-residual branchnorm, or a lower learn-rate";
+  if (!o.traits().has_branch_scales) return "use transformer-residual branchnorm, or a lower learn-rate";
   if (o.branchnorm_schedule != BranchSchedule::bounded)
     return "use branchnorm-schedule bounded, or a lower learn-rate with a longer branchnorm-max-step";
   return "lower learn-rate or branchnorm-bound, or raise branchnorm-max-step";
@@ -50,7 +50,7 @@ std::vector<std::string> depth_warnings(const ModelOptions& o, const std::vector
     if (first < least_share * last)  // NaN: another warning's subject
       warnings.push_back(fmt::format("{}: the gradient of layer 1 is {:.1e} of layer {}'s, must be above {:g}; {}",
                                      stack, first / last, depth, least_share, advice(o)));
-    else if (const int layer = is_post_norm(o.residual) && !ratios.empty()
+    else if (const int layer = is_post_norm(o.traits()) && !ratios.empty()
                                    ? layer_that_starves(&ratios[first_site], depth, per_layer)
                                    : 0;
              layer > 0)

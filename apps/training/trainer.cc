@@ -165,7 +165,7 @@ void Trainer::start_or_resume() {
   log_ =
       std::make_unique<TrainingLog>(options_.display,
                                     TrainingLog::Fields{.learning_rate = options_.optimizer.report_learning_rate,
-                                                        .alpha = options_.model.residual == ResidualKind::branchnorm},
+                                                        .alpha = options_.model.traits().has_branch_scales},
                                     options_.display.metrics_path(options_.saving.model), state_.clock.updates);
 }
 

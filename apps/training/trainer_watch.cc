@@ -59,7 +59,7 @@ void Trainer::fail_diverged(const std::string& what, const UpdateResult& result,
 /// Says at the start that alpha will not reach 1, where the stop criterion and T are in the same unit.
 void Trainer::warn_of_unfinished_ramp() const {
   const ModelOptions& o = options_.model;
-  if (o.residual != ResidualKind::branchnorm || o.has_bounded_branches()) return;
+  if (!o.traits().has_branch_scales || o.has_bounded_branches()) return;
   const StopCriteria stop = options_.run.stop_criteria();
   const SchedulePeriod end{o.ramp_end(), o.branchnorm_max_step.unit};
   const int64_t last = end.unit == ScheduleUnit::updates ? stop.updates : stop.labels;
