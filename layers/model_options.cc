@@ -105,7 +105,9 @@ void ModelOptions::residual_settings(Settings& v) {
     residual_names());
   v(branchnorm_max_step, "branchnorm-max-step",
     "T, in updates (4000u) or target tokens (2Gt): when branchnorm's alpha reaches 1, or bounded's bound its last "
-    "value. 0 = from lr-warmup (4000u where there is none): 12 times that for bounded, else an eighth",
+    "value. 0 = from lr-warmup (4000u where there is none): for bounded half of it for every layer of the deeper "
+    "stack, "
+    "else an eighth",
     updates_or_labels);
   v(branchnorm_schedule, "branchnorm-schedule",
     "alpha. bounded: of each sublayer, from deepnorm's scale up to 1 as far as the branch stays small beside its "
@@ -138,7 +140,8 @@ void ModelOptions::residual_settings(Settings& v) {
 
 SchedulePeriod ModelOptions::default_max_step(SchedulePeriod warmup) const {
   if (!warmup) warmup = {4000};
-  if (branchnorm_schedule == BranchSchedule::bounded) return {12 * warmup.count, warmup.unit};
+  if (branchnorm_schedule == BranchSchedule::bounded)
+    return {std::max<int64_t>(warmup.count * std::max(encoder_layers, decoder_layers) / 2, 1), warmup.unit};
   return {std::max<int64_t>(warmup.count / (8 * layers_in_turn()), 1), warmup.unit};
 }
 

@@ -318,8 +318,8 @@ TEST_CASE("residual kinds and Marian's op strings", "[settings]") {
 TEST_CASE("branchnorm's T and Adam's epsilon follow from other settings", "[settings]") {
   const Strings branch = {"--transformer-residual", "branchnorm"};
   const auto max_step = [&](const Strings& more) { return train(join(branch, more)).model.branchnorm_max_step; };
-  CHECK(max_step({}) == SchedulePeriod{48000});
-  CHECK(max_step({"--lr-warmup", "8ku"}) == SchedulePeriod{96000});
+  CHECK(max_step({"--enc-depth", "6", "--dec-depth", "3"}) == SchedulePeriod{12000});
+  CHECK(max_step({"--lr-warmup", "8ku", "--dec-depth", "50"}) == SchedulePeriod{200000});
   CHECK(max_step({"--lr-warmup", "8ku", "--branchnorm-schedule", "linear"}) == SchedulePeriod{1000});
   CHECK(max_step({"--lr-warmup", "8ku", "--branchnorm-schedule", "square", "--enc-depth", "10"}) ==
         SchedulePeriod{100});

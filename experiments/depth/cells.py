@@ -25,7 +25,7 @@ FIRST_RECIPE = {"branchnorm_schedule": "linear", "branchnorm_init": "xavier"}
 # (400 updates), and the control without one.
 SMALL_WEIGHTS = {"transformer_residual": "branchnorm", "branchnorm_init": "deepnorm"}
 RECIPES = {
-    "branchnorm-bounded": {**SMALL_WEIGHTS, "branchnorm_schedule": "bounded", "branchnorm_max_step": "4800u"},
+    "branchnorm-bounded": {**SMALL_WEIGHTS, "branchnorm_schedule": "bounded"},
     "branchnorm-short": {**SMALL_WEIGHTS, "branchnorm_schedule": "linear", "branchnorm_max_step": "50u"},
     "branchnorm-no-ramp": {**SMALL_WEIGHTS, "branchnorm_schedule": "linear", "branchnorm_max_step": "1u"},
 }
@@ -80,7 +80,10 @@ class Cell:
 def cell(study, name, kind, depth, rank, width, *, seed=1, form="tok", translates=False, **more):
     settings = {**(RECIPES.get(kind) or KINDS[kind]), **more}
     if settings["transformer_residual"] == "branchnorm":
-        settings = {**FIRST_RECIPE, "branchnorm_max_step": settings["lr_warmup"], **settings}
+        warmup = settings["lr_warmup"]
+        bounded = settings.get("branchnorm_schedule") == "bounded"  # as the default is
+        steps = f"{int(warmup.rstrip('u')) * depth // 2}u" if bounded else warmup
+        settings = {**FIRST_RECIPE, "branchnorm_max_step": steps, **settings}
     options = {
         "enc-depth": depth,
         "dec-depth": depth,
@@ -178,8 +181,7 @@ def recipe():
             yield one(f"deepnorm-{schedule}-T{steps}", branchnorm_init="deepnorm", branchnorm_schedule=schedule,
                       branchnorm_max_step=f"{steps}u")
     for bound in [0.03, 0.05, 0.1, 0.2]:
-        yield one(f"bounded-{bound}", branchnorm_init="deepnorm", branchnorm_schedule="bounded",
-                  branchnorm_max_step="4800u", branchnorm_bound=bound)
+        yield one(f"bounded-{bound}", branchnorm_init="deepnorm", branchnorm_schedule="bounded", branchnorm_bound=bound)
 
 
 def robustness():
