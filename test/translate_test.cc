@@ -10,6 +10,7 @@
 #include "core/base/files.h"
 #include "core/cpu/factory.h"
 #include "test/catch.h"
+#include "test/model_arrays.h"
 #include "test/scratch_folder.h"
 #include "test/small_model.h"
 #include "test/throws.h"
@@ -136,6 +137,38 @@ TEST_CASE("a vocabulary that does not fit the model is refused", "[translate]") 
   CHECK(message.find("has 60") != std::string::npos);
   options.vocabulary.paths.pop_back();
   CHECK(message_of([&] { run_translate(options); }).find("must be two") != std::string::npos);
+}
+
+TEST_CASE("ids of special words are the vocabulary's, in translating and scoring", "[translate]") {
+  const ModelFolder folder;
+  const auto moved = [](size_t id) { return (id + 7) % 60; };  // </s> is 7, <unk> 8
+  Arrays model = Arrays::of(folder / "model.npz");
+  const auto move_rows = [&](const std::string& name, size_t width) {
+    auto& values = model.find(name).values;
+    const auto before = values;
+    for (size_t id = 0; id < 60; ++id) std::copy_n(&before[id * width], width, &values[moved(id) * width]);
+  };
+  move_rows("Wemb", 32);
+  move_rows("decoder_ff_logit_out_b", 1);
+  model.write(folder / "moved.npz");
+  const auto words = lines_of(folder / "vocabulary.txt");
+  auto lines = std::vector<std::string>(60);
+  for (size_t id = 0; id < 60; ++id) lines[moved(id)] = words[id];
+  write_file(folder / "moved.txt", fmt::format("{}\n", fmt::join(lines, "\n")));
+
+  const std::string input = "w5 w6 w7\nw8 absent\n\nw9 w10 w11 w12\n";
+  TranslateOptions options = folder.translate_options(input);
+  const auto expected = folder.translate(options);
+  options.models = {folder / "moved.npz"};
+  options.vocabulary.paths = {folder / "moved.txt", folder / "moved.txt"};
+  CHECK(folder.translate(options) == expected);
+  std::string target = "w5 w6\nabsent\n\nw3 w59\n";
+  const auto scores = folder.score(input, target), others = folder.score(input, target, [&](auto&o) {
+    o.model = folder / "moved.npz";
+    o.vocabulary = options.vocabulary;
+  });
+  REQUIRE(scores.size() == 4);
+  for (size_t i = 0; i < 4; ++i) CHECK(std::stod(others[i]) == Approx(std::stod(scores[i])).margin(1e-4));
 }
 
 TEST_CASE("a model scores what it translated as it did while translating", "[translate]") {

@@ -13,8 +13,8 @@ namespace {
 /// The beam of one sentence.
 class SentenceBeam {
  public:
-  SentenceBeam(int32_t sentence, int64_t limit, const DecodingOptions& options)
-      : sentence_(sentence), limit_(limit), options_(options) {
+  SentenceBeam(int32_t sentence, int64_t limit, int32_t end, const DecodingOptions& options)
+      : sentence_(sentence), end_(end), limit_(limit), options_(options) {
     living_.push_back({-1, 0, {sentence * options.beam_size}});
   }
 
@@ -54,7 +54,7 @@ class SentenceBeam {
   void live_on(const std::vector<Candidate>& chosen);
   Hypothesis trace(const Finished& finished) const;
 
-  int32_t sentence_;
+  int32_t sentence_, end_;
   int64_t limit_, length_ = 0;  // tokens of every living hypothesis
   DecodingOptions options_;
   std::vector<Node> nodes_;
@@ -68,7 +68,7 @@ void SentenceBeam::add_rows(StepRows& rows) const {
     rows.steps.push_back(int32_t(length_));
     rows.slots.push_back(h.slots.back());
     rows.sentences.push_back(sentence_);
-    rows.closing.push_back(at_limit() ? end_id : -1);
+    rows.closing.push_back(at_limit() ? end_ : -1);
     rows.ancestry.insert(rows.ancestry.end(), h.slots.begin(), h.slots.end());
   }
   rows.length = length_ + 1;  // all sentences begin together
@@ -84,7 +84,7 @@ std::vector<SentenceBeam::Candidate> SentenceBeam::candidates(const StepScores& 
   };
   for (size_t i = 0; i < living_.size(); ++i) {
     if (at_limit()) {
-      add(i, scores.end_scores[first + i], end_id);
+      add(i, scores.end_scores[first + i], end_);
       continue;
     }
     for (size_t c = (first + i) * size_t(scores.k); c < (first + i + 1) * size_t(scores.k); ++c)
@@ -99,7 +99,7 @@ void SentenceBeam::advance(const StepScores& scores, size_t first) {
   const auto offered = candidates(scores, first);
   std::vector<Candidate> chosen;
   for (size_t i = 0; i < offered.size() && i < size_t(2 * beam()); ++i) {
-    if (offered[i].token != end_id)
+    if (offered[i].token != end_)
       chosen.push_back(offered[i]);
     else if (i < size_t(beam()))
       finish(offered[i]);
@@ -174,7 +174,7 @@ std::vector<std::vector<Hypothesis>> beam_search(StepModel& model, std::span<con
   std::vector<SentenceBeam> beams;
   std::vector<size_t> unfinished;
   for (size_t s = 0; s < limits.size(); ++s) {
-    beams.emplace_back(int32_t(s), limits[s], options);
+    beams.emplace_back(int32_t(s), limits[s], model.end_of_sentence(), options);
     unfinished.push_back(s);
   }
   StepScores scores;

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "apps/inference/decoding_options.h"
+#include "core/base/special_ids.h"
 
 namespace bough {
 
@@ -15,7 +16,7 @@ struct StepRows {
   std::vector<int32_t> slots;      ///< where the model keeps what it knows of (row, step)
   std::vector<int32_t> sentences;  ///< number of the sentence in the batch
   std::vector<int32_t> ancestry;   ///< (R, L): the slot that holds the row's history at every step
-  std::vector<int32_t> closing;    ///< end_id where the length limit is reached, else -1
+  std::vector<int32_t> closing;    ///< the model's end_of_sentence() where the length limit is reached, else -1
   bool has_closing = false;
 
   /// R, the rows of this step.
@@ -27,7 +28,7 @@ struct StepScores {
   int64_t k = 0;                   ///< candidates a row, best first
   std::vector<double> scores;      ///< (R, k) log-probabilities
   std::vector<int32_t> ids;        ///< (R, k)
-  std::vector<double> end_scores;  ///< (R) log-probability of end_id where `closing`; else anything
+  std::vector<double> end_scores;  ///< (R) log-probability of it where `closing`; else anything
 };
 
 /// What beam search needs of a model. Hypotheses are reordered through the ancestry table alone: what
@@ -37,6 +38,8 @@ class StepModel {
   virtual ~StepModel() = default;
   /// The best `k` next tokens of every row, or all allowed ones where the vocabulary has fewer.
   virtual void step(const StepRows& rows, int64_t k, StepScores& scores) = 0;
+  /// What ends a sentence.
+  virtual int32_t end_of_sentence() const { return end_id; }
 };
 
 /// One translation of a sentence.

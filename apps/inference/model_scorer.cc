@@ -83,6 +83,7 @@ class Scoring {
         reader_(options),
         output_(options.output) {
     const auto vocabularies = load_model_vocabularies(options.vocabulary.paths, model_.options, options.model);
+    ensemble_ = Ensemble(*model_.transformer, vocabularies[0]->special(), vocabularies[1]->special());
     int64_t longest = options.corpus.max_length;
     if (model_.options.learned_positions) longest = std::min<int64_t>(longest, model_.options.max_positions);
     for (size_t side = 0; side < 2; ++side)
@@ -92,7 +93,7 @@ class Scoring {
 
   void run() {
     WorkerBackends workers(*backend_, cpu_thread_count(options_.machine));
-    PairScorer{*model_.transformer, workers, options_.batch, int64_t(workspace_bytes(options_.machine))}.run(
+    PairScorer{ensemble_, workers, options_.batch, int64_t(workspace_bytes(options_.machine))}.run(
         [this] { return read_window(); }, [this](TokenScores&& scores) { write(scores); }, [this] { reader_.stop(); });
     if (options_.summary != ScoreSummary::none)
       output_.write(fmt::format("{:.6g}\n", totals_.summary(options_.summary)));
@@ -140,6 +141,7 @@ class Scoring {
   const ModelScorerOptions& options_;
   std::unique_ptr<Backend> backend_;
   Model model_;
+  Ensemble ensemble_;
   PairReader reader_;
   TextOutput output_;
   std::vector<TextEncoder> encoders_;

@@ -26,7 +26,7 @@ std::vector<std::vector<size_t>> PairScorer::cut(const std::vector<ScoredPair>& 
   std::vector<BatchSize> sizes;
   for (const auto& [source, target] : window)
     sizes.push_back({.source_tokens = int64_t(source.size()) + 1, .target_tokens = int64_t(target.size()) + 1});
-  const int64_t row_bytes = transformer.target_vocabulary() * int64_t(sizeof(float));
+  const int64_t row_bytes = ensemble.target_vocabulary() * int64_t(sizeof(float));
   const int64_t most_rows = std::max<int64_t>(1, logits_bytes / int64_t(workers.count()) / row_bytes);
   return cut_batches(sizes, batch, [&](const BatchSize& size) { return size.target_tokens <= most_rows; });
 }
@@ -34,7 +34,8 @@ std::vector<std::vector<size_t>> PairScorer::cut(const std::vector<ScoredPair>& 
 std::vector<TokenScores> PairScorer::score(Backend& backend, const Job<ScoredPair>& job) const {
   std::vector<SentencePair> pairs;
   for (size_t i = 0; i < job.items.size(); ++i) pairs.push_back({job.items[i].source, job.items[i].target, int64_t(i)});
-  const Batch host = pack(pairs);
+  const Batch host = pack(pairs, ensemble.ends());
+  Transformer& transformer = *ensemble.members.front().transformer;
   const ModelBatch packed = upload_batch(backend, host);
   Tape tape(backend, false);
   const Var memory = transformer.encode(tape, packed.source);
@@ -50,7 +51,7 @@ std::vector<TokenScores> PairScorer::score(Backend& backend, const Job<ScoredPai
 
 void PairScorer::run(const std::function<std::vector<ScoredPair>()>& read,
                      const std::function<void(TokenScores&&)>& write, const std::function<void()>& stop) const {
-  transformer.set_training(false);
+  for (const Ensemble::Member& member : ensemble.members) member.transformer->set_training(false);
   run_in_order<ScoredPair, TokenScores>(
       workers, {.read = read,
                 .cut = [this](const std::vector<ScoredPair>& window) { return cut(window); },

@@ -32,13 +32,17 @@ DType score_type(const Backend& backend) { return backend.compute_dtype() == DTy
 
 }  // namespace
 
-TransformerSteps::TransformerSteps(Transformer& transformer, Backend& backend, const Batch& source,
+TransformerSteps::TransformerSteps(const Ensemble& ensemble, Backend& backend, const Batch& source,
                                    std::span<const int64_t> limits, int beam_size, int32_t banned_id)
-    : transformer_(transformer), backend_(backend), banned_id_(banned_id), tape_(backend, false) {
+    : transformer_(*ensemble.members.front().transformer),
+      backend_(backend),
+      end_id_(ensemble.target.end),
+      banned_id_(banned_id),
+      tape_(backend, false) {
   const ModelBatch batch = upload_batch(backend, source);
-  const Var memory = transformer.encode(tape_, batch.source);
-  cache_ = transformer.start_decoding(memory, batch.source.packing, int64_t(limits.size()) * beam_size,
-                                      *std::max_element(limits.begin(), limits.end()));
+  const Var memory = transformer_.encode(tape_, batch.source);
+  cache_ = transformer_.start_decoding(memory, batch.source.packing, int64_t(limits.size()) * beam_size,
+                                       *std::max_element(limits.begin(), limits.end()));
 }
 
 void TransformerSteps::step(const StepRows& rows, int64_t k, StepScores& out) {

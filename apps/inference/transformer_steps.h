@@ -1,19 +1,20 @@
 #pragma once
 #include "apps/inference/beam_search.h"
+#include "apps/inference/ensemble.h"
 #include "data/batch.h"
-#include "layers/transformer.h"
 
 namespace bough {
 
-/// A Transformer as beam search sees it: encodes a batch, then gives the next tokens step by step.
+/// Transformers as beam search sees them: encodes a batch, then gives the next tokens step by step.
 /// Keys and values of a slot stay where they are; nothing is moved when hypotheses change places.
 class TransformerSteps final : public StepModel {
  public:
-  /// `source`: packed for decoding. limits: of every sentence, as beam_search gets them.
+  /// `source`: packed for decoding with the ensemble's ids. limits: of every sentence, as beam_search gets them.
   /// banned_id never becomes a candidate; -1: none is banned.
-  TransformerSteps(Transformer& transformer, Backend& backend, const Batch& source, std::span<const int64_t> limits,
+  TransformerSteps(const Ensemble& ensemble, Backend& backend, const Batch& source, std::span<const int64_t> limits,
                    int beam_size, int32_t banned_id);
   void step(const StepRows& rows, int64_t k, StepScores& scores) override;
+  int32_t end_of_sentence() const override { return end_id_; }
 
   /// Memory of keys and values per slot and token, in bytes.
   static int64_t cache_bytes(const ModelOptions& options, DType dtype);
@@ -21,7 +22,7 @@ class TransformerSteps final : public StepModel {
  private:
   Transformer& transformer_;
   Backend& backend_;
-  int32_t banned_id_;
+  int32_t end_id_, banned_id_;
   Tape tape_;
   DecoderCache cache_;
 };

@@ -44,7 +44,8 @@ class Translation {
   void run() {
     const auto start = std::chrono::steady_clock::now();
     if (!output_.is_stdout() || !isatty(STDOUT_FILENO)) progress_.emplace("translate");
-    Translator translator(*model_.transformer, *backend_, options_.decoding, translator_settings(options_));
+    const Ensemble ensemble(*model_.transformer, vocabularies_.front()->special(), vocabularies_.back()->special());
+    Translator translator(ensemble, *backend_, options_.decoding, translator_settings(options_));
     translator.run([this] { return read_window(); }, [this](Translator::Result&& result) { write(result); },
                    [this] { lines_.stop(); });
     output_.close();

@@ -10,20 +10,20 @@
 
 namespace bough {
 
-Translator::Translator(Transformer& transformer, Backend& backend, const DecodingOptions& decoding,
+Translator::Translator(Ensemble ensemble, Backend& backend, const DecodingOptions& decoding,
                        const TranslatorSettings& settings)
-    : transformer_(transformer),
+    : ensemble_(std::move(ensemble)),
       decoding_(decoding),
       settings_(settings),
       workers_(backend, settings.workers),
-      token_bytes_(TransformerSteps::cache_bytes(transformer.options(), backend.compute_dtype())) {}
+      token_bytes_(TransformerSteps::cache_bytes(ensemble_.options(), backend.compute_dtype())) {}
 
 int64_t Translator::longest_source(const ModelOptions& options) {
   return options.learned_positions ? options.max_positions : std::numeric_limits<int64_t>::max();
 }
 
 int64_t Translator::limit_of(const Tokens& sentence) const {
-  return std::min(length_limit(int64_t(sentence.size()) + 1, decoding_), longest_source(transformer_.options()));
+  return std::min(length_limit(int64_t(sentence.size()) + 1, decoding_), longest_source(ensemble_.options()));
 }
 
 std::vector<std::vector<size_t>> Translator::cut(const std::vector<Tokens>& window) const {
@@ -52,8 +52,8 @@ std::vector<Translator::Result> Translator::decode(Backend& backend, const Job<T
     limits.push_back(limit_of(sentence));
   }
   if (sources.empty()) return results;
-  TransformerSteps steps(transformer_, backend, pack_source(sources), limits, decoding_.beam_size,
-                         decoding_.allow_unk ? -1 : unknown_id);
+  TransformerSteps steps(ensemble_, backend, pack_source(sources, ensemble_.source.end), limits, decoding_.beam_size,
+                         decoding_.allow_unk ? -1 : ensemble_.target.unknown);
   std::vector<Result> found = beam_search(steps, limits, decoding_);
   for (size_t i = 0; i < places.size(); ++i) results[places[i]] = std::move(found[i]);
   return results;
@@ -61,7 +61,7 @@ std::vector<Translator::Result> Translator::decode(Backend& backend, const Job<T
 
 void Translator::run(const std::function<std::vector<Tokens>()>& read, const std::function<void(Result&&)>& write,
                      const std::function<void()>& stop) {
-  transformer_.set_training(false);
+  for (const Ensemble::Member& member : ensemble_.members) member.transformer->set_training(false);
   run_in_order<Tokens, Result>(workers_,
                                {.read = read,
                                 .cut = [this](const std::vector<Tokens>& window) { return cut(window); },

@@ -4,9 +4,9 @@
 #include <vector>
 
 #include "apps/inference/beam_search.h"
+#include "apps/inference/ensemble.h"
 #include "apps/inference/ordered_work.h"
 #include "data/data_options.h"
-#include "layers/transformer.h"
 
 namespace bough {
 
@@ -18,14 +18,13 @@ struct TranslatorSettings {
 };
 
 /// Translates token ids to token ids, many sentences at a time. Results do not depend on batches
-/// and workers: bit for bit on the CPU. The transformer is only read; it must not change meanwhile.
+/// and workers: bit for bit on the CPU. The models are only read; they must not change meanwhile.
 class Translator {
  public:
   using Tokens = std::vector<int32_t>;  ///< without end_id
   using Result = std::vector<Hypothesis>;
 
-  Translator(Transformer& transformer, Backend& backend, const DecodingOptions& decoding,
-             const TranslatorSettings& settings);
+  Translator(Ensemble ensemble, Backend& backend, const DecodingOptions& decoding, const TranslatorSettings& settings);
 
   /// Translates until `read` gives an empty window of sentences. Batches are cut within a window. `write`
   /// gets results in the order of the input, each as soon as it and all before it are there.
@@ -46,7 +45,7 @@ class Translator {
   std::vector<Result> decode(Backend& backend, const Job<Tokens>& job) const;
   int64_t limit_of(const Tokens& sentence) const;
 
-  Transformer& transformer_;
+  Ensemble ensemble_;
   DecodingOptions decoding_;
   TranslatorSettings settings_;
   WorkerBackends workers_;

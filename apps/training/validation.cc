@@ -165,7 +165,7 @@ ValidationCosts Validation::costs() const {
     stop_if_interrupted();
     const std::vector<SentencePair> pairs = next_pairs(order, first);
     first += pairs.size();
-    const Batch batch = pack(pairs);
+    const Batch batch = pack(pairs, {vocabularies_.front()->special().end, vocabularies_.back()->special().end});
     costs.sum += model_.evaluate(batch);
     costs.labels += batch.target.rows();
     costs.sentences += batch.sentences();
@@ -180,7 +180,8 @@ Validation::Decoded Validation::decode() const {
   settings.batch.maxi_batch_sort = SortKind::source;
   settings.workers = settings_.workers;
   model_.transformer().set_training(false);
-  Translator translator(model_.transformer(), model_.backend(), settings_.decoding, settings);
+  const Ensemble ensemble(model_.transformer(), vocabularies_.front()->special(), vocabularies_.back()->special());
+  Translator translator(ensemble, model_.backend(), settings_.decoding, settings);
   Progress progress("validation decoding", int64_t(sources_.size()));
 
   Decoded decoded;
