@@ -59,7 +59,6 @@ constexpr auto alibi = "is not supported: positions are sinusoidal or learned";
 constexpr auto factors = "belongs to factored vocabularies, which bough does not have";
 constexpr auto alignments = "is not supported yet: bough writes no word alignments so far";
 constexpr auto weights = "is not supported yet: bough has no weights of sentences or words so far";
-constexpr auto ensembles = "is not supported yet: bough decodes with one model so far";
 constexpr auto int8 = "is not supported yet: bough computes in float32 or bfloat16";
 constexpr auto quantised_training = "is not supported: bough does not train quantised models";
 constexpr auto scaling =
@@ -155,7 +154,6 @@ constexpr RefusedOption refused[] = {
     {"lemma-dependency", "", factors},
     {"lemma-dim-emb", "0", factors},
     {"factor-weight", "1", factors},
-    {"weights", "", ensembles},
     {"optimize", "false", int8},
     {"gemm-type", "float32", int8},
     {"quantize-range", "0", int8},

@@ -1,6 +1,5 @@
 // Text in, text out: bough-translate, and bough-score with a model.
 #include <algorithm>
-#include <fstream>
 
 #include "apps/inference/model_scorer.h"
 #include "apps/inference/nbest_list.h"
@@ -10,6 +9,7 @@
 #include "core/base/files.h"
 #include "core/cpu/factory.h"
 #include "test/catch.h"
+#include "test/file_lines.h"
 #include "test/model_arrays.h"
 #include "test/scratch_folder.h"
 #include "test/small_model.h"
@@ -18,13 +18,6 @@
 using namespace bough;
 
 namespace {
-
-std::vector<std::string> lines_of(const std::string& path) {
-  std::vector<std::string> lines;
-  std::ifstream in(path);
-  for (std::string line; std::getline(in, line);) lines.push_back(line);
-  return lines;
-}
 
 /// A folder with a model and its vocabulary: tokens </s>, <unk>, w2 ... w59.
 struct ModelFolder : ScratchFolder {
@@ -63,7 +56,7 @@ struct ModelFolder : ScratchFolder {
     write_file(*this / "target", target);
     ModelScorerOptions options;
     options.machine.cpu_threads = 2;
-    options.model = *this / "model.npz";
+    options.models = {*this / "model.npz"};
     options.vocabulary.paths = {*this / "vocabulary.txt", *this / "vocabulary.txt"};
     options.corpus.train_sets = {*this / "source", *this / "target"};
     options.output = *this / "scores";
@@ -106,8 +99,8 @@ TEST_CASE("n-best lists and word scores are Marian's", "[translate]") {
   DecodingOptions decoding;
   const Translator::Result result = {{{5, 6}, {-0.25, -0.5, -1.0 / 3}, -13.0 / 12, -0.361111111},
                                      {{7}, {-1.5, -2}, -3.5, -1.75}};
-  ModelOptions model = small_options(ResidualKind::post_ln);
-  const auto lines = [&] { return TranslationPrinter(vocabulary, model, decoding, false).lines(4, result); };
+  bool right_left = false;
+  const auto lines = [&] { return TranslationPrinter(vocabulary, right_left, decoding, false).lines(4, result); };
   CHECK(lines() == "w5 w6\n");
   decoding.word_scores = true;
   CHECK(lines() == "w5 w6 ||| WordScores= -0.25000 -0.50000 -0.33333\n");
@@ -116,7 +109,7 @@ TEST_CASE("n-best lists and word scores are Marian's", "[translate]") {
         "4 ||| w5 w6 ||| WordScores= -0.25000 -0.50000 -0.33333 ||| F0= -1.08333 ||| -0.361111\n"
         "4 ||| w7 ||| WordScores= -1.50000 -2.00000 ||| F0= -3.5 ||| -1.75\n");
   decoding.word_scores = false;
-  model.right_left = true;
+  right_left = true;
   CHECK(lines() == "4 ||| w6 w5 ||| F0= -1.08333 ||| -0.361111\n4 ||| w7 ||| F0= -3.5 ||| -1.75\n");
 
   TranslateOptions options = folder.translate_options("w5\n\nw6\n");
@@ -164,7 +157,7 @@ TEST_CASE("ids of special words are the vocabulary's, in translating and scoring
   CHECK(folder.translate(options) == expected);
   std::string target = "w5 w6\nabsent\n\nw3 w59\n";
   const auto scores = folder.score(input, target), others = folder.score(input, target, [&](auto&o) {
-    o.model = folder / "moved.npz";
+    o.models = {folder / "moved.npz"};
     o.vocabulary = options.vocabulary;
   });
   REQUIRE(scores.size() == 4);

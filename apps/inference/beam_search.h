@@ -44,10 +44,11 @@ class StepModel {
 
 /// One translation of a sentence.
 struct Hypothesis {
-  std::vector<int32_t> tokens;      ///< without end_id
-  std::vector<double> word_scores;  ///< log-probability of every token and of end_id
-  double log_probability = 0;       ///< their sum, in nats
-  double score = 0;                 ///< what hypotheses are ranked by
+  std::vector<int32_t> tokens;            ///< without end_id
+  std::vector<double> word_scores;        ///< log-probability of every token and of end_id
+  double log_probability = 0;             ///< their sum, in nats
+  double score = 0;                       ///< what hypotheses are ranked by
+  std::vector<double> model_scores = {};  ///< log-probability by each model of an ensemble, where asked for
 };
 
 /// (log_probability - word_penalty length) / length^normalize; length counts end_id.

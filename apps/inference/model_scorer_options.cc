@@ -1,5 +1,7 @@
 #include "apps/inference/model_scorer_options.h"
 
+#include "apps/inference/ensemble.h"
+
 namespace bough {
 namespace {
 
@@ -21,7 +23,10 @@ void ModelScorerOptions::settings(Settings& v) {
   general.accepted_settings(v);
   machine.settings(v);
   v.group("Scoring");
-  v(model, {"model", 'm'}, "model file (.npz)", Path{});
+  v(models, {"model", 'm'}, "model file (.npz); several: an ensemble", Path{});
+  v(weights, "weights",
+    "of the models of an ensemble: scores are the sum of weight * log-probability; all 1 if not given",
+    Range<double>{0});
   v(corpus.train_sets, {"train-sets", 't'}, "files to score, source first; with n-best the second is an n-best list",
     Path{});
   vocabulary.settings(v);
@@ -41,7 +46,7 @@ void ModelScorerOptions::resolve(const GivenNames&) {}
 
 void ModelScorerOptions::validate() const {
   machine.validate();
-  check(model.ends_with(".npz"), "model is '{}', must end in .npz", model);
+  check_models("model", models, weights);
   check(!word_scores || !n_best,
         "word-scores and n-best are both given: a line of an n-best list gets one score; leave one out");
   check(summary == ScoreSummary::none || !word_scores,

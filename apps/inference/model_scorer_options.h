@@ -1,5 +1,6 @@
 #pragma once
 #include <string>
+#include <vector>
 
 #include "apps/inference/machine_options.h"
 #include "core/base/general_options.h"
@@ -14,7 +15,8 @@ enum class ScoreSummary { none, cross_entropy, ce_mean_words, ce_sum, perplexity
 struct ModelScorerOptions {
   GeneralOptions general;
   MachineOptions machine;
-  std::string model = "model.npz";
+  std::vector<std::string> models = {"model.npz"};
+  std::vector<double> weights;  ///< see Ensemble; empty: all 1
   std::string output = "stdout";
   bool n_best = false;
   std::string n_best_feature = "Score";

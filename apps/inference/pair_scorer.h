@@ -16,6 +16,10 @@ struct ScoredPair {
 /// log p(target | source): of every target token and the end of sentence, in nats.
 using TokenScores = std::vector<double>;
 
+/// The scores of pairs that fit into a batch, by one model.
+std::vector<TokenScores> score_batch(Transformer& transformer, Backend& backend, const std::vector<ScoredPair>& pairs,
+                                     EndIds ends);
+
 /// Scores pairs with the models, teacher-forced and packed, batch by batch; `write` gets them in the order of
 /// the input. logits_bytes: memory for logits of all batches in work, at most (a single longer pair aside).
 /// On the CPU a pair's scores do not depend on its batch mates, bit for bit.

@@ -1,4 +1,6 @@
 #pragma once
+#include <vector>
+
 #include "apps/inference/beam_search.h"
 #include "apps/inference/ensemble.h"
 #include "data/batch.h"
@@ -14,17 +16,21 @@ class TransformerSteps final : public StepModel {
   TransformerSteps(const Ensemble& ensemble, Backend& backend, const Batch& source, std::span<const int64_t> limits,
                    int beam_size, int32_t banned_id);
   void step(const StepRows& rows, int64_t k, StepScores& scores) override;
-  int32_t end_of_sentence() const override { return end_id_; }
+  int32_t end_of_sentence() const override { return ensemble_.target.end; }
 
   /// Memory of keys and values per slot and token, in bytes.
-  static int64_t cache_bytes(const ModelOptions& options, DType dtype);
+  static int64_t cache_bytes(const Ensemble& ensemble, DType dtype);
 
  private:
-  Transformer& transformer_;
+  void best_of_one(In logits, StepScores& out);
+  void score_closing(In logits, In closing, StepScores& out);
+  void best_of_several(const std::vector<Tensor>& logits, const StepRows& rows, StepScores& out);
+
+  const Ensemble& ensemble_;
   Backend& backend_;
-  int32_t end_id_, banned_id_;
+  int32_t banned_id_;
   Tape tape_;
-  DecoderCache cache_;
+  std::vector<DecoderCache> caches_;  // of every member
 };
 
 }  // namespace bough

@@ -32,20 +32,18 @@ class Translation {
   explicit Translation(const TranslateOptions& options)
       : options_(options),
         backend_(make_backend(options.machine)),
-        model_(load_model(options.models.front(), *backend_)),
-        vocabularies_(load_model_vocabularies(options.vocabulary.paths, model_.options, options.models.front())),
-        printer_(vocabularies_.back(), model_.options, options.decoding, options.no_spm_decode),
+        loaded_(load_ensemble(options.models, options.weights, options.vocabulary.paths, *backend_)),
+        printer_(loaded_.vocabularies.back(), loaded_.ensemble.right_left(), options.decoding, options.no_spm_decode),
         lines_(options.input.front()),
-        encoder_(is_stdin(lines_.path()) ? "standard input" : "'" + lines_.path() + "'", vocabularies_.front(),
-                 std::min<int64_t>(options.corpus.max_length, Translator::longest_source(model_.options)),
+        encoder_(is_stdin(lines_.path()) ? "standard input" : "'" + lines_.path() + "'", loaded_.vocabularies.front(),
+                 std::min<int64_t>(options.corpus.max_length, loaded_.ensemble.longest_sentence()),
                  options.vocabulary.no_spm_encode, options.corpus.max_length_crop),
         output_(options.output) {}
 
   void run() {
     const auto start = std::chrono::steady_clock::now();
     if (!output_.is_stdout() || !isatty(STDOUT_FILENO)) progress_.emplace("translate");
-    const Ensemble ensemble(*model_.transformer, vocabularies_.front()->special(), vocabularies_.back()->special());
-    Translator translator(ensemble, *backend_, options_.decoding, translator_settings(options_));
+    Translator translator(loaded_.ensemble, *backend_, options_.decoding, translator_settings(options_));
     translator.run([this] { return read_window(); }, [this](Translator::Result&& result) { write(result); },
                    [this] { lines_.stop(); });
     output_.close();
@@ -77,8 +75,7 @@ class Translation {
 
   const TranslateOptions& options_;
   std::unique_ptr<Backend> backend_;
-  Model model_;
-  std::vector<std::shared_ptr<Vocabulary>> vocabularies_;
+  LoadedEnsemble loaded_;
   TranslationPrinter printer_;
   LineReader lines_;
   TextEncoder encoder_;

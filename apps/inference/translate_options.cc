@@ -1,5 +1,7 @@
 #include "apps/inference/translate_options.h"
 
+#include "apps/inference/ensemble.h"
+
 namespace bough {
 
 TranslateOptions::TranslateOptions() {
@@ -14,7 +16,10 @@ void TranslateOptions::settings(Settings& v) {
   general.accepted_settings(v);
   machine.settings(v);
   v.group("Translation");
-  v(models, {"models", 'm'}, "model file (.npz)", Path{});
+  v(models, {"models", 'm'}, "model file (.npz); several: an ensemble", Path{});
+  v(weights, "weights",
+    "of the models of an ensemble: scores are the sum of weight * log-probability; all 1 if not given",
+    Range<double>{0});
   vocabulary.settings(v);
   v(input, {"input", 'i'}, "file with one sentence a line", Path{});
   v(output, {"output", 'o'}, "file for the translations; .gz is packed", Path{Path::output});
@@ -31,9 +36,7 @@ void TranslateOptions::resolve(const GivenNames&) {}
 
 void TranslateOptions::validate() const {
   machine.validate();
-  check(!models.empty(), "models is empty, must name a model. Use -m model.npz, or -c model.npz.decoder.yml");
-  check(models.size() == 1, "models has {} files, must have 1: ensembles are not supported yet", models.size());
-  check(models[0].ends_with(".npz"), "models is '{}', must end in .npz", models[0]);
+  check_models("models", models, weights);
   check_sides("vocabs", vocabulary.paths.size(), "<model>.decoder.yml names them: use -c");
   check(input.size() == 1, "input has {} files, must have 1: a model has one source", input.size());
 }

@@ -14,6 +14,7 @@ struct TranslateOptions {
   GeneralOptions general;
   MachineOptions machine;
   std::vector<std::string> models;
+  std::vector<double> weights;  ///< see Ensemble; empty: all 1
   std::vector<std::string> input = {"stdin"};
   std::string output = "stdout";
   bool no_spm_decode = false;

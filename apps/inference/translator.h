@@ -37,13 +37,12 @@ class Translator {
   /// The same for sentences that are there already.
   std::vector<Result> translate(std::vector<Tokens> sentences);
 
-  /// Longest source, end_id included, that the model has positions for (learned positions only).
-  static int64_t longest_source(const ModelOptions& options);
-
  private:
   std::vector<std::vector<size_t>> cut(const std::vector<Tokens>& window) const;
   std::vector<Result> decode(Backend& backend, const Job<Tokens>& job) const;
   int64_t limit_of(const Tokens& sentence) const;
+  bool wants_model_scores() const { return decoding_.n_best && ensemble_.members.size() > 1; }
+  void add_model_scores(Backend& backend, const Job<Tokens>& job, std::vector<Result>& results) const;
 
   Ensemble ensemble_;
   DecodingOptions decoding_;
@@ -53,6 +52,6 @@ class Translator {
 };
 
 /// The tokens in reading order: models with right-left write from the last token to the first.
-std::vector<int32_t> in_reading_order(std::vector<int32_t> tokens, const ModelOptions& options);
+std::vector<int32_t> in_reading_order(std::vector<int32_t> tokens, bool right_left);
 
 }  // namespace bough
