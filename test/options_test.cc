@@ -173,6 +173,9 @@ TEST_CASE("every option of bough-translate changes something", "[settings]") {
   check_every_option<TranslateOptions>(parse_translate_options, translate_base,
                                        {{"log", {{folder / "a.log"}, ""}},
                                         {"models", {{"n.npz"}, ""}},
+                                        {"output-sampling", {{"topk", "10", "0.8"}, ""}},
+                                        {"force-decode", {{"true"}, "input has 1 file, must have 2 with force-decode"}},
+                                        {"tsv-fields", {{"2"}, "tsv-fields is given without tsv"}},
                                         {"weights", {{"0.5"}, ""}},
                                         {"vocabs", {{"more"}, "vocabs has 3 files, must have 2"}},
                                         {"devices", {{"1"}, ""}},
@@ -184,6 +187,8 @@ TEST_CASE("every option of model scoring changes something", "[settings]") {
   check_every_option<ModelScorerOptions>(parse_model_scorer_options, scorer_base,
                                          {{"log", {{folder / "a.log"}, ""}},
                                           {"train-sets", {{"more"}, "train-sets has 3 files, must have 2"}},
+                                          {"tsv", {{"true"}, "train-sets has 2 files, must have 1 with tsv"}},
+                                          {"tsv-fields", {{"2"}, "tsv-fields is given without tsv"}},
                                           {"vocabs", {{"more"}, "vocabs has 3 files, must have 2"}},
                                           {"devices", {{"1"}, ""}},
                                           {"precision", {{"bfloat16"}, ""}}});

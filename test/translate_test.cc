@@ -164,6 +164,103 @@ TEST_CASE("ids of special words are the vocabulary's, in translating and scoring
   for (size_t i = 0; i < 4; ++i) CHECK(std::stod(others[i]) == Approx(std::stod(scores[i])).margin(1e-4));
 }
 
+TEST_CASE("forced beginnings come from a second file or field", "[translate]") {
+  const ModelFolder folder;
+  TranslateOptions options = folder.translate_options("w5 w6 w7\nw8\n\nw9 w3\n");
+  options.decoding.n_best = options.decoding.force_decode = true;
+  options.corpus.max_length = 1000;
+  std::string longer;  // than the length limit
+  for (int i = 0; i < 20; ++i) longer += "w4 ";
+  write_file(folder / "prefix", "w10 w11\n\nw3\n" + longer + "\n");
+  options.input.push_back(folder / "prefix");
+  const auto lines = folder.translate(options);
+  REQUIRE(lines.size() == 8);
+  for (size_t i = 0; i < 3; ++i) CHECK(lines[i].starts_with("0 ||| w10 w11 "));
+  CHECK(lines[6] == "2 |||  ||| F0= 0 ||| 0");
+  CHECK(lines[7].starts_with("3 ||| " + longer.substr(0, longer.size() - 1) + " |||"));
+  // The search's score of what it was given is the model's.
+  std::string list;
+  for (const auto& line : lines) list += line + "\n";
+  const auto scored = folder.score("w5 w6 w7\nw8\n\nw9 w3\n", list, [](auto& o) { o.n_best = true; });
+  for (size_t i = 0; i < lines.size(); ++i) {
+    if (i == 6) continue;
+    CHECK(std::stod(scored[i].substr(scored[i].find("Score= ") + 7)) ==
+          Approx(std::stod(lines[i].substr(lines[i].find("F0= ") + 4))).epsilon(1e-4));
+  }
+  TranslateOptions free = folder.translate_options("w8\n");
+  free.decoding.n_best = true;
+  CHECK(folder.translate(free)[0].substr(1) == lines[3].substr(1));
+
+  TranslateOptions tsv = folder.translate_options("w5 w6 w7\tw10 w11\nw8\t\textra\n\tw3\nw9 w3\t" + longer + "\n");
+  tsv.corpus.max_length = 1000;
+  tsv.corpus.tsv = tsv.decoding.force_decode = tsv.decoding.n_best = true;
+  CHECK(folder.translate(tsv) == lines);
+  tsv.decoding.force_decode = tsv.decoding.n_best = false;
+  CHECK(folder.translate(tsv) == folder.translate(folder.translate_options("w5 w6 w7\nw8\n\nw9 w3\n")));
+}
+
+TEST_CASE("what is wrong with two inputs or fields is said in a sentence", "[translate]") {
+  const ModelFolder folder;
+  const auto message = [&](TranslateOptions options) { return message_of([&] { run_translate(options); }); };
+  using Catch::Matchers::Contains;
+  TranslateOptions options = folder.translate_options("w5\nw6\n");
+  options.decoding.force_decode = true;
+  write_file(folder / "prefix", "w7\n");
+  options.input.push_back(folder / "prefix");
+  CHECK_THAT(message(options), Contains("input' has more lines than '") && Contains("prefix', which ends after 1"));
+  std::swap(options.input[0], options.input[1]);
+  CHECK_THAT(message(options), Contains("input' has more lines than '") && Contains("prefix', which ends after 1"));
+  TranslateOptions tsv = folder.translate_options("w5\tw6\nw7\n");
+  tsv.corpus.tsv = tsv.decoding.force_decode = true;
+  CHECK_THAT(message(tsv), Contains("input': line 2 has 1 tab-separated field, must have at least 2"));
+  tsv.corpus.tsv_fields = 3;
+  CHECK_THAT(message(tsv), Contains("input': line 1 has 2 tab-separated fields, must have 3. "));
+  const ModelFolder back(true);
+  TranslateOptions right_left = back.translate_options("w5\tw6\n");
+  right_left.corpus.tsv = right_left.decoding.force_decode = true;
+  CHECK_THAT(message(right_left), Contains("force-decode: '") && Contains("writes from right to left"));
+}
+
+TEST_CASE("fields of one file are scored as two files are", "[translate]") {
+  const ModelFolder folder;
+  const auto expected = folder.score("w5 w6\nw7\n", "w8\nw9 w10\n");
+  const auto tsv = [&](const std::string& text, int fields) {
+    return folder.score(text, "", [&](ModelScorerOptions& options) {
+      options.corpus.train_sets.pop_back();
+      options.corpus.tsv = true;
+      options.corpus.tsv_fields = fields;
+    });
+  };
+  CHECK(tsv("w5 w6\tw8\nw7\tw9 w10\n", 0) == expected);
+  CHECK(tsv("w5 w6\tw8\t0-0\nw7\tw9 w10\t\n", 3) == expected);
+  CHECK(message_of([&] { tsv("w5\tw6\tw7\n", 0); }).find("line 1 has 3 tab-separated fields, must have 2") !=
+        std::string::npos);
+}
+
+TEST_CASE("samples of a file are those of its lines, whatever the batches", "[translate]") {
+  const ModelFolder folder;
+  TranslateOptions options = folder.translate_options("w5 w6 w7\nw8\n\nw9 w3\nw5 w6 w7\n");
+  options.decoding.sampling = {SamplingRule::Words::all};
+  options.decoding.seed = 5;
+  const auto lines = folder.translate(options);
+  REQUIRE(lines.size() == 5);
+  CHECK(lines[2].empty());
+  CHECK(lines[4] != lines[0]);  // another line of the input
+  options.batch.mini_batch = 4;
+  options.batch.maxi_batch = 3;
+  options.batch.maxi_batch_sort = SortKind::source;
+  options.machine.cpu_threads = 1;
+  options.stat_freq = {1};
+  CHECK(folder.translate(options) == lines);
+  options.decoding.n_best = options.decoding.word_scores = true;
+  const auto list = folder.translate(options);
+  REQUIRE(list.size() == 13);
+  CHECK(list[0].starts_with("0 ||| " + lines[0] + " ||| WordScores="));
+  options.decoding.n_best = options.decoding.word_scores = false;
+  options.decoding.seed = 6;
+  CHECK(folder.translate(options) != lines);
+}
+
 TEST_CASE("a model scores what it translated as it did while translating", "[translate]") {
   for (bool right_left : {false, true}) {
     const ModelFolder folder(right_left);

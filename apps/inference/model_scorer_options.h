@@ -24,7 +24,7 @@ struct ModelScorerOptions {
   ScoreSummary summary = ScoreSummary::none;
   bool word_scores = false;
   VocabularyOptions vocabulary;
-  CorpusOptions corpus;  ///< train_sets: source and target, or source and n-best list
+  CorpusOptions corpus;  ///< train_sets: source and target, or source and n-best list, or fields of one file
   BatchOptions batch;
 
   ModelScorerOptions();

@@ -18,8 +18,9 @@ struct TranslateOptions {
   std::vector<std::string> input = {"stdin"};
   std::string output = "stdout";
   bool no_spm_decode = false;
+  SchedulePeriod stat_freq;  ///< in batches
   VocabularyOptions vocabulary;
-  CorpusOptions corpus;  ///< max_length and max_length_crop only
+  CorpusOptions corpus;  ///< max_length, max_length_crop, tsv and tsv_fields only
   BatchOptions batch;
   DecodingOptions decoding;
 

@@ -15,6 +15,7 @@ class WordScores {
   WordScores(int64_t rows, int64_t vocabulary);
   /// += weight log softmax(logits[r, :vocabulary]); logits: (R, V padded), on `backend`.
   void add(Backend& backend, In logits, double weight);
+  int64_t rows() const { return rows_; }
   /// (V)
   std::span<const float> row(int64_t r) const {
     return std::span(values_).subspan(size_t(r * vocabulary_), size_t(vocabulary_));

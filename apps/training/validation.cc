@@ -185,7 +185,10 @@ Validation::Decoded Validation::decode() const {
 
   Decoded decoded;
   bool is_read = false;
-  const auto read = [&] { return std::exchange(is_read, true) ? std::vector<Tokens>() : sources_; };
+  const auto read = [&] {
+    return std::exchange(is_read, true) ? std::vector<Translator::Source>()
+                                        : std::vector<Translator::Source>(sources_.begin(), sources_.end());
+  };
   translator.run(read, [&](Translator::Result&& result) {
     Tokens tokens = result.empty() ? Tokens() : std::move(result.front().tokens);
     tokens = in_reading_order(std::move(tokens), model_.transformer().options().right_left);
