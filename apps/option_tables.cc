@@ -59,7 +59,6 @@ constexpr auto alibi = "is not supported: positions are sinusoidal or learned";
 constexpr auto factors = "belongs to factored vocabularies, which bough does not have";
 constexpr auto alignments = "is not supported yet: bough writes no word alignments so far";
 constexpr auto weights = "is not supported yet: bough has no weights of sentences or words so far";
-constexpr auto ensembles = "is not supported yet: bough decodes with one model so far";
 constexpr auto int8 = "is not supported yet: bough computes in float32 or bfloat16";
 constexpr auto quantised_training = "is not supported: bough does not train quantised models";
 constexpr auto scaling =
@@ -155,7 +154,6 @@ constexpr RefusedOption refused[] = {
     {"lemma-dependency", "", factors},
     {"lemma-dim-emb", "0", factors},
     {"factor-weight", "1", factors},
-    {"weights", "", ensembles},
     {"optimize", "false", int8},
     {"gemm-type", "float32", int8},
     {"quantize-range", "0", int8},
@@ -203,12 +201,8 @@ constexpr RefusedOption refused[] = {
     {"n-best", "false", "is an option of bough-translate; validation uses best translations"},
     {"word-scores", "false", "is an option of bough-translate; validation uses best translations"},
     {"allow-special", "false", not_yet},
-    {"force-decode", "false", "is not supported yet: bough forces no prefixes so far"},
-    {"output-sampling", "", "is not supported yet: bough searches with a beam and does not sample"},
     {"shortlist", "", "is not supported: the output layer always computes the whole vocabulary"},
     {"output-approx-knn", "", "is not supported: the output layer always computes the whole vocabulary"},
-    {"skip-cost", "false", "is not supported: scores are always log-probabilities"},
-    {"stat-freq", "0", not_yet},
     {"encryption-key-path", "", "is not supported: bough has no encrypted models"},
     {"port", "8080", "belongs to marian-server; bough-translate reads lines and answers line by line"},
     {"authors", "false", "is not there; the LICENSE names the authors"},

@@ -3,6 +3,8 @@
 #include <span>
 #include <vector>
 
+#include "core/base/special_ids.h"
+
 namespace bough {
 
 /// Longest source and target that share an attention bin with others (DESIGN 4).
@@ -52,12 +54,12 @@ struct SentencePair {
 };
 
 /// Packs pairs into one batch: chooses bins (best fit, longest first, deterministic), orders the
-/// sentences by bin and sorts the ids. Row numbers start at row_offset 0.
-Batch pack(std::span<const SentencePair> pairs);
+/// sentences by bin and sorts the ids. Row numbers start at row_offset 0. `ends`: what stands for end_id on each side.
+Batch pack(std::span<const SentencePair> pairs, EndIds ends = {});
 
 /// The same for decoding: only the source side is filled, sentences stay in the given order, and
 /// each bin holds consecutive sentences; nq = 0.
-Batch pack_source(std::span<const SentencePair> sentences);
+Batch pack_source(std::span<const SentencePair> sentences, int32_t end = end_id);
 
 /// How many rows a side of `rows` gets where kernels are recorded, so that few shapes serve all batches: the smallest
 /// of largest * 2^(k/8), k whole, rounded up to a multiple of 128. `largest`: rows of the usual batch, which stay as

@@ -28,6 +28,8 @@ class Corpus {
 
   /// Whether the text comes from standard input, in windows.
   bool is_stream() const { return is_stream_; }
+  /// The end of sentence in each vocabulary.
+  EndIds ends() const { return rules_.ends(); }
   /// Of all pairs; of the first window for a stream.
   const CorpusStatistics& statistics() const { return statistics_; }
   /// Rows of the longest sentence of a side; for a stream or sampled segmentations, of the longest

@@ -24,6 +24,8 @@ struct EncodingRules {
   double alpha(size_t side) const {
     return corpus.sentencepiece_alphas.empty() ? 0 : corpus.sentencepiece_alphas[side];
   }
+  /// The end of sentence in each vocabulary.
+  EndIds ends() const { return {vocabularies.front()->special().end, vocabularies.back()->special().end}; }
   /// Whether a segmentation of some side is drawn anew in every epoch.
   bool samples() const { return alpha(0) > 0 || alpha(1) > 0; }
 

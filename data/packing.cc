@@ -137,7 +137,7 @@ Bin bin_between(const Batch& batch, int32_t first, int32_t end) {
 
 }  // namespace
 
-Batch pack(std::span<const SentencePair> pairs) {
+Batch pack(std::span<const SentencePair> pairs, EndIds ends) {
   BinPacker packer;
   int64_t source_rows = 0, target_rows = 0;
   for (const size_t i : longest_first(pairs)) {
@@ -155,13 +155,13 @@ Batch pack(std::span<const SentencePair> pairs) {
     const int32_t first = batch.sentences();
     for (const size_t i : bin.members) {
       for (const int32_t id : pairs[i].source) source.add(id);
-      source.add(end_id);
+      source.add(ends.source);
       source.end_sentence();
       target.add(start_id);
       for (const int32_t id : pairs[i].target) target.add(id);
       target.end_sentence();
       batch.labels.insert(batch.labels.end(), pairs[i].target.begin(), pairs[i].target.end());
-      batch.labels.push_back(end_id);
+      batch.labels.push_back(ends.target);
       batch.sentence_ids.push_back(pairs[i].id);
     }
     batch.bins.push_back(bin_between(batch, first, batch.sentences()));
@@ -171,7 +171,7 @@ Batch pack(std::span<const SentencePair> pairs) {
   return batch;
 }
 
-Batch pack_source(std::span<const SentencePair> sentences) {
+Batch pack_source(std::span<const SentencePair> sentences, int32_t end) {
   int64_t rows = 0;
   for (const auto& sentence : sentences) rows += rows_of(sentence).source;
   check_rows(rows);
@@ -185,7 +185,7 @@ Batch pack_source(std::span<const SentencePair> sentences) {
       first = batch.sentences();
     }
     for (const int32_t id : sentence.source) source.add(id);
-    source.add(end_id);
+    source.add(end);
     source.end_sentence();
     batch.sentence_ids.push_back(sentence.id);
   }

@@ -31,8 +31,7 @@ ParallelReader::ParallelReader(const CorpusOptions& corpus) {
   check(corpus.train_sets.size() == files, "train-sets has {} files, must have {}. bough translates from one source.",
         corpus.train_sets.size(), corpus.tsv ? "1 with tsv" : "2: source, target");
   if (corpus.tsv) fields_ = corpus.tsv_fields == 0 ? 2 : size_t(corpus.tsv_fields);
-  check(!corpus.tsv || fields_ == 2, "tsv-fields is {}, must be 2: source and target. Cut the other columns away.",
-        fields_);
+  check(!corpus.tsv || fields_ >= 2, "tsv-fields is {}, must be at least 2: source and target.", fields_);
   for (const auto& path : corpus.train_sets) readers_.emplace_back(path);
 }
 
@@ -58,7 +57,7 @@ bool ParallelReader::next_fields(std::string& source, std::string& target) {
         readers_[0].path(), readers_[0].line_number(), tabs + 1, fields_);
   const size_t tab = line_.find('\t');
   source.assign(line_, 0, tab);
-  target.assign(line_, tab + 1);
+  target.assign(line_, tab + 1, line_.find('\t', tab + 1) - tab - 1);
   return true;
 }
 

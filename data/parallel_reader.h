@@ -9,8 +9,8 @@
 
 namespace bough {
 
-/// Reads the two sides of a corpus in step: two files, or one with tab-separated fields; plain, .gz
-/// or standard input. A '\r' before the line end is dropped (as Marian does); text is not checked.
+/// Reads the two sides of a corpus in step: two files, or one with tab-separated fields, of which the first two are
+/// used; plain, .gz or standard input. A '\r' before the line end is dropped (as Marian does); text is not checked.
 class ParallelReader {
  public:
   /// Throws Error if a file cannot be opened or there are not two sides.

@@ -114,8 +114,8 @@ std::unique_ptr<SegmentationSampler> SentencePieceModel::Impl::make_sampler() co
     pieces.push_back({processor.IdToPiece(id), id, processor.GetScore(id)});
     least = std::min(least, pieces.back().score);
   }
-  return std::make_unique<SegmentationSampler>(pieces,
-                                               SegmentationSampler::Piece{"", unknown_id, least - unknown_penalty});
+  return std::make_unique<SegmentationSampler>(
+      pieces, SegmentationSampler::Piece{"", processor.unk_id(), least - unknown_penalty});
 }
 
 SentencePieceModel::SentencePieceModel(const std::string& bytes, const std::string& path)
@@ -125,12 +125,11 @@ SentencePieceModel::SentencePieceModel(const std::string& bytes, const std::stri
         "vocabulary '{}': not a SentencePiece model. Check the file, or remove it to train a new "
         "one.",
         path);
-  check(processor.eos_id() == end_id && processor.unk_id() == unknown_id,
-        "vocabulary '{}': </s> has id {} and <unk> has id {}, must be 0 and 1. Train it with "
-        "--eos_id=0 --unk_id=1 --bos_id=-1 --pad_id=-1.",
-        path, processor.eos_id(), processor.unk_id());
+  check(processor.eos_id() >= 0, "vocabulary '{}': has no </s>, must have one. Train it without --eos_id=-1", path);
 }
 SentencePieceModel::~SentencePieceModel() = default;
+
+SpecialIds SentencePieceModel::special() const { return {impl_->processor.eos_id(), impl_->processor.unk_id()}; }
 
 std::vector<int32_t> SentencePieceModel::encode(std::string_view line) const {
   std::vector<int> ids;
@@ -156,14 +155,15 @@ std::vector<int32_t> SentencePieceModel::sample(std::string_view line, double al
       normalised += char(std::stoi(piece.substr(3, 2), nullptr, 16));
     else
       normalised += piece;
+  const int32_t unknown = processor.unk_id();
   std::vector<int32_t> ids;
   for (const auto& piece : impl_->sampler().sample(normalised, alpha, random)) {
-    if (piece.id != unknown_id)
+    if (piece.id != unknown)
       ids.push_back(piece.id);
     else if (const std::vector<int32_t> bytes = byte_pieces(processor, piece.text); !bytes.empty())
       ids.insert(ids.end(), bytes.begin(), bytes.end());
-    else if (ids.empty() || ids.back() != unknown_id)  // a run of unknown characters is one token, as in Encode
-      ids.push_back(unknown_id);
+    else if (ids.empty() || ids.back() != unknown)  // a run of unknown characters is one token, as in Encode
+      ids.push_back(unknown);
   }
   return ids;
 }
@@ -186,11 +186,11 @@ std::string train_sentencepiece(const std::vector<std::string>& lines, const Sen
   // The library's log would stand between ours; its errors come back as a status.
   arguments.emplace("minloglevel", "2");
   arguments["vocab_size"] = std::to_string(training.size);
-  // Marian's ids. The number of threads stays the library's constant, never the machine's: sums of
-  // the EM algorithm depend on it, and so would the bytes of the vocabulary.
-  arguments["eos_id"] = std::to_string(end_id);
-  arguments["unk_id"] = std::to_string(unknown_id);
-  arguments["bos_id"] = arguments["pad_id"] = "-1";
+  // Marian's ids, unless the options say others. The number of threads stays the library's constant, never the
+  // machine's: sums of the EM algorithm depend on it, and so would the bytes of the vocabulary.
+  arguments.emplace("eos_id", std::to_string(end_id));
+  arguments.emplace("unk_id", std::to_string(unknown_id));
+  for (const char* none : {"bos_id", "pad_id"}) arguments.emplace(none, "-1");
   Lines iterator(lines);
   std::string bytes, problem;
   try {

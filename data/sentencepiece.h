@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/base/random.h"
+#include "core/base/special_ids.h"
 
 namespace bough {
 
@@ -16,12 +17,13 @@ namespace bough {
 class SentencePieceModel {
  public:
   /// bytes: the content of a .spm file; path names it in errors. Throws Error unless it is a model
-  /// with
-  /// `</s>` = 0, `<unk>` = 1.
+  /// that has `</s>`.
   SentencePieceModel(const std::string& bytes, const std::string& path);
   ~SentencePieceModel();
 
-  /// Ids of the best segmentation, without end_id.
+  /// The ids of `</s>` and `<unk>`.
+  SpecialIds special() const;
+  /// Ids of the best segmentation, without `</s>`.
   std::vector<int32_t> encode(std::string_view line) const;
   /// A segmentation drawn with probability proportional to exp(alpha * score), see SegmentationSampler: the
   /// distribution of the library's SampleEncode(line, -1, alpha), from random numbers of ours. Unigram models only.
@@ -32,7 +34,7 @@ class SentencePieceModel {
   std::string decode(const std::vector<int32_t>& ids) const;
   /// Pieces, special ones included.
   int32_t size() const;
-  /// A piece as the model spells it, U+2581 for a space; and its id, unknown_id for none.
+  /// A piece as the model spells it, U+2581 for a space; and its id, that of `<unk>` for none.
   std::string piece(int32_t id) const;
   int32_t id(std::string_view piece) const;
 
@@ -45,7 +47,7 @@ class SentencePieceModel {
 struct SentencePieceTraining {
   std::string path;      ///< names the vocabulary in errors
   int32_t size = 32000;  ///< pieces
-  std::string options;   ///< "--name=value ...", passed on; ids and size are ours
+  std::string options;   ///< "--name=value ...", passed on; the size is ours
 };
 
 /// Trains a model on `lines` and returns the bytes of its file; the same lines and options give the

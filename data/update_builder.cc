@@ -148,7 +148,7 @@ UpdateBatches UpdateBuilder::next(LoaderState& state) {
     Selection selection;
     select(state, limits, selection);
     if (selection.pairs.empty()) break;
-    update.micro.push_back(pack(selection.pairs));
+    update.micro.push_back(pack(selection.pairs, corpus_.ends()));
     update.sentences += int64_t(selection.pairs.size());
   }
   number_rows(update);

@@ -41,18 +41,12 @@ void Vocabulary::load_sentencepiece() {
   const std::string bytes = read_whole_file(path_);
   model_ = std::make_unique<SentencePieceModel>(bytes, path_);
   size_ = model_->size();
+  special_ = model_->special();
   hash_ = hash_bytes(bytes);
 }
 
 void Vocabulary::load_tokens(int32_t max_size) {
   pieces_ = vocabulary_kind(path_) == VocabularyKind::dictionary ? read_dictionary(path_) : read_token_list(path_);
-  // Nematus, whose dictionaries Marian reads too, spells the first two "eos" and "UNK".
-  const auto is = [&](size_t id, std::string_view name, std::string_view nematus) {
-    return id < pieces_.size() && (pieces_[id] == name || pieces_[id] == nematus);
-  };
-  check(is(end_id, end_token, "eos") && is(unknown_id, unknown_token, "UNK"),
-        "vocabulary '{}': ids 0 and 1 are '{}' and '{}', must be '</s>' and '<unk>'. Put them first.", path_,
-        pieces_.empty() ? "" : pieces_[0], pieces_.size() < 2 ? "" : pieces_[1]);
   if (max_size > 0 && pieces_.size() > size_t(std::max(max_size, 2))) pieces_.resize(size_t(std::max(max_size, 2)));
   size_ = int32_t(pieces_.size());
   for (int32_t id = 0; id < size_; ++id) {
@@ -60,12 +54,27 @@ void Vocabulary::load_tokens(int32_t max_size) {
     hash_ = combine_hashes(hash_, hash_bytes(token));
     if (!token.empty()) ids_.emplace(token, id);
   }
+  special_ = {find_special(end_token, "eos", end_id), find_special(unknown_token, "UNK", unknown_id)};
+}
+
+/// The token's id, but in dictionaries first what Nematus, whose dictionaries Marian reads too, has at `nematus_id`:
+/// another spelling, or nothing.
+int32_t Vocabulary::find_special(std::string_view token, std::string_view nematus_token, int32_t nematus_id) const {
+  if (vocabulary_kind(path_) == VocabularyKind::dictionary && nematus_id < size_) {
+    const std::string& there = pieces_[size_t(nematus_id)];
+    if (there.empty() || there == nematus_token) return nematus_id;
+  }
+  const auto found = ids_.find(std::string(token));
+  check(found != ids_.end(),
+        "vocabulary '{}': none of its {} entries is '{}', one must be. Add it, or raise dim-vocabs if that cuts it off",
+        path_, size_, token);
+  return found->second;
 }
 
 int32_t Vocabulary::id(std::string_view piece) const {
   if (model_) return model_->id(piece);
   const auto found = ids_.find(std::string(piece));
-  return found == ids_.end() ? unknown_id : found->second;
+  return found == ids_.end() ? special_.unknown : found->second;
 }
 
 std::vector<int32_t> Vocabulary::encode(std::string_view line) const {
@@ -83,7 +92,7 @@ std::vector<int32_t> Vocabulary::encode_pieces(std::string_view line) const {
   std::vector<int32_t> ids;
   for_each_token(line, [&](std::string_view word) {
     const int32_t found = id(word);
-    ids.push_back(found == end_id ? unknown_id : found);  // text must not end its own sentence
+    ids.push_back(found == special_.end ? special_.unknown : found);  // text must not end its own sentence
   });
   return ids;
 }
@@ -91,10 +100,10 @@ std::vector<int32_t> Vocabulary::encode_pieces(std::string_view line) const {
 std::string Vocabulary::decode(std::span<const int32_t> ids) const {
   std::vector<int32_t> kept;
   for (const int32_t id : ids) {
-    if (id == end_id) break;
+    if (id == special_.end) break;
     check(id < size_, "vocabulary '{}': id {} is outside its {} entries. Use the model's own vocabulary.", path_, id,
           size_);
-    if (id > 0) kept.push_back(id);
+    if (id >= 0) kept.push_back(id);
   }
   if (model_) return model_->decode(kept);
   std::string text;

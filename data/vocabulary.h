@@ -20,16 +20,19 @@ enum class VocabularyKind { sentencepiece, dictionary, plain_text };
 /// By the path: `.spm`; `.yml`, `.yaml`, `.json`; anything else.
 VocabularyKind vocabulary_kind(const std::string& path);
 
-/// A mapping between text and token ids, `</s>` = 0 and `<unk>` = 1 as in Marian. The path decides
-/// the kind: `.spm` SentencePiece (raw text in and out), `.yml`/`.yaml`/`.json` a dictionary
-/// `token: id`, anything else plain text with one token per line; the latter two split lines on
-/// white space. All const members may be called from several threads.
+/// A mapping between text and token ids. The path decides the kind: `.spm` SentencePiece (raw text in
+/// and out), `.yml`/`.yaml`/`.json` a dictionary `token: id`, anything else plain text with one token
+/// per line; the latter two split lines on white space. `</s>` and `<unk>` have the ids that the file
+/// gives them, as in Marian: 0 and 1 in what bough and Marian make, any in what others make. All const
+/// members may be called from several threads.
 class Vocabulary {
  public:
   ~Vocabulary();
   Vocabulary(const Vocabulary&) = delete;
   Vocabulary& operator=(const Vocabulary&) = delete;
 
+  /// The ids of `</s>` and `<unk>`.
+  SpecialIds special() const { return special_; }
   /// Token ids of one line, without `</s>`. The text must be valid UTF-8.
   std::vector<int32_t> encode(std::string_view line) const;
   /// The same for a line that is in pieces already, separated by spaces (Marian's no-spm-encode).
@@ -45,7 +48,7 @@ class Vocabulary {
   int32_t size() const { return size_; }
   /// The token as written in the vocabulary file. Throws Error unless 0 <= id < size().
   std::string piece(int32_t id) const;
-  /// The id of a token as written in the vocabulary file; unknown_id if there is none.
+  /// The id of a token as written in the vocabulary file; that of `<unk>` if there is none.
   int32_t id(std::string_view piece) const;
   /// A hash of the content: equal for equal vocabularies wherever they lie.
   uint64_t hash() const { return hash_; }
@@ -57,9 +60,11 @@ class Vocabulary {
   explicit Vocabulary(std::string path);
   void load_sentencepiece();
   void load_tokens(int32_t max_size);
+  int32_t find_special(std::string_view token, std::string_view nematus_token, int32_t nematus_id) const;
 
   std::string path_;
   int32_t size_ = 0;
+  SpecialIds special_;
   uint64_t hash_ = 0;
   std::unique_ptr<SentencePieceModel> model_;  // .spm
   std::vector<std::string> pieces_;            // the other kinds
@@ -67,8 +72,7 @@ class Vocabulary {
 };
 
 /// Reads a vocabulary. max_size > 0 keeps only ids below it (Marian's dim-vocabs; a SentencePiece
-/// model is always whole). Throws Error if the file is missing, malformed, or `</s>`, `<unk>` are
-/// not 0, 1.
+/// model is always whole). Throws Error if the file is missing, malformed, or has no `</s>` or `<unk>`.
 std::shared_ptr<Vocabulary> load_vocabulary(const std::string& path, int32_t max_size = 0);
 
 /// The vocabularies of options.paths, in order. One that exists is loaded; a missing one is made

@@ -31,6 +31,8 @@ std::string top(const std::string& stack) { return stack + "_top"; }
 std::string omega(const std::string& site) { return site + "_omega"; }
 bool is_omega(const std::string& parameter) { return parameter.ends_with("_omega"); }
 
+bool is_int8_multiplier(const std::string& array) { return array.ends_with("_QuantMultA"); }
+
 std::string group_of(const std::string& parameter) {
   if (parameter == output || parameter == output_bias) return output_group;
   if (parameter == source_embedding || parameter == target_embedding) return embedding_group;

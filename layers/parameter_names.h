@@ -34,6 +34,9 @@ std::string top(const std::string& stack);
 /// admin's: "encoder_l1_ffn_omega".
 std::string omega(const std::string& site);
 bool is_omega(const std::string& parameter);
+/// Marian's multipliers of int8 activations, "encoder_l1_self_Wq_QuantMultA": models prepared for int8 have them beside
+/// their parameters, and only int8 products read them.
+bool is_int8_multiplier(const std::string& array);
 
 inline constexpr const char *embedding_group = "embeddings", *output_group = "output";
 /// The group that a parameter is logged with: its layer ("decoder_l12"), "encoder_top" for what stands behind a stack,

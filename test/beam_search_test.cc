@@ -44,7 +44,7 @@ class ToyModel : public StepModel {
       std::vector<std::pair<double, int32_t>> all;
       for (int32_t v = 0; v < vocabulary_; ++v)
         all.push_back({-toy_score(rows.sentences[r] + first_sentence, prefix, v, vocabulary_), v});
-      out.end_scores.push_back(rows.closing[r] == end_id ? -all[0].first : std::nan(""));
+      out.forced_scores.push_back(rows.forced[r] < 0 ? std::nan("") : -all[size_t(rows.forced[r])].first);
       std::sort(all.begin(), all.end());
       for (int64_t c = 0; c < out.k; ++c) {
         out.scores.push_back(-all[size_t(c)].first);
@@ -154,6 +154,28 @@ TEST_CASE("batch mates and finished sentences do not matter", "[beam]") {
   CHECK(std::is_sorted(together.rows_seen.rbegin(), together.rows_seen.rend() - 1));
 }
 
+TEST_CASE("forced beginnings: what exhaustive search finds among the translations that begin so", "[beam]") {
+  const int32_t vocabulary = 4;
+  const auto options = decoding(400, 0.6);
+  const std::vector<int64_t> limits = {5, 5, 3, 4};
+  const std::vector<Prefix> prefixes = {{}, {2, 1}, {3, 3}, {1}};
+  ToyModel model(vocabulary);
+  const auto found = beam_search(model, limits, options, prefixes);
+  for (size_t s = 0; s < limits.size(); ++s) {
+    auto all = exhaustive(int32_t(s), vocabulary, limits[s], options);
+    std::erase_if(all, [&](const Hypothesis& h) {
+      return h.tokens.size() < prefixes[s].size() ||
+             !std::equal(prefixes[s].begin(), prefixes[s].end(), h.tokens.begin());
+    });
+    REQUIRE(found[s].size() == all.size());
+    for (size_t i = 0; i < all.size(); ++i) {
+      CHECK(found[s][i].tokens == all[i].tokens);
+      CHECK(found[s][i].word_scores == all[i].word_scores);  // also of the forced words
+      CHECK(found[s][i].score == Approx(all[i].score).epsilon(1e-12));
+    }
+  }
+}
+
 TEST_CASE("lengths are limited per sentence, end of sentence included", "[beam]") {
   DecodingOptions options;
   options.max_length_factor = 1.5;
@@ -169,7 +191,7 @@ TEST_CASE("a model without finite scores gives no hypotheses", "[beam]") {
       out = {.k = 1};
       out.scores.assign(rows.ids.size(), std::nan(""));
       out.ids.assign(rows.ids.size(), 2);
-      out.end_scores.assign(rows.ids.size(), -std::numeric_limits<double>::infinity());
+      out.forced_scores.assign(rows.ids.size(), -std::numeric_limits<double>::infinity());
     }
   } model;
   const int64_t limit = 5;

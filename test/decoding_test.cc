@@ -232,7 +232,7 @@ TEST_CASE("a failing worker ends the others and its exception arrives", "[decodi
   int read = 0;
   CHECK_THROWS_AS(translator.run(
                       [&] {
-                        return std::vector<Translator::Tokens>(1, {5, 6, 7});
+                        return std::vector<Translator::Source>(1, Translator::Tokens{5, 6, 7});
                       },
                       [&](Translator::Result&&) {
                         if (++read == 3) fail("full");

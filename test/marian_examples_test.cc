@@ -202,8 +202,8 @@ TEST_CASE("the examples' decoder command lines are read as they stand", "[settin
   CHECK(b.corpus.max_length_crop);
   CHECK(run(parse_translate_options, "-c " + config + " -d 0 -b 6 -n0.6").decoding.normalize == 0.6);
   CHECK(run(parse_translate_options, "-c " + config + " -d 0 --quiet --quiet-translation").general.quiet);
-  CHECK(error_of(parse_translate_options, "-c " + config + " -m a.npz b.npz -d 0 --n-best") ==
-        "models has 2 files, must have 1: ensembles are not supported yet");
+  const TranslateOptions c = run(parse_translate_options, "-c " + config + " -m a.npz b.npz -d 0 --n-best");
+  CHECK(c.models == std::vector<std::string>{"a.npz", "b.npz"});
 }
 
 TEST_CASE("the examples' rescoring command line is read as it stands", "[settings]") {

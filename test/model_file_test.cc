@@ -1,11 +1,13 @@
 #include "apps/inference/model_file.h"
 
+#include <cmath>
 #include <fstream>
 
 #include "apps/inference/model_average.h"
 #include "core/base/files.h"
 #include "core/cpu/factory.h"
 #include "test/catch.h"
+#include "test/model_arrays.h"
 #include "test/scratch_folder.h"
 #include "test/small_model.h"
 #include "test/throws.h"
@@ -14,45 +16,32 @@ using namespace bough;
 
 namespace {
 
-/// The arrays of a model file, to be changed and written again.
-struct Arrays {
-  struct Array {
-    std::string name;
-    std::vector<int64_t> shape;
-    std::vector<float> values;
-  };
-  std::vector<Array> arrays;
-  std::string yaml;
-
-  static Arrays of(const std::string& path) {
-    const NpzReader file(path);
-    Arrays all;
-    for (const std::string& name : file.names()) {
-      if (name == model_yaml_array)
-        all.yaml = file.read_text(name);
-      else
-        all.arrays.push_back({name, file.header(name).shape, file.read_f32(name)});
-    }
-    return all;
-  }
-  void write(const std::string& path) const {
-    std::vector<NpzArray> out;
-    for (const Array& a : arrays) out.push_back(npz_array<float>(a.name, a.values, a.shape));
-    if (!yaml.empty()) out.push_back(npz_array<char>(model_yaml_array, {yaml.data(), yaml.size()}));
-    write_npz(path, out);
-  }
-  Array& find(const std::string& name) {
-    for (Array& a : arrays)
-      if (a.name == name) return a;
-    fail("no {}", name);
-  }
-};
-
 Batch test_batch() {
   static const auto sources = random_sentences(4, 9, 60, 3), targets = random_sentences(4, 9, 60, 4);
   std::vector<SentencePair> pairs;
   for (size_t i = 0; i < sources.size(); ++i) pairs.push_back({sources[i], targets[i], int64_t(i)});
   return pack(pairs);
+}
+
+/// IEEE binary16 of multiples of 1/1024 below 2 in magnitude.
+uint16_t half_of(float value) {
+  int exponent = 0;
+  const float fraction = std::frexp(std::abs(value), &exponent);  // [0.5, 1) 2^exponent
+  if (value == 0) return 0;
+  return uint16_t((value < 0 ? 0x8000 : 0) | (exponent + 14) << 10 | int((2 * fraction - 1) * 1024));
+}
+
+void write_as_half(const Arrays& file, const std::string& path) {
+  std::vector<std::vector<uint16_t>> halves;
+  std::vector<NpzArray> out;
+  for (const auto& array : file.arrays) {
+    auto& values = halves.emplace_back();
+    for (float value : array.values) values.push_back(half_of(value));
+  }
+  for (size_t i = 0; i < halves.size(); ++i)
+    out.push_back({file.arrays[i].name, file.arrays[i].shape, NpzType::f16, halves[i].data()});
+  out.push_back(npz_array<char>(model_yaml_array, {file.yaml.data(), file.yaml.size()}));
+  write_npz(path, out);
 }
 
 double largest_difference(const std::vector<double>& a, const std::vector<double>& b) {
@@ -108,6 +97,28 @@ TEST_CASE("model files have Marian's names and shapes", "[model file]") {
     file.write(folder / "old.npz");
     const Model old = load_model(folder / "old.npz", *backend);
     CHECK(forward_logits(old, test_batch()) == forward_logits(model, test_batch()));
+  }
+  SECTION("arrays for int8 are of no use here, and an option of Marian's without its array is idle") {
+    Arrays with = file;
+    for (const char* name : {"encoder_l1_self_Wq_QuantMultA", "none_QuantMultA"})
+      with.arrays.push_back({name, {1, 1}, {12.5F}});
+    const std::string key = "transformer-train-position-embeddings: ";
+    with.yaml.replace(with.yaml.find(key + "false"), key.size() + 5, key + "true");
+    with.write(folder / "model.alphas.npz");
+    const Model loaded = load_model(folder / "model.alphas.npz", *backend);
+    CHECK(forward_logits(loaded, test_batch()) == forward_logits(model, test_batch()));
+    average_models(folder / "mean.npz", {folder / "model.alphas.npz"}, false);
+    CHECK(Arrays::of(folder / "mean.npz").arrays.size() == file.arrays.size());
+  }
+  SECTION("float16") {
+    for (auto& array : file.arrays)
+      for (float& value : array.values) value = std::nearbyint(value * 1024) / 1024;  // binary16 has them all
+    file.write(folder / "wide.npz");
+    write_as_half(file, folder / "half.npz");
+    const Model wide = load_model(folder / "wide.npz", *backend), half = load_model(folder / "half.npz", *backend);
+    CHECK(half.parameters->download(half.parameters->values()) == wide.parameters->download(wide.parameters->values()));
+    average_models(folder / "mean.npz", {folder / "half.npz", folder / "half.npz"}, false);
+    CHECK(Arrays::of(folder / "mean.npz").find("encoder_Wemb").values == file.find("encoder_Wemb").values);
   }
   SECTION("what is wrong with a file is said in a sentence") {
     const auto message = [&](const Arrays& arrays) {

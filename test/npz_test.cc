@@ -2,6 +2,7 @@
 #include "core/base/npz.h"
 
 #include <chrono>
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
@@ -142,6 +143,17 @@ TEST_CASE("npz: an array is read in pieces, and its checksum at its end", "[npz]
   CHECK(message_of(read).find("does not have the checksum") != std::string::npos);
 }
 
+TEST_CASE("npz: every kind of f16 is read", "[npz]") {
+  const ScratchFolder folder;
+  const std::vector<std::uint16_t> halves = {0x0001, 0x03FF, 0x0400, 0xC000, 0x7BFF, 0xFC00, 0x8000, 0x7E00};
+  write_npz(folder / "a.npz", std::vector<NpzArray>{{"a", {8}, NpzType::f16, halves.data()}});
+  const std::vector<float> values = NpzReader(folder / "a.npz").read_floats("a");
+  const std::vector<float> expected = {0x1p-24f, 0x3FFp-24f, 0x1p-14f, -2, 65504, -INFINITY, 0};
+  CHECK(std::vector<float>(values.begin(), values.end() - 1) == expected);
+  CHECK(std::signbit(values[6]));
+  CHECK(std::isnan(values[7]));
+}
+
 TEST_CASE("npz: reads what NumPy and Marian write", "[npz]") {
   const NpzReader reader(numpy_file);
   CHECK(reader.header("f32").shape == Shape{2, 3});
@@ -153,6 +165,7 @@ TEST_CASE("npz: reads what NumPy and Marian write", "[npz]") {
   CHECK(reader.read_vector<std::int32_t>("i32") == std::vector<std::int32_t>{-3, -2, -1, 0, 1, 2});
   CHECK(reader.read_vector<std::uint8_t>("u8").back() == 255);
   CHECK(reader.header("f16").type == NpzType::f16);
+  CHECK(reader.read_floats("f16") == std::vector<float>{1.5f});
   CHECK(reader.header("bool").type == NpzType::boolean);
   CHECK(reader.read_f32("scalar") == std::vector<float>{7});
   CHECK(reader.header("empty").shape == Shape{0, 5});

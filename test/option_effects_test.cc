@@ -99,8 +99,41 @@ TEST_CASE("where nothing is random, a seed is accepted and checked", "[settings]
   };
   CHECK(translate({"--seed", "1111", "--data-threads", "16"}) == "no exception");
   CHECK(translate({"--seed", "x"}) == "command line: seed is 'x', must be a whole number");
-  TranslateOptions options;
+  ModelScorerOptions options;
   CHECK(dump(options).find("seed") == nullptr);
+}
+
+TEST_CASE("sampling: its seed is kept, and no wrong rule is taken", "[settings]") {
+  const auto translate = [](std::vector<const char*> more) {
+    more.insert(more.begin(), {"bough", "-m", "m.npz", "-v", "a", "b"});
+    return parse_translate_options(int(more.size()), more.data());
+  };
+  CHECK(translate({"--seed", "1111"})->decoding.seed == 1111);
+  CHECK(translate({})->decoding.seed != 0);  // from the clock
+  CHECK(translate({"--output-sampling"})->decoding.sampling.words == SamplingRule::Words::all);
+  CHECK(translate({"--output-sampling", "topk", "10"})->decoding.sampling.limit == 10);
+  CHECK(translate({"--output-sampling", "false", "--skip-cost"})->decoding.hypotheses() == 12);
+  CHECK(
+      message_of([&] {
+        translate({"--output-sampling", "topk", "0"});
+      }) ==
+      "command line: output-sampling is 'topk 0', must be full [T], topk K [T], nucleus P [T] or epsilon E [T]; T > 0, "
+      "K >= 1, P and E in (0, 1]");
+}
+
+TEST_CASE("inputs of bough-translate: files and fields", "[settings]") {
+  const auto translate = [](std::vector<const char*> more) {
+    more.insert(more.begin(), {"-m", "m.npz", "-v", "a", "b"});
+    return message(parse_translate_options, more);
+  };
+  CHECK(translate({"-i", "a.src", "b.src"}) == "input has 2 files, must have 1: a model has one source");
+  CHECK(translate({"-i", "a.src", "a.begin", "--force-decode"}) == "no exception");
+  CHECK(translate({"-i", "a.src", "--force-decode"}).find("input has 1 file, must have 2 with force-decode") == 0);
+  CHECK(translate({"-i", "a.tsv", "b.tsv", "--tsv"}) == "input has 2 files, must have 1 with tsv");
+  CHECK(translate({"--tsv", "--force-decode", "--tsv-fields", "1"}) ==
+        "tsv-fields is 1, must be at least 2: the source, and what translations begin with");
+  CHECK(translate({"--tsv", "--tsv-fields", "4"}) == "no exception");
+  CHECK(translate({"-i", "-", "stdin", "--force-decode"}).find("input is standard input twice") == 0);
 }
 
 TEST_CASE("options of model scoring that exclude each other say so", "[settings]") {
@@ -111,6 +144,10 @@ TEST_CASE("options of model scoring that exclude each other say so", "[settings]
   CHECK(score({"--n-best", "--word-scores"}).find("word-scores and n-best are both given") == 0);
   CHECK(score({"--summary", "--word-scores"}).find("summary prints one number over all sentences, word-scores") == 0);
   CHECK(score({"--n-best", "-n"}) == "no exception");
+  CHECK(score({"--weights", "1", "2"}).find("weights has 2 numbers, must have 1") == 0);
+  CHECK(score({"--weights", "-1"}) == "command line: weights is '-1', must be a number, at least 0");
+  CHECK(score({"--n-best", "--tsv"}).find("tsv and n-best are both given") == 0);
+  CHECK(score({"--tsv"}) == "train-sets has 2 files, must have 1 with tsv");
 }
 
 TEST_CASE("tsv-fields is the two sides", "[settings]") {

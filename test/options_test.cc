@@ -170,13 +170,16 @@ TEST_CASE("every option of bough-train changes something", "[settings]") {
 
 TEST_CASE("every option of bough-translate changes something", "[settings]") {
   const Folder folder;
-  check_every_option<TranslateOptions>(
-      parse_translate_options, translate_base,
-      {{"log", {{folder / "a.log"}, ""}},
-       {"models", {{"n.npz"}, "models has 2 files, must have 1: ensembles are not supported yet"}},
-       {"vocabs", {{"more"}, "vocabs has 3 files, must have 2"}},
-       {"devices", {{"1"}, ""}},
-       {"precision", {{"bfloat16"}, ""}}});
+  check_every_option<TranslateOptions>(parse_translate_options, translate_base,
+                                       {{"log", {{folder / "a.log"}, ""}},
+                                        {"models", {{"n.npz"}, ""}},
+                                        {"output-sampling", {{"topk", "10", "0.8"}, ""}},
+                                        {"force-decode", {{"true"}, "input has 1 file, must have 2 with force-decode"}},
+                                        {"tsv-fields", {{"2"}, "tsv-fields is given without tsv"}},
+                                        {"weights", {{"0.5"}, ""}},
+                                        {"vocabs", {{"more"}, "vocabs has 3 files, must have 2"}},
+                                        {"devices", {{"1"}, ""}},
+                                        {"precision", {{"bfloat16"}, ""}}});
 }
 
 TEST_CASE("every option of model scoring changes something", "[settings]") {
@@ -184,6 +187,8 @@ TEST_CASE("every option of model scoring changes something", "[settings]") {
   check_every_option<ModelScorerOptions>(parse_model_scorer_options, scorer_base,
                                          {{"log", {{folder / "a.log"}, ""}},
                                           {"train-sets", {{"more"}, "train-sets has 3 files, must have 2"}},
+                                          {"tsv", {{"true"}, "train-sets has 2 files, must have 1 with tsv"}},
+                                          {"tsv-fields", {{"2"}, "tsv-fields is given without tsv"}},
                                           {"vocabs", {{"more"}, "vocabs has 3 files, must have 2"}},
                                           {"devices", {{"1"}, ""}},
                                           {"precision", {{"bfloat16"}, ""}}});
@@ -488,12 +493,12 @@ TEST_CASE("option errors are sentences that say where", "[settings]") {
         "command line: 'no-spm-decode' is an option of bough-translate, not of bough-train. Remove "
         "it");
   CHECK(line({"-c", "/nonexistent.yml"}).find("/nonexistent.yml: this file cannot be read") == 0);
-  CHECK(yaml("ulr: true\nwibble: 1\nweights: [1, 2]\n") ==
+  CHECK(yaml("ulr: true\nwibble: 1\nall-caps-every: 3\n") ==
         c +
             " line 1: ulr belongs to universal language representations, which bough does not "
             "have\n" +
             c + " line 2: unknown option 'wibble'. bough-train --help lists them all\n" + c +
-            " line 3: weights is not supported yet: bough decodes with one model so far");
+            " line 3: all-caps-every is not supported: change the case of the corpus beforehand");
 }
 
 TEST_CASE("settings that contradict each other are errors", "[settings]") {

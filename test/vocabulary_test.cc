@@ -128,6 +128,41 @@ TEST_CASE("dictionaries as YAML writers make them: explicit keys, a byte order m
   CHECK(contains(message_of([&] { read_dictionary(folder / "g.yml"); }), "line 1 has a key without ': id' below"));
 }
 
+TEST_CASE("special words have the ids that the file gives them", "[vocabulary]") {
+  const ScratchFolder folder;
+  const auto load = [&](const std::string& name, const std::string& text) {
+    write_text(folder / name, text);
+    return load_vocabulary(folder / name);
+  };
+  const auto sorted = load("sorted.yml", "a: 0\n<unk>: 1\n</s>: 2\nz: 3\n");
+  CHECK(sorted->special() == SpecialIds{2, 1});
+  CHECK(sorted->encode("a b z </s>") == Ids{0, 1, 3, 1});
+  CHECK(sorted->decode(Ids{start_id, 0, 3, 2, 0}) == "a z");
+  CHECK(load("words", "a\nb\n</s>\n<unk>\n")->special() == SpecialIds{2, 3});
+  CHECK(load("words", "a\nb\n</s>\n<unk>\n")->encode("b c") == Ids{1, 3});
+  CHECK(load("nematus.yml", "eos: 0\nUNK: 1\na: 2\n</s>: 3\n")->special() == SpecialIds{0, 1});
+  CHECK(load("holes.yml", "a: 2\nb: 3\n")->special() == SpecialIds{0, 1});
+  CHECK(contains(message_of([&] { load_vocabulary(folder / "sorted.yml", 2); }), "raise dim-vocabs"));
+
+  auto corpus = corpus_in(folder, 400);
+  corpus.dim_vocabs = {60, 60};
+  corpus.sentencepiece_options = "--unk_id=0 --bos_id=1 --eos_id=2";  // the trainer's own
+  const auto pieces = load_or_create_vocabularies(vocabularies(folder / "j.spm", folder / "j.spm"), corpus)[0];
+  CHECK(pieces->special() == SpecialIds{2, 0});
+  const std::string line = make_parallel_text(1, 99, 60).target[0];
+  const Ids ids = pieces->encode(line);
+  CHECK(pieces->decode(ids) == line);
+  RandomStream random(1);
+  CHECK(pieces->decode(pieces->sample(line, 0.3, random)) == line);
+  CHECK(pieces->encode("\u4e00") == Ids{pieces->id("\u2581"), 0});
+  CHECK(pieces->sample("\u4e00", 0.3, random) == pieces->encode("\u4e00"));
+  CHECK(pieces->encode_pieces("</s> \u4e00") == Ids{0, 0});
+  corpus.sentencepiece_options = "--eos_id=-1";
+  CHECK(contains(
+      message_of([&] { load_or_create_vocabularies(vocabularies(folder / "k.spm", folder / "k.spm"), corpus); }),
+      "has no </s>"));
+}
+
 TEST_CASE("what is wrong with a vocabulary file is said in a sentence", "[vocabulary]") {
   const ScratchFolder folder;
   const auto message = [&](const std::string& name, const std::string& text) {
@@ -137,7 +172,8 @@ TEST_CASE("what is wrong with a vocabulary file is said in a sentence", "[vocabu
   CHECK(contains(message_of([&] { load_vocabulary(folder / "none.yml"); }), "does not exist"));
   CHECK(contains(message("a.yml", "</s>: 0\n<unk>: 1\nbroken\n"), "line 3 must be 'token: id'"));
   CHECK(contains(message("b.yml", "</s>: 0\n<unk>: 1\na: 2\nb: 2\n"), "'a' and 'b' both have id 2"));
-  CHECK(contains(message("c.yml", "a: 0\nb: 1\n"), "must be '</s>' and '<unk>'"));
+  CHECK(contains(message("c.yml", "a: 0\nb: 1\n"), "none of its 2 entries is '</s>'"));
+  CHECK(contains(message("i", "a\n</s>\n"), "none of its 2 entries is '<unk>'"));
   CHECK(contains(message("d.yml", ""), "is empty"));
   CHECK(contains(message("e.json", "{\"a\": "), "must be one JSON object"));
   CHECK(contains(message("f", "</s>\n\n"), "line 2 is empty"));

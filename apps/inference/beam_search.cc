@@ -13,8 +13,9 @@ namespace {
 /// The beam of one sentence.
 class SentenceBeam {
  public:
-  SentenceBeam(int32_t sentence, int64_t limit, const DecodingOptions& options)
-      : sentence_(sentence), limit_(limit), options_(options) {
+  SentenceBeam(int32_t sentence, int64_t limit, int32_t end, std::span<const int32_t> prefix,
+               const DecodingOptions& options)
+      : sentence_(sentence), end_(end), limit_(limit), prefix_(prefix), options_(options) {
     living_.push_back({-1, 0, {sentence * options.beam_size}});
   }
 
@@ -48,14 +49,18 @@ class SentenceBeam {
   };
 
   int64_t beam() const { return options_.beam_size; }
-  bool at_limit() const { return length_ + 1 >= limit_; }
+  int32_t forced_token() const {
+    if (length_ < int64_t(prefix_.size())) return prefix_[size_t(length_)];
+    return length_ + 1 >= limit_ ? end_ : -1;
+  }
   std::vector<Candidate> candidates(const StepScores& scores, size_t first) const;
   void finish(const Candidate& candidate);
   void live_on(const std::vector<Candidate>& chosen);
   Hypothesis trace(const Finished& finished) const;
 
-  int32_t sentence_;
+  int32_t sentence_, end_;
   int64_t limit_, length_ = 0;  // tokens of every living hypothesis
+  std::span<const int32_t> prefix_;
   DecodingOptions options_;
   std::vector<Node> nodes_;
   std::vector<Living> living_;
@@ -68,11 +73,11 @@ void SentenceBeam::add_rows(StepRows& rows) const {
     rows.steps.push_back(int32_t(length_));
     rows.slots.push_back(h.slots.back());
     rows.sentences.push_back(sentence_);
-    rows.closing.push_back(at_limit() ? end_id : -1);
+    rows.forced.push_back(forced_token());
     rows.ancestry.insert(rows.ancestry.end(), h.slots.begin(), h.slots.end());
   }
   rows.length = length_ + 1;  // all sentences begin together
-  rows.has_closing = rows.has_closing || at_limit();
+  rows.has_forced = rows.has_forced || forced_token() >= 0;
 }
 
 /// All continuations that the model offers, best first; equal ones in the order of their parents.
@@ -83,8 +88,8 @@ std::vector<SentenceBeam::Candidate> SentenceBeam::candidates(const StepScores& 
     if (sum > -std::numeric_limits<double>::infinity()) all.push_back({sum, score, parent, token});
   };
   for (size_t i = 0; i < living_.size(); ++i) {
-    if (at_limit()) {
-      add(i, scores.end_scores[first + i], end_id);
+    if (forced_token() >= 0) {
+      add(i, scores.forced_scores[first + i], forced_token());
       continue;
     }
     for (size_t c = (first + i) * size_t(scores.k); c < (first + i + 1) * size_t(scores.k); ++c)
@@ -99,7 +104,7 @@ void SentenceBeam::advance(const StepScores& scores, size_t first) {
   const auto offered = candidates(scores, first);
   std::vector<Candidate> chosen;
   for (size_t i = 0; i < offered.size() && i < size_t(2 * beam()); ++i) {
-    if (offered[i].token != end_id)
+    if (offered[i].token != end_)
       chosen.push_back(offered[i]);
     else if (i < size_t(beam()))
       finish(offered[i]);
@@ -170,11 +175,13 @@ int64_t length_limit(int64_t source_tokens, const DecodingOptions& options) {
 }
 
 std::vector<std::vector<Hypothesis>> beam_search(StepModel& model, std::span<const int64_t> limits,
-                                                 const DecodingOptions& options) {
+                                                 const DecodingOptions& options,
+                                                 std::span<const std::vector<int32_t>> prefixes) {
   std::vector<SentenceBeam> beams;
   std::vector<size_t> unfinished;
   for (size_t s = 0; s < limits.size(); ++s) {
-    beams.emplace_back(int32_t(s), limits[s], options);
+    const std::span<const int32_t> prefix = prefixes.empty() ? std::span<const int32_t>() : prefixes[s];
+    beams.emplace_back(int32_t(s), limits[s], model.end_of_sentence(), prefix, options);
     unfinished.push_back(s);
   }
   StepScores scores;

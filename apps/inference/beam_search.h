@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "apps/inference/decoding_options.h"
+#include "core/base/special_ids.h"
 
 namespace bough {
 
@@ -15,8 +16,8 @@ struct StepRows {
   std::vector<int32_t> slots;      ///< where the model keeps what it knows of (row, step)
   std::vector<int32_t> sentences;  ///< number of the sentence in the batch
   std::vector<int32_t> ancestry;   ///< (R, L): the slot that holds the row's history at every step
-  std::vector<int32_t> closing;    ///< end_id where the length limit is reached, else -1
-  bool has_closing = false;
+  std::vector<int32_t> forced;     ///< the token that must come: of a prefix, the end at the length limit; else -1
+  bool has_forced = false;         ///< whether any must
 
   /// R, the rows of this step.
   int64_t count() const { return int64_t(ids.size()); }
@@ -24,10 +25,10 @@ struct StepRows {
 
 /// What a model says about the next token of R rows.
 struct StepScores {
-  int64_t k = 0;                   ///< candidates a row, best first
-  std::vector<double> scores;      ///< (R, k) log-probabilities
-  std::vector<int32_t> ids;        ///< (R, k)
-  std::vector<double> end_scores;  ///< (R) log-probability of end_id where `closing`; else anything
+  int64_t k = 0;                      ///< candidates a row, best first
+  std::vector<double> scores;         ///< (R, k) log-probabilities
+  std::vector<int32_t> ids;           ///< (R, k)
+  std::vector<double> forced_scores;  ///< (R) log-probability of `forced`; anything where that is -1
 };
 
 /// What beam search needs of a model. Hypotheses are reordered through the ancestry table alone: what
@@ -37,14 +38,17 @@ class StepModel {
   virtual ~StepModel() = default;
   /// The best `k` next tokens of every row, or all allowed ones where the vocabulary has fewer.
   virtual void step(const StepRows& rows, int64_t k, StepScores& scores) = 0;
+  /// What ends a sentence.
+  virtual int32_t end_of_sentence() const { return end_id; }
 };
 
 /// One translation of a sentence.
 struct Hypothesis {
-  std::vector<int32_t> tokens;      ///< without end_id
-  std::vector<double> word_scores;  ///< log-probability of every token and of end_id
-  double log_probability = 0;       ///< their sum, in nats
-  double score = 0;                 ///< what hypotheses are ranked by
+  std::vector<int32_t> tokens;            ///< without end_id
+  std::vector<double> word_scores;        ///< log-probability of every token and of end_id
+  double log_probability = 0;             ///< their sum, in nats
+  double score = 0;                       ///< what hypotheses are ranked by
+  std::vector<double> model_scores = {};  ///< log-probability by each model of an ensemble, where asked for
 };
 
 /// (log_probability - word_penalty length) / length^normalize; length counts end_id.
@@ -59,9 +63,11 @@ int64_t length_limit(int64_t source_tokens, const DecodingOptions& options);
 /// collected and the best `beam` others live on. A sentence is done when `beam` hypotheses are collected
 /// and no living one, scored as it stands, is better than the best of them, or at its limit, where living
 /// hypotheses are closed by end_id at its own log-probability. Slots: sentence * beam + [0, beam).
+/// prefixes: what each translation must begin with, below its limit; none: nothing.
 /// Returns up to `beam` hypotheses a sentence, best first; none where the model gave no finite score.
 /// What a sentence gets depends on nothing but the model's answers for its own rows.
 std::vector<std::vector<Hypothesis>> beam_search(StepModel& model, std::span<const int64_t> limits,
-                                                 const DecodingOptions& options);
+                                                 const DecodingOptions& options,
+                                                 std::span<const std::vector<int32_t>> prefixes = {});
 
 }  // namespace bough

@@ -13,6 +13,20 @@ void DecodingOptions::settings(Settings& v) {
   v(quiet_translation, "quiet-translation", "do not log translations");
 }
 
+void DecodingOptions::translate_settings(Settings& v) {
+  v.items(
+      sampling, {"output-sampling", 0, "full"},
+      "draw words instead of searching: full [T] from all words, topk K [T] from the K best, nucleus P [T] from the "
+      "best that have probability P together, epsilon E [T] from those with probability E or more; T is the "
+      "temperature, 1 unless given. One translation a sentence; with n-best beam-size of them, independent, in the "
+      "order they were drawn. A function of seed, line and position, not of batches. false = search",
+      "full [T], topk K [T], nucleus P [T] or epsilon E [T]; T > 0, K >= 1, P and E in (0, 1]");
+  v(force_decode, "force-decode",
+    "begin each translation with the words of a second input, or of the second field with tsv");
+  v.accepted<bool>("skip-cost",
+                   "accepted: what it saves, the sum of a softmax at beam-size 1, is hardly any time here");
+}
+
 void DecodingOptions::output_settings(Settings& v) {
   v(n_best, "n-best", "print the whole beam, in Moses' n-best format");
   v(word_scores, "word-scores", "print the log-probability of each token, too");

@@ -1,9 +1,10 @@
 #pragma once
+#include "apps/inference/sampling.h"
 #include "core/base/settings.h"
 
 namespace bough {
 
-/// Beam search.
+/// Beam search, or sampling.
 struct DecodingOptions {
   int beam_size = 12;
   double normalize = 0;  ///< exponent alpha of length in score / length^alpha
@@ -13,9 +14,15 @@ struct DecodingOptions {
   bool quiet_translation = false;  ///< do not log best translations
   bool n_best = false;             ///< translate only
   bool word_scores = false;        ///< translate only
+  SamplingRule sampling;           ///< translate only; n_best: beam_size samples a sentence, else one
+  uint64_t seed = 1;               ///< of sampling: the program's
+  bool force_decode = false;       ///< translate only: sentences come with what their translations begin with
 
-  void settings(Settings& v);         ///< the search
-  void output_settings(Settings& v);  ///< n-best, word-scores
+  /// Hypotheses in work for a sentence.
+  int hypotheses() const { return sampling && !n_best ? 1 : beam_size; }
+  void settings(Settings& v);            ///< the search
+  void translate_settings(Settings& v);  ///< sampling, prefixes
+  void output_settings(Settings& v);     ///< n-best, word-scores
 };
 
 }  // namespace bough

@@ -5,19 +5,20 @@
 
 #include "apps/inference/model_export.h"
 #include "apps/inference/model_file.h"
+#include "layers/parameter_names.h"
 
 namespace bough {
 namespace {
 
-std::vector<std::string> parameter_names(const NpzReader& file) {
+std::vector<std::string> names_of_parameters(const NpzReader& file) {
   std::vector<std::string> names;
   for (const std::string& name : file.names())
-    if (!name.starts_with("special:")) names.push_back(name);
+    if (!name.starts_with("special:") && !parameter_names::is_int8_multiplier(name)) names.push_back(name);
   return names;
 }
 
 void check_same_arrays(const NpzReader& first, const NpzReader& other) {
-  const auto names = parameter_names(first), others = parameter_names(other);
+  const auto names = names_of_parameters(first), others = names_of_parameters(other);
   check(names.size() == others.size(), "'{}': {} arrays, must be {} as in '{}'. Average checkpoints of one model",
         other.path(), others.size(), names.size(), first.path());
   for (const std::string& name : names) {
@@ -52,7 +53,7 @@ ModelArray average(const std::vector<Input>& inputs, const std::string& name) {
   const NpzHeader header = inputs.front().file.header(name);
   std::vector<double> sum(size_t(header.elements()), 0.0);
   for (const Input& input : inputs) {
-    const std::vector<float> values = input.file.read_f32(name);
+    const std::vector<float> values = input.file.read_floats(name);
     const auto at = input.factors.find(name);
     const double factor = at == input.factors.end() ? 1 : at->second;
     for (size_t i = 0; i < sum.size(); ++i) sum[i] += factor * double(values[i]);
@@ -76,7 +77,7 @@ void average_models(const std::string& output, const std::vector<std::string>& i
     options = plain_post_ln(options);
   }
   std::vector<ModelArray> means;
-  for (const std::string& name : parameter_names(files.front().file)) means.push_back(average(files, name));
+  for (const std::string& name : names_of_parameters(files.front().file)) means.push_back(average(files, name));
   if (fold) make_plain(options, means, files.back().branch_scales);
 
   std::vector<NpzArray> arrays;

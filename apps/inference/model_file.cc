@@ -45,16 +45,16 @@ void check_array(const NpzReader& file, const ParameterPart& part, ShapesBy by) 
         file.path(), place.name, format_axes(header.shape), format_axes(expected),
         by == ShapesBy::run ? "this run's vocabularies and options. Use those that the model was trained with"
                             : "its special:model.yml. The one or the other was changed: get the file anew");
-  check(header.type == NpzType::f32 || header.type == NpzType::f64,
-        "'{}': array {} holds {}, must hold f32. Convert the model to float32 first", file.path(), place.name,
-        name_of(header.type));
+  check(header.type == NpzType::f32 || header.type == NpzType::f64 || header.type == NpzType::f16,
+        "'{}': array {} holds {}, must hold f32, f16 or f64. Convert the model to float32 first", file.path(),
+        place.name, name_of(header.type));
 }
 
 void check_no_others(const NpzReader& file, const ParameterSet& parameters, ShapesBy by) {
   std::set<std::string> known;
   for (const ParameterPart& part : parameters.parts()) known.insert(place_of(file, part).name);
   for (const std::string& name : file.names())
-    check(known.count(name) == 1 || name.starts_with("special:"),
+    check(known.count(name) == 1 || name.starts_with("special:") || parameter_names::is_int8_multiplier(name),
           "'{}': array {} has no place in the Transformer that {}", file.path(), name,
           by == ShapesBy::run ? "this run's options describe. Use the options of the run that wrote it"
                               : "its special:model.yml describes. bough does not have this variant of the model");
@@ -63,12 +63,6 @@ void check_no_others(const NpzReader& file, const ParameterSet& parameters, Shap
 void check_arrays(const NpzReader& file, const ParameterSet& parameters, ShapesBy by) {
   for (const ParameterPart& part : parameters.parts()) check_array(file, part, by);
   check_no_others(file, parameters, by);
-}
-
-std::vector<float> read_floats(const NpzReader& file, const std::string& name) {
-  if (file.header(name).type == NpzType::f32) return file.read_f32(name);
-  const std::vector<double> wide = file.read_f64(name);
-  return {wide.begin(), wide.end()};
 }
 
 }  // namespace
@@ -86,6 +80,9 @@ ModelOptions read_model_options(const NpzReader& file) {
       "{}: special:model.yml describes {} layers, but the file has {} arrays in all. The one or the other was changed: "
       "get the file anew",
       source, options.layers(), file.names().size());
+  // Marian saves the option of whoever trains a Transformer, but positions stay sinusoids and no array is there.
+  if (options.learned_positions && options.max_positions == 0 && !file.contains(parameter_names::positions))
+    options.learned_positions = false;
   return options;
 }
 
@@ -94,7 +91,7 @@ namespace {
 void read_part(const NpzReader& file, const ParameterSet& parameters, ParameterPart part, Out arena) {
   const Place place = place_of(file, part);
   if (place.is_transposed) part.is_transposed = !part.is_transposed;
-  parameters.insert(arena, part, read_floats(file, place.name));
+  parameters.insert(arena, part, file.read_floats(place.name));
 }
 
 void read_checked(const NpzReader& file, const ParameterSet& parameters, Out arena) {

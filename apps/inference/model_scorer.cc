@@ -7,7 +7,6 @@
 #include <optional>
 
 #include "apps/inference/device.h"
-#include "apps/inference/model_file.h"
 #include "apps/inference/nbest_list.h"
 #include "apps/inference/pair_scorer.h"
 #include "apps/inference/text_encoder.h"
@@ -79,20 +78,18 @@ class Scoring {
   explicit Scoring(const ModelScorerOptions& options)
       : options_(options),
         backend_(make_backend(options.machine)),
-        model_(load_model(options.model, *backend_)),
+        loaded_(load_ensemble(options.models, options.weights, options.vocabulary.paths, *backend_)),
         reader_(options),
         output_(options.output) {
-    const auto vocabularies = load_model_vocabularies(options.vocabulary.paths, model_.options, options.model);
-    int64_t longest = options.corpus.max_length;
-    if (model_.options.learned_positions) longest = std::min<int64_t>(longest, model_.options.max_positions);
+    const int64_t longest = std::min<int64_t>(options.corpus.max_length, loaded_.ensemble.longest_sentence());
     for (size_t side = 0; side < 2; ++side)
-      encoders_.emplace_back("'" + file_of_side(options.corpus, side) + "'", vocabularies[side], longest,
+      encoders_.emplace_back("'" + file_of_side(options.corpus, side) + "'", loaded_.vocabularies[side], longest,
                              options.vocabulary.no_spm_encode, options.corpus.max_length_crop);
   }
 
   void run() {
     WorkerBackends workers(*backend_, cpu_thread_count(options_.machine));
-    PairScorer{*model_.transformer, workers, options_.batch, int64_t(workspace_bytes(options_.machine))}.run(
+    PairScorer{loaded_.ensemble, workers, options_.batch, int64_t(workspace_bytes(options_.machine))}.run(
         [this] { return read_window(); }, [this](TokenScores&& scores) { write(scores); }, [this] { reader_.stop(); });
     if (options_.summary != ScoreSummary::none)
       output_.write(fmt::format("{:.6g}\n", totals_.summary(options_.summary)));
@@ -106,7 +103,7 @@ class Scoring {
     for (std::string source, target, line; window.size() < most && reader_.next(source, target, line);) {
       ScoredPair pair{encoders_[0].encode(source, reader_.line_number()),
                       encoders_[1].encode(target, reader_.line_number())};
-      if (model_.options.right_left) std::reverse(pair.target.begin(), pair.target.end());
+      if (loaded_.ensemble.right_left()) std::reverse(pair.target.begin(), pair.target.end());
       window.push_back(std::move(pair));
       if (!options_.n_best) continue;
       const std::lock_guard lock(list_mutex_);
@@ -126,7 +123,7 @@ class Scoring {
       output_.write(with_feature(next_list_line(), options_.n_best_feature, score) + "\n");
       return;
     }
-    if (model_.options.right_left) std::reverse(scores.begin(), scores.end() - 1);
+    if (loaded_.ensemble.right_left()) std::reverse(scores.begin(), scores.end() - 1);
     output_.write(fmt::format("{:.6f}{}\n", score, options_.word_scores ? " ||| " + format_word_scores(scores) : ""));
   }
 
@@ -139,7 +136,7 @@ class Scoring {
 
   const ModelScorerOptions& options_;
   std::unique_ptr<Backend> backend_;
-  Model model_;
+  LoadedEnsemble loaded_;
   PairReader reader_;
   TextOutput output_;
   std::vector<TextEncoder> encoders_;

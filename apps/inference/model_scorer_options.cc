@@ -1,5 +1,7 @@
 #include "apps/inference/model_scorer_options.h"
 
+#include "apps/inference/ensemble.h"
+
 namespace bough {
 namespace {
 
@@ -21,9 +23,17 @@ void ModelScorerOptions::settings(Settings& v) {
   general.accepted_settings(v);
   machine.settings(v);
   v.group("Scoring");
-  v(model, {"model", 'm'}, "model file (.npz)", Path{});
+  v(models, {"model", 'm'}, "model file (.npz); several: an ensemble", Path{});
+  v(weights, "weights",
+    "of the models of an ensemble: scores are the sum of weight * log-probability; all 1 if not given",
+    Range<double>{0});
   v(corpus.train_sets, {"train-sets", 't'}, "files to score, source first; with n-best the second is an n-best list",
     Path{});
+  v(corpus.tsv, "tsv",
+    "one file (none = standard input) with tab-separated fields: the source first, the target second; "
+    "others are left aside");
+  v(corpus.tsv_fields, "tsv-fields", "with tsv, fields that each line must have, at least 2; 0 means 2, too",
+    Range<int>{0});
   vocabulary.settings(v);
   v(output, {"output", 'o'}, "file for the scores; .gz is packed", Path{Path::output});
   v(n_best, "n-best", "score an n-best list: add the score to each line as a feature");
@@ -37,16 +47,26 @@ void ModelScorerOptions::settings(Settings& v) {
   batch.settings(v);
 }
 
-void ModelScorerOptions::resolve(const GivenNames&) {}
+void ModelScorerOptions::resolve(const GivenNames&) {
+  if (corpus.tsv && corpus.train_sets.empty()) corpus.train_sets = {"stdin"};
+}
 
 void ModelScorerOptions::validate() const {
   machine.validate();
-  check(model.ends_with(".npz"), "model is '{}', must end in .npz", model);
+  check_models("model", models, weights);
   check(!word_scores || !n_best,
         "word-scores and n-best are both given: a line of an n-best list gets one score; leave one out");
   check(summary == ScoreSummary::none || !word_scores,
         "summary prints one number over all sentences, word-scores some for each; leave one out");
-  check_sides("train-sets", corpus.train_sets.size(), "Use --train-sets source target");
+  check(!corpus.tsv || !n_best,
+        "tsv and n-best are both given: an n-best list has no fields for a source; leave one out");
+  check(corpus.tsv_fields == 0 || corpus.tsv, "tsv-fields is given without tsv; give both or neither");
+  check(corpus.tsv_fields == 0 || corpus.tsv_fields >= 2, "tsv-fields is {}, must be at least 2: source and target",
+        corpus.tsv_fields);
+  if (corpus.tsv)
+    check(corpus.train_sets.size() == 1, "train-sets has {} files, must have 1 with tsv", corpus.train_sets.size());
+  else
+    check_sides("train-sets", corpus.train_sets.size(), "Use --train-sets source target");
   check_sides("vocabs", vocabulary.paths.size(), "Use --vocabs source.spm target.spm");
 }
 

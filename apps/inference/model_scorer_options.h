@@ -1,5 +1,6 @@
 #pragma once
 #include <string>
+#include <vector>
 
 #include "apps/inference/machine_options.h"
 #include "core/base/general_options.h"
@@ -14,7 +15,8 @@ enum class ScoreSummary { none, cross_entropy, ce_mean_words, ce_sum, perplexity
 struct ModelScorerOptions {
   GeneralOptions general;
   MachineOptions machine;
-  std::string model = "model.npz";
+  std::vector<std::string> models = {"model.npz"};
+  std::vector<double> weights;  ///< see Ensemble; empty: all 1
   std::string output = "stdout";
   bool n_best = false;
   std::string n_best_feature = "Score";
@@ -22,7 +24,7 @@ struct ModelScorerOptions {
   ScoreSummary summary = ScoreSummary::none;
   bool word_scores = false;
   VocabularyOptions vocabulary;
-  CorpusOptions corpus;  ///< train_sets: source and target, or source and n-best list
+  CorpusOptions corpus;  ///< train_sets: source and target, or source and n-best list, or fields of one file
   BatchOptions batch;
 
   ModelScorerOptions();

@@ -2,9 +2,9 @@
 #include <functional>
 #include <vector>
 
+#include "apps/inference/ensemble.h"
 #include "apps/inference/ordered_work.h"
 #include "data/data_options.h"
-#include "layers/transformer.h"
 
 namespace bough {
 
@@ -16,11 +16,15 @@ struct ScoredPair {
 /// log p(target | source): of every target token and the end of sentence, in nats.
 using TokenScores = std::vector<double>;
 
-/// Scores pairs with a model, teacher-forced and packed, batch by batch; `write` gets them in the order of
+/// The scores of pairs that fit into a batch, by one model.
+std::vector<TokenScores> score_batch(Transformer& transformer, Backend& backend, const std::vector<ScoredPair>& pairs,
+                                     EndIds ends);
+
+/// Scores pairs with the models, teacher-forced and packed, batch by batch; `write` gets them in the order of
 /// the input. logits_bytes: memory for logits of all batches in work, at most (a single longer pair aside).
 /// On the CPU a pair's scores do not depend on its batch mates, bit for bit.
 struct PairScorer {
-  Transformer& transformer;
+  Ensemble ensemble;
   WorkerBackends& workers;
   BatchOptions batch;
   int64_t logits_bytes = 512 << 20;

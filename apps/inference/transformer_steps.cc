@@ -1,6 +1,8 @@
 #include "apps/inference/transformer_steps.h"
 
 #include <algorithm>
+#include <limits>
+#include <utility>
 
 #include "apps/inference/integer_block.h"
 #include "apps/inference/model_batch.h"
@@ -8,14 +10,15 @@
 namespace bough {
 namespace {
 
-DecoderStep upload_rows(Backend& backend, const StepRows& rows, Tensor& closing) {
+DecoderStep upload_rows(Backend& backend, const StepRows& rows, int32_t rows_per_sentence, Tensor& forced) {
   IntegerBlock block;
+  std::vector<int32_t> source = rows.sentences;
+  for (int32_t& sentence : source) sentence /= rows_per_sentence;
   const size_t ids = block.add(rows.ids), steps = block.add(rows.steps), slots = block.add(rows.slots),
-               sentences = block.add(rows.sentences), ancestry = block.add(rows.ancestry),
-               labels = block.add(rows.closing);
+               sentences = block.add(source), ancestry = block.add(rows.ancestry), labels = block.add(rows.forced);
   block.upload(backend);
   const int64_t count = rows.count();
-  closing = block.view(labels, {count});
+  forced = block.view(labels, {count});
   return {block.view(ids, {count}), block.view(steps, {count}), block.view(slots, {count}),
           block.view(sentences, {count}), block.view(ancestry, {count, rows.length})};
 }
@@ -32,39 +35,98 @@ DType score_type(const Backend& backend) { return backend.compute_dtype() == DTy
 
 }  // namespace
 
-TransformerSteps::TransformerSteps(Transformer& transformer, Backend& backend, const Batch& source,
-                                   std::span<const int64_t> limits, int beam_size, int32_t banned_id)
-    : transformer_(transformer), backend_(backend), banned_id_(banned_id), tape_(backend, false) {
+TransformerSteps::TransformerSteps(const Ensemble& ensemble, Backend& backend, const Batch& source,
+                                   std::span<const int64_t> limits, int beam_size, int32_t banned_id,
+                                   SampledBatch samples)
+    : ensemble_(ensemble),
+      backend_(backend),
+      banned_id_(banned_id),
+      samples_(std::move(samples)),
+      tape_(backend, false) {
   const ModelBatch batch = upload_batch(backend, source);
-  const Var memory = transformer.encode(tape_, batch.source);
-  cache_ = transformer.start_decoding(memory, batch.source.packing, int64_t(limits.size()) * beam_size,
-                                      *std::max_element(limits.begin(), limits.end()));
+  const int64_t slots = int64_t(limits.size()) * beam_size, longest = *std::max_element(limits.begin(), limits.end());
+  for (const Ensemble::Member& member : ensemble.members) {
+    const Var memory = member.transformer->encode(tape_, batch.source);
+    caches_.push_back(member.transformer->start_decoding(memory, batch.source.packing, slots, longest));
+  }
 }
 
 void TransformerSteps::step(const StepRows& rows, int64_t k, StepScores& out) {
-  Tensor closing;
-  const DecoderStep input = upload_rows(backend_, rows, closing);
-  const Tensor logits = transformer_.step(tape_, cache_, input);
-  const int64_t vocabulary = transformer_.target_vocabulary();
-  const bool has_banned = banned_id_ >= 0 && banned_id_ < vocabulary;
-  out.k = std::min(k, vocabulary - int64_t(has_banned));
+  Tensor forced;
+  const DecoderStep input = upload_rows(backend_, rows, samples_.per_sentence, forced);
+  const int64_t vocabulary = ensemble_.target_vocabulary();
+  out.k = std::min(k, vocabulary - int64_t(banned_id_ >= 0 && banned_id_ < vocabulary));
+  std::vector<Tensor> logits;
+  for (size_t m = 0; m < caches_.size(); ++m)
+    logits.push_back(ensemble_.members[m].transformer->step(tape_, caches_[m], input));
+  if (ensemble_.is_one_model() && !samples_.rule) {
+    best_of_one(logits.front(), out);
+    if (rows.has_forced) score_forced(logits.front(), forced, out);
+    return;
+  }
+  const WordScores all = total(logits);
+  samples_.rule ? draw_from(all, rows, out) : best_of(all, out);
+  out.forced_scores.assign(rows.forced.size(), 0.0);
+  for (size_t r = 0; r < rows.forced.size(); ++r)
+    if (rows.forced[r] >= 0) out.forced_scores[r] = double(all.row(int64_t(r))[size_t(rows.forced[r])]);
+}
 
-  const Tensor scores = backend_.allocate({rows.count(), out.k}, score_type(backend_));
-  const Tensor ids = backend_.allocate({rows.count(), out.k}, DType::i32);
-  backend_.log_softmax_top_k(scores, ids, logits, vocabulary, out.k, int64_t(banned_id_));
+void TransformerSteps::best_of_one(In logits, StepScores& out) {
+  const Tensor scores = backend_.allocate({logits.rows(), out.k}, score_type(backend_));
+  const Tensor ids = backend_.allocate({logits.rows(), out.k}, DType::i32);
+  backend_.log_softmax_top_k(scores, ids, logits, ensemble_.target_vocabulary(), out.k, int64_t(banned_id_));
   download(backend_, scores, out.scores);
   out.ids.resize(size_t(ids.size()));
   backend_.download(out.ids.data(), ids);
-  if (!rows.has_closing) return;
-  // The end of sentence need not be among the k best: its cross-entropy is its negative log-probability.
-  const Tensor loss = backend_.allocate({rows.count()}, score_type(backend_));
-  backend_.cross_entropy(loss, logits, closing, 0.0, vocabulary, false);
-  download(backend_, loss, out.end_scores);
-  for (double& score : out.end_scores) score = -score;
 }
 
-int64_t TransformerSteps::cache_bytes(const ModelOptions& options, DType dtype) {
-  return int64_t(options.decoder_layers) * 2 * options.model_dim * int64_t(size_of(dtype));
+/// What must come need not be among the k best: its cross-entropy is its negative log-probability.
+void TransformerSteps::score_forced(In logits, In forced, StepScores& out) {
+  const Tensor loss = backend_.allocate({logits.rows()}, score_type(backend_));
+  backend_.cross_entropy(loss, logits, forced, 0.0, ensemble_.target_vocabulary(), false);
+  download(backend_, loss, out.forced_scores);
+  for (double& score : out.forced_scores) score = -score;
+}
+
+WordScores TransformerSteps::total(const std::vector<Tensor>& logits) const {
+  WordScores all(logits.front().rows(), ensemble_.target_vocabulary());
+  for (size_t m = 0; m < logits.size(); ++m) all.add(backend_, logits[m], ensemble_.members[m].weight);
+  return all;
+}
+
+void TransformerSteps::best_of(const WordScores& all, StepScores& out) const {
+  out.scores.clear();
+  out.ids.clear();
+  for (int64_t r = 0; r < all.rows(); ++r)
+    for (const ScoredWord& word : best_words(all.row(r), out.k, banned_id_)) {
+      out.scores.push_back(word.score);
+      out.ids.push_back(word.id);
+    }
+}
+
+void TransformerSteps::draw_from(const WordScores& all, const StepRows& rows, StepScores& out) const {
+  out.k = 1;
+  out.scores.assign(rows.sentences.size(), -std::numeric_limits<double>::infinity());
+  out.ids.assign(rows.sentences.size(), 0);
+  for (size_t r = 0; r < rows.sentences.size(); ++r) {
+    const int32_t sentence = rows.sentences[r] / samples_.per_sentence,
+                  sample = rows.sentences[r] % samples_.per_sentence;
+    const DrawPlace place{samples_.seed, samples_.numbers[size_t(sentence)], uint32_t(sample), uint32_t(rows.steps[r])};
+    const auto scores = all.row(int64_t(r));
+    const int32_t id = draw_word(scores, samples_.rule, banned_id_, uniform_at(place));
+    if (id < 0) continue;
+    out.ids[r] = id;
+    out.scores[r] = double(scores[size_t(id)]);
+  }
+}
+
+int64_t TransformerSteps::cache_bytes(const Ensemble& ensemble, DType dtype) {
+  int64_t bytes = 0;
+  for (const Ensemble::Member& member : ensemble.members) {
+    const ModelOptions& options = member.transformer->options();
+    bytes += int64_t(options.decoder_layers) * 2 * options.model_dim * int64_t(size_of(dtype));
+  }
+  return bytes;
 }
 
 }  // namespace bough

@@ -8,9 +8,10 @@
 #include <utility>
 
 #include "apps/inference/device.h"
+#include "apps/inference/speed_log.h"
 #include "apps/inference/text_encoder.h"
+#include "apps/inference/translation_input.h"
 #include "apps/inference/translation_printer.h"
-#include "core/base/io.h"
 #include "core/base/log.h"
 #include "core/base/progress.h"
 #include "core/base/text_output.h"
@@ -32,33 +33,54 @@ class Translation {
   explicit Translation(const TranslateOptions& options)
       : options_(options),
         backend_(make_backend(options.machine)),
-        model_(load_model(options.models.front(), *backend_)),
-        vocabularies_(load_model_vocabularies(options.vocabulary.paths, model_.options, options.models.front())),
-        printer_(vocabularies_.back(), model_.options, options.decoding, options.no_spm_decode),
-        lines_(options.input.front()),
-        encoder_(is_stdin(lines_.path()) ? "standard input" : "'" + lines_.path() + "'", vocabularies_.front(),
-                 std::min<int64_t>(options.corpus.max_length, Translator::longest_source(model_.options)),
-                 options.vocabulary.no_spm_encode, options.corpus.max_length_crop),
-        output_(options.output) {}
+        loaded_(load_ensemble(options.models, options.weights, options.vocabulary.paths, *backend_)),
+        printer_(loaded_.vocabularies.back(), loaded_.ensemble.right_left(), options.decoding, options.no_spm_decode),
+        lines_(options),
+        source_encoder_(encoder(0)),
+        prefix_encoder_(encoder(1)),
+        speed_(options.stat_freq.count),
+        output_(options.output) {
+    check(!options.decoding.force_decode || !loaded_.ensemble.right_left(),
+          "force-decode: '{}' writes from right to left, so it cannot be given the beginning. Use a model that writes "
+          "from "
+          "left to right",
+          options.models.front());
+    if (options.decoding.sampling)
+      log::info("[translate] sampling {}, seed {}", fmt::join(format_items(options.decoding.sampling), " "),
+                options.decoding.seed);
+  }
 
   void run() {
     const auto start = std::chrono::steady_clock::now();
     if (!output_.is_stdout() || !isatty(STDOUT_FILENO)) progress_.emplace("translate");
-    Translator translator(*model_.transformer, *backend_, options_.decoding, translator_settings(options_));
+    TranslatorSettings settings = translator_settings(options_);
+    settings.on_batch = [this](int64_t sentences, int64_t tokens) { speed_.note(sentences, tokens); };
+    Translator translator(loaded_.ensemble, *backend_, options_.decoding, settings);
     translator.run([this] { return read_window(); }, [this](Translator::Result&& result) { write(result); },
                    [this] { lines_.stop(); });
     output_.close();
     progress_.reset();
+    speed_.finish();
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
     log::info("Total translation time: {:.2f}s", seconds.count());
   }
 
  private:
-  std::vector<std::vector<int32_t>> read_window() {
+  /// side: 0 the source, 1 what translations begin with.
+  TextEncoder encoder(size_t side) const {
+    return TextEncoder(lines_.name(side), loaded_.vocabularies[side],
+                       std::min<int64_t>(options_.corpus.max_length, loaded_.ensemble.longest_sentence()),
+                       options_.vocabulary.no_spm_encode, options_.corpus.max_length_crop);
+  }
+
+  std::vector<Translator::Source> read_window() {
     const size_t most = size_t(options_.batch.mini_batch) * size_t(options_.batch.maxi_batch);
-    std::vector<std::vector<int32_t>> window;
-    for (std::string line; window.size() < most && lines_.next(line);)
-      window.push_back(encoder_.encode(std::move(line), lines_.line_number()));
+    std::vector<Translator::Source> window;
+    for (std::string source, prefix; window.size() < most && lines_.next(source, prefix);) {
+      const int64_t number = lines_.line_number();
+      window.emplace_back(source_encoder_.encode(std::move(source), number));
+      if (options_.decoding.force_decode) window.back().prefix = prefix_encoder_.encode(std::move(prefix), number);
+    }
     return window;
   }
 
@@ -76,11 +98,11 @@ class Translation {
 
   const TranslateOptions& options_;
   std::unique_ptr<Backend> backend_;
-  Model model_;
-  std::vector<std::shared_ptr<Vocabulary>> vocabularies_;
+  LoadedEnsemble loaded_;
   TranslationPrinter printer_;
-  LineReader lines_;
-  TextEncoder encoder_;
+  TranslationInput lines_;
+  TextEncoder source_encoder_, prefix_encoder_;
+  SpeedLog speed_;
   TextOutput output_;
   std::optional<Progress> progress_;
   int64_t written_ = 0;
@@ -89,10 +111,6 @@ class Translation {
 
 }  // namespace
 
-void run_translate(const TranslateOptions& options) {
-  check(options.input.size() == 1, "input: {} files given, must be one: bough models have one source",
-        options.input.size());
-  Translation(options).run();
-}
+void run_translate(const TranslateOptions& options) { Translation(options).run(); }
 
 }  // namespace bough

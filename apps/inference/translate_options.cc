@@ -1,5 +1,8 @@
 #include "apps/inference/translate_options.h"
 
+#include "apps/inference/ensemble.h"
+#include "core/base/io.h"
+
 namespace bough {
 
 TranslateOptions::TranslateOptions() {
@@ -11,31 +14,54 @@ TranslateOptions::TranslateOptions() {
 
 void TranslateOptions::settings(Settings& v) {
   general.settings(v);
-  general.accepted_settings(v);
+  general.accepted_thread_settings(v);
   machine.settings(v);
   v.group("Translation");
-  v(models, {"models", 'm'}, "model file (.npz)", Path{});
+  v(models, {"models", 'm'}, "model file (.npz); several: an ensemble", Path{});
+  v(weights, "weights",
+    "of the models of an ensemble: scores are the sum of weight * log-probability; all 1 if not given",
+    Range<double>{0});
   vocabulary.settings(v);
-  v(input, {"input", 'i'}, "file with one sentence a line", Path{});
+  v(input, {"input", 'i'}, "file with one sentence a line; with force-decode and without tsv a second file", Path{});
+  v(corpus.tsv, "tsv",
+    "lines have tab-separated fields: the source first, with force-decode what the translation begins with second; "
+    "others are left aside");
+  v(corpus.tsv_fields, "tsv-fields", "with tsv, fields that each line must have; 0 = as many as are used, or more",
+    Range<int>{0});
   v(output, {"output", 'o'}, "file for the translations; .gz is packed", Path{Path::output});
   v(no_spm_decode, "no-spm-decode", "leave the translation in SentencePiece pieces");
   corpus.length_settings(v);
   v.group("Batches");
   batch.settings(v);
   decoding.settings(v);
+  decoding.translate_settings(v);
+  v(general.seed, "seed", "of output-sampling: the same seed and input give the same samples. 0 = from the clock");
   v.group("Output");
   decoding.output_settings(v);
+  v(stat_freq, "stat-freq", "log the speed each time so many batches are done; 0 = never", Units{"u"});
 }
 
-void TranslateOptions::resolve(const GivenNames&) {}
+void TranslateOptions::resolve(const GivenNames&) {
+  general.resolve_seed();
+  decoding.seed = general.seed;
+}
 
 void TranslateOptions::validate() const {
   machine.validate();
-  check(!models.empty(), "models is empty, must name a model. Use -m model.npz, or -c model.npz.decoder.yml");
-  check(models.size() == 1, "models has {} files, must have 1: ensembles are not supported yet", models.size());
-  check(models[0].ends_with(".npz"), "models is '{}', must end in .npz", models[0]);
+  check_models("models", models, weights);
   check_sides("vocabs", vocabulary.paths.size(), "<model>.decoder.yml names them: use -c");
-  check(input.size() == 1, "input has {} files, must have 1: a model has one source", input.size());
+  const bool two_files = decoding.force_decode && !corpus.tsv;
+  check(input.size() == (two_files ? 2 : 1), "input has {} file{}, must have {}", input.size(),
+        input.size() == 1 ? "" : "s",
+        corpus.tsv  ? "1 with tsv"
+        : two_files ? "2 with force-decode: the source, and what translations begin with"
+                    : "1: a model has one source");
+  check(!two_files || !is_stdin(input[0]) || !is_stdin(input[1]),
+        "input is standard input twice, must be two inputs. Give one line for both, with a tab between, and tsv");
+  const int used = decoding.force_decode ? 2 : 1;
+  check(corpus.tsv_fields == 0 || corpus.tsv, "tsv-fields is given without tsv; give both or neither");
+  check(corpus.tsv_fields == 0 || corpus.tsv_fields >= used, "tsv-fields is {}, must be at least {}: the source{}",
+        corpus.tsv_fields, used, used == 2 ? ", and what translations begin with" : "");
 }
 
 }  // namespace bough

@@ -14,11 +14,13 @@ struct TranslateOptions {
   GeneralOptions general;
   MachineOptions machine;
   std::vector<std::string> models;
+  std::vector<double> weights;  ///< see Ensemble; empty: all 1
   std::vector<std::string> input = {"stdin"};
   std::string output = "stdout";
   bool no_spm_decode = false;
+  SchedulePeriod stat_freq;  ///< in batches
   VocabularyOptions vocabulary;
-  CorpusOptions corpus;  ///< max_length and max_length_crop only
+  CorpusOptions corpus;  ///< max_length, max_length_crop, tsv and tsv_fields only
   BatchOptions batch;
   DecodingOptions decoding;
 

@@ -5,6 +5,15 @@
 namespace bough {
 namespace {
 
+/// " F0= -1.5 F1= -2": a space behind each name, which rescoring scripts count on.
+std::string features(const Hypothesis& hypothesis) {
+  const std::vector<double> one{hypothesis.log_probability};
+  const std::vector<double>& scores = hypothesis.model_scores.empty() ? one : hypothesis.model_scores;
+  std::string text;
+  for (size_t i = 0; i < scores.size(); ++i) text += fmt::format(" F{}= {:.6g}", i, scores[i]);
+  return text;
+}
+
 const Hypothesis& best_of(const Translator::Result& result) {
   constexpr double none = -std::numeric_limits<double>::infinity();
   static const Hypothesis nothing{{}, {}, none, none};  // the model gave no finite score
@@ -19,16 +28,16 @@ std::string format_word_scores(std::span<const double> scores) {
   return text;
 }
 
-TranslationPrinter::TranslationPrinter(std::shared_ptr<const Vocabulary> vocabulary, const ModelOptions& model,
+TranslationPrinter::TranslationPrinter(std::shared_ptr<const Vocabulary> vocabulary, bool right_left,
                                        const DecodingOptions& decoding, bool keep_pieces)
     : vocabulary_(std::move(vocabulary)),
-      model_(model),
+      right_left_(right_left),
       n_best_(decoding.n_best),
       word_scores_(decoding.word_scores),
       keep_pieces_(keep_pieces) {}
 
 std::string TranslationPrinter::words(const Hypothesis& hypothesis) const {
-  const std::vector<int32_t> tokens = in_reading_order(hypothesis.tokens, model_);
+  const std::vector<int32_t> tokens = in_reading_order(hypothesis.tokens, right_left_);
   if (!keep_pieces_) return vocabulary_->decode(tokens);
   std::string text;
   for (int32_t token : tokens) text += (text.empty() ? "" : " ") + vocabulary_->piece(token);
@@ -47,8 +56,7 @@ std::string TranslationPrinter::lines(int64_t number, const Translator::Result& 
   if (!n_best_) return with_word_scores(best_of(result)) + "\n";
   std::string all;
   const auto add = [&](const Hypothesis& h) {
-    all +=
-        fmt::format("{} ||| {} ||| F0= {:.6g} ||| {:.6g}\n", number, with_word_scores(h), h.log_probability, h.score);
+    all += fmt::format("{} ||| {} |||{} ||| {:.6g}\n", number, with_word_scores(h), features(h), h.score);
   };
   if (result.empty()) add(best_of(result));
   for (const Hypothesis& h : result) add(h);

@@ -10,12 +10,14 @@ namespace bough {
 /// Results as text, in Marian's formats (docs/file_formats.md):
 ///   best:   hyp[ ||| WordScores= s1 s2 ...]
 ///   n-best: id ||| hyp[ ||| WordScores= ...] ||| F0= log-probability ||| score
+/// An ensemble's n-best lines have the log-probability by each model: F0= ... F1= ...
 /// Word scores: 5 decimals, one a token and one for the end of sentence; the others 6 digits.
 class TranslationPrinter {
  public:
   /// keep_pieces: tokens as they stand in the vocabulary, separated by spaces (no-spm-decode).
-  TranslationPrinter(std::shared_ptr<const Vocabulary> vocabulary, const ModelOptions& model,
-                     const DecodingOptions& decoding, bool keep_pieces);
+  /// right_left: of the models.
+  TranslationPrinter(std::shared_ptr<const Vocabulary> vocabulary, bool right_left, const DecodingOptions& decoding,
+                     bool keep_pieces);
 
   /// The words of the best hypothesis; empty where there is none.
   std::string text(const Translator::Result& result) const;
@@ -27,8 +29,7 @@ class TranslationPrinter {
   std::string with_word_scores(const Hypothesis& hypothesis) const;
 
   std::shared_ptr<const Vocabulary> vocabulary_;
-  ModelOptions model_;
-  bool n_best_, word_scores_, keep_pieces_;
+  bool right_left_, n_best_, word_scores_, keep_pieces_;
 };
 
 /// "WordScores= -0.12345 ..."

@@ -1,83 +1,140 @@
 #include "apps/inference/translator.h"
 
 #include <algorithm>
-#include <limits>
+#include <iterator>
+#include <numeric>
 #include <utility>
 
 #include "apps/inference/batch_cut.h"
+#include "apps/inference/pair_scorer.h"
 #include "apps/inference/transformer_steps.h"
 #include "core/base/special_ids.h"
 
 namespace bough {
 
-Translator::Translator(Transformer& transformer, Backend& backend, const DecodingOptions& decoding,
+Translator::Translator(Ensemble ensemble, Backend& backend, const DecodingOptions& decoding,
                        const TranslatorSettings& settings)
-    : transformer_(transformer),
+    : ensemble_(std::move(ensemble)),
       decoding_(decoding),
       settings_(settings),
       workers_(backend, settings.workers),
-      token_bytes_(TransformerSteps::cache_bytes(transformer.options(), backend.compute_dtype())) {}
+      token_bytes_(TransformerSteps::cache_bytes(ensemble_, backend.compute_dtype())) {}
 
-int64_t Translator::longest_source(const ModelOptions& options) {
-  return options.learned_positions ? options.max_positions : std::numeric_limits<int64_t>::max();
+int64_t Translator::limit_of(const Source& source) const {
+  const int64_t limit = length_limit(int64_t(source.tokens.size()) + 1, decoding_);
+  return std::min(std::max(limit, int64_t(source.prefix.size()) + 1), ensemble_.longest_sentence());
 }
 
-int64_t Translator::limit_of(const Tokens& sentence) const {
-  return std::min(length_limit(int64_t(sentence.size()) + 1, decoding_), longest_source(transformer_.options()));
-}
-
-std::vector<std::vector<size_t>> Translator::cut(const std::vector<Tokens>& window) const {
+std::vector<std::vector<size_t>> Translator::cut(const std::vector<Source>& window) const {
   std::vector<BatchSize> sizes;
-  for (const Tokens& sentence : window)
-    sizes.push_back({.source_tokens = int64_t(sentence.size()) + 1, .longest_result = limit_of(sentence)});
+  for (const Source& source : window)
+    sizes.push_back({.source_tokens = int64_t(source.tokens.size()) + 1, .longest_result = limit_of(source)});
   const int64_t most_bytes = settings_.cache_bytes / int64_t(workers_.count());
   return cut_batches(sizes, settings_.batch, [&](const BatchSize& batch) {
-    return batch.sentences * decoding_.beam_size * batch.longest_result * token_bytes_ <= most_bytes;
+    return batch.sentences * decoding_.hypotheses() * batch.longest_result * token_bytes_ <= most_bytes;
   });
 }
 
-std::vector<Translator::Result> Translator::decode(Backend& backend, const Job<Tokens>& job) const {
-  std::vector<SentencePair> sources;
-  std::vector<int64_t> limits;
+std::vector<Translator::Result> Translator::decode(Backend& backend, const Job<Source>& job) const {
+  std::vector<const Source*> sources;
+  std::vector<int64_t> numbers;
   std::vector<size_t> places;  // of the sentences that are not empty
   std::vector<Result> results(job.items.size());
+  int64_t tokens = 0;
   for (size_t i = 0; i < job.items.size(); ++i) {
-    const Tokens& sentence = job.items[i];
-    if (sentence.empty()) {
-      results[i] = {Hypothesis{{}, {0.0}, 0, 0}};
+    tokens += int64_t(job.items[i].tokens.size()) + 1;
+    if (job.items[i].tokens.empty()) {
+      const size_t members = wants_model_scores() ? ensemble_.members.size() : 0;
+      results[i] = {Hypothesis{{}, {0.0}, 0, 0, std::vector<double>(members)}};
       continue;
     }
     places.push_back(i);
-    sources.push_back({sentence, {}, job.numbers[i]});
-    limits.push_back(limit_of(sentence));
+    sources.push_back(&job.items[i]);
+    numbers.push_back(job.numbers[i]);
   }
-  if (sources.empty()) return results;
-  TransformerSteps steps(transformer_, backend, pack_source(sources), limits, decoding_.beam_size,
-                         decoding_.allow_unk ? -1 : unknown_id);
-  std::vector<Result> found = beam_search(steps, limits, decoding_);
-  for (size_t i = 0; i < places.size(); ++i) results[places[i]] = std::move(found[i]);
+  if (!sources.empty()) {
+    std::vector<Result> found = search(backend, sources, std::move(numbers));
+    for (size_t i = 0; i < places.size(); ++i) results[places[i]] = std::move(found[i]);
+    if (wants_model_scores()) add_model_scores(backend, job, results);
+  }
+  if (settings_.on_batch) settings_.on_batch(int64_t(job.items.size()), tokens);
   return results;
 }
 
-void Translator::run(const std::function<std::vector<Tokens>()>& read, const std::function<void(Result&&)>& write,
+/// Samples are searches with a beam of one, side by side, where the model offers nothing but the word that was drawn.
+std::vector<Translator::Result> Translator::search(Backend& backend, const std::vector<const Source*>& sources,
+                                                   std::vector<int64_t> numbers) const {
+  DecodingOptions options = decoding_;
+  if (options.sampling) options.beam_size = 1;
+  const int copies = options.sampling ? decoding_.hypotheses() : 1;
+  std::vector<SentencePair> pairs;
+  std::vector<int64_t> limits;
+  std::vector<Tokens> prefixes;
+  for (const Source* source : sources) {
+    pairs.push_back({source->tokens, {}, int64_t(pairs.size())});
+    limits.insert(limits.end(), size_t(copies), limit_of(*source));
+    prefixes.insert(prefixes.end(), size_t(copies), source->prefix);
+  }
+  TransformerSteps steps(ensemble_, backend, pack_source(pairs, ensemble_.source.end), limits, options.beam_size,
+                         options.allow_unk ? -1 : ensemble_.target.unknown,
+                         {options.sampling, options.seed, copies, std::move(numbers)});
+  std::vector<Result> found = beam_search(steps, limits, options, prefixes);
+  if (copies == 1) return found;
+  std::vector<Result> results(sources.size());
+  for (size_t i = 0; i < found.size(); ++i)
+    std::ranges::move(found[i], std::back_inserter(results[i / size_t(copies)]));
+  return results;
+}
+
+/// What each model says of the hypotheses, for the features of n-best lists: teacher-forced, in batches whose logits
+/// take no more memory than keys and values may.
+void Translator::add_model_scores(Backend& backend, const Job<Source>& job, std::vector<Result>& results) const {
+  const int64_t row_bytes = ensemble_.target_vocabulary() * int64_t(sizeof(float));
+  const int64_t most_rows = settings_.cache_bytes / int64_t(workers_.count()) / row_bytes;
+  std::vector<ScoredPair> pairs;
+  std::vector<Hypothesis*> hypotheses;
+  int64_t rows = 0;
+  const auto score = [&] {
+    for (const Ensemble::Member& member : ensemble_.members) {
+      const auto scores = score_batch(*member.transformer, backend, pairs, ensemble_.ends());
+      for (size_t i = 0; i < pairs.size(); ++i)
+        hypotheses[i]->model_scores.push_back(std::accumulate(scores[i].begin(), scores[i].end(), 0.0));
+    }
+    pairs.clear();
+    hypotheses.clear();
+    rows = 0;
+  };
+  for (size_t i = 0; i < results.size(); ++i)
+    for (Hypothesis& hypothesis : results[i]) {
+      if (job.items[i].tokens.empty()) continue;
+      rows += int64_t(hypothesis.word_scores.size());
+      if (!pairs.empty() && rows > most_rows) score();
+      pairs.push_back({job.items[i].tokens, hypothesis.tokens});
+      hypotheses.push_back(&hypothesis);
+    }
+  if (!pairs.empty()) score();
+}
+
+void Translator::run(const std::function<std::vector<Source>()>& read, const std::function<void(Result&&)>& write,
                      const std::function<void()>& stop) {
-  transformer_.set_training(false);
-  run_in_order<Tokens, Result>(workers_,
+  ensemble_.end_training();
+  run_in_order<Source, Result>(workers_,
                                {.read = read,
-                                .cut = [this](const std::vector<Tokens>& window) { return cut(window); },
-                                .compute = [this](Backend& b, const Job<Tokens>& job) { return decode(b, job); },
+                                .cut = [this](const std::vector<Source>& window) { return cut(window); },
+                                .compute = [this](Backend& b, const Job<Source>& job) { return decode(b, job); },
                                 .write = write,
                                 .stop = stop});
 }
 
-std::vector<Translator::Result> Translator::translate(std::vector<Tokens> sentences) {
+std::vector<Translator::Result> Translator::translate(const std::vector<Tokens>& sentences) {
+  std::vector<Source> sources(sentences.begin(), sentences.end());
   std::vector<Result> results;
-  run([&] { return std::exchange(sentences, {}); }, [&](Result&& result) { results.push_back(std::move(result)); });
+  run([&] { return std::exchange(sources, {}); }, [&](Result&& result) { results.push_back(std::move(result)); });
   return results;
 }
 
-std::vector<int32_t> in_reading_order(std::vector<int32_t> tokens, const ModelOptions& options) {
-  if (options.right_left) std::reverse(tokens.begin(), tokens.end());
+std::vector<int32_t> in_reading_order(std::vector<int32_t> tokens, bool right_left) {
+  if (right_left) std::reverse(tokens.begin(), tokens.end());
   return tokens;
 }
 

@@ -1,19 +1,12 @@
 #include "apps/training/train_options.h"
 
 #include <algorithm>
-#include <chrono>
 #include <initializer_list>
 
 #include "apps/training/checkpoint.h"
 
 namespace bough {
 namespace {
-
-void resolve_seed(GeneralOptions& general) {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  general.is_seed_from_clock = general.seed == 0;
-  if (general.seed == 0) general.seed = uint64_t(now.count());
-}
 
 bool any_given(const GivenNames& given, std::initializer_list<const char*> names) {
   return std::any_of(names.begin(), names.end(), [&](const char* name) { return given.count(name) != 0; });
@@ -47,7 +40,7 @@ void TrainOptions::settings(Settings& v) {
 }
 
 void TrainOptions::resolve(const GivenNames& given) {
-  resolve_seed(general);
+  general.resolve_seed();
   saving.validate();  // before its files are read
   Checkpoint::take_saved_options(saving, given, model, corpus.max_length);
   model.resolve(any_given(given, {"transformer-residual"}),

@@ -74,10 +74,9 @@ void Validation::read_files() {
   check(sets.size() == (is_tsv ? 1u : 2u), "valid-sets has {} files, must have {}", sets.size(),
         is_tsv ? "1 (tsv)" : "2: source and target");
   const auto encoder = [&](const std::string& path, const auto& vocabulary) {
-    return TextEncoder(
-        path, vocabulary,
-        std::min<int64_t>(options_.max_length, Translator::longest_source(model_.transformer().options())),
-        settings_.no_spm_encode);
+    return TextEncoder(path, vocabulary,
+                       std::min<int64_t>(options_.max_length, Ensemble(model_.transformer()).longest_sentence()),
+                       settings_.no_spm_encode);
   };
   TextEncoder source_encoder = encoder(sets.front(), vocabularies_.front());
   TextEncoder target_encoder = encoder(sets.back(), vocabularies_.back());
@@ -165,7 +164,7 @@ ValidationCosts Validation::costs() const {
     stop_if_interrupted();
     const std::vector<SentencePair> pairs = next_pairs(order, first);
     first += pairs.size();
-    const Batch batch = pack(pairs);
+    const Batch batch = pack(pairs, {vocabularies_.front()->special().end, vocabularies_.back()->special().end});
     costs.sum += model_.evaluate(batch);
     costs.labels += batch.target.rows();
     costs.sentences += batch.sentences();
@@ -180,15 +179,19 @@ Validation::Decoded Validation::decode() const {
   settings.batch.maxi_batch_sort = SortKind::source;
   settings.workers = settings_.workers;
   model_.transformer().set_training(false);
-  Translator translator(model_.transformer(), model_.backend(), settings_.decoding, settings);
+  const Ensemble ensemble(model_.transformer(), vocabularies_.front()->special(), vocabularies_.back()->special());
+  Translator translator(ensemble, model_.backend(), settings_.decoding, settings);
   Progress progress("validation decoding", int64_t(sources_.size()));
 
   Decoded decoded;
   bool is_read = false;
-  const auto read = [&] { return std::exchange(is_read, true) ? std::vector<Tokens>() : sources_; };
+  const auto read = [&] {
+    return std::exchange(is_read, true) ? std::vector<Translator::Source>()
+                                        : std::vector<Translator::Source>(sources_.begin(), sources_.end());
+  };
   translator.run(read, [&](Translator::Result&& result) {
     Tokens tokens = result.empty() ? Tokens() : std::move(result.front().tokens);
-    tokens = in_reading_order(std::move(tokens), model_.transformer().options());
+    tokens = in_reading_order(std::move(tokens), model_.transformer().options().right_left);
     decoded.texts.push_back(vocabularies_.back()->decode(tokens));
     decoded.tokens.push_back(std::move(tokens));
     if (!settings_.decoding.quiet_translation)
@@ -236,7 +239,7 @@ double Validation::score_of_pieces(const MetricKind& kind, const Decoded& decode
   std::vector<std::string> hypotheses, references;
   for (const Tokens& tokens : decoded.tokens) hypotheses.push_back(spell(tokens));
   for (Tokens tokens : targets_)
-    references.push_back(spell(in_reading_order(std::move(tokens), model_.transformer().options())));
+    references.push_back(spell(in_reading_order(std::move(tokens), model_.transformer().options().right_left)));
   return corpus_score(hypotheses, Texts(references), as_marian(kind.defaults, Tokenizer::none));
 }
 

@@ -1,5 +1,7 @@
 #include "core/base/general_options.h"
 
+#include <chrono>
+
 namespace bough {
 namespace {
 
@@ -34,6 +36,10 @@ void GeneralOptions::seed_settings(Settings& v) {
 
 void GeneralOptions::accepted_settings(Settings& v) {
   v.accepted<uint64_t>("seed", "accepted: nothing is random here, the same input gives the same output");
+  accepted_thread_settings(v);
+}
+
+void GeneralOptions::accepted_thread_settings(Settings& v) {
   v.accepted<int>("data-threads", "accepted: lines are encoded as they are read");
 }
 
@@ -53,6 +59,12 @@ void GeneralOptions::information_settings(Settings& v) {
   v.command_line();
   v(help, {"help", 'h'}, "print this and exit");
   v.command_line();
+}
+
+void GeneralOptions::resolve_seed() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  is_seed_from_clock = seed == 0;
+  if (seed == 0) seed = uint64_t(now.count());
 }
 
 log::Options GeneralOptions::log_options() const { return {log_file, log_level, quiet, log_time_zone}; }

@@ -27,7 +27,9 @@ struct GeneralOptions {
   void seed_settings(Settings& v);  ///< training
   /// Of the others: what only training needs, and Marian's other programs have, too.
   void accepted_settings(Settings& v);
-  void information_settings(Settings& v);  ///< version, build-info, help: programs that need nothing else
+  void accepted_thread_settings(Settings& v);  ///< of that, data-threads
+  void resolve_seed();                         ///< 0: from the clock
+  void information_settings(Settings& v);      ///< version, build-info, help: programs that need nothing else
   log::Options log_options() const;
 
  private:

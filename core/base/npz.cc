@@ -6,9 +6,11 @@
 #include <algorithm>
 #include <bit>
 #include <cerrno>
+#include <cmath>
 #include <cstring>
 #include <exception>
 #include <fstream>
+#include <limits>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -403,6 +405,32 @@ void NpzReader::read_checked(const std::string& name, NpzType type, std::size_t 
         "{} elements, where {} are needed. Give the file that belongs to this model.",
         path(), name, fmt::join(found.shape, ", "), found.elements(), elements);
   read(name, dst);
+}
+
+/// IEEE binary16: 1 bit of sign, 5 of exponent, 10 of fraction.
+static float from_half(std::uint16_t half) {
+  const int exponent = (half >> 10) & 0x1F;
+  const float fraction = float(half & 0x3FF) / 1024;
+  float magnitude = 0;
+  if (exponent == 0x1F)
+    magnitude = fraction == 0 ? std::numeric_limits<float>::infinity() : std::numeric_limits<float>::quiet_NaN();
+  else
+    magnitude = exponent == 0 ? std::ldexp(fraction, -14) : std::ldexp(1 + fraction, exponent - 15);
+  return half & 0x8000 ? -magnitude : magnitude;
+}
+
+std::vector<float> NpzReader::read_floats(const std::string& name) const {
+  const NpzHeader found = header(name);
+  if (found.type == NpzType::f16) {
+    std::vector<std::uint16_t> halves(std::size_t(found.elements()));
+    read(name, halves.data());
+    std::vector<float> values(halves.size());
+    std::ranges::transform(halves, values.begin(), from_half);
+    return values;
+  }
+  if (found.type != NpzType::f64) return read_f32(name);
+  const std::vector<double> wide = read_f64(name);
+  return {wide.begin(), wide.end()};
 }
 
 std::string NpzReader::read_text(const std::string& name) const {

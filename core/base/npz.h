@@ -130,6 +130,8 @@ class NpzReader {
   /// The whole array; its type must be that one: nothing is converted.
   std::vector<float> read_f32(const std::string& name) const { return read_vector<float>(name); }
   std::vector<double> read_f64(const std::string& name) const { return read_vector<double>(name); }
+  /// The whole array of f16, f32 or f64, as f32. Every f16 is one; f64 is rounded.
+  std::vector<float> read_floats(const std::string& name) const;
   /// An i8 or u8 array as text, without the zero bytes that pad it (Marian's special:model.yml).
   std::string read_text(const std::string& name) const;
 

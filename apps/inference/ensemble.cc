@@ -1,0 +1,67 @@
+#include "apps/inference/ensemble.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "apps/inference/text_encoder.h"
+
+namespace bough {
+namespace {
+
+void check_fits(const ModelOptions& first, const std::string& first_path, const ModelOptions& other,
+                const std::string& path) {
+  const auto sizes = [](const ModelOptions& options) {
+    return fmt::format("{} and {}", options.vocab_sizes.front(), options.vocab_sizes.back());
+  };
+  check(
+      sizes(first) == sizes(other),
+      "models: '{}' has vocabularies of {} words, '{}' of {}; models of one ensemble must share theirs. Leave one out",
+      path, sizes(other), first_path, sizes(first));
+  check(first.right_left == other.right_left,
+        "models: one of '{}' and '{}' writes from right to left, the other from left to right; models of one ensemble "
+        "must agree. Rescore an n-best list with the other",
+        first_path, path);
+}
+
+}  // namespace
+
+int64_t Ensemble::longest_sentence() const {
+  int64_t longest = std::numeric_limits<int64_t>::max();
+  for (const Member& member : members) {
+    const ModelOptions& options = member.transformer->options();
+    if (options.learned_positions) longest = std::min<int64_t>(longest, options.max_positions);
+  }
+  return longest;
+}
+
+void Ensemble::end_training() const {
+  for (const Member& member : members) member.transformer->set_training(false);
+}
+
+LoadedEnsemble load_ensemble(const std::vector<std::string>& paths, const std::vector<double>& weights,
+                             const std::vector<std::string>& vocabulary_paths, Backend& backend) {
+  LoadedEnsemble loaded;
+  for (const std::string& path : paths) {
+    loaded.models.push_back(load_model(path, backend));
+    check_fits(loaded.models.front().options, paths.front(), loaded.models.back().options, path);
+  }
+  loaded.vocabularies = load_model_vocabularies(vocabulary_paths, loaded.models.front().options, paths.front());
+  Ensemble& ensemble = loaded.ensemble;
+  for (size_t i = 0; i < paths.size(); ++i)
+    ensemble.members.push_back({loaded.models[i].transformer.get(), weights.empty() ? 1.0 : weights[i]});
+  ensemble.source = loaded.vocabularies.front()->special();
+  ensemble.target = loaded.vocabularies.back()->special();
+  return loaded;
+}
+
+void check_models(const char* option, const std::vector<std::string>& models, const std::vector<double>& weights) {
+  check(!models.empty(), "{0} is empty, must name a model. Use --{0} model.npz, or -c model.npz.decoder.yml", option);
+  for (const std::string& model : models) check(model.ends_with(".npz"), "{} is '{}', must end in .npz", option, model);
+  check(weights.empty() || weights.size() == models.size(),
+        "weights has {} number{}, must have {}: one for each model. Leave weights out to give all the same",
+        weights.size(), weights.size() == 1 ? "" : "s", models.size());
+  check(weights.empty() || std::ranges::any_of(weights, [](double weight) { return weight > 0; }),
+        "weights are all 0, one must be positive: no model would have a say");
+}
+
+}  // namespace bough
