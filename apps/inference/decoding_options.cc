@@ -16,6 +16,14 @@ void DecodingOptions::settings(Settings& v) {
 void DecodingOptions::output_settings(Settings& v) {
   v(n_best, "n-best", "print the whole beam, in Moses' n-best format");
   v(word_scores, "word-scores", "print the log-probability of each token, too");
+  constexpr auto whole = "the output layer always computes the whole vocabulary";
+  v.accepted_list("shortlist", whole);
+  v.remark(std::string("has no effect: ") + whole + ", which is slower", "", Remark::warning);
+  v.accepted_list({"output-approx-knn", 0, "100 1024"}, whole);
+  v.remark(std::string("has no effect: ") + whole + ", which is slower", "", Remark::warning);
+  v.accepted<bool>("skip-cost", "scores are always log-probabilities");
+  v.remark("has no effect: scores are always log-probabilities", "false");
+  v.accepted<bool>("model-mmap", "models are read, not mapped");
 }
 
 }  // namespace bough

@@ -20,8 +20,11 @@ void ModelScorerOptions::settings(Settings& v) {
   general.settings(v);
   general.accepted_settings(v);
   machine.settings(v);
+  machine.accepted_settings(v);
   v.group("Scoring");
   v(model, {"model", 'm'}, "model file (.npz)", Path{});
+  v.accepted<bool>("no-reload", "the model is always read");
+  v.accepted<bool>("quiet-translation", "nothing is translated");
   v(corpus.train_sets, {"train-sets", 't'}, "files to score, source first; with n-best the second is an n-best list",
     Path{});
   vocabulary.settings(v);
@@ -41,6 +44,7 @@ void ModelScorerOptions::resolve(const GivenNames&) {}
 
 void ModelScorerOptions::validate() const {
   machine.validate();
+  vocabulary.validate();
   check(model.ends_with(".npz"), "model is '{}', must end in .npz", model);
   check(!word_scores || !n_best,
         "word-scores and n-best are both given: a line of an n-best list gets one score; leave one out");

@@ -13,6 +13,7 @@ void TranslateOptions::settings(Settings& v) {
   general.settings(v);
   general.accepted_settings(v);
   machine.settings(v);
+  machine.accepted_settings(v);
   v.group("Translation");
   v(models, {"models", 'm'}, "model file (.npz)", Path{});
   vocabulary.settings(v);
@@ -31,6 +32,7 @@ void TranslateOptions::resolve(const GivenNames&) {}
 
 void TranslateOptions::validate() const {
   machine.validate();
+  vocabulary.validate();
   check(!models.empty(), "models is empty, must name a model. Use -m model.npz, or -c model.npz.decoder.yml");
   check(models.size() == 1, "models has {} files, must have 1: ensembles are not supported yet", models.size());
   check(models[0].ends_with(".npz"), "models is '{}', must end in .npz", models[0]);
