@@ -57,6 +57,8 @@ ReaderTables tables_for(const std::string& program, const Settings& rows) {
   tables.refused = refused_options();
   tables.rivals = rival_options();
   tables.ignored = ignored_options();
+  if (program != program_of<TrainOptions>)
+    for (std::string_view name : options_of_the_model()) tables.ignored.push_back(name);
   for (auto& other : {std::pair{program_of<TrainOptions>, option_names<TrainOptions>()},
                       std::pair{program_of<TranslateOptions>, option_names<TranslateOptions>()},
                       std::pair{program_of<ModelScorerOptions>, option_names<ModelScorerOptions>()}})
@@ -97,7 +99,7 @@ bool print_information(const SettingsReader& reader, const Settings& rows) {
     print(fmt::format("Usage: {} {}\n{}", program_of<Options>, usage_of<Options>, format_help(rows)));
   } else if (reader.is_true("version")) {
     print(fmt::format("{}\n", version()));
-  } else if (reader.find("build-info")) {
+  } else if (const GivenValue* info = reader.find("build-info"); info && !says(info->items, "")) {
     print(build_info() + "\n");
   } else {
     return false;
@@ -157,8 +159,8 @@ std::optional<Options> parse(int argc, const char* const* argv) {
   options.validate();
   check_outputs(rows);
   log::configure(options.general.log_options());
-  if (reader.is_true("fp16") && options.machine.compute_type() == ComputeType::bfloat16)
-    log::warn("[config] fp16 means bfloat16 here: precision is bfloat16 float32, without cost scaling");
+  for (const Remark& remark : reader.remarks())
+    remark.kind == Remark::warning ? log::warn("[config] {}", remark.text) : log::info("[config] {}", remark.text);
   return options;
 }
 

@@ -59,12 +59,9 @@ constexpr auto alibi = "is not supported: positions are sinusoidal or learned";
 constexpr auto factors = "belongs to factored vocabularies, which bough does not have";
 constexpr auto alignments = "is not supported yet: bough writes no word alignments so far";
 constexpr auto weights = "is not supported yet: bough has no weights of sentences or words so far";
-constexpr auto int8 = "is not supported yet: bough computes in float32 or bfloat16";
 constexpr auto quantised_training = "is not supported: bough does not train quantised models";
-constexpr auto scaling =
-    "is not supported: it keeps float16 from overflowing, and bough's bfloat16 has the range of "
-    "float32";
-constexpr auto devices = "is not supported yet: bough computes on one device so far";
+constexpr auto gradient_scaling = "is not supported: use clip-norm";
+constexpr auto old = "was an option of an old Marian for asynchronous training; bough does not have it";
 constexpr auto always_skips =
     "is not supported: bough skips and counts updates with NaN or infinity and stops when training "
     "has diverged";
@@ -141,6 +138,7 @@ constexpr RefusedOption refused[] = {
     {"transformer-guided-alignment-layer", "last", alignments},
     {"guided-alignment", "none", alignments},
     {"guided-alignment-cost", "ce", alignments},
+    {"guided-alignment-cost", "mse", alignments},  // older default
     {"guided-alignment-weight", "0.1", alignments},
     {"alignment", "", alignments},
     {"multi-loss-type", "sum", alignments},
@@ -154,31 +152,19 @@ constexpr RefusedOption refused[] = {
     {"lemma-dependency", "", factors},
     {"lemma-dim-emb", "0", factors},
     {"factor-weight", "1", factors},
-    {"optimize", "false", int8},
-    {"gemm-type", "float32", int8},
-    {"quantize-range", "0", int8},
     {"quantize-bits", "0", quantised_training},
     {"quantize-optimization-steps", "0", quantised_training},
     {"quantize-log-based", "false", quantised_training},
     {"quantize-biases", "false", quantised_training},
-    {"cost-scaling", "", scaling},
-    {"dynamic-gradient-scaling", "", scaling},
-    {"fp16-fallback-to-fp32", "false", fallback},
+    {"dynamic-gradient-scaling", "", gradient_scaling},
     {"custom-fallbacks", "", fallback},
     {"throw-on-divergence", "",
      "is not supported: use divergence-threshold, in nats per target token, and divergence-updates"},
     {"check-nan", "false", always_skips},
     {"normalize-gradient-by-ratio", "false", "is not supported: gradients are always per target token"},
-    {"no-nccl", "false", devices},
-    {"sharding", "global", devices},
-    {"sync-freq", "200u", devices},
-    {"mini-batch-fit-step", "10",
-     "is not supported: mini-batch-fit computes the budget from the memory plan and searches "
-     "nothing"},
     {"mini-batch-words-ref", "0",
      "is not supported: set learn-rate and exponential-smoothing for the batch size you use"},
     {"mini-batch-track-lr", "false", "is not supported: Marian refuses it, too"},
-    {"mini-batch-round-up", "true", "is not supported: mini-batch-warmup grows the token budget without rounding"},
     {"lr-warmup-cycle", "false", not_yet},
     {"lr-warmup-at-reload", "false", not_yet},
     {"lr-decay-reset-optimizer", "false", not_yet},
@@ -186,11 +172,6 @@ constexpr RefusedOption refused[] = {
     {"exponential-smoothing-replace-freq", "0", not_yet},
     {"logical-epoch", "1e 0", not_yet},
     {"ignore-model-config", "false", "is not supported: special:model.yml in the model decides what the model is"},
-    {"model-mmap", "false", "is not supported: it maps Marian's .bin files, and bough's are .npz"},
-    {"sqlite", "",
-     "is not supported: the encoded corpus is cached in a file under tempdir, or in memory with "
-     "shuffle-in-ram"},
-    {"sqlite-drop", "false", "is not supported: there is no SQLite database"},
     {"all-caps-every", "0", casing},
     {"english-title-case-every", "0", casing},
     {"embedding-vectors", "", embeddings},
@@ -201,12 +182,14 @@ constexpr RefusedOption refused[] = {
     {"n-best", "false", "is an option of bough-translate; validation uses best translations"},
     {"word-scores", "false", "is an option of bough-translate; validation uses best translations"},
     {"allow-special", "false", not_yet},
-    {"shortlist", "", "is not supported: the output layer always computes the whole vocabulary"},
-    {"output-approx-knn", "", "is not supported: the output layer always computes the whole vocabulary"},
     {"encryption-key-path", "", "is not supported: bough has no encrypted models"},
     {"port", "8080", "belongs to marian-server; bough-translate reads lines and answers line by line"},
     {"authors", "false", "is not there; the LICENSE names the authors"},
     {"cite", "false", "is not there; the README says what to cite"},
+    {"multi-node", "false", old},
+    {"multi-node-overlap", "true", old},
+    {"batch-flexible-lr", "false", old},
+    {"batch-normal-words", "1920", old},
 };
 
 }  // namespace
@@ -221,6 +204,29 @@ std::vector<AliasExpansion> option_aliases() {
 }
 
 std::vector<std::string_view> ignored_options() { return {"version", "special-vocab", "num-devices"}; }
+
+std::vector<std::string_view> options_of_the_model() {
+  return {"type",
+          "dim-vocabs",
+          "dim-emb",
+          "enc-depth",
+          "dec-depth",
+          "tied-embeddings",
+          "tied-embeddings-src",
+          "tied-embeddings-all",
+          "output-omit-bias",
+          "right-left",
+          "transformer-heads",
+          "transformer-dim-ffn",
+          "transformer-decoder-dim-ffn",
+          "transformer-ffn-activation",
+          "transformer-preprocess",
+          "transformer-postprocess",
+          "transformer-postprocess-emb",
+          "transformer-postprocess-top",
+          "transformer-depth-scaling",
+          "transformer-train-position-embeddings"};
+}
 
 std::vector<Rivals> rival_options() {
   std::vector<Rivals> rivals = {{"cpu-threads", "0", "devices"},

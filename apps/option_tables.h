@@ -17,4 +17,7 @@ std::vector<Rivals> rival_options();
 /// Keys of old models and configurations that Marian itself ignores.
 std::vector<std::string_view> ignored_options();
 
+/// Options that Marian's decoder and scorer have, too, and take from the model whatever is given.
+std::vector<std::string_view> options_of_the_model();
+
 }  // namespace bough

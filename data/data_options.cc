@@ -19,6 +19,12 @@ void VocabularyOptions::settings(Settings& v) {
   v(no_spm_encode, "no-spm-encode", "the text is already in SentencePiece pieces");
 }
 
+void VocabularyOptions::validate() const {
+  for (const std::string& path : paths)
+    check(!path.ends_with(".fsv"),
+          "vocabs: '{}' is a factored vocabulary, which bough does not have; use .spm, .yml, .json or text", path);
+}
+
 void VocabularyOptions::thread_settings(Settings& v) {
   v(data_threads, "data-threads", "threads that encode text", Range<int>{1, most_threads});
 }
@@ -39,7 +45,11 @@ void CorpusOptions::settings(Settings& v) {
     shuffle_names);
   v(shuffle_in_ram, "shuffle-in-ram", "keep the encoded corpus in memory instead of in a file under tempdir");
   v(tempdir, {"tempdir", 'T'}, "where the encoded corpus is cached", Path{});
-  v(tsv, "tsv", "the corpus is one file with tab-separated fields, source first");
+  v.accepted<std::string>({"sqlite", 0, "temporary"}, "the encoded corpus is on disk anyway, in a file under tempdir");
+  v.remark("has no effect: the encoded corpus is on disk anyway, in a file under tempdir", "");
+  v.accepted<bool>("sqlite-drop", "there is no database");
+  v.remark("has no effect: there is no database, and a corpus that has changed is encoded anew", "false");
+  v(tsv, "tsv", "the corpus is one file, or standard input, with tab-separated fields, source first");
   v(tsv_fields, "tsv-fields", "with tsv, fields that each line must have: 2, source and target; 0 means 2, too",
     Range<int>{0});
 }
@@ -54,15 +64,21 @@ void CorpusOptions::vocabulary_settings(Settings& v) {
     "passed to SentencePiece's trainer as they stand, e.g. '--character_coverage=1.0'");
   v(sentencepiece_alphas, "sentencepiece-alphas",
     "subword regularisation: in each epoch of training, draw the segmentation of every line anew, with probability "
-    "proportional to its unigram probability to the power of alpha. One alpha per stream; 0 = the best one always",
+    "proportional to its unigram probability to the power of alpha. One alpha per stream, missing ones are 0 = the "
+    "best "
+    "one always",
     Range<double>{0});
   v(sentencepiece_max_lines, "sentencepiece-max-lines", "train SentencePiece on a sample of at most this many lines",
     Range<int64_t>{1});
 }
 
+void CorpusOptions::resolve(size_t streams) {
+  if (tsv && train_sets.empty()) train_sets = {"stdin"};
+  if (train_sets.size() == 1 && (train_sets[0] == "stdin" || train_sets[0] == "-")) tsv = true;
+  if (!sentencepiece_alphas.empty() && sentencepiece_alphas.size() < streams) sentencepiece_alphas.resize(streams);
+}
+
 void CorpusOptions::validate() const {
-  const bool reads_stdin = train_sets.size() == 1 && (train_sets[0] == "stdin" || train_sets[0] == "-");
-  check(!reads_stdin || tsv, "train-sets is stdin, must come with tsv: both sides arrive as fields of a line");
   check(tsv_fields == 0 || tsv_fields == 2,
         "tsv-fields is {}, must be 2: source and target; cut the other columns away", tsv_fields);
   check(tsv_fields == 0 || tsv, "tsv-fields is given without tsv; give both or neither");
@@ -89,6 +105,9 @@ void BatchOptions::training_settings(Settings& v) {
   v(mini_batch_fit, "mini-batch-fit",
     "take the largest token budget whose activations fit into the workspace; mini-batch-words wins "
     "over it");
+  v.accepted<int>("mini-batch-fit-step", "the budget comes from the memory plan, nothing is searched");
+  v.remark("has no effect: mini-batch-fit computes the budget from the memory plan and searches nothing", "10");
+  v.accepted<bool>("mini-batch-round-up", "mini-batch-warmup grows without rounding");
   v(mini_batch_warmup, "mini-batch-warmup", "the batch grows linearly to full size over this period",
     updates_or_labels);
 }

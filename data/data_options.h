@@ -20,6 +20,7 @@ struct VocabularyOptions {
 
   void settings(Settings& v);
   void thread_settings(Settings& v);  ///< training; the others encode lines as they read them
+  void validate() const;
 };
 
 /// Where parallel text comes from and which of it is used.
@@ -41,6 +42,9 @@ struct CorpusOptions {
   void length_settings(Settings& v);      ///< max-length, max-length-crop: all programs
   void settings(Settings& v);             ///< train-sets, tsv, …: training
   void vocabulary_settings(Settings& v);  ///< how missing vocabularies are made: training
+  /// Training: what is left out. tsv alone reads standard input, standard input alone is tsv; alphas of the streams
+  /// that have none are 0.
+  void resolve(size_t streams);
   void validate() const;
 };
 

@@ -1,62 +1,12 @@
 // Command lines and configurations of marian-examples that use Transformers, as their users have
 // them: bough must read them as they stand.
-#include <fstream>
-#include <sstream>
-
 #include "apps/option_parser.h"
 #include "test/catch.h"
-#include "test/scratch_folder.h"
+#include "test/command_words.h"
 
 using namespace bough;
 
 namespace {
-
-/// Splits like a shell: words, with double quotes around some.
-std::vector<std::string> words_of(const std::string& line) {
-  std::vector<std::string> words;
-  std::istringstream in(line);
-  for (std::string word; in >> word;) {
-    if (word.front() == '"') {
-      std::string rest;
-      if (word.size() == 1 || word.back() != '"') {
-        std::getline(in, rest, '"');
-        word = word.substr(1) + rest;
-      } else {
-        word = word.substr(1, word.size() - 2);
-      }
-    }
-    words.push_back(word);
-  }
-  return words;
-}
-
-template <class Parse>
-auto run(Parse parse, const std::string& line) {
-  const auto words = words_of(line);
-  std::vector<const char*> argv = {"bough"};
-  for (const auto& word : words) argv.push_back(word.c_str());
-  return *parse(int(argv.size()), argv.data());
-}
-
-template <class Parse>
-std::string error_of(Parse parse, const std::string& line) {
-  try {
-    run(parse, line);
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "";
-}
-
-/// A scratch folder that writes files.
-struct Folder {
-  ScratchFolder scratch;
-  std::string operator/(const std::string& name) const { return scratch / name; }
-  std::string file(const std::string& name, const std::string& text) const {
-    std::ofstream(scratch / name) << text;
-    return scratch / name;
-  }
-};
 
 const std::string transformer_example =
     "--model model/model.npz --type transformer "

@@ -524,9 +524,6 @@ TEST_CASE("settings that contradict each other are errors", "[settings]") {
   CHECK(error_of([] { run(parse_train_options, {"--no-reload"}); }) ==
         "train-sets has 0 files, must have 2: source and target. Use --train-sets corpus.en "
         "corpus.de");
-  CHECK(error_of([] {
-          run(parse_train_options, {"-t", "stdin", "-v", "a", "b", "--no-reload"});
-        }).find("train-sets is stdin, must come with tsv") == 0);
   CHECK_NOTHROW(run(parse_train_options, {"--describe", "--no-reload"}));
 }
 

@@ -23,13 +23,19 @@ void DecodingOptions::translate_settings(Settings& v) {
       "full [T], topk K [T], nucleus P [T] or epsilon E [T]; T > 0, K >= 1, P and E in (0, 1]");
   v(force_decode, "force-decode",
     "begin each translation with the words of a second input, or of the second field with tsv");
-  v.accepted<bool>("skip-cost",
-                   "accepted: what it saves, the sum of a softmax at beam-size 1, is hardly any time here");
 }
 
 void DecodingOptions::output_settings(Settings& v) {
   v(n_best, "n-best", "print the whole beam, in Moses' n-best format");
   v(word_scores, "word-scores", "print the log-probability of each token, too");
+  constexpr auto whole = "the output layer always computes the whole vocabulary";
+  v.accepted_list("shortlist", whole);
+  v.remark(std::string("has no effect: ") + whole + ", which is slower", "", Remark::warning);
+  v.accepted_list({"output-approx-knn", 0, "100 1024"}, whole);
+  v.remark(std::string("has no effect: ") + whole + ", which is slower", "", Remark::warning);
+  v.accepted<bool>("skip-cost", "scores are always log-probabilities");
+  v.remark("has no effect: scores are always log-probabilities", "false");
+  v.accepted<bool>("model-mmap", "models are read, not mapped");
 }
 
 }  // namespace bough

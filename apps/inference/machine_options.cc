@@ -6,7 +6,10 @@ namespace bough {
 namespace {
 
 const EnumNames<ComputeType> compute_names = {
-    {"float32", ComputeType::float32}, {"tf32", ComputeType::tf32}, {"bfloat16", ComputeType::bfloat16}};
+    {"float32", ComputeType::float32},
+    {"tf32", ComputeType::tf32},
+    {"bfloat16", ComputeType::bfloat16},
+    {"float16", ComputeType::bfloat16}};  // as fast, and with the range of float32
 
 }  // namespace
 
@@ -58,20 +61,40 @@ void MachineOptions::settings(Settings& v) {
   v(workspace, {"workspace", 'w'}, "MiB of memory for activations; negative: all of the device's memory but that much");
   v(precision, "precision",
     "type of the computation, and of the optimizer, which is always float32. none = bfloat16 on a GPU, float32 on "
-    "the CPU. On a GPU also tf32: float32 whose matrix products round their inputs to 10 bits of mantissa, for speed",
+    "the CPU. On a GPU also tf32: float32 whose matrix products round their inputs to 10 bits of mantissa, for speed. "
+    "float16 means bfloat16. A third one, Marian's for the saved model, is always float32, too",
     compute_names);
+  v.warn_of("float16", "float16 means bfloat16 here: as fast, and without cost scaling");
   v.alias("fp16",
           "as precision bfloat16 float32, which takes the place of float16: as fast, and without cost "
           "scaling",
           false, {});
+  v.remark("means bfloat16 here: precision is bfloat16 float32, without cost scaling", "false", Remark::warning);
   v(debug_sync, "debug-sync", "wait after every kernel of the GPU, so that an error names the one that failed; slow");
 }
 
+void MachineOptions::accepted_settings(Settings& v) {
+  constexpr auto products = "matrix products are in float32 or bfloat16: slower than in int8, and more exact";
+  const auto has_no_effect = [&](const char* resting) {
+    v.remark(std::string("has no effect: ") + products, resting, Remark::warning);
+  };
+  v.accepted<std::string>({"gemm-type", 'g'}, products);
+  has_no_effect("float32");
+  v.accepted<std::string>("gemm-precision", products);
+  has_no_effect("float32");
+  v.accepted<double>("quantize-range", products);
+  has_no_effect("0");
+  v.accepted<bool>("optimize", products);
+  has_no_effect("false");
+}
+
 void MachineOptions::validate() const {
-  check(precision.size() <= 2, "precision has {} values, must have 1 or 2: computation, optimizer", precision.size());
-  const ComputeType optimizer = precision.size() < 2 ? ComputeType::float32 : precision.back();
-  check(optimizer == ComputeType::float32,
-        "precision: the optimizer's type is {}, must be float32. Small updates would be lost", name_of(optimizer));
+  check(precision.size() <= 3, "precision has {} values, must have 1 to 3: computation, optimizer, saved model",
+        precision.size());
+  for (size_t i = 1; i < precision.size(); ++i)
+    check(precision[i] == ComputeType::float32,
+          "precision: the {}'s type is {}, must be float32. Small updates would be lost",
+          i == 1 ? "optimizer" : "saved model", name_of(precision[i]));
   check(devices.ids.size() <= 1 && !devices.all,
         "devices asks for several GPUs, must be one number: using several is not supported yet");
   check(!(devices.given() && cpu_threads > 0),

@@ -36,6 +36,8 @@ struct MachineOptions {
     return precision.empty() ? std::nullopt : std::optional(precision.front());
   }
   void settings(Settings& v);
+  /// Of programs that do not train: Marian's options for products in less than float32.
+  static void accepted_settings(Settings& v);
   void validate() const;
 };
 

@@ -22,11 +22,14 @@ void ModelScorerOptions::settings(Settings& v) {
   general.settings(v);
   general.accepted_settings(v);
   machine.settings(v);
+  machine.accepted_settings(v);
   v.group("Scoring");
   v(models, {"model", 'm'}, "model file (.npz); several: an ensemble", Path{});
   v(weights, "weights",
     "of the models of an ensemble: scores are the sum of weight * log-probability; all 1 if not given",
     Range<double>{0});
+  v.accepted<bool>("no-reload", "the model is always read");
+  v.accepted<bool>("quiet-translation", "nothing is translated");
   v(corpus.train_sets, {"train-sets", 't'}, "files to score, source first; with n-best the second is an n-best list",
     Path{});
   v(corpus.tsv, "tsv",
@@ -53,6 +56,7 @@ void ModelScorerOptions::resolve(const GivenNames&) {
 
 void ModelScorerOptions::validate() const {
   machine.validate();
+  vocabulary.validate();
   check_models("model", models, weights);
   check(!word_scores || !n_best,
         "word-scores and n-best are both given: a line of an n-best list gets one score; leave one out");

@@ -16,6 +16,7 @@ void TranslateOptions::settings(Settings& v) {
   general.settings(v);
   general.accepted_thread_settings(v);
   machine.settings(v);
+  machine.accepted_settings(v);
   v.group("Translation");
   v(models, {"models", 'm'}, "model file (.npz); several: an ensemble", Path{});
   v(weights, "weights",
@@ -48,6 +49,7 @@ void TranslateOptions::resolve(const GivenNames&) {
 
 void TranslateOptions::validate() const {
   machine.validate();
+  vocabulary.validate();
   check_models("models", models, weights);
   check_sides("vocabs", vocabulary.paths.size(), "<model>.decoder.yml names them: use -c");
   const bool two_files = decoding.force_decode && !corpus.tsv;

@@ -5,7 +5,8 @@ namespace bough {
 const EnumNames<CostType> cost_type_names = {{"ce-sum", CostType::ce_sum},
                                              {"ce-mean", CostType::ce_mean},
                                              {"ce-mean-words", CostType::ce_mean_words},
-                                             {"perplexity", CostType::perplexity}};
+                                             {"perplexity", CostType::perplexity},
+                                             {"cross-entropy", CostType::ce_mean}};  // Marian's older name
 
 void DisplayOptions::settings(Settings& v) {
   v.group("Log of training");

@@ -28,10 +28,7 @@ void RunOptions::settings(Settings& v) {
     "print parameters, FLOPs and the memory plan, and exit; dim-vocabs gives the sizes of "
     "vocabularies that do not exist yet");
   v.transient();
-  v.alias("sync-sgd", "accepted: updates are always synchronous", false, {});
-  v.alias("check-gradient-nan",
-          "accepted: an update with NaN or infinity in its gradient is always skipped and counted", false, {});
-  v.alias("normalize-gradient", "accepted: gradients are always per target token", false, {});
+  accepted_settings(v);
   v.group("Divergence");
   v(divergence_threshold, "divergence-threshold",
     "a training loss above this many nats per target token counts as diverged; 0 = only one that is not "
@@ -39,6 +36,25 @@ void RunOptions::settings(Settings& v) {
     Range<double>{0});
   v(divergence_updates, "divergence-updates",
     "end the run with exit code 3 when this many updates in a row have diverged", Range<int>{1});
+}
+
+void RunOptions::accepted_settings(Settings& v) {
+  v.accepted<bool>("sync-sgd", "updates are always synchronous");
+  v.accepted<bool>("check-gradient-nan",
+                   "an update with NaN or infinity in its gradient is always skipped and counted");
+  v.accepted<bool>("normalize-gradient", "gradients are always per target token");
+  v.accepted<std::string>("sharding",
+                          "where Marian keeps the optimizer's state of several devices; results are the same");
+  v.remark("has no effect: results do not depend on where the optimizer's state is", "global");
+  v.accepted<SchedulePeriod>("sync-freq", "belongs to Marian's sharding local");
+  v.remark("has no effect: parameters are the same on all devices after every update", "200u");
+  v.accepted<bool>("no-nccl", "how Marian's devices exchange gradients; results are the same");
+  v.remark("has no effect", "false");
+  v.accepted_list({"cost-scaling", 0, "8.f 10000 1.f 8.f"},
+                  "it keeps float16 from overflowing, and bfloat16 has the range of float32");
+  v.remark("has no effect: bfloat16 has the range of float32, so there is no cost scaling", "");
+  v.accepted<bool>("fp16-fallback-to-fp32", "bfloat16 needs nothing to fall back to");
+  v.remark("has no effect: bfloat16 needs nothing to fall back to", "false");
 }
 
 StopCriteria RunOptions::stop_criteria() const {

@@ -24,6 +24,9 @@ struct RunOptions {
   /// after, after-epochs and after-batches together.
   StopCriteria stop_criteria() const;
   void settings(Settings& v);
+
+ private:
+  void accepted_settings(Settings& v);
 };
 
 }  // namespace bough

@@ -48,6 +48,7 @@ void TrainOptions::resolve(const GivenNames& given) {
   if (!model.branchnorm_max_step) model.branchnorm_max_step = model.default_max_step(optimizer.warmup);
   model.max_positions = corpus.max_length;
   optimizer.resolve(model.is_deep_kind());
+  corpus.resolve(vocabulary.paths.size());
   if (batch.mini_batch_words > 0) batch.mini_batch_fit = false;
 }
 
@@ -70,12 +71,10 @@ void TrainOptions::validate() const {
   model.validate();
   optimizer.validate();
   corpus.validate();
+  vocabulary.validate();
   validation.validate();
   if (run.describe) return;
-  if (!corpus.tsv)
-    check_sides("train-sets", corpus.train_sets.size(), "Use --train-sets corpus.en corpus.de");
-  else
-    check(corpus.train_sets.size() == 1, "train-sets is empty, must name a file, or stdin");
+  if (!corpus.tsv) check_sides("train-sets", corpus.train_sets.size(), "Use --train-sets corpus.en corpus.de");
   check_sides("vocabs", vocabulary.paths.size(), "A missing .spm file is trained");
   if (!validation.valid_sets.empty() && !corpus.tsv)
     check_sides("valid-sets", validation.valid_sets.size(), "Use --valid-sets valid.en valid.de");
@@ -83,8 +82,8 @@ void TrainOptions::validate() const {
         "dim-vocabs has {} sizes, must have {}: one for each of vocabs", corpus.dim_vocabs.size(),
         vocabulary.paths.size());
   check(corpus.sentencepiece_alphas.empty() || corpus.sentencepiece_alphas.size() == vocabulary.paths.size(),
-        "sentencepiece-alphas has {} values, must have {}: one for each of vocabs", corpus.sentencepiece_alphas.size(),
-        vocabulary.paths.size());
+        "sentencepiece-alphas has {} values, must have at most {}: one for each of vocabs",
+        corpus.sentencepiece_alphas.size(), vocabulary.paths.size());
   check(validation.valid_sets.size() <= 1 || !corpus.tsv, "valid-sets has {} files, must have 1 with tsv",
         validation.valid_sets.size());
 }

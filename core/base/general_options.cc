@@ -5,10 +5,10 @@
 namespace bough {
 namespace {
 
-const EnumNames<log::Level> level_names = {{"debug", log::Level::debug}, {"trace", log::Level::debug},
-                                           {"info", log::Level::info},   {"warn", log::Level::warn},
-                                           {"error", log::Level::error}, {"critical", log::Level::critical},
-                                           {"off", log::Level::off}};
+const EnumNames<log::Level> level_names = {{"debug", log::Level::debug},       {"trace", log::Level::debug},
+                                           {"info", log::Level::info},         {"warn", log::Level::warn},
+                                           {"error", log::Level::error},       {"err", log::Level::error},
+                                           {"critical", log::Level::critical}, {"off", log::Level::off}};
 
 }  // namespace
 
@@ -35,12 +35,12 @@ void GeneralOptions::seed_settings(Settings& v) {
 }
 
 void GeneralOptions::accepted_settings(Settings& v) {
-  v.accepted<uint64_t>("seed", "accepted: nothing is random here, the same input gives the same output");
+  v.accepted<uint64_t>("seed", "nothing is random here, the same input gives the same output");
   accepted_thread_settings(v);
 }
 
 void GeneralOptions::accepted_thread_settings(Settings& v) {
-  v.accepted<int>("data-threads", "accepted: lines are encoded as they are read");
+  v.accepted<int>("data-threads", "lines are encoded as they are read");
 }
 
 void GeneralOptions::exit_settings(Settings& v) {
@@ -55,7 +55,7 @@ void GeneralOptions::exit_settings(Settings& v) {
 void GeneralOptions::information_settings(Settings& v) {
   v(version, "version", "print the version and exit");
   v.command_line();
-  v(build_info, {"build-info", 0, "basic"}, "print how bough was built and exit", Words{{"basic"}});
+  v(build_info, {"build-info", 0, "basic"}, "print how bough was built and exit", Words{{"basic", "all"}});
   v.command_line();
   v(help, {"help", 'h'}, "print this and exit");
   v.command_line();

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cctype>
 #include <charconv>
+#include <sstream>
 
 namespace bough {
 namespace {
@@ -29,6 +30,23 @@ std::string spelled_in_lower_case(std::string_view text) {
   return "";
 }
 
+std::vector<std::string> words_of(const std::vector<std::string>& items) {
+  std::vector<std::string> words;
+  for (const std::string& item : items) {
+    std::istringstream in(item);
+    for (std::string word; in >> word;) words.push_back(word);
+  }
+  return words;
+}
+
+bool says_the_same(const std::string& a, const std::string& b) {
+  bool flag_a = false, flag_b = false;
+  double number_a = 0, number_b = 0;
+  if (parse_value(a, number_a) && parse_value(b, number_b)) return number_a == number_b;
+  if (parse_value(a, flag_a) && parse_value(b, flag_b)) return flag_a == flag_b;
+  return a == b;
+}
+
 }  // namespace
 
 bool parse_value(std::string_view text, bool& value) {
@@ -46,6 +64,12 @@ bool parse_value(std::string_view text, double& value) { return parse_number(tex
 bool parse_value(std::string_view text, std::string& value) {
   value = text;
   return true;
+}
+
+bool says(const std::vector<std::string>& items, std::string_view resting) {
+  const std::vector<std::string> given = words_of(items), rest = words_of({std::string(resting)});
+  if (rest.empty() && given.size() == 1) return spelled_in_lower_case(given[0]) == "false";
+  return std::equal(given.begin(), given.end(), rest.begin(), rest.end(), says_the_same);
 }
 
 std::string format_value(bool value) { return value ? "true" : "false"; }
@@ -90,11 +114,33 @@ void Settings::operator()(std::string& value, Key key, const char* help, Words w
   Setting& row = start(key, help, type, "NAME", type);
   row.set = [&value, words, row](const GivenValue& given) {
     require_scalar(row.name, given);
+    value.clear();
+    if (says(given.items, "")) return;
     value = parse_item<std::string>(row, given.items[0], given.where, [&](const std::string& v) {
       return std::find(words.allowed.begin(), words.allowed.end(), v) != words.allowed.end();
     });
   };
   row.get = [&value] { return Yaml(value); };
+}
+
+void Settings::accepted_list(Key key, const std::string& why) {
+  Setting& row = start(key, ("accepted: " + why).c_str(), "any values", "TEXT", "");
+  row.is_alias = true;
+  row.is_list = true;
+  row.set = [](const GivenValue&) {};
+  row.get = [] { return Yaml(); };
+}
+
+void Settings::remark(std::string text, std::string resting, Remark::Kind kind) {
+  const auto applies = [resting](const std::vector<std::string>& items) { return !says(items, resting); };
+  rows_.back().remarks.push_back({kind, std::move(text), applies});
+}
+
+void Settings::warn_of(std::string item, std::string text) {
+  const auto applies = [item](const std::vector<std::string>& items) {
+    return std::find(items.begin(), items.end(), item) != items.end();
+  };
+  rows_.back().remarks.push_back({Remark::warning, std::move(text), applies});
 }
 
 void Settings::require_scalar(const std::string& name, const GivenValue& given) {

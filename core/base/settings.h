@@ -105,6 +105,17 @@ struct GivenValue {
 /// Names of the settings that the user gave, in a file, on the command line or through an alias.
 using GivenNames = std::set<std::string, std::less<>>;
 
+/// Whether the items say what `resting` says, word by word: equal text, numbers or truth values. `false` and nothing at
+/// all say "".
+bool says(const std::vector<std::string>& items, std::string_view resting);
+
+/// A line of the log about a value that was given: what it means here, where that is not what it says.
+struct Remark {
+  enum Kind { info, warning } kind = info;
+  std::string text;
+  std::function<bool(const std::vector<std::string>& items)> applies;
+};
+
 /// A row, its type erased.
 struct Setting {
   std::string name;
@@ -117,12 +128,14 @@ struct Setting {
   std::string word;    ///< stands for a value in --help: N, PERIOD, NAME, PATH, TEXT
   std::string limits;  ///< what `word` leaves open: "at least 1", "one of: a, b"
   bool is_flag = false;
+  bool is_number = false;  ///< or a list of them
   bool is_list = false;
   bool is_path = false;
   Path::Use path_use = Path::input;
-  bool is_alias = false;                       ///< stands for other settings; no member, not dumped
-  bool is_transient = false;                   ///< asked of this run only (dump-config): not dumped
-  bool is_command_line = false;                ///< transient, and without meaning in a file (help)
+  bool is_alias = false;         ///< stands for other settings; no member, not dumped
+  bool is_transient = false;     ///< asked of this run only (dump-config): not dumped
+  bool is_command_line = false;  ///< transient, and without meaning in a file (help)
+  std::vector<Remark> remarks;
   std::function<void(const GivenValue&)> set;  ///< Error "<where>: <name> is …, must be …"
   std::function<Yaml()> get;
 };
@@ -162,7 +175,7 @@ class Settings {
     auto allowed = [letters](const SchedulePeriod& p) { return letters.find("ute"[int(p.unit)]) != std::string::npos; };
     add(value, key, help, allowed, units_phrase(letters));
   }
-  /// One of some words.
+  /// One of some words, or none: `false` is none, too.
   void operator()(std::string& value, Key key, const char* help, Words words);
   /// One of the names, or (below) a list of them.
   template <class E>
@@ -210,18 +223,25 @@ class Settings {
   /// A row without a member: `task`, `fp16`, `no-shuffle`. What it stands for is the parser's.
   void alias(Key key, const char* help, bool is_list, std::vector<std::string> choices);
 
-  /// A row without a member whose value is checked and asks for nothing: what it is for is always so, as `help` says.
+  /// A row without a member whose value is checked and asks for nothing, for the reason that `why` says.
   template <class T>
-  void accepted(Key key, const char* help) {
-    Setting& row = start<T>(key, help, "");
+  void accepted(Key key, const std::string& why) {
+    Setting& row = start<T>(key, ("accepted: " + why).c_str(), "");
     row.is_alias = true;
-    row.is_flag = std::is_same_v<T, bool>;
     row.set = [row](const GivenValue& given) {
       require_scalar(row.name, given);
       parse_item<T>(row, given.items[0], given.where, [](const T&) { return true; });
     };
     row.get = [] { return Yaml(); };
   }
+
+  /// The same of a list of any values.
+  void accepted_list(Key key, const std::string& why);
+
+  /// Of the row added last: a value that does not say `resting` is worth a line of the log.
+  void remark(std::string text, std::string resting, Remark::Kind kind = Remark::info);
+  /// The same of the value, or one of the values, `item`; a warning.
+  void warn_of(std::string item, std::string text);
 
   /// Marks the row added last as asked of this run only.
   void transient() { rows_.back().is_transient = true; }
@@ -276,7 +296,11 @@ class Settings {
   Setting& start(const Key& key, const char* help, const std::string& limits) {
     const std::string type = type_phrase(T{});
     const bool joined = limits.starts_with("in ");
-    return start(key, help, limits.empty() ? type : type + (joined ? " " : ", ") + limits, type_word(T{}), limits);
+    Setting& row =
+        start(key, help, limits.empty() ? type : type + (joined ? " " : ", ") + limits, type_word(T{}), limits);
+    row.is_flag = std::is_same_v<T, bool>;
+    row.is_number = std::is_arithmetic_v<T> && !row.is_flag;
+    return row;
   }
 
   /// NaN and infinity are values of a saved state, not of an option.
@@ -295,7 +319,6 @@ class Settings {
   template <class T, class Ok>
   void add(T& value, const Key& key, const char* help, Ok ok, const std::string& limits) {
     Setting& row = start<T>(key, help, limits);
-    row.is_flag = std::is_same_v<T, bool>;
     row.set = [&value, ok, row](const GivenValue& given) {
       require_scalar(row.name, given);
       value = parse_item<T>(row, given.items[0], given.where, ok);

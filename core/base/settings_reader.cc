@@ -38,12 +38,6 @@ GivenValue value_of(const Yaml& node, const std::string& name, const std::string
   return value;
 }
 
-std::string join(const std::vector<std::string>& items) {
-  std::string text;
-  for (const auto& item : items) text += (text.empty() ? "" : " ") + item;
-  return text;
-}
-
 Yaml as_yaml(const GivenValue& value, bool is_list) {
   if (!is_list) return Yaml(value.items[0]);
   Yaml list = Yaml::list();
@@ -85,7 +79,7 @@ size_t SettingsReader::read_option(const std::vector<std::string>& arguments, si
   at = take_values(row, arguments, at + 1, value);
   if (row)
     store(name, {std::move(value), Place::command_line}, row->is_list);
-  else
+  else if (!is_ignored(name))
     refuse_or_complain(name, value);
   return at;
 }
@@ -130,6 +124,7 @@ void SettingsReader::read_yaml(const Yaml& file, const std::string& source, bool
     if (is_ignored(name)) continue;
     GivenValue value = value_of(node, name, where);
     const Setting* row = rows_.find(name);
+    if (row && row->is_command_line && says(value.items, "")) continue;
     check(!row || !row->is_command_line, "{}: {} must be given on the command line, not in a file", where, name);
     if (!row) {
       refuse_or_complain(name, value);
@@ -155,13 +150,13 @@ void SettingsReader::store(const std::string& name, Given given, bool join_lists
 }
 
 void SettingsReader::refuse_or_complain(const std::string& name, const GivenValue& value) {
+  const RefusedOption* known = nullptr;
   for (const RefusedOption& refused : tables_.refused) {
     if (refused.name != name) continue;
-    if (join(value.items) != refused.resting)
-      problems_.push_back(fmt::format("{}: {} {}", value.where, name, refused.reason));
-    return;
+    if (says(value.items, refused.resting)) return;
+    known = &refused;
   }
-  problems_.push_back(unknown(name, value.where));
+  problems_.push_back(known ? fmt::format("{}: {} {}", value.where, name, known->reason) : unknown(name, value.where));
 }
 
 std::string SettingsReader::unknown(const std::string& name, const std::string& where) const {
@@ -190,6 +185,7 @@ void SettingsReader::apply() {
   }
   settle_rivals();
   settle_file_names();
+  settle_truth_values();
   for (const Setting& row : rows_.rows())  // typed here, so that an alias's own value is checked too
     if (auto it = given_.find(row.name); it != given_.end()) row.set(it->second.value);
   expand_aliases();
@@ -225,6 +221,37 @@ void SettingsReader::settle_file_names() {
       if (!given.relative_to.empty()) item = beside(given.relative_to, item);
     }
   }
+}
+
+/// A number given as a truth value is 1 or 0, as Marian reads it.
+void SettingsReader::settle_truth_values() {
+  for (auto& [name, given] : given_) {
+    const Setting* row = rows_.find(name);
+    if (!row || !row->is_number) continue;
+    for (std::string& item : given.value.items) {
+      bool flag = false;
+      if (item.empty() || std::isalpha(uint8_t(item[0])) == 0 || !parse_value(item, flag)) continue;
+      const std::string bare =
+          row->has_bare && row->bare != "1" ? fmt::format("; the option without a value is {}", row->bare) : "";
+      const std::string text = fmt::format("is '{}', read as {}, as Marian does{}", item, flag ? 1 : 0, bare);
+      truth_values_.push_back({Remark::warning, fmt::format("{} {}", name, text), {}});
+      item = flag ? "1" : "0";
+    }
+  }
+}
+
+std::vector<Remark> SettingsReader::remarks() const {
+  std::vector<Remark> all = truth_values_;
+  for (const Setting& row : rows_.rows()) {
+    const auto it = given_.find(row.name);
+    if (it == given_.end()) continue;
+    for (Remark remark : row.remarks) {
+      if (!remark.applies(it->second.value.items)) continue;
+      remark.text = fmt::format("{} {}", row.name, remark.text);
+      all.push_back(std::move(remark));
+    }
+  }
+  return all;
 }
 
 void SettingsReader::expand_aliases() {

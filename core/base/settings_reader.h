@@ -13,7 +13,7 @@ namespace bough {
 /// error.
 struct RefusedOption {
   std::string_view name;
-  std::string_view resting;  ///< "" also stands for an empty list
+  std::string_view resting;  ///< "" also stands for an empty list; several rows of one name: any of them
   std::string_view reason;   ///< completes "<name> …"
 };
 
@@ -38,7 +38,7 @@ struct ReaderTables {
   std::vector<AliasExpansion> aliases;  ///< a later one wins over an earlier one
   std::vector<RefusedOption> refused;
   std::vector<Rivals> rivals;
-  std::vector<std::string_view> ignored;  ///< keys in files that Marian ignores, too
+  std::vector<std::string_view> ignored;  ///< options without any effect, in Marian neither
   std::string_view words = {};            ///< the list that takes words which belong to no option; "": they are errors
   /// Names of the options of each other program, for "belongs to".
   std::vector<std::pair<std::string, std::vector<std::string>>> others;
@@ -69,6 +69,9 @@ class SettingsReader {
   /// Whether a flag was given as true.
   bool is_true(std::string_view name) const;
 
+  /// After apply(): what the log should say about the values given, each once.
+  std::vector<Remark> remarks() const;
+
   /// After apply(): given directly or through an alias.
   GivenNames given() const;
   /// Given directly, as it was given (aliases unexpanded); and the same with aliases expanded.
@@ -92,6 +95,7 @@ class SettingsReader {
   void settle_rivals();
   bool asks_for_something(const Rivals& rivals) const;
   void settle_file_names();
+  void settle_truth_values();
   void expand_aliases();
   void expand(const AliasExpansion& alias, Place place, const std::string& where);
   void refuse_or_complain(const std::string& name, const GivenValue& value);
@@ -103,6 +107,7 @@ class SettingsReader {
   int files_ = 0;
   std::map<std::string, Given, std::less<>> given_;
   std::vector<std::string> problems_;
+  std::vector<Remark> truth_values_;  ///< remarks on numbers given as such
 };
 
 /// Number of single-letter edits between two words.
