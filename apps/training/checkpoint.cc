@@ -175,9 +175,10 @@ std::optional<TrainingState> Checkpoint::resume() {
   return std::nullopt;
 }
 
-uint64_t Checkpoint::saved_seed(const SavingOptions& options) {
+std::optional<TrainingState> Checkpoint::saved_state(const SavingOptions& options) {
   const SavedRun saved = saved_run(options);
-  return saved.has_state ? read_state(NpzReader(saved.path)).seed : 0;
+  if (!saved.has_state) return std::nullopt;
+  return read_state(NpzReader(saved.path));
 }
 
 void Checkpoint::take_saved_options(const SavingOptions& saving, const GivenNames& given, ModelOptions& model,

@@ -41,8 +41,8 @@ class Checkpoint {
   /// optimizer are then as they were. Without, and with a model file: its parameters only. Writes nothing.
   std::optional<TrainingState> resume();
 
-  /// The seed of the run that resume() would go on with; 0 when it would start anew.
-  static uint64_t saved_seed(const SavingOptions& options);
+  /// The state of the run that resume() would go on with; none when it would start anew.
+  static std::optional<TrainingState> saved_state(const SavingOptions& options);
   /// Before a run's options are resolved: what was not `given` becomes what the model was made with that resume()
   /// would go on with, if there is one, so that a checkpoint outlives changed defaults.
   static void take_saved_options(const SavingOptions& saving, const GivenNames& given, ModelOptions& model,

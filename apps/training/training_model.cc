@@ -20,6 +20,12 @@ TrainingModel::TrainingModel(Backend& backend, const ModelOptions& model, const 
   if (model.has_bounded_branches()) bound_branches();
 }
 
+void TrainingModel::share_with(Communicator& ranks) {
+  if (ranks.is_alone()) return;
+  const Tensor& gradients = parameters_.gradients();
+  rank_sums_ = std::make_unique<RankSums>(ranks, backend_, gradients.size(), gradients.dtype());
+}
+
 void TrainingModel::bound_branches() {
   const std::vector<BranchLimits> limits = branch_limits(transformer_.options());
   const int64_t sites = int64_t(limits.size());
@@ -97,6 +103,8 @@ std::function<UpdateResult()> TrainingModel::start_update(const UpdateBatches& b
     accumulate_gradients(batch, is_first);
     is_first = false;
   }
+  if (is_first) clear_sums();
+  add_up_over_ranks();
   if (is_measuring_) layer_norms_->keep_parameters();
   backend_.repeat("optimizer", [this] {
     optimizer_.update(update_words_);
@@ -152,6 +160,25 @@ void TrainingModel::forward_and_backward(const ModelBatch& batch, bool is_first,
   backend_.sum(is_first ? write_to(loss_sum_) : add_to(loss_sum_), loss);
   tape.backward();
   if (is_first) parameters_.finish_update();
+}
+
+/// The update has no micro-batch for this rank.
+void TrainingModel::clear_sums() {
+  parameters_.begin_update();
+  parameters_.finish_update();
+  backend_.fill(loss_sum_, 0.0);
+  backend_.fill(term_sums_, 0.0);
+}
+
+void TrainingModel::add_up_over_ranks() {
+  if (!rank_sums_) return;
+  rank_sums_->add_up(parameters_.gradients());
+  std::vector<double> sums(1 + size_t(term_sums_.size()));
+  backend_.download(sums.data(), loss_sum_);
+  if (sums_terms_) backend_.download(sums.data() + 1, term_sums_);
+  rank_sums_->add_up(sums);
+  backend_.upload(loss_sum_, sums.data());
+  if (sums_terms_) backend_.upload(term_sums_, sums.data() + 1);
 }
 
 std::vector<double> TrainingModel::branch_ratios() const {

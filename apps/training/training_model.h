@@ -6,6 +6,7 @@
 #include "apps/inference/model_batch.h"
 #include "apps/training/layer_norms.h"
 #include "core/backend.h"
+#include "core/rank_sums.h"
 #include "data/training_data.h"
 #include "layers/transformer.h"
 #include "optim/clock.h"
@@ -36,6 +37,14 @@ class TrainingModel {
  public:
   TrainingModel(Backend& backend, const ModelOptions& model, const DropoutOptions& dropout,
                 const OptimizerOptions& optimizer, uint64_t seed);
+
+  /// From now on gradients, losses and what else an update sums up are summed over `ranks`, of which this process is
+  /// one: each is given its own micro-batches of the same updates, and all then have the same parameters, to the bit.
+  void share_with(Communicator& ranks);
+  /// Their sum over all ranks, in the order of ranks.
+  void add_up_over_ranks(std::vector<double>& values) const {
+    if (rank_sums_) rank_sums_->add_up(values);
+  }
 
   /// Parameters from their initial distributions; optimizer state cleared.
   void initialize();
@@ -110,6 +119,8 @@ class TrainingModel {
   void start_branch_scales();
   void set_branch_scales(const std::vector<double>& scales);
   void forward_and_backward(const ModelBatch& batch, bool is_first, int64_t target_rows);
+  void clear_sums();
+  void add_up_over_ranks();
   LayerNorms& layer_norms();
   void finish_measuring(const UpdateBatches& batches, LayerReport& report);
 
@@ -119,6 +130,7 @@ class TrainingModel {
   ParameterSet parameters_;
   Transformer transformer_;
   Optimizer optimizer_;
+  std::unique_ptr<RankSums> rank_sums_;  ///< none in a run of one process
   std::unique_ptr<LayerNorms> layer_norms_;
   bool with_model_update_ = false, is_measuring_ = false;
   /// Alphas that follow the branches; empty tensors for other schedules.
