@@ -5,7 +5,7 @@
 #include <map>
 #include <mutex>
 
-#include "core/rank_sums.h"
+#include "core/arena_share.h"
 #include "test/catch.h"
 #include "test/skip.h"
 #include "test/thread_ranks.h"
@@ -27,20 +27,23 @@ UpdateBatches share_of(const UpdateBatches& update, const Communicator& ranks) {
 
 ModelOptions model_of(ResidualKind kind) {
   ModelOptions options = small_model(kind);
+  options.model_dim = 64;  // four slices
+  options.ffn_dim = 256;
   options.branchnorm_schedule = BranchSchedule::bounded;  // its alphas must be the same on all ranks, too
   return options;
 }
 
 struct Trained {
-  std::vector<float> parameters, gradients;
+  std::vector<float> parameters, gradients, average;
   std::vector<double> losses, norms, branch_scales;
   bool operator==(const Trained&) const = default;
 };
 
 /// Three updates, the second of fewer micro-batches than ranks.
 Trained train(Communicator& ranks, ResidualKind kind, DType type, const Sentences& corpus) {
-  Run run(model_of(kind), all_dropouts(0.2), adam(0), 1, type);
-  run.model.share_with(ranks);
+  OptimizerOptions optimizer = adam(0);
+  optimizer.ema_decay = 0.1;
+  Run run(model_of(kind), all_dropouts(0.2), optimizer, 1, type, ranks);
   run.perturb();
   Trained result;
   for (const size_t parts : {4, 1, 4}) {
@@ -50,7 +53,13 @@ Trained train(Communicator& ranks, ResidualKind kind, DType type, const Sentence
   }
   const auto& set = run.model.parameters();
   result.parameters = run.parameters();
+  run.model.share().gather(set.gradients());
   result.gradients = set.download(set.gradients());
+  {
+    const TrainingModel::BestParameters best(run.model);
+    result.average = run.parameters();
+  }
+  check(run.parameters() == result.parameters, "the average was not taken back");
   result.branch_scales = run.model.site_branch_scales();
   return result;
 }
@@ -91,13 +100,15 @@ class Environment {
 /// A sum of 2.5 slices and a bit whose value depends on the order of ranks.
 void check_sums(Communicator& ranks) {
   const auto backend = make_cpu_backend(1);
-  const int64_t n = 5 * RankSlices::block / 2 + 3;
+  const int64_t n = 5 * ArenaShare::block / 2 + 3;
   const auto value_of = [](int rank, int64_t i) {
     return float(std::pow(10.0, (i + 3 * rank) % 9)) / float(1 + i % 7);
   };
   const Tensor arena = backend->allocate_persistent({n}, DType::f32);
   for (int64_t i = 0; i < n; ++i) arena.data<float>()[i] = value_of(ranks.rank(), i);
-  RankSums(ranks, *backend, n, DType::f32).add_up(arena);
+  ArenaShare share(ranks, *backend, n, DType::f32);
+  share.sum(arena);
+  share.gather(arena);
   int64_t wrong = 0;
   for (int64_t i = 0; i < n; ++i) {
     float sum = value_of(0, i);
@@ -123,12 +134,12 @@ void check_messages(Communicator& ranks) {
 TEST_CASE("slices of an arena are whole blocks", "[ranks]") {
   for (const int64_t elements : {int64_t{1}, int64_t{1} << 16, int64_t{1000000}, int64_t{123456789}})
     for (const int ranks : {1, 2, 3, 8, 64}) {
-      const RankSlices slices(elements, ranks);
+      const RankSlices slices(elements, ranks, ArenaShare::block);
       CHECK(slices.first(0) == 0);
       CHECK(slices.first(ranks) == elements);
       for (int r = 0; r < ranks; ++r) {
         CHECK(slices.size(r) <= slices.longest());
-        if (slices.size(r) > 0) CHECK(slices.first(r) % RankSlices::block == 0);
+        if (slices.size(r) > 0) CHECK(slices.first(r) % ArenaShare::block == 0);
       }
     }
 }
@@ -152,6 +163,7 @@ TEST_CASE("an update shared by ranks is that of one process, dropout on", "[rank
         for (const Trained& rank : all) CHECK(rank == all[0]);
         CHECK(distance(alone.gradients, all[0].gradients) < 1e-6);
         CHECK(distance(alone.parameters, all[0].parameters) < 1e-6);
+        CHECK(distance(alone.average, all[0].average) < 1e-6);
         for (size_t i = 0; i < alone.losses.size(); ++i) {
           CHECK(all[0].losses[i] == Approx(alone.losses[i]).epsilon(1e-10));
           CHECK(all[0].norms[i] == Approx(alone.norms[i]).epsilon(1e-8));
@@ -174,8 +186,7 @@ TEST_CASE("the same ranks give the same bits, and in f32 those of one process bu
 TEST_CASE("a gradient that is not finite on one rank skips the update on all", "[ranks][training]") {
   const Sentences corpus(24);
   run_ranks(2, [&](Communicator& ranks) {
-    Run run(model_of(ResidualKind::branchnorm), all_dropouts(0.1), adam(0));
-    run.model.share_with(ranks);
+    Run run(model_of(ResidualKind::branchnorm), all_dropouts(0.1), adam(0), 2, DType::f32, ranks);
     const std::vector<float> before = run.parameters();
     run.train(share_of(update_of(corpus, 2), ranks), 0);
     if (ranks.rank() == 1) {

@@ -25,6 +25,7 @@ struct RunDescription {
 ///   MODEL.optimizer.npz   the resume state, alone: raw parameters, moments, average, clock, loader.
 ///                         Its rename is the moment at which a save has happened.
 ///   MODEL, MODEL.yml, MODEL.decoder.yml, MODEL.progress.yml, model.iterN.npz   derived from it
+/// All ranks save and resume alike, but save_best; the first one writes.
 class Checkpoint {
  public:
   Checkpoint(const SavingOptions& options, RunDescription run, TrainingModel& model)
@@ -52,7 +53,10 @@ class Checkpoint {
   void save_parameters(const TrainingState& state, const std::string& path, const Tensor& arena);
 
  private:
+  struct StateArena;
+  std::vector<StateArena> state_arenas() const;
   void save_optimizer(const TrainingState& state, const std::string& path);
+  void write_optimizer(const TrainingState& state, const std::string& path);
   TrainingState load_optimizer(const std::string& path);
   void load_parameters(const std::string& path);
   Yaml decoder_settings(const std::string& model_path) const;

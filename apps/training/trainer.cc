@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <exception>
 #include <optional>
 #include <utility>
 
@@ -62,8 +63,7 @@ Trainer::Trainer(TrainOptions options, Communicator& ranks)
   open_data();
   make_backend_on(device);
   model_ = std::make_unique<TrainingModel>(*backend_, options_.model, options_.dropout, options_.optimizer,
-                                           options_.general.seed);
-  model_->share_with(ranks_);
+                                           options_.general.seed, ranks_);
   model_->set_recompute(recomputed_layers_);
   if (backend_->records()) model_->use_shape_classes(data_->most_source_rows(), data_->most_target_rows());
   if (options_.display.log_layer_norms) model_->enable_layer_norms(options_.display.log_model_update);
@@ -121,6 +121,12 @@ void Trainer::open_vocabularies() {
         options_.model.vocab_sizes.front(), options_.model.vocab_sizes.back());
 }
 
+MemoryOptions Trainer::memory_options() const {
+  MemoryOptions memory = options_.memory();
+  memory.ranks = ranks_.size();
+  return memory;
+}
+
 void Trainer::open_data() {
   const int delay = std::max(1, int(std::lround(options_.optimizer.delay)));
   data_ = std::make_unique<TrainingData>(
@@ -130,7 +136,7 @@ void Trainer::open_data() {
       vocabularies_);
   check_same_text();
   if (options_.batch.mini_batch_fit) {
-    const MemoryPlan fitted = fit_memory(options_.memory(), data_->statistics().length_ratio());
+    const MemoryPlan fitted = fit_memory(memory_options(), data_->statistics().length_ratio());
     data_->fit_budgets(least_of_ranks(fitted.target_rows),
                        checkpoint_state_ ? checkpoint_state_->loader.fitted_tokens : 0);
     recomputed_layers_ = fitted.recomputed_layers;
@@ -139,8 +145,8 @@ void Trainer::open_data() {
 
 /// With memory for the largest batch, or an Error before anything was trained.
 void Trainer::make_backend_on(const DeviceChoice& device) {
-  const MemoryPlan plan = plan_training(options_.memory(), data_->most_source_rows(), data_->most_target_rows(),
-                                        recomputed_layers_, device);
+  const MemoryPlan plan =
+      plan_training(memory_options(), data_->most_source_rows(), data_->most_target_rows(), recomputed_layers_, device);
   log::info("[memory] {}", format_plan(plan));
   check_memory(plan, device);
   recomputed_layers_ = plan.recomputed_layers;
@@ -170,18 +176,17 @@ void Trainer::start_or_resume() {
     log::info("[train] resumed {} at update {}, {} labels", options_.saving.model, state_.clock.updates,
               with_commas(state_.clock.labels));
     ranks_.barrier();  // others may still read what is written now
-    if (ranks_.is_first()) checkpoint_->save_derived(state_);
+    checkpoint_->save_derived(state_);
   } else {
     state_.loader = data_->state();
   }
   if (!validation_) state_.owes_validation = false;
   state_.seed = options_.general.seed;
   const std::string metrics = ranks_.is_first() ? options_.display.metrics_path(options_.saving.model) : "";
-  log_ =
-      std::make_unique<TrainingLog>(options_.display,
-                                    TrainingLog::Fields{.learning_rate = options_.optimizer.report_learning_rate,
-                                                        .alpha = options_.model.traits().has_branch_scales},
-                                    metrics, state_.clock.updates);
+  log_ = std::make_unique<TrainingLog>(options_.display,
+                                       TrainingLog::Fields{.learning_rate = options_.optimizer.report_learning_rate,
+                                                           .alpha = options_.model.traits().has_branch_scales},
+                                       metrics, state_.clock.updates);
 }
 
 bool Trainer::is_measured(const std::string& metric) const {
@@ -235,7 +240,7 @@ int Trainer::run() {
   if (is_finished()) tell_final_alpha();
   if (signal_ == 0 && validation_ && state_.last_validation != state_.clock.updates) validate();
   if (saved_ != state_.clock.updates) save();
-  if (ranks_.is_alone()) signal_ = caught_signal();
+  all_go_on({});  // a signal that has come since
   return signal_ == 0 ? 0 : 128 + signal_;
 }
 
@@ -248,7 +253,7 @@ UpdateBatches Trainer::next_batches() {
   } catch (const Error&) {
     // A bad line, late in a stream: what has been trained is kept.
     finish_updates(0);
-    if (state_.clock.updates > 0 && saved_ != state_.clock.updates) save();
+    if (ranks_.is_alone() && state_.clock.updates > 0 && saved_ != state_.clock.updates) save();
     throw;
   }
 }
@@ -321,21 +326,22 @@ void Trainer::finish_epoch() {
 /// run begins with it.
 void Trainer::validate() {
   state_.owes_validation = true;
-  if (!ranks_.is_first()) return take_first_ranks_state();
+  saved_ = -1;
   const auto metrics_before = state_.metrics;
+  std::exception_ptr failure;
   try {
     run_validation();
     state_.owes_validation = false;
-    saved_ = -1;
   } catch (const Interrupted&) {
     log::info("[valid] interrupted; a resumed run begins with it");  // run() sees the signal and saves
   } catch (const Error&) {
     // A script failed, or was ended by the signal that comes to us next: what has been trained is kept.
     state_.metrics = metrics_before;
-    save();
-    if (caught_signal() == 0) throw;
+    failure = std::current_exception();
   }
   take_first_ranks_state();
+  if (ranks_.all_gather(int(failure != nullptr)).front() != 0) save();
+  if (failure && caught_signal() == 0) std::rethrow_exception(failure);
 }
 
 void Trainer::run_validation() {
@@ -343,6 +349,7 @@ void Trainer::run_validation() {
   const int64_t stalled_before = state_.most_stalled();
   {
     const TrainingModel::BestParameters best(*model_);
+    if (!ranks_.is_first()) return;
     model_->set_update_state(state_.clock, state_.learning_rate, 0, 1);
     for (const MetricValue& m : validation_->run(state_)) {
       const MetricState& metric = state_.metrics[m.name];
@@ -379,10 +386,6 @@ bool Trainer::should_stop_early() const {
 }
 
 void Trainer::save() {
-  if (!ranks_.is_first()) {
-    saved_ = state_.clock.updates;
-    return;
-  }
   const auto start = Clock::now();
   checkpoint_->save(state_);
   saved_ = state_.clock.updates;

@@ -3,14 +3,15 @@
 namespace bough {
 
 TrainingModel::TrainingModel(Backend& backend, const ModelOptions& model, const DropoutOptions& dropout,
-                             const OptimizerOptions& optimizer, uint64_t seed)
+                             const OptimizerOptions& optimizer, uint64_t seed, Communicator& ranks)
     : backend_(backend),
       seed_(seed),
       label_smoothing_(dropout.label_smoothing),
       clip_norm_(optimizer.clip_norm),
       parameters_(backend),
       transformer_(model, &dropout, parameters_),
-      optimizer_(optimizer, parameters_.allocate()),
+      share_(ranks, backend, parameters_.allocate().elements(), parameters_.values().dtype()),
+      optimizer_(optimizer, parameters_, share_),
       has_shape_classes_(backend.records()) {
   update_.branch_scales.resize(transformer_.residual_site_layers().size(), 1.0);
   update_words_ = backend.allocate_persistent({update_.words()}, DType::i32);
@@ -18,12 +19,6 @@ TrainingModel::TrainingModel(Backend& backend, const ModelOptions& model, const 
   term_sums_ = backend.allocate_persistent({int64_t(update_.branch_scales.size()), 4}, DType::f64);
   transformer_.set_update_state(update_words_);
   if (model.has_bounded_branches()) bound_branches();
-}
-
-void TrainingModel::share_with(Communicator& ranks) {
-  if (ranks.is_alone()) return;
-  const Tensor& gradients = parameters_.gradients();
-  rank_sums_ = std::make_unique<RankSums>(ranks, backend_, gradients.size(), gradients.dtype());
 }
 
 void TrainingModel::bound_branches() {
@@ -171,12 +166,12 @@ void TrainingModel::clear_sums() {
 }
 
 void TrainingModel::add_up_over_ranks() {
-  if (!rank_sums_) return;
-  rank_sums_->add_up(parameters_.gradients());
+  if (share_.ranks().is_alone()) return;
+  share_.sum(parameters_.gradients());
   std::vector<double> sums(1 + size_t(term_sums_.size()));
   backend_.download(sums.data(), loss_sum_);
   if (sums_terms_) backend_.download(sums.data() + 1, term_sums_);
-  rank_sums_->add_up(sums);
+  share_.add_up(sums);
   backend_.upload(loss_sum_, sums.data());
   if (sums_terms_) backend_.upload(term_sums_, sums.data() + 1);
 }
@@ -198,6 +193,7 @@ LayerNorms& TrainingModel::layer_norms() {
 }
 
 std::vector<double> TrainingModel::gradient_norms(int64_t target_tokens) {
+  share_.gather(parameters_.gradients());
   std::vector<double> norms = layer_norms().norms(parameters_.gradients());
   for (double& norm : norms) norm /= double(target_tokens);
   return norms;
@@ -237,16 +233,20 @@ double TrainingModel::evaluate(const Batch& host) {
 TrainingModel::BestParameters::BestParameters(TrainingModel& model) : model_(model) {
   if (!model.optimizer_.has_average()) return;
   Backend& b = model.backend_;
-  const Tensor& values = model.parameters_.values();
-  raw_ = b.allocate_persistent(values.shape(), values.dtype());
-  b.accumulate(write_to(raw_), values);
-  b.accumulate(write_to(values), model.optimizer_.best_parameters());
-  model.parameters_.values_changed();
+  const Tensor mine = model.share_.mine(model.parameters_.values());
+  raw_ = b.allocate_persistent(mine.shape(), mine.dtype());
+  b.accumulate(write_to(raw_), mine);
+  exchange(model.optimizer_.best_parameters());
 }
 
 TrainingModel::BestParameters::~BestParameters() {
-  if (!raw_) return;
-  model_.backend_.accumulate(write_to(model_.parameters_.values()), raw_);
+  if (raw_) exchange(raw_);
+}
+
+void TrainingModel::BestParameters::exchange(In mine) {
+  const Tensor& values = model_.parameters_.values();
+  model_.backend_.accumulate(write_to(model_.share_.mine(values)), mine);
+  model_.share_.gather(values);
   model_.parameters_.values_changed();
 }
 

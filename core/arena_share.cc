@@ -1,4 +1,4 @@
-#include "core/rank_sums.h"
+#include "core/arena_share.h"
 
 #include <algorithm>
 
@@ -7,32 +7,36 @@ namespace {
 
 constexpr int64_t most_piece = 1 << 20;  // elements that travel at once from rank to rank
 
+int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+/// What rank `rank` owns of a tensor; empty where that is nothing.
+Tensor slice_of(In whole, const RankSlices& slices, int rank) {
+  return slices.size(rank) > 0 ? whole.view(slices.first(rank), {slices.size(rank)}) : Tensor();
+}
+
 }  // namespace
 
-RankSlices::RankSlices(int64_t elements, int ranks) : elements_(elements) {
-  const int64_t share = (elements + ranks - 1) / ranks;
-  slice_ = (share + block - 1) / block * block;
-}
+RankSlices::RankSlices(int64_t elements, int ranks, int64_t block)
+    : elements_(elements), slice_(ranks == 1 ? elements : divide_up(divide_up(elements, ranks), block) * block) {}
 
 int64_t RankSlices::first(int rank) const { return std::min(slice_ * rank, elements_); }
 
-RankSums::RankSums(Communicator& ranks, Backend& backend, int64_t elements, DType dtype)
+ArenaShare::ArenaShare(Communicator& ranks, Backend& backend, int64_t elements, DType dtype)
     : ranks_(ranks),
       backend_(backend),
-      slices_(elements, ranks.size()),
+      elements_(elements),
+      blocks_(divide_up(elements, block)),
+      slices_(elements, ranks.size(), block),
+      block_slices_(blocks_, ranks.size(), 1),
       piece_(std::min(slices_.longest(), most_piece)),
       others_(size_t(ranks.size())) {
   for (int r = 0; r < ranks.size(); ++r)
     if (r != ranks.rank()) others_[size_t(r)] = backend.allocate_persistent({piece_}, dtype);
 }
 
-void RankSums::add_up(Out arena) {
-  add_up_pieces(arena);
-  gather(arena);
-}
-
 /// Every rank gets the others' part of its slice, a piece at a time, and sums it up.
-void RankSums::add_up_pieces(Out arena) {
+void ArenaShare::sum(Out arena) {
+  if (ranks_.is_alone()) return;
   for (int64_t at = 0; at < slices_.longest(); at += piece_) {
     const auto piece_of = [&](int rank) {
       const int64_t size = std::clamp<int64_t>(slices_.size(rank) - at, 0, piece_);
@@ -46,11 +50,11 @@ void RankSums::add_up_pieces(Out arena) {
       if (mine) received[size_t(r)] = others_[size_t(r)].view(0, mine.shape());
     }
     ranks_.all_to_all(received, sent);
-    if (mine) add_up_mine(mine);
+    if (mine) sum_piece(mine);
   }
 }
 
-void RankSums::add_up_mine(Out piece) {
+void ArenaShare::sum_piece(Out piece) {
   const auto part_of = [&](int rank) {
     return rank == ranks_.rank() ? piece : others_[size_t(rank)].view(0, piece.shape());
   };
@@ -59,21 +63,38 @@ void RankSums::add_up_mine(Out piece) {
   if (!ranks_.is_first()) backend_.accumulate(write_to(piece), sum);
 }
 
-/// Every owner's slice becomes everybody's.
-void RankSums::gather(Out arena) {
-  const auto slice_of = [&](int rank) {
-    return slices_.size(rank) > 0 ? arena.view(slices_.first(rank), {slices_.size(rank)}) : Tensor();
-  };
+void ArenaShare::gather(Out whole, const RankSlices& slices) {
+  if (ranks_.is_alone()) return;
   std::vector<Tensor> received(others_.size()), sent(others_.size());
   for (int r = 0; r < ranks_.size(); ++r) {
     if (r == ranks_.rank()) continue;
-    received[size_t(r)] = slice_of(r);
-    sent[size_t(r)] = slice_of(ranks_.rank());
+    received[size_t(r)] = slice_of(whole, slices, r);
+    sent[size_t(r)] = slice_of(whole, slices, ranks_.rank());
   }
   ranks_.all_to_all(received, sent);
 }
 
-void RankSums::add_up(std::vector<double>& values) {
+Tensor ArenaShare::whole_on_first(In slice) {
+  if (ranks_.is_alone()) return slice;
+  Tensor whole;
+  std::vector<Tensor> received(others_.size()), sent(others_.size());
+  if (ranks_.is_first()) {
+    whole = backend_.allocate_persistent({elements_}, slice.dtype());
+    backend_.accumulate(write_to(mine(whole)), slice);
+    for (int r = 1; r < ranks_.size(); ++r) received[size_t(r)] = slice_of(whole, slices_, r);
+  } else if (size() > 0) {
+    sent[0] = slice;
+  }
+  ranks_.all_to_all(received, sent);
+  return whole;
+}
+
+Tensor ArenaShare::my_blocks(In all) const {
+  return all.view(block_slices_.first(ranks_.rank()), {block_slices_.size(ranks_.rank())});
+}
+
+void ArenaShare::add_up(std::vector<double>& values) {
+  if (ranks_.is_alone()) return;
   const size_t n = values.size();
   std::vector<double> all(n * size_t(ranks_.size()));
   ranks_.all_gather(values.data(), n * sizeof(double), all.data());
