@@ -28,7 +28,7 @@ int train(int argc, char** argv, const bough::LaunchedRank& launched, std::uniqu
   const auto options = bough::parse_train_options(argc, argv);
   if (!options) return 0;
   if (options->run.describe) {
-    if (launched.rank == 0) std::fputs(bough::describe_model(*options).c_str(), stdout);
+    if (launched.rank == 0) std::fputs(bough::describe_model(*options, launched.size).c_str(), stdout);
     return 0;
   }
   if (!options->validation.log_file.empty()) bough::log::set_validation_file(options->validation.log_file);

@@ -1,6 +1,7 @@
 #include "apps/training/checkpoint.h"
 
 #include <filesystem>
+#include <utility>
 
 #include "apps/inference/model_file.h"
 #include "core/base/files.h"
@@ -148,12 +149,15 @@ void Checkpoint::write_optimizer(const TrainingState& state, const std::string& 
   const ParameterSet& parameters = model_.parameters();
   const OptimizerArenas& arenas = model_.optimizer().arenas();
   std::vector<NpzArray> arrays;
-  Tensor whole;               // of one arena after another: the other ranks send their shares in the same order
+  Tensor whole;  // one arena after another: the other ranks send their shares in the same order
+  const char* held = nullptr;
   std::vector<float> values;  // of one part of an arena: a copy of all arenas might not fit into memory
   for (const StateArena& arena : state_arenas())
     arrays.push_back({arena.name, {1, parameters.file_elements()}, NpzType::f32, nullptr, [&, arena](size_t i) {
-                        if (i == 0) whole = Tensor();  // before there is another one
-                        if (i == 0) whole = arena.is_share ? model_.share().whole_on_first(arena.tensor) : arena.tensor;
+                        if (std::exchange(held, arena.name) != arena.name) {
+                          whole = Tensor();  // before there is another one
+                          whole = arena.is_share ? model_.share().whole_on_first(arena.tensor) : arena.tensor;
+                        }
                         const ParameterPart& part = parameters.parts()[i];
                         values = parameters.extract(whole, part);
                         values.resize(size_t(parameters.file_elements(part)), 0.0f);
