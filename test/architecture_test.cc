@@ -40,6 +40,7 @@ const std::map<std::string, std::string> one_home = {
     {"Eigen/", "core/cpu/gemm.cc"},     {"sentencepiece_", "data/sentencepiece.cc"},
     {"zip.h", "core/base/npz.cc"},      {"unicode/", "core/base/unicode.cc"},
     {"cublasLt.h", "cuda/gemm.cc"},     {"mpi.h", "core/mpi_communicator.cc"},
+    {"nccl.h", "cuda/nccl.cc"},
 };
 
 struct Include {

@@ -55,15 +55,13 @@ Trainer::Trainer(TrainOptions options, Communicator& ranks)
   if (ranks_.is_first()) lock_model();
   checkpoint_state_ = Checkpoint::saved_state(options_.saving);
   keep_seed();
-  const DeviceChoice device = choose_device(options_.machine);
-  check(!device.is_gpu || ranks_.is_alone(),
-        "train: {} processes on GPUs are not supported yet, only on CPUs; give cpu-threads, or start one process",
-        ranks_.size());
+  const DeviceChoice device = choose_device(machine_of_rank());
   open_vocabularies();
   open_data();
   make_backend_on(device);
+  device_ranks_ = connect_devices(device, ranks_, *backend_);
   model_ = std::make_unique<TrainingModel>(*backend_, options_.model, options_.dropout, options_.optimizer,
-                                           options_.general.seed, ranks_);
+                                           options_.general.seed, device_ranks_ ? *device_ranks_ : ranks_);
   model_->set_recompute(recomputed_layers_);
   if (backend_->records()) model_->use_shape_classes(data_->most_source_rows(), data_->most_target_rows());
   if (options_.display.log_layer_norms) model_->enable_layer_norms(options_.display.log_model_update);

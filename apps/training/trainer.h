@@ -49,6 +49,7 @@ class Trainer {
   bool is_measured(const std::string& metric) const;
   void make_backend_on(const DeviceChoice& device);
   void meet_ranks();
+  MachineOptions machine_of_rank() const;
   void check_same_text();
   int64_t least_of_ranks(int64_t value);
   bool all_go_on(const UpdateBatches& batches);
@@ -76,9 +77,11 @@ class Trainer {
 
   TrainOptions options_;
   Communicator& ranks_;
+  int local_rank_ = 0;                             ///< among the ranks of this machine
   std::optional<FileLock> lock_;                   ///< of the model: one run at a time
   std::optional<TrainingState> checkpoint_state_;  ///< of the run that this one goes on with
   std::unique_ptr<Backend> backend_;
+  std::unique_ptr<Communicator> device_ranks_;  ///< that moves tensors where ranks_ does not
   std::vector<std::shared_ptr<Vocabulary>> vocabularies_;
   std::unique_ptr<TrainingModel> model_;
   std::unique_ptr<TrainingData> data_;
