@@ -137,13 +137,17 @@ std::vector<float> ParameterSet::extract(In arena, const ParameterPart& part) co
   return transposed;
 }
 
-void ParameterSet::insert(Out arena, const ParameterPart& part, std::vector<float> values) const {
+void ParameterSet::insert_into_slice(Out slice, int64_t first, const ParameterPart& part,
+                                     std::vector<float> values) const {
   if (part.is_transposed) {
     std::vector<float> transposed(values.size());
     transpose(values.data(), part.cols, part.rows, transposed.data());
     values = std::move(transposed);
   }
-  upload(arena.view(part.first, {part.size()}), values);
+  const int64_t begin = std::max(part.first, first), end = std::min(part.first + part.size(), first + slice.size());
+  if (begin >= end) return;
+  upload(slice.view(begin - first, {end - begin}),
+         std::span<const float>(values).subspan(size_t(begin - part.first), size_t(end - begin)));
 }
 
 std::vector<float> ParameterSet::download(In arena) const {

@@ -81,7 +81,11 @@ class ParameterSet {
 
   /// One part of an arena in the file's layout; and back, where the rest of the arena stays as it is.
   std::vector<float> extract(In arena, const ParameterPart& part) const;
-  void insert(Out arena, const ParameterPart& part, std::vector<float> values) const;
+  void insert(Out arena, const ParameterPart& part, std::vector<float> values) const {
+    insert_into_slice(arena, 0, part, std::move(values));
+  }
+  /// The same for a slice of an arena, which begins at element `first`: what of the part lies in it.
+  void insert_into_slice(Out slice, int64_t first, const ParameterPart& part, std::vector<float> values) const;
   std::vector<float> download(In arena) const;  ///< as f32
   void upload(Out arena, std::span<const float> values) const;
 

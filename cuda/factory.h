@@ -4,6 +4,7 @@
 #include <string>
 
 #include "core/backend.h"
+#include "core/communicator.h"
 
 namespace bough {
 
@@ -33,6 +34,11 @@ CudaDevice find_cuda_device(int id);
 
 /// A CUDA device. Throws what find_cuda_device throws, and Error for too little memory.
 std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options);
+
+/// A communicator of the ranks of `host`, each with a CUDA backend of its own, that moves their tensors from GPU to
+/// GPU: in the order of the backend's work. Both must outlive it. Throws Error when built without NCCL, or what NCCL
+/// says.
+std::unique_ptr<Communicator> connect_gpus(Communicator& host, Backend& backend);
 
 /// The number of devices; 0 without CUDA, driver or device.
 int cuda_device_count();

@@ -11,21 +11,21 @@ constexpr unsigned norm_threads = 256, finish_threads = 256, step_threads = 256;
 
 __device__ float state_word(const int32_t* state, int64_t word) { return math::float_of(uint32_t(state[word])); }
 
-/// partial[b] = the sum of squares of gradient block b, in f64: an f32 sum of 10^9 squares would lose digits.
-__global__ void square_sum_kernel(double* partial, const float* gradient, int64_t n, bool is_vector) {
+/// sums[b] = the sum of squares of block b, in f64: an f32 sum of 10^9 squares would lose digits.
+__global__ void block_square_sums_kernel(double* sums, const float* x, int64_t n, bool is_vector) {
   const int64_t begin = blockIdx.x * norm_block, end = begin + norm_block < n ? begin + norm_block : n;
   double sum = 0;
   for (int64_t i = begin + int64_t(threadIdx.x) * 4; i < end; i += int64_t(blockDim.x) * 4) {
     if (is_vector && i + 4 <= end) {
-      const Vector<float, 4> g = load_vector<4>(gradient + i);
+      const Vector<float, 4> four = load_vector<4>(x + i);
 #pragma unroll
-      for (int k = 0; k < 4; ++k) sum += double(g[k]) * double(g[k]);
+      for (int k = 0; k < 4; ++k) sum += double(four[k]) * double(four[k]);
     } else {
-      for (int64_t k = i; k < i + 4 && k < end; ++k) sum += double(gradient[k]) * double(gradient[k]);
+      for (int64_t k = i; k < i + 4 && k < end; ++k) sum += double(x[k]) * double(x[k]);
     }
   }
   sum = block_sum(sum);
-  if (threadIdx.x == 0) partial[blockIdx.x] = sum;
+  if (threadIdx.x == 0) sums[blockIdx.x] = sum;
 }
 
 /// A block sums one piece.
@@ -174,15 +174,15 @@ namespace bough {
 
 using namespace cuda;
 
-void CudaBackend::gradient_statistics_impl(Out statistics, In gradient, In state) {
-  check(gradient.dtype() == DType::f32, "gradient_statistics: gradients must be f32, not {}",
-        name_of(gradient.dtype()));
-  const int64_t blocks = blocks_for(gradient.size(), norm_block);
-  double* const partial = scratch<double>(blocks);
-  launch(stream(), "square_sum", square_sum_kernel, {unsigned(blocks), norm_threads}, partial, gradient.data<float>(),
-         gradient.size(), is_aligned(gradient));
-  launch(stream(), "gradient_statistics", statistics_kernel, {1, finish_threads}, statistics.data<double>(), partial,
-         blocks, state.data<int32_t>());
+void CudaBackend::block_square_sums_impl(Out sums, In x) {
+  check(x.dtype() == DType::f32, "block_square_sums: values must be f32, not {}", name_of(x.dtype()));
+  launch(stream(), "block_square_sums", block_square_sums_kernel, {unsigned(sums.size()), norm_threads},
+         sums.data<double>(), x.data<float>(), x.size(), is_aligned(x));
+}
+
+void CudaBackend::gradient_statistics_impl(Out statistics, In square_sums, In state) {
+  launch(stream(), "gradient_statistics", statistics_kernel, {1, finish_threads}, statistics.data<double>(),
+         square_sums.data<double>(), square_sums.size(), state.data<int32_t>());
 }
 
 void CudaBackend::adapt_branch_scales_impl(Out scales, In sums, In limits, In statistics, In state, double growth) {

@@ -43,7 +43,7 @@ class Prefetcher {
     if (ready_.empty()) std::rethrow_exception(failure_);
     Ready first = std::move(ready_.front());
     // The end of a stream stays there to be asked for again.
-    if (!first.update.micro.empty()) ready_.pop_front();
+    if (first.update.sentences > 0) ready_.pop_front();
     lock.unlock();
     changed_.notify_all();
     return first;
@@ -57,7 +57,7 @@ class Prefetcher {
       while (wait_for_room()) {
         Ready made{builder_.next(state_), state_};
         made.after = state_;
-        const bool ended = made.update.micro.empty();
+        const bool ended = made.update.sentences == 0;
         {
           std::lock_guard lock(mutex_);
           ready_.push_back(std::move(made));
@@ -114,16 +114,33 @@ struct TrainingData::Impl {
     state.length_ratio = corpus.statistics().length_ratio();
     state.corpus = corpus.fingerprint();
     limits.micro_batches = options.shape.devices * options.shape.delay;
+    limits.rank = options.shape.device;
+    limits.ranks = options.shape.devices;
     limits.sentences = divide_up(options.batch.mini_batch, options.shape.devices);
     limits.warmup = options.batch.mini_batch_warmup;
+    check_shares();
     if (options.batch.mini_batch_words > 0 && !options.batch.mini_batch_fit) set_word_budget();
   }
 
   ~Impl() { corpus.stop(); }  // the thread that reads ahead may be waiting for standard input
 
+  void check_shares() const {
+    const bool counts_sentences = options.batch.mini_batch_words == 0 && !options.batch.mini_batch_fit;
+    check(!counts_sentences || options.batch.mini_batch >= options.shape.devices,
+          "mini-batch: {} sentences an update cannot be shared by {} devices; raise it, or use fewer devices",
+          options.batch.mini_batch, options.shape.devices);
+  }
   void set_word_budget() {
     const int64_t target = divide_up(options.batch.mini_batch_words, options.shape.devices);
     set_budgets(source_budget_for(target), target, "mini-batch-words");
+  }
+  void fit_budgets(int64_t most, int64_t fitted) {
+    const int64_t update = fitted > 0 ? fitted : most * limits.micro_batches;
+    const int64_t devices = options.shape.devices;
+    limits.micro_batches = int(devices * divide_up(update, devices * most));
+    const int64_t target = divide_up(update, limits.micro_batches);
+    set_budgets(source_budget_for(target), target, "mini-batch-fit");
+    state.fitted_tokens = update;
   }
   int64_t source_budget_for(int64_t target) const {
     // Rounded up, and never so low that a sentence of the corpus could not be used at all.
@@ -147,7 +164,9 @@ struct TrainingData::Impl {
   /// A stream that had come to its end is given again, or another one: a pass of its own from the first line on.
   void begin_pass(const LoaderState& ended) {
     const uint64_t first_window = state.corpus;
+    const int64_t fitted = state.fitted_tokens;
     state = ended;
+    state.fitted_tokens = fitted;
     ++state.epoch;
     state.window = state.position = 0;
     state.used_ahead = 0;
@@ -214,14 +233,16 @@ void TrainingData::restore(const LoaderState& state) {
   check(state.corpus == corpus.fingerprint(),
         "train-sets: not the text that this model was trained on so far, or other vocabularies, "
         "max-length or sentencepiece-alphas. Restore them, or set no-restore-corpus to start the corpus anew.");
+  const int64_t fitted = impl_->state.fitted_tokens;
   impl_->state = state;
+  impl_->state.fitted_tokens = fitted;
   impl_->epoch = state.epoch;
   if (impl_->limits.counts_tokens() && !impl_->options.batch.mini_batch_fit) impl_->set_word_budget();
 }
 
-void TrainingData::set_budgets(int64_t source_tokens, int64_t target_tokens) {
+void TrainingData::fit_budgets(int64_t most, int64_t fitted) {
   check(!impl_->prefetcher, "training data: budgets are fixed once batches are made");
-  impl_->set_budgets(source_tokens, target_tokens, "mini-batch-fit");
+  impl_->fit_budgets(most, fitted);
 }
 int64_t TrainingData::source_budget_for(int64_t target_tokens) const { return impl_->source_budget_for(target_tokens); }
 

@@ -13,6 +13,7 @@ namespace bough {
 struct UpdateShape {
   int devices = 1;  ///< mini-batch-words and mini-batch are divided among them
   int delay = 1;    ///< optimizer-delay: an update is devices * delay micro-batches
+  int device = 0;   ///< whose micro-batches next() packs
 };
 
 /// Everything TrainingData is made from.
@@ -33,7 +34,7 @@ struct TrainingDataOptions {
 class TrainingData {
  public:
   /// vocabularies: source, target. Throws Error for anything wrong with the files (which one,
-  /// where, what to do), or if a token budget is smaller than the longest sentence.
+  /// where, what to do), or if a token budget is smaller than the longest sentence, or mini-batch than the devices are.
   TrainingData(const TrainingDataOptions& options, std::vector<std::shared_ptr<Vocabulary>> vocabularies);
   ~TrainingData();
 
@@ -52,9 +53,10 @@ class TrainingData {
   /// Of the corpus; of standard input: of its first window.
   const CorpusStatistics& statistics() const;
 
-  /// Token budgets of a micro-batch, for mini-batch-fit; before the first next(). Throws Error if
-  /// one is smaller than the longest sentence.
-  void set_budgets(int64_t source_tokens, int64_t target_tokens);
+  /// mini-batch-fit: the budgets of an update of `fitted` target tokens (LoaderState::fitted_tokens of the run that
+  /// goes on; 0: as many as fit), cut into as many micro-batches of at most `most` as it takes; before the first
+  /// next(). Throws Error if one is smaller than the longest sentence.
+  void fit_budgets(int64_t most, int64_t fitted);
   /// Source tokens that go with so many target tokens: their number times the length ratio.
   int64_t source_budget_for(int64_t target_tokens) const;
   /// sentences, budgets and number of micro-batches in force.

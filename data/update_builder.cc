@@ -30,23 +30,25 @@ void use(LoaderState& state, int64_t position) {
   }
 }
 
-double fill(int64_t tokens, int64_t budget, size_t batches) {
-  return budget > 0 ? double(tokens) / (double(budget) * double(batches)) : 0.0;
+double fill(int64_t tokens, int64_t budget, int batches) {
+  return budget > 0 && batches > 0 ? double(tokens) / (double(budget) * double(batches)) : 0.0;
 }
 
-/// Rows over the whole update are numbered in 32 bits (core/base/random.h).
-void number_rows(UpdateBatches& update) {
-  int64_t source = 0, target = 0;
-  for (Batch& batch : update.micro) {
-    batch.source.row_offset = int32_t(source);
-    batch.target.row_offset = int32_t(target);
-    source += batch.source.rows();
-    target += batch.target.rows();
-    check(std::max(source, target) <= INT32_MAX,
-          "an update has more than 2^31 tokens. Lower optimizer-delay or mini-batch-words.");
+/// Appends a micro-batch, packed where it `is_mine`. Rows over the whole update are numbered in 32 bits
+/// (core/base/random.h).
+void add_micro_batch(UpdateBatches& update, const std::vector<SentencePair>& pairs, EndIds ends, bool is_mine) {
+  if (is_mine) {
+    Batch& batch = update.micro.emplace_back(pack(pairs, ends));
+    batch.source.row_offset = int32_t(update.source_tokens);
+    batch.target.row_offset = int32_t(update.target_tokens);
   }
-  update.source_tokens = source;
-  update.target_tokens = target;
+  for (const SentencePair& pair : pairs) {
+    update.source_tokens += int64_t(pair.source.size()) + 1;
+    update.target_tokens += int64_t(pair.target.size()) + 1;
+  }
+  update.sentences += int64_t(pairs.size());
+  check(std::max(update.source_tokens, update.target_tokens) <= INT32_MAX,
+        "an update has more than 2^31 tokens. Lower optimizer-delay or mini-batch-words.");
 }
 
 }  // namespace
@@ -144,17 +146,16 @@ UpdateBatches UpdateBuilder::next(LoaderState& state) {
   const BatchLimits limits = limits_at(state);
   UpdateBatches update;
   update.epoch = state.epoch;
-  for (int i = 0; i < limits.micro_batches; ++i) {
+  int made = 0;
+  for (; made < limits.micro_batches; ++made) {
     Selection selection;
     select(state, limits, selection);
     if (selection.pairs.empty()) break;
-    update.micro.push_back(pack(selection.pairs, corpus_.ends()));
-    update.sentences += int64_t(selection.pairs.size());
+    add_micro_batch(update, selection.pairs, corpus_.ends(), made % limits.ranks == limits.rank);
   }
-  number_rows(update);
-  update.source_fill = fill(update.source_tokens, limits.source_tokens, update.micro.size());
-  update.target_fill = fill(update.target_tokens, limits.target_tokens, update.micro.size());
-  if (update.micro.empty()) {
+  update.source_fill = fill(update.source_tokens, limits.source_tokens, made);
+  update.target_fill = fill(update.target_tokens, limits.target_tokens, made);
+  if (made == 0) {
     check(corpus_.is_stream(), "training data: no pair fits into a batch, a defect of bough; please report");
     update.ends_epoch = true;
     return update;

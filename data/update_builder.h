@@ -20,23 +20,25 @@ struct LoaderState {
   int64_t epoch_sentences = 0;  ///< pairs handed out in this epoch
   double length_ratio = 0;      ///< source / target tokens of the corpus when training began
   uint64_t corpus = 0;          ///< fingerprint of the encoded corpus (stdin: of the window)
+  int64_t fitted_tokens = 0;    ///< mini-batch-fit: most target tokens of an update, from the start of training on
   bool operator==(const LoaderState&) const = default;
 };
 
-/// The data of one update: micro-batch i goes to rank i mod world size. The row_offset of each side
-/// counts rows over all of them, so masks do not depend on how an update is cut.
+/// The data of one update. The row_offset of each side counts rows over all of its micro-batches, so masks do not
+/// depend on how an update is cut; all but `micro` is the same on every rank.
 struct UpdateBatches {
-  std::vector<Batch> micro;                      ///< empty: the input has ended (standard input only)
+  std::vector<Batch> micro;  ///< those of this rank, maybe none: i mod the number of ranks is its own
   int64_t source_tokens = 0, target_tokens = 0;  ///< incl. end of sentence
-  int64_t sentences = 0;
-  int64_t epoch = 1;                        ///< all sentences belong to this epoch
-  bool ends_epoch = false;                  ///< no pair of the epoch is left
-  double source_fill = 0, target_fill = 0;  ///< tokens / budget in force, 0..1; 0 without a budget
+  int64_t sentences = 0;                         ///< 0: the input has ended (standard input only)
+  int64_t epoch = 1;                             ///< all sentences belong to this epoch
+  bool ends_epoch = false;                       ///< no pair of the epoch is left
+  double source_fill = 0, target_fill = 0;       ///< tokens / budget in force, 0..1; 0 without a budget
 };
 
 /// How much goes into one micro-batch and how many into an update.
 struct BatchLimits {
-  int micro_batches = 1;
+  int micro_batches = 1;                         ///< of all ranks
+  int rank = 0, ranks = 1;                       ///< whose micro-batches are packed
   int64_t sentences = 0;                         ///< used when there are no token budgets
   int64_t source_tokens = 0, target_tokens = 0;  ///< 0 = no budgets
   SchedulePeriod warmup;                         ///< limits grow linearly to full size

@@ -20,7 +20,8 @@ while [ $# -gt 0 ]; do
 done
 
 build=build-bundle programs="train translate score train-speed decode-speed kernel-speed" suffix=""
-options="-DBOUGH_ARCH=$processor -DCMAKE_BUILD_WITH_INSTALL_RPATH=ON -DCMAKE_EXE_LINKER_FLAGS=-Wl,--disable-new-dtags"
+# Without MPI and NCCL: those libraries must be what is there, and programs that load them would not start without.
+options="-DBOUGH_MPI=OFF -DBOUGH_NCCL=OFF -DBOUGH_ARCH=$processor -DCMAKE_BUILD_WITH_INSTALL_RPATH=ON -DCMAKE_EXE_LINKER_FLAGS=-Wl,--disable-new-dtags"
 if [ "$preset" = test ]; then
   build=build-bundle-emulated suffix=-emulated programs="train translate train-speed decode-speed kernel-speed"
 else

@@ -6,7 +6,7 @@ packages="g++ cmake ninja-build ccache libdnnl-dev libeigen3-dev libsentencepiec
   libcli11-dev libfmt-dev libspdlog-dev libzip-dev zlib1g-dev nlohmann-json3-dev libicu-dev"
 for option in "$@"; do
   case $option in
-    --tests) packages="$packages catch2 python3 libboost-context-dev clang-format" ;;
+    --tests) packages="$packages catch2 python3 libboost-context-dev clang-format libopenmpi-dev openmpi-bin" ;;
     --python) packages="$packages python3" ;;
     --venv) packages="$packages python3 python3-venv" ;;
   esac

@@ -1,20 +1,22 @@
 #include "optim/optimizer.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 
 namespace bough {
 
-Optimizer::Optimizer(const OptimizerOptions& o, ParameterSet& parameters)
-    : constants_{o.kind, o.beta1, o.beta2, o.epsilon, o.weight_decay}, parameters_(parameters) {
+Optimizer::Optimizer(const OptimizerOptions& o, ParameterSet& parameters, ArenaShare& share)
+    : constants_{o.kind, o.beta1, o.beta2, o.epsilon, o.weight_decay}, parameters_(parameters), share_(share) {
   Backend& b = parameters.backend();
-  const auto arena = [&] { return b.allocate_persistent({parameters.elements()}, parameters.values().dtype()); };
-  arenas_.parameters = parameters.values();
+  const auto arena = [&] { return b.allocate_persistent({share.size()}, parameters.values().dtype()); };
+  arenas_.parameters = share.mine(parameters.values());
   if (o.kind == OptimizerKind::adam) arenas_.first_moment = arena();
   if (o.kind != OptimizerKind::sgd) arenas_.second_moment = arena();
   if (o.ema_decay > 0) arenas_.average = arena();
   arenas_.denominators = b.allocate_persistent({2}, DType::f64);
-  arenas_.compute_copy = parameters.compute_copy();
+  if (parameters.compute_copy()) arenas_.compute_copy = share.mine(parameters.compute_copy());
+  square_sums_ = b.allocate_persistent({share.blocks()}, DType::f64);
   statistics_ = b.allocate_persistent({gradient_stat::count}, DType::f64);
   reset();
 }
@@ -28,8 +30,13 @@ void Optimizer::reset() {
 
 void Optimizer::update(In update_state) {
   Backend& b = parameters_.backend();
-  b.gradient_statistics(statistics_, parameters_.gradients(), update_state);
-  b.optimizer_update(arenas_, parameters_.gradients(), statistics_, update_state, constants_);
+  const Tensor gradient = share_.mine(parameters_.gradients());
+  b.block_square_sums(share_.my_blocks(square_sums_), gradient);
+  share_.gather_blocks(square_sums_);
+  b.gradient_statistics(statistics_, square_sums_, update_state);
+  b.optimizer_update(arenas_, gradient, statistics_, update_state, constants_);
+  share_.gather(parameters_.values());
+  if (parameters_.compute_copy()) share_.gather(parameters_.compute_copy());
 }
 
 void Optimizer::adapt_branch_scales(Out scales, In sums, In limits, In update_state) {
@@ -47,16 +54,21 @@ std::function<UpdateStatistics()> Optimizer::start_statistics() const {
 
 const Tensor& Optimizer::best_parameters() const { return arenas_.average ? arenas_.average : arenas_.parameters; }
 
-double Optimizer::small_moment_share() const {
+double Optimizer::small_moment_share() {
   if (constants_.kind != OptimizerKind::adam) return 0;
   std::array<double, 2> d{};
   parameters_.backend().download(d.data(), arenas_.denominators);
   if (d[1] == 0) return 0;
-  int64_t small = 0;
-  for (const auto& part : parameters_.parts())  // one at a time: a copy of all might not fit into the host's memory
-    for (const float v : parameters_.download(arenas_.second_moment.view(part.first, {part.size()})))
-      small += std::sqrt(double(v) / d[1]) < constants_.epsilon;
-  return double(small) / double(parameters_.trained_elements());
+  std::vector<double> small(1);
+  for (const auto& part : parameters_.parts()) {  // one at a time: a copy of all might not fit into the host's memory
+    const int64_t begin = std::max(part.first - share_.first(), int64_t{0});
+    const int64_t end = std::min(part.first + part.size() - share_.first(), share_.size());
+    if (begin >= end) continue;
+    for (const float v : parameters_.download(arenas_.second_moment.view(begin, {end - begin})))
+      small[0] += std::sqrt(double(v) / d[1]) < constants_.epsilon;
+  }
+  share_.add_up(small);
+  return small[0] / double(parameters_.trained_elements());
 }
 
 }  // namespace bough

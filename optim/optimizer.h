@@ -1,6 +1,7 @@
 #pragma once
 #include <functional>
 
+#include "core/arena_share.h"
 #include "core/parameters.h"
 #include "optim/optimizer_options.h"
 
@@ -14,15 +15,18 @@ struct UpdateStatistics {
 
 /// Adam, Adagrad or SGD over the flat arenas of a ParameterSet, with clipping and the exponential
 /// average of parameters. Reads learning rate, token count, clip norm and average rate from UpdateState.
+/// Each rank works on its share of the arenas.
 class Optimizer {
  public:
-  /// Takes memory for the moments and the average; `parameters` must be allocated and outlive the object.
-  Optimizer(const OptimizerOptions& options, ParameterSet& parameters);
+  /// Takes memory for the moments and the average of this rank's share; `parameters` must be allocated, and both
+  /// outlive the object.
+  Optimizer(const OptimizerOptions& options, ParameterSet& parameters, ArenaShare& share);
 
   /// Moments 0, average = parameters. After parameters were initialised or loaded.
   void reset();
 
-  /// Applies the gradient sums in parameters.gradients(); skips when one is not finite.
+  /// Applies the gradient sums in the share of parameters.gradients(), and gathers all parameters; skips when one is
+  /// not finite, on any rank.
   void update(In update_state);
   /// After update(): see the kernel. Nothing where that was skipped.
   void adapt_branch_scales(Out scales, In sums, In limits, In update_state);
@@ -30,19 +34,20 @@ class Optimizer {
   std::function<UpdateStatistics()> start_statistics() const;
 
   bool has_average() const { return bool(arenas_.average); }
-  /// The parameters to validate with and to save: the average where there is one.
+  /// Of the share, the parameters to validate with and to save: the average where there is one.
   const Tensor& best_parameters() const;
 
-  /// Arrays of Marian's optimizer file, by name; empty tensors for kinds that lack them.
+  /// Arrays of Marian's optimizer file, by name, of the share; empty tensors for kinds that lack them.
   const OptimizerArenas& arenas() const { return arenas_; }
   /// Share of Adam's sqrt(v) that is below epsilon, where epsilon rules the update.
-  double small_moment_share() const;
+  double small_moment_share();
 
  private:
   OptimizerConstants constants_;
   ParameterSet& parameters_;
+  ArenaShare& share_;
   OptimizerArenas arenas_;
-  Tensor statistics_;
+  Tensor square_sums_, statistics_;
 };
 
 }  // namespace bough

@@ -30,7 +30,7 @@ const std::map<std::string, std::set<std::string>> may_include = {
     {"apps/inference", {"core/base", "core", "core/cpu", "cuda", "layers", "data"}},
     {"apps/training", {"core/base", "core", "layers", "optim", "data", "data/metrics", "apps/inference"}},
     {"apps/scoring", {"core/base", "data/metrics"}},
-    {"apps", {"core/base", "data", "apps/inference", "apps/training", "apps/scoring"}},
+    {"apps", {"core/base", "core", "data", "apps/inference", "apps/training", "apps/scoring"}},
 };
 // Where a backend comes from: what else is in these folders only they know. One file chooses between them.
 const std::map<std::string, std::string> factories = {{"core/cpu", "core/cpu/factory.h"}, {"cuda", "cuda/factory.h"}};
@@ -39,7 +39,8 @@ const std::map<std::string, std::string> one_home = {
     {"yaml-cpp/", "core/base/yaml.cc"}, {"oneapi/dnnl/", "core/cpu/gemm.cc"},
     {"Eigen/", "core/cpu/gemm.cc"},     {"sentencepiece_", "data/sentencepiece.cc"},
     {"zip.h", "core/base/npz.cc"},      {"unicode/", "core/base/unicode.cc"},
-    {"cublasLt.h", "cuda/gemm.cc"},
+    {"cublasLt.h", "cuda/gemm.cc"},     {"mpi.h", "core/mpi_communicator.cc"},
+    {"nccl.h", "cuda/nccl.cc"},
 };
 
 struct Include {

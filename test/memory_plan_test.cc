@@ -60,6 +60,19 @@ TEST_CASE("the fewest layers are recomputed that fit a GPU's memory", "[memory]"
   CHECK(planned(size_t{1} << 40) == 12);
 }
 
+TEST_CASE("ranks share moments and average, not parameters and gradients", "[memory]") {
+  TrainOptions o = deep_options(6);
+  o.optimizer.ema_decay = 1e-4;
+  const auto state = [&](int ranks) {
+    MemoryOptions memory = o.memory();
+    memory.ranks = ranks;
+    return double(plan_memory(memory, 100, 100, 0).state_bytes);
+  };
+  const double bytes = 4 * double(plan_memory(o.memory(), 100, 100, 0).parameters);
+  CHECK(state(1) > 5 * bytes);
+  CHECK(state(4) < state(1) - 2 * bytes);
+}
+
 TEST_CASE("mini-batch-fit recomputes as few layers as its batch asks for", "[memory]") {
   TrainOptions o = deep_options(6);
   o.batch.mini_batch_fit = true;

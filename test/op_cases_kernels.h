@@ -178,7 +178,9 @@ inline Case statistics_case(int64_t N, double size_of_gradient, bool is_finite) 
   return {{given({N}, gradient, Type::statistics)},
           [=](Bench& b, auto& v) {
             const Tensor statistics = b.output({gradient_stat::count}, DType::f64);
-            b.backend().gradient_statistics(statistics, v[0].value(), b.state());
+            const Tensor sums = b.output({(N + 65535) / 65536}, DType::f64);
+            b.backend().block_square_sums(sums, v[0].value());
+            b.backend().gradient_statistics(statistics, sums, b.state());
             return constants(v[0], is_finite ? std::vector{statistics} : std::vector{statistics.view(2, {1})});
           },
           [=]<class R>(const Lists<R>& in) -> Lists<R> {

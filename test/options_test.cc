@@ -508,6 +508,7 @@ TEST_CASE("settings that contradict each other are errors", "[settings]") {
   CHECK(line({"--model", "model.bin"}).find("model is 'model.bin', must end in .npz") == 0);
   CHECK(line({"--devices", "0", "1"}).find("devices asks for several GPUs") == 0);
   CHECK(line({"--devices", "all"}).find("devices asks for several GPUs") == 0);
+  CHECK(line({"--devices", "0", "2", "0"}) == "devices names GPU 0 twice, must name each once");
   CHECK(line({"--devices", "x"}) == "command line: devices is 'x', must be GPU numbers such as 0 1, or all");
   CHECK(line({"--devices", "0", "--cpu-threads", "2"}).find("devices and cpu-threads are both given") == 0);
   CHECK(line({"--precision", "bfloat16", "bfloat16"}).find("precision: the optimizer's type is bfloat16") == 0);

@@ -30,6 +30,7 @@ INSTALLED = {
     "cmake": "cmake ctest",
     "g++": "g++ strip",  # by binutils
     "ninja-build": "ninja",
+    "openmpi-bin": "mpirun",
     "python3": "python3",
     "python3-venv": "python3 -m venv",
 }

@@ -179,11 +179,9 @@ TEST_CASE("budgets hold on both sides and are well used", "[data]") {
 
 TEST_CASE("row numbers count over the whole update; one batch of all is the same rows", "[data]") {
   Setup setup(2000);
-  setup.options.shape = {2, 3};
+  setup.options.shape = {.devices = 1, .delay = 6};
+  setup.options.batch.mini_batch_words = 500;
   auto data = setup.data();
-  const auto limits = data.limits();
-  CHECK(limits.micro_batches == 6);
-  CHECK(limits.target_tokens == 500);  // mini-batch-words is for all devices
   for (int i = 0; i < 5; ++i) {
     const auto update = data.next();
     REQUIRE(update.micro.size() == 6);
@@ -200,6 +198,60 @@ TEST_CASE("row numbers count over the whole update; one batch of all is the same
     CHECK(whole.target.rows() == target);
     CHECK(whole.target.row_offset == 0);
   }
+}
+
+TEST_CASE("devices share one plan of updates: micro-batch i belongs to device i mod their number", "[data]") {
+  Setup setup(300);
+  setup.options.batch.mini_batch_words = 500;
+  setup.options.shape = {.devices = 1, .delay = 6};
+  auto whole = setup.data();
+  setup.options.batch.mini_batch_words = 1500;  // for all devices
+  std::vector<std::unique_ptr<TrainingData>> shares;
+  for (const int device : {0, 1, 2}) {
+    setup.options.shape = {.devices = 3, .delay = 2, .device = device};
+    shares.push_back(std::make_unique<TrainingData>(setup.options, setup.vocabularies()));
+    CHECK(shares.back()->limits().micro_batches == 6);
+    CHECK(shares.back()->limits().target_tokens == 500);
+  }
+  size_t least = 6;  // micro-batches of an update: the last one of the epoch is small
+  for (bool done = false; !done;) {
+    const UpdateBatches all = whole.next();
+    done = all.ends_epoch;
+    least = all.micro.size();
+    UpdateBatches joined;
+    joined.micro.resize(all.micro.size());
+    for (size_t device = 0; device < shares.size(); ++device) {
+      const UpdateBatches share = shares[device]->next();
+      REQUIRE(share.micro.size() == (all.micro.size() + 2 - device) / 3);
+      for (size_t i = 0; i < share.micro.size(); ++i) joined.micro[device + 3 * i] = share.micro[i];
+      CHECK(share.target_tokens == all.target_tokens);
+      CHECK(share.target_fill == all.target_fill);
+      CHECK(shares[device]->state() == whole.state());
+    }
+    CHECK(content(joined) == content(all));
+  }
+  CHECK(least < 6);
+  setup.options.batch.mini_batch_words = 0;
+  setup.options.batch.mini_batch = 2;
+  CHECK(setup.message() ==
+        "mini-batch: 2 sentences an update cannot be shared by 3 devices; raise it, or use fewer devices");
+}
+
+TEST_CASE("the update that mini-batch-fit has chosen is cut for those who go on", "[data]") {
+  Setup setup(1000);
+  setup.options.batch.mini_batch_words = 0;
+  setup.options.batch.mini_batch_fit = true;
+  const auto cut = [&](int devices, int delay, int64_t most, int64_t fitted) {
+    setup.options.shape = {.devices = devices, .delay = delay};
+    auto data = setup.data();
+    data.fit_budgets(most, fitted);
+    return std::vector<int64_t>{data.limits().micro_batches, data.limits().target_tokens, data.state().fitted_tokens};
+  };
+  CHECK(cut(1, 1, 800, 0) == std::vector<int64_t>{1, 800, 800});
+  CHECK(cut(2, 3, 800, 0) == std::vector<int64_t>{6, 800, 4800});
+  CHECK(cut(2, 3, 800, 4800) == std::vector<int64_t>{6, 800, 4800});  // as it was
+  CHECK(cut(4, 1, 1000, 800) == std::vector<int64_t>{4, 200, 800});
+  CHECK(cut(1, 1, 300, 800) == std::vector<int64_t>{3, 267, 800});
 }
 
 TEST_CASE("mini-batch counts sentences of an update, times optimizer-delay", "[data]") {

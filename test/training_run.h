@@ -96,8 +96,8 @@ struct Run {
   std::vector<double> losses;
 
   Run(const ModelOptions& options, const DropoutOptions& dropout, const OptimizerOptions& optimizer, int threads = 2,
-      DType type = DType::f32)
-      : backend(make_cpu_backend(threads, type)), model(*backend, options, dropout, optimizer, 7) {
+      DType type = DType::f32, Communicator& ranks = one_process())
+      : backend(make_cpu_backend(threads, type)), model(*backend, options, dropout, optimizer, 7, ranks) {
     model.initialize();
   }
   /// Moves what begins constant (norms, biases, scales) away from it, so that every term of the model matters.

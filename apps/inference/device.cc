@@ -94,4 +94,9 @@ std::unique_ptr<Backend> make_backend(const DeviceChoice& choice, const MachineO
                             .debug_sync = options.debug_sync});
 }
 
+std::unique_ptr<Communicator> connect_devices(const DeviceChoice& choice, Communicator& ranks, Backend& backend) {
+  if (!choice.is_gpu || ranks.is_alone()) return nullptr;
+  return connect_gpus(ranks, backend);
+}
+
 }  // namespace bough

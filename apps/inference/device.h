@@ -4,6 +4,7 @@
 
 #include "apps/inference/machine_options.h"
 #include "core/backend.h"
+#include "core/communicator.h"
 
 namespace bough {
 
@@ -37,6 +38,10 @@ std::unique_ptr<Backend> make_backend(const DeviceChoice& choice, const MachineO
 inline std::unique_ptr<Backend> make_backend(const MachineOptions& options) {
   return make_backend(choose_device(options), options);
 }
+
+/// Moves tensors between the devices of ranks that compute on GPUs, one each; null where there is one rank, or `ranks`
+/// does it itself. Throws Error when bough was built without NCCL.
+std::unique_ptr<Communicator> connect_devices(const DeviceChoice& choice, Communicator& ranks, Backend& backend);
 
 /// Whether choose_device would take the GPU, were there one: for plans that need no device.
 bool plans_for_gpu(const MachineOptions& options);

@@ -95,8 +95,13 @@ void MachineOptions::validate() const {
     check(precision[i] == ComputeType::float32,
           "precision: the {}'s type is {}, must be float32. Small updates would be lost",
           i == 1 ? "optimizer" : "saved model", name_of(precision[i]));
+  std::vector<int> sorted = devices.ids;
+  std::sort(sorted.begin(), sorted.end());
+  const auto twice = std::adjacent_find(sorted.begin(), sorted.end());
+  check(twice == sorted.end(), "devices names GPU {} twice, must name each once", twice == sorted.end() ? 0 : *twice);
   check(devices.ids.size() <= 1 && !devices.all,
-        "devices asks for several GPUs, must be one number: using several is not supported yet");
+        "devices asks for several GPUs, must be one number: using several is not supported yet. To train the batch of "
+        "all on one, give optimizer-delay the number of them; on CPUs mpirun starts several processes");
   check(!(devices.given() && cpu_threads > 0),
         "devices and cpu-threads are both given, must be one of them: cpu-threads selects the CPU");
 }

@@ -1,6 +1,7 @@
 #include "apps/training/admin_profile.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "apps/inference/model_batch.h"
 #include "apps/training/layer_norms.h"
@@ -18,19 +19,21 @@ TermSums measure_terms(TrainingModel& model, const UpdateBatches& batches) {
   Transformer& transformer = model.transformer();
   const int64_t sites = int64_t(transformer.residual_site_names().size());
   const Tensor sums = model.backend().allocate_persistent({sites, 4}, DType::f64);
+  model.backend().fill(sums, 0.0);  // a rank may have no micro-batch
   transformer.set_training(false);
-  bool is_first = true;
+  transformer.set_residual_sums(add_to(sums));
   for (const Batch& host : batches.micro) {
-    transformer.set_residual_sums(is_first ? write_to(sums) : add_to(sums));
-    is_first = false;
     Tape tape(model.backend(), false);
     const ModelBatch batch = upload_batch(model.backend(), host);
     const Var memory = transformer.encode(tape, batch.source);
     transformer.decode_layers(memory, batch);
   }
   transformer.set_residual_sums({});
-  TermSums on_host(transformer.residual_site_names().size());
-  model.backend().download(on_host.data(), sums);
+  std::vector<double> words(size_t(sums.size()));
+  model.backend().download(words.data(), sums);
+  model.share().add_up(words);
+  auto on_host = TermSums(size_t(sites));
+  std::memcpy(on_host.data(), words.data(), sums.bytes());
   return on_host;
 }
 

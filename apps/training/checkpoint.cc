@@ -1,6 +1,7 @@
 #include "apps/training/checkpoint.h"
 
 #include <filesystem>
+#include <utility>
 
 #include "apps/inference/model_file.h"
 #include "core/base/files.h"
@@ -12,16 +13,6 @@ namespace {
 
 constexpr auto state_array = "special:state.yml";
 constexpr auto plans_array = "special:gemm-plans";
-
-/// The arenas that go with the raw parameters, under Marian's names.
-std::vector<std::pair<const char*, Tensor>> named_arenas(const OptimizerArenas& a) {
-  std::vector<std::pair<const char*, Tensor>> arenas;
-  if (a.first_moment) arenas.emplace_back("adam_mt", a.first_moment);
-  if (a.second_moment) arenas.emplace_back(a.first_moment ? "adam_vt" : "adagrad_gt", a.second_moment);
-  if (a.average) arenas.emplace_back("exp_smoothing", a.average);
-  arenas.emplace_back("master_parameters", a.parameters);
-  return arenas;
-}
 
 TrainingState read_state(const NpzReader& file) {
   check(file.contains(state_array),
@@ -57,19 +48,21 @@ SavedRun saved_run(const SavingOptions& options) {
   return {};
 }
 
-/// Fills an arena from the flat form of Marian's optimizer file, part by part. Its padding becomes 0.
-void read_arena(const NpzReader& file, const std::string& name, const ParameterSet& parameters, Out arena) {
+/// Fills a slice of an arena, which begins at element `first`, from the flat form of Marian's optimizer file, part by
+/// part. Its padding becomes 0.
+void read_slice(const NpzReader& file, const std::string& name, const ParameterSet& parameters, Out slice,
+                int64_t first) {
   NpzReader::Stream stream(file, name);
   const NpzHeader& header = stream.header();
   check(header.type == NpzType::f32 && header.elements() == parameters.file_elements(),
         "{}: {} has {} elements of {}, must have {} of f32; it belongs to another model", file.path(), name,
         header.elements(), name_of(header.type), parameters.file_elements());
-  parameters.backend().fill(arena, 0.0);
+  parameters.backend().fill(slice, 0.0);
   for (const ParameterPart& part : parameters.parts()) {
     std::vector<float> values(size_t(parameters.file_elements(part)));
     stream.read(values.data(), values.size() * sizeof(float));
     values.resize(size_t(part.size()));
-    parameters.insert(arena, part, std::move(values));
+    parameters.insert_into_slice(slice, first, part, std::move(values));
   }
   stream.finish();
 }
@@ -82,6 +75,23 @@ std::string with_update(const std::string& model, int64_t update, const std::str
 
 }  // namespace
 
+/// An arena of the resume state, under Marian's name.
+struct Checkpoint::StateArena {
+  const char* name;
+  Tensor tensor;
+  bool is_share;  // of the arena; the raw parameters are there as a whole
+};
+
+std::vector<Checkpoint::StateArena> Checkpoint::state_arenas() const {
+  const OptimizerArenas& a = model_.optimizer().arenas();
+  std::vector<StateArena> arenas;
+  if (a.first_moment) arenas.push_back({"adam_mt", a.first_moment, true});
+  if (a.second_moment) arenas.push_back({a.first_moment ? "adam_vt" : "adagrad_gt", a.second_moment, true});
+  if (a.average) arenas.push_back({"exp_smoothing", a.average, true});
+  arenas.push_back({"master_parameters", model_.parameters().values(), false});
+  return arenas;
+}
+
 void Checkpoint::save(const TrainingState& state) {
   log::info("Saving model weights and runtime parameters to {}", options_.model);
   save_optimizer(state, options_.model + ".optimizer.npz");
@@ -92,7 +102,8 @@ void Checkpoint::save(const TrainingState& state) {
 
 void Checkpoint::save_derived(const TrainingState& state) {
   const std::string& model = options_.model;
-  const Tensor& best = model_.optimizer().best_parameters();
+  const Tensor best = model_.whole_best_parameters();
+  if (!model_.share().ranks().is_first()) return;
   if (!options_.overwrite) save_parameters(state, with_update(model, state.clock.updates, ".npz"), best);
   save_parameters(state, model, best);
   write_file(model + ".yml", run_.settings);
@@ -129,14 +140,26 @@ Yaml Checkpoint::decoder_settings(const std::string& model_path) const {
 }
 
 void Checkpoint::save_optimizer(const TrainingState& state, const std::string& path) {
+  if (model_.share().ranks().is_first()) return write_optimizer(state, path);
+  for (const StateArena& arena : state_arenas())
+    if (arena.is_share) model_.share().whole_on_first(arena.tensor);
+}
+
+void Checkpoint::write_optimizer(const TrainingState& state, const std::string& path) {
   const ParameterSet& parameters = model_.parameters();
   const OptimizerArenas& arenas = model_.optimizer().arenas();
   std::vector<NpzArray> arrays;
+  Tensor whole;  // one arena after another: the other ranks send their shares in the same order
+  const char* held = nullptr;
   std::vector<float> values;  // of one part of an arena: a copy of all arenas might not fit into memory
-  for (const auto& [name, arena] : named_arenas(arenas))
-    arrays.push_back({name, {1, parameters.file_elements()}, NpzType::f32, nullptr, [&, arena = arena](size_t i) {
+  for (const StateArena& arena : state_arenas())
+    arrays.push_back({arena.name, {1, parameters.file_elements()}, NpzType::f32, nullptr, [&, arena](size_t i) {
+                        if (std::exchange(held, arena.name) != arena.name) {
+                          whole = Tensor();  // before there is another one
+                          whole = arena.is_share ? model_.share().whole_on_first(arena.tensor) : arena.tensor;
+                        }
                         const ParameterPart& part = parameters.parts()[i];
-                        values = parameters.extract(arena, part);
+                        values = parameters.extract(whole, part);
                         values.resize(size_t(parameters.file_elements(part)), 0.0f);
                         return std::as_bytes(std::span(values));
                       }});
@@ -175,9 +198,10 @@ std::optional<TrainingState> Checkpoint::resume() {
   return std::nullopt;
 }
 
-uint64_t Checkpoint::saved_seed(const SavingOptions& options) {
+std::optional<TrainingState> Checkpoint::saved_state(const SavingOptions& options) {
   const SavedRun saved = saved_run(options);
-  return saved.has_state ? read_state(NpzReader(saved.path)).seed : 0;
+  if (!saved.has_state) return std::nullopt;
+  return read_state(NpzReader(saved.path));
 }
 
 void Checkpoint::take_saved_options(const SavingOptions& saving, const GivenNames& given, ModelOptions& model,
@@ -209,8 +233,7 @@ TrainingState Checkpoint::load_optimizer(const std::string& path) {
   const ModelOptions saved = read_model_options(file);
   check_same_model(path, saved, model_.transformer().options());
   model_.take_branch_scales(saved, state.clock.in(saved.branchnorm_max_step.unit));
-  const OptimizerArenas& arenas = model_.optimizer().arenas();
-  for (const auto& [name, arena] : named_arenas(arenas)) {
+  for (const auto& [name, arena, is_share] : state_arenas()) {
     const bool is_average = std::string_view(name) == "exp_smoothing";
     // A run may turn the average on later: it then starts from the parameters.
     const char* const source = is_average && !file.contains(name) ? "master_parameters" : name;
@@ -218,12 +241,12 @@ TrainingState Checkpoint::load_optimizer(const std::string& path) {
           "{}: has no '{}', but this run's optimizer needs it; use the optimizer "
           "that the file was written with, or no-optimizer-reload",
           path, source);
-    read_arena(file, source, model_.parameters(), arena);
+    read_slice(file, source, model_.parameters(), arena, is_share ? model_.share().first() : 0);
   }
   model_.parameters().values_changed();
   const auto denominators = file.read_f64("adam_denoms");
   check(denominators.size() == 2, "{}: adam_denoms has {} elements, must have 2", path, denominators.size());
-  model_.backend().upload(arenas.denominators, denominators.data());
+  model_.backend().upload(model_.optimizer().arenas().denominators, denominators.data());
   if (file.contains(plans_array) && !model_.backend().set_plans(file.read_text(plans_array)))
     log::warn(
         "[train] {}: its choices of how to compute matrix products are for another device, precision or version "

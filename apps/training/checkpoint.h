@@ -25,6 +25,7 @@ struct RunDescription {
 ///   MODEL.optimizer.npz   the resume state, alone: raw parameters, moments, average, clock, loader.
 ///                         Its rename is the moment at which a save has happened.
 ///   MODEL, MODEL.yml, MODEL.decoder.yml, MODEL.progress.yml, model.iterN.npz   derived from it
+/// All ranks save and resume alike, but save_best; the first one writes.
 class Checkpoint {
  public:
   Checkpoint(const SavingOptions& options, RunDescription run, TrainingModel& model)
@@ -41,8 +42,8 @@ class Checkpoint {
   /// optimizer are then as they were. Without, and with a model file: its parameters only. Writes nothing.
   std::optional<TrainingState> resume();
 
-  /// The seed of the run that resume() would go on with; 0 when it would start anew.
-  static uint64_t saved_seed(const SavingOptions& options);
+  /// The state of the run that resume() would go on with; none when it would start anew.
+  static std::optional<TrainingState> saved_state(const SavingOptions& options);
   /// Before a run's options are resolved: what was not `given` becomes what the model was made with that resume()
   /// would go on with, if there is one, so that a checkpoint outlives changed defaults.
   static void take_saved_options(const SavingOptions& saving, const GivenNames& given, ModelOptions& model,
@@ -52,7 +53,10 @@ class Checkpoint {
   void save_parameters(const TrainingState& state, const std::string& path, const Tensor& arena);
 
  private:
+  struct StateArena;
+  std::vector<StateArena> state_arenas() const;
   void save_optimizer(const TrainingState& state, const std::string& path);
+  void write_optimizer(const TrainingState& state, const std::string& path);
   TrainingState load_optimizer(const std::string& path);
   void load_parameters(const std::string& path);
   Yaml decoder_settings(const std::string& model_path) const;

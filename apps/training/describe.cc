@@ -25,7 +25,7 @@ void set_vocabulary_sizes(TrainOptions& options) {
 
 }  // namespace
 
-std::string describe_model(TrainOptions options) {
+std::string describe_model(TrainOptions options, int ranks) {
   set_vocabulary_sizes(options);
   const auto backend = make_null_backend(planned_type(options.machine));
   TrainingModel model(*backend, options.model, options.dropout, options.optimizer, 1);
@@ -34,9 +34,11 @@ std::string describe_model(TrainOptions options) {
     text += fmt::format("{:<44} {:>18} {:>12}\n", part.name, to_string(part.file_shape()), part.size());
   text += fmt::format("{:<44} {:>18} {:>12}\n", "all parameters", "", model.parameters().trained_elements());
 
-  const MemoryOptions memory = options.memory();
-  const int64_t budget =
+  MemoryOptions memory = options.memory();
+  memory.ranks = ranks;
+  const int64_t of_all =
       options.batch.mini_batch_words > 0 ? options.batch.mini_batch_words : options.batch.mini_batch * usual_length;
+  const int64_t budget = (of_all + ranks - 1) / ranks;
   for (const int layers : {0, options.model.layers()})
     text += fmt::format("gradient-checkpointing {:<5}: {}\n", layers > 0,
                         format_plan(plan_memory(memory, budget, budget, layers)));

@@ -17,6 +17,7 @@ struct MemoryOptions {
   int max_length = 0;                  ///< tokens of the longest sentence: the least that mini-batch-fit must hold
   bool measures_layers = false;        ///< log-layer-norms
   bool measures_model_update = false;  ///< log-model-update
+  int ranks = 1;                       ///< that share the optimizer's state
   int longest_validated = 0;           ///< valid-max-length where there are valid-sets, else 0
 };
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <exception>
 #include <optional>
 #include <utility>
 
@@ -48,16 +49,19 @@ ValidationSettings validation_settings(const TrainOptions& o) {
 
 }  // namespace
 
-Trainer::Trainer(TrainOptions options)
-    : options_(with_one_name(std::move(options))), lock_(options_.saving.model + ".lock") {
-  lock_model();
+Trainer::Trainer(TrainOptions options, Communicator& ranks)
+    : options_(with_one_name(std::move(options))), ranks_(ranks) {
+  meet_ranks();
+  if (ranks_.is_first()) lock_model();
+  checkpoint_state_ = Checkpoint::saved_state(options_.saving);
   keep_seed();
-  const DeviceChoice device = choose_device(options_.machine);
+  const DeviceChoice device = choose_device(machine_of_rank());
   open_vocabularies();
   open_data();
   make_backend_on(device);
+  device_ranks_ = connect_devices(device, ranks_, *backend_);
   model_ = std::make_unique<TrainingModel>(*backend_, options_.model, options_.dropout, options_.optimizer,
-                                           options_.general.seed);
+                                           options_.general.seed, device_ranks_ ? *device_ranks_ : ranks_);
   model_->set_recompute(recomputed_layers_);
   if (backend_->records()) model_->use_shape_classes(data_->most_source_rows(), data_->most_target_rows());
   if (options_.display.log_layer_norms) model_->enable_layer_norms(options_.display.log_model_update);
@@ -75,10 +79,11 @@ Trainer::~Trainer() = default;
 /// Two runs would overwrite each other's checkpoints.
 void Trainer::lock_model() {
   const std::string& model = options_.saving.model;
-  check(lock_.state() != FileLock::State::taken,
+  lock_.emplace(model + ".lock");
+  check(lock_->state() != FileLock::State::taken,
         "model: '{}' is being trained by {}, which holds '{}.lock'; stop that run, or give another model", model,
-        lock_.holder(), model);
-  if (lock_.state() == FileLock::State::unsupported)
+        lock_->holder(), model);
+  if (lock_->state() == FileLock::State::unsupported)
     log::warn(
         "[train] the file system of '{}' has no locks, so nothing keeps a second run from writing the same files; "
         "see to it that there is none",
@@ -87,7 +92,7 @@ void Trainer::lock_model() {
 
 /// A run whose seed came from the clock goes on with that seed: order of the corpus and dropout.
 void Trainer::keep_seed() {
-  const uint64_t saved = Checkpoint::saved_seed(options_.saving);
+  const uint64_t saved = checkpoint_state_ ? checkpoint_state_->seed : 0;
   if (saved == 0) return;
   if (options_.general.is_seed_from_clock)
     options_.general.seed = saved;
@@ -99,7 +104,9 @@ void Trainer::keep_seed() {
 }
 
 void Trainer::open_vocabularies() {
+  if (!ranks_.is_first()) ranks_.barrier();  // the first makes what is missing
   vocabularies_ = load_or_create_vocabularies(options_.vocabulary, options_.corpus);
+  if (ranks_.is_first()) ranks_.barrier();
   options_.model.vocab_sizes.clear();
   for (const auto& vocabulary : vocabularies_) {
     options_.model.vocab_sizes.push_back(vocabulary->size());
@@ -112,28 +119,38 @@ void Trainer::open_vocabularies() {
         options_.model.vocab_sizes.front(), options_.model.vocab_sizes.back());
 }
 
+MemoryOptions Trainer::memory_options() const {
+  MemoryOptions memory = options_.memory();
+  memory.ranks = ranks_.size();
+  return memory;
+}
+
 void Trainer::open_data() {
   const int delay = std::max(1, int(std::lround(options_.optimizer.delay)));
   data_ = std::make_unique<TrainingData>(
       TrainingDataOptions{options_.vocabulary, options_.corpus, options_.batch,
-                          UpdateShape{.devices = 1, .delay = delay}, options_.general.seed, options_.model.right_left},
+                          UpdateShape{.devices = ranks_.size(), .delay = delay, .device = ranks_.rank()},
+                          options_.general.seed, options_.model.right_left},
       vocabularies_);
+  check_same_text();
   if (options_.batch.mini_batch_fit) {
-    const MemoryPlan fitted = fit_memory(options_.memory(), data_->statistics().length_ratio());
-    data_->set_budgets(fitted.source_rows, fitted.target_rows);
+    const MemoryPlan fitted = fit_memory(memory_options(), data_->statistics().length_ratio());
+    data_->fit_budgets(least_of_ranks(fitted.target_rows),
+                       checkpoint_state_ ? checkpoint_state_->loader.fitted_tokens : 0);
     recomputed_layers_ = fitted.recomputed_layers;
   }
 }
 
 /// With memory for the largest batch, or an Error before anything was trained.
 void Trainer::make_backend_on(const DeviceChoice& device) {
-  const MemoryPlan plan = plan_training(options_.memory(), data_->most_source_rows(), data_->most_target_rows(),
-                                        recomputed_layers_, device);
+  const MemoryPlan plan =
+      plan_training(memory_options(), data_->most_source_rows(), data_->most_target_rows(), recomputed_layers_, device);
   log::info("[memory] {}", format_plan(plan));
   check_memory(plan, device);
   recomputed_layers_ = plan.recomputed_layers;
   // Records of very deep models are large, on the device too.
-  const int classes = options_.model.layers() > 200 ? 1 : 4, variants = data_->limits().micro_batches > 1 ? 2 : 1;
+  const int classes = options_.model.layers() > 200 ? 1 : 4;
+  const int variants = data_->limits().micro_batches > data_->limits().ranks ? 2 : 1;
   backend_ = make_backend(device, options_.machine,
                           {.arena_bytes = plan.arena_bytes,
                            .graph_limit = classes * variants + 1,
@@ -156,17 +173,18 @@ void Trainer::start_or_resume() {
       for (auto& [name, metric] : state_.metrics) metric.stalled = 0;
     log::info("[train] resumed {} at update {}, {} labels", options_.saving.model, state_.clock.updates,
               with_commas(state_.clock.labels));
+    ranks_.barrier();  // others may still read what is written now
     checkpoint_->save_derived(state_);
   } else {
     state_.loader = data_->state();
   }
   if (!validation_) state_.owes_validation = false;
   state_.seed = options_.general.seed;
-  log_ =
-      std::make_unique<TrainingLog>(options_.display,
-                                    TrainingLog::Fields{.learning_rate = options_.optimizer.report_learning_rate,
-                                                        .alpha = options_.model.traits().has_branch_scales},
-                                    options_.display.metrics_path(options_.saving.model), state_.clock.updates);
+  const std::string metrics = ranks_.is_first() ? options_.display.metrics_path(options_.saving.model) : "";
+  log_ = std::make_unique<TrainingLog>(options_.display,
+                                       TrainingLog::Fields{.learning_rate = options_.optimizer.report_learning_rate,
+                                                           .alpha = options_.model.traits().has_branch_scales},
+                                       metrics, state_.clock.updates);
 }
 
 bool Trainer::is_measured(const std::string& metric) const {
@@ -191,9 +209,9 @@ int Trainer::run() {
   const auto alpha = [this] { return model_->branch_scale(); };
   std::optional<Progress> bar;
   const int64_t pairs = is_stdin(options_.corpus.train_sets.front()) ? 0 : data_->statistics().pairs;
-  while (!is_finished() && !should_stop_early() && caught_signal() == 0) {
-    const UpdateBatches batches = next_batches();
-    if (batches.micro.empty()) break;
+  while (!is_finished() && !should_stop_early()) {
+    const UpdateBatches batches = caught_signal() == 0 ? next_batches() : UpdateBatches();
+    if (!all_go_on(batches)) break;
     const TrainingClock before = state_.clock;
     start_update(batches);
     const bool validates = validation_ && is_due(options_.validation.valid_freq, before, state_.clock);
@@ -218,12 +236,13 @@ int Trainer::run() {
   log_->after_update(state_, state_.clock, alpha, true);
   log::info("Training finished");
   if (is_finished()) tell_final_alpha();
-  if (caught_signal() == 0 && validation_ && state_.last_validation != state_.clock.updates) validate();
+  if (signal_ == 0 && validation_ && state_.last_validation != state_.clock.updates) validate();
   if (saved_ != state_.clock.updates) save();
-  return caught_signal() == 0 ? 0 : 128 + caught_signal();
+  all_go_on({});  // a signal that has come since
+  return signal_ == 0 ? 0 : 128 + signal_;
 }
 
-/// Without micro-batches: the input has ended, or a signal the wait for it.
+/// Without sentences: the input has ended, or a signal the wait for it.
 UpdateBatches Trainer::next_batches() {
   try {
     return data_->next();
@@ -232,7 +251,7 @@ UpdateBatches Trainer::next_batches() {
   } catch (const Error&) {
     // A bad line, late in a stream: what has been trained is kept.
     finish_updates(0);
-    if (state_.clock.updates > 0 && saved_ != state_.clock.updates) save();
+    if (ranks_.is_alone() && state_.clock.updates > 0 && saved_ != state_.clock.updates) save();
     throw;
   }
 }
@@ -301,22 +320,26 @@ void Trainer::finish_epoch() {
   if (!is_finished()) log::info("Starting epoch {}", state_.clock.epochs);
 }
 
-/// A validation that does not come to its end is owed: a resumed run begins with it.
+/// By the first rank; the others wait for what it found. A validation that does not come to its end is owed: a resumed
+/// run begins with it.
 void Trainer::validate() {
   state_.owes_validation = true;
+  saved_ = -1;
   const auto metrics_before = state_.metrics;
+  std::exception_ptr failure;
   try {
     run_validation();
     state_.owes_validation = false;
-    saved_ = -1;
   } catch (const Interrupted&) {
     log::info("[valid] interrupted; a resumed run begins with it");  // run() sees the signal and saves
   } catch (const Error&) {
     // A script failed, or was ended by the signal that comes to us next: what has been trained is kept.
     state_.metrics = metrics_before;
-    save();
-    if (caught_signal() == 0) throw;
+    failure = std::current_exception();
   }
+  take_first_ranks_state();
+  if (ranks_.all_gather(int(failure != nullptr)).front() != 0) save();
+  if (failure && caught_signal() == 0) std::rethrow_exception(failure);
 }
 
 void Trainer::run_validation() {
@@ -324,6 +347,7 @@ void Trainer::run_validation() {
   const int64_t stalled_before = state_.most_stalled();
   {
     const TrainingModel::BestParameters best(*model_);
+    if (!ranks_.is_first()) return;
     model_->set_update_state(state_.clock, state_.learning_rate, 0, 1);
     for (const MetricValue& m : validation_->run(state_)) {
       const MetricState& metric = state_.metrics[m.name];

@@ -1,6 +1,7 @@
 #pragma once
 #include <deque>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "apps/inference/device.h"
@@ -11,6 +12,7 @@
 #include "apps/training/training_state.h"
 #include "apps/training/validation.h"
 #include "core/base/files.h"
+#include "core/communicator.h"
 #include "data/training_data.h"
 
 namespace bough {
@@ -23,8 +25,9 @@ struct Diverged : Error {
 /// A training run from options to saved model: data -> update -> log, validation, checkpoint.
 class Trainer {
  public:
-  /// Locks the model, reads or makes vocabularies, opens the corpus, builds the model and resumes an earlier run.
-  explicit Trainer(TrainOptions options);
+  /// Locks the model, reads or makes vocabularies, opens the corpus, builds the model and resumes an earlier run. One
+  /// of `ranks`, of which the first writes and validates. Throws Error where their programs, options or texts differ.
+  explicit Trainer(TrainOptions options, Communicator& ranks = one_process());
   ~Trainer();
 
   /// Trains until a stop criterion, early stopping, the end of the input or a signal; saves.
@@ -39,11 +42,18 @@ class Trainer {
   void lock_model();
   void keep_seed();
   void open_vocabularies();
+  MemoryOptions memory_options() const;
   void open_data();
   void start_or_resume();
   bool is_finished() const;
   bool is_measured(const std::string& metric) const;
   void make_backend_on(const DeviceChoice& device);
+  void meet_ranks();
+  MachineOptions machine_of_rank() const;
+  void check_same_text();
+  int64_t least_of_ranks(int64_t value);
+  bool all_go_on(const UpdateBatches& batches);
+  void take_first_ranks_state();
   UpdateBatches next_batches();
   void start_update(const UpdateBatches& batches);
   void finish_updates(size_t under_way);
@@ -66,8 +76,12 @@ class Trainer {
   };
 
   TrainOptions options_;
-  FileLock lock_;  ///< of the model: one run at a time
+  Communicator& ranks_;
+  int local_rank_ = 0;                             ///< among the ranks of this machine
+  std::optional<FileLock> lock_;                   ///< of the model: one run at a time
+  std::optional<TrainingState> checkpoint_state_;  ///< of the run that this one goes on with
   std::unique_ptr<Backend> backend_;
+  std::unique_ptr<Communicator> device_ranks_;  ///< that moves tensors where ranks_ does not
   std::vector<std::shared_ptr<Vocabulary>> vocabularies_;
   std::unique_ptr<TrainingModel> model_;
   std::unique_ptr<TrainingData> data_;
@@ -78,6 +92,7 @@ class Trainer {
   int64_t last_target_tokens_ = 1;  ///< of the last update that was started
   int64_t saved_ = -1;              ///< update of the last save, if nothing has changed since
   int recomputed_layers_ = 0;       ///< by the memory plan
+  int signal_ = 0;                  ///< that some rank has caught, as all have agreed
   std::deque<UnderWay> under_way_;  ///< updates that were started and not looked at, oldest first
 };
 

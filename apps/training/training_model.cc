@@ -3,14 +3,15 @@
 namespace bough {
 
 TrainingModel::TrainingModel(Backend& backend, const ModelOptions& model, const DropoutOptions& dropout,
-                             const OptimizerOptions& optimizer, uint64_t seed)
+                             const OptimizerOptions& optimizer, uint64_t seed, Communicator& ranks)
     : backend_(backend),
       seed_(seed),
       label_smoothing_(dropout.label_smoothing),
       clip_norm_(optimizer.clip_norm),
       parameters_(backend),
       transformer_(model, &dropout, parameters_),
-      optimizer_(optimizer, parameters_.allocate()),
+      share_(ranks, backend, parameters_.allocate().elements(), parameters_.values().dtype()),
+      optimizer_(optimizer, parameters_, share_),
       has_shape_classes_(backend.records()) {
   update_.branch_scales.resize(transformer_.residual_site_layers().size(), 1.0);
   update_words_ = backend.allocate_persistent({update_.words()}, DType::i32);
@@ -97,6 +98,8 @@ std::function<UpdateResult()> TrainingModel::start_update(const UpdateBatches& b
     accumulate_gradients(batch, is_first);
     is_first = false;
   }
+  if (is_first) clear_sums();
+  add_up_over_ranks();
   if (is_measuring_) layer_norms_->keep_parameters();
   backend_.repeat("optimizer", [this] {
     optimizer_.update(update_words_);
@@ -154,6 +157,25 @@ void TrainingModel::forward_and_backward(const ModelBatch& batch, bool is_first,
   if (is_first) parameters_.finish_update();
 }
 
+/// The update has no micro-batch for this rank.
+void TrainingModel::clear_sums() {
+  parameters_.begin_update();
+  parameters_.finish_update();
+  backend_.fill(loss_sum_, 0.0);
+  backend_.fill(term_sums_, 0.0);
+}
+
+void TrainingModel::add_up_over_ranks() {
+  if (share_.ranks().is_alone()) return;
+  share_.sum(parameters_.gradients());
+  std::vector<double> sums(1 + size_t(term_sums_.size()));
+  backend_.download(sums.data(), loss_sum_);
+  if (sums_terms_) backend_.download(sums.data() + 1, term_sums_);
+  share_.add_up(sums);
+  backend_.upload(loss_sum_, sums.data());
+  if (sums_terms_) backend_.upload(term_sums_, sums.data() + 1);
+}
+
 std::vector<double> TrainingModel::branch_ratios() const {
   TermSums sums(update_.branch_scales.size());
   backend_.download(sums.data(), term_sums_);
@@ -171,6 +193,7 @@ LayerNorms& TrainingModel::layer_norms() {
 }
 
 std::vector<double> TrainingModel::gradient_norms(int64_t target_tokens) {
+  share_.gather(parameters_.gradients());
   std::vector<double> norms = layer_norms().norms(parameters_.gradients());
   for (double& norm : norms) norm /= double(target_tokens);
   return norms;
@@ -210,16 +233,20 @@ double TrainingModel::evaluate(const Batch& host) {
 TrainingModel::BestParameters::BestParameters(TrainingModel& model) : model_(model) {
   if (!model.optimizer_.has_average()) return;
   Backend& b = model.backend_;
-  const Tensor& values = model.parameters_.values();
-  raw_ = b.allocate_persistent(values.shape(), values.dtype());
-  b.accumulate(write_to(raw_), values);
-  b.accumulate(write_to(values), model.optimizer_.best_parameters());
-  model.parameters_.values_changed();
+  const Tensor mine = model.share_.mine(model.parameters_.values());
+  raw_ = b.allocate_persistent(mine.shape(), mine.dtype());
+  b.accumulate(write_to(raw_), mine);
+  exchange(model.optimizer_.best_parameters());
 }
 
 TrainingModel::BestParameters::~BestParameters() {
-  if (!raw_) return;
-  model_.backend_.accumulate(write_to(model_.parameters_.values()), raw_);
+  if (raw_) exchange(raw_);
+}
+
+void TrainingModel::BestParameters::exchange(In mine) {
+  const Tensor& values = model_.parameters_.values();
+  model_.backend_.accumulate(write_to(model_.share_.mine(values)), mine);
+  model_.share_.gather(values);
   model_.parameters_.values_changed();
 }
 

@@ -5,6 +5,7 @@
 
 #include "apps/inference/model_batch.h"
 #include "apps/training/layer_norms.h"
+#include "core/arena_share.h"
 #include "core/backend.h"
 #include "data/training_data.h"
 #include "layers/transformer.h"
@@ -31,11 +32,12 @@ struct UpdateResult {
 };
 
 /// A Transformer with its parameters and optimizer on one backend: everything between batches of
-/// numbers and new parameters.
+/// numbers and new parameters. With several ranks each has such a model, is given its own micro-batches of the same
+/// updates, and works on its share of the optimizer's state; all then have the same parameters, to the bit.
 class TrainingModel {
  public:
   TrainingModel(Backend& backend, const ModelOptions& model, const DropoutOptions& dropout,
-                const OptimizerOptions& optimizer, uint64_t seed);
+                const OptimizerOptions& optimizer, uint64_t seed, Communicator& ranks = one_process());
 
   /// Parameters from their initial distributions; optimizer state cleared.
   void initialize();
@@ -67,7 +69,7 @@ class TrainingModel {
   /// Takes the memory that measures_layers needs. with_model_update: those updates also run the first micro-batch
   /// through the new parameters, with the same dropout.
   void enable_layer_norms(bool with_model_update);
-  /// Norm of every layer's gradient / target tokens, as the last update left it.
+  /// Norm of every layer's gradient / target tokens, as the last update left it. All ranks call alike.
   std::vector<double> gradient_norms(int64_t target_tokens);
   /// Of every residual site: |branch| / |residual| over the last update, where that measured its terms.
   std::vector<double> branch_ratios() const;
@@ -80,6 +82,12 @@ class TrainingModel {
   Transformer& transformer() { return transformer_; }
   ParameterSet& parameters() { return parameters_; }
   Optimizer& optimizer() { return optimizer_; }
+  ArenaShare& share() { return share_; }
+  /// The parameters to validate with and to save, see Optimizer::best_parameters: all of them, on the first rank. All
+  /// ranks call alike.
+  Tensor whole_best_parameters() {
+    return optimizer_.has_average() ? share_.whole_on_first(optimizer_.best_parameters()) : parameters_.values();
+  }
   Backend& backend() { return backend_; }
   /// alpha in force at every residual site, and the smallest: how far the ramp is. Those that follow the branches are
   /// fetched: a wait for the backend.
@@ -91,7 +99,7 @@ class TrainingModel {
   /// Alphas that follow the branches go on from those of a file of this model at `progress`, whatever its schedule was.
   void take_branch_scales(const ModelOptions& saved, int64_t progress);
 
-  /// For the time of the object, the parameters are those to validate with (the average).
+  /// For the time of the object, the parameters are those to validate with (the average). All ranks have one.
   class BestParameters {
    public:
     explicit BestParameters(TrainingModel& model);
@@ -99,8 +107,9 @@ class TrainingModel {
     BestParameters(const BestParameters&) = delete;
 
    private:
+    void exchange(In mine);
     TrainingModel& model_;
-    Tensor raw_;
+    Tensor raw_;  // this rank's share
   };
 
  private:
@@ -110,6 +119,8 @@ class TrainingModel {
   void start_branch_scales();
   void set_branch_scales(const std::vector<double>& scales);
   void forward_and_backward(const ModelBatch& batch, bool is_first, int64_t target_rows);
+  void clear_sums();
+  void add_up_over_ranks();
   LayerNorms& layer_norms();
   void finish_measuring(const UpdateBatches& batches, LayerReport& report);
 
@@ -118,6 +129,7 @@ class TrainingModel {
   double label_smoothing_, clip_norm_;
   ParameterSet parameters_;
   Transformer transformer_;
+  ArenaShare share_;
   Optimizer optimizer_;
   std::unique_ptr<LayerNorms> layer_norms_;
   bool with_model_update_ = false, is_measuring_ = false;

@@ -74,6 +74,7 @@ void loader_rows(V& v, State& s) {
   v("epoch-sentences", s.epoch_sentences);
   v("length-ratio", s.length_ratio);
   v("corpus", s.corpus);
+  v.optional("fitted-tokens", s.fitted_tokens);
 }
 
 template <class V, class State>

@@ -68,6 +68,7 @@ struct State {
   std::shared_ptr<spdlog::logger> general = make_logger({std::make_shared<spdlog::sinks::stderr_sink_mt>()});
   std::shared_ptr<spdlog::logger> validation;
   bool has_terminal = isatty(STDERR_FILENO) == 1;
+  bool is_muted = false;
   std::mutex mutex;  // of the terminal's last line
   std::string status;
 };
@@ -104,7 +105,17 @@ spdlog::level::level_enum to_spdlog(Level level) {
 
 }  // namespace
 
-void configure(const Options& options) {
+void mute() {
+  state().is_muted = true;
+  configure({});
+}
+
+void configure(const Options& given) {
+  Options options = given;
+  if (state().is_muted) {
+    options.file.clear();
+    options.quiet = true;
+  }
   if (!options.time_zone.empty()) {
     setenv("TZ", options.time_zone.c_str(), 1);
     tzset();
@@ -118,7 +129,8 @@ void configure(const Options& options) {
 }
 
 void set_validation_file(const std::string& path) {
-  state().validation = path.empty() ? nullptr : make_logger({open_file("valid-log", path)});
+  const bool has_file = !path.empty() && !state().is_muted;
+  state().validation = has_file ? make_logger({open_file("valid-log", path)}) : nullptr;
 }
 
 bool has_terminal() { return state().has_terminal; }

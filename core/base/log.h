@@ -20,6 +20,10 @@ struct Options {
 /// Sets where lines go. Without it: info and above to stderr.
 void configure(const Options& options);
 
+/// From now on errors alone, on stderr, whatever configure() says: for one of several processes whose lines another
+/// writes.
+void mute();
+
 /// Opens (appends to) the file that lines tagged [valid] go to as well (Marian's valid-log). Throws Error, as configure
 /// does, if the file cannot be opened; a missing folder is made.
 void set_validation_file(const std::string& path);

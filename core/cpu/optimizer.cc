@@ -35,17 +35,6 @@ double square_sum_of_difference(const T* x, const T* y, int64_t n) {
   return sum;
 }
 
-template <class T>
-double square_sum(ThreadPool& pool, In gradient) {
-  std::vector<double> partial(size_t((gradient.size() + norm_block - 1) / norm_block));
-  pool.parallel_for(gradient.size(), norm_block, [&](int64_t begin, int64_t end) {
-    partial[size_t(begin / norm_block)] = square_sum(gradient.data<T>() + begin, end - begin);
-  });
-  double total = 0;
-  for (const double sum : partial) total += sum;
-  return total;
-}
-
 /// One update's numbers, rounded once to the type of the parameters.
 template <class T>
 struct Numbers {
@@ -105,8 +94,17 @@ void update(ThreadPool& pool, const OptimizerArenas& a, In gradient, const Numbe
 
 }  // namespace
 
-void CpuBackend::gradient_statistics_impl(Out statistics, In gradient, In state) {
-  const double sum = dispatch(gradient.dtype(), [&]<class T>() { return square_sum<T>(pool_, gradient); });
+void CpuBackend::block_square_sums_impl(Out sums, In x) {
+  dispatch(x.dtype(), [&]<class T>() {
+    pool_.parallel_for(x.size(), norm_block, [&](int64_t begin, int64_t end) {
+      sums.data<double>()[begin / norm_block] = square_sum(x.data<T>() + begin, end - begin);
+    });
+  });
+}
+
+void CpuBackend::gradient_statistics_impl(Out statistics, In square_sums, In state) {
+  double sum = 0;
+  for (int64_t b = 0; b < square_sums.size(); ++b) sum += square_sums.data<double>()[b];
   const double per_token = state_word(state, UpdateState::inverse_tokens);
   const double clip = state_word(state, UpdateState::clip_norm);
   const double norm = std::sqrt(sum) * per_token;

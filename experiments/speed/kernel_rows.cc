@@ -270,12 +270,17 @@ void add_arenas(std::vector<KernelRow>& rows) {
                                  y = b.numbers({b.sizes.parameters}, DType::f32);
                     return Call{[=, &b] { b.backend.accumulate(add_to(y), x); }, 3 * double(x.bytes())};
                   }});
-  rows.push_back({"gradient_statistics", "parameters", [](Buffers& b) {
-                    const Tensor gradient = b.numbers({b.sizes.parameters}, DType::f32),
-                                 statistics = b.memory({gradient_stat::count}, DType::f64);
-                    return Call{[=, &b] { b.backend.gradient_statistics(statistics, gradient, b.state); },
-                                double(gradient.bytes())};
+  const auto block_sums = [](Buffers& b) { return b.memory({(b.sizes.parameters + 65535) / 65536}, DType::f64); };
+  rows.push_back({"block_square_sums", "parameters", [=](Buffers& b) {
+                    const Tensor gradient = b.numbers({b.sizes.parameters}, DType::f32), sums = block_sums(b);
+                    return Call{[=, &b] { b.backend.block_square_sums(sums, gradient); }, double(gradient.bytes())};
                   }});
+  rows.push_back(
+      {"gradient_statistics", "parameters", [=](Buffers& b) {
+         const Tensor sums = block_sums(b), statistics = b.memory({gradient_stat::count}, DType::f64);
+         b.backend.fill(sums, 1);
+         return Call{[=, &b] { b.backend.gradient_statistics(statistics, sums, b.state); }, double(sums.bytes())};
+       }});
   rows.push_back({"square_sums", "of a difference", [](Buffers& b) {
                     const int64_t n = b.sizes.parameters, piece = 1 << 16, count = (n + piece - 1) / piece;
                     const Tensor x = b.numbers({n}, DType::f32), y = b.numbers({n}, DType::f32),
@@ -301,7 +306,9 @@ void add_arenas(std::vector<KernelRow>& rows) {
                       const Tensor gradient = arena(), statistics = b.memory({gradient_stat::count}, DType::f64);
                       const std::vector<double> zeros(2, 0.0);
                       b.backend.upload(a.denominators, zeros.data());
-                      b.backend.gradient_statistics(statistics, gradient, b.state);
+                      const Tensor sums = block_sums(b);
+                      b.backend.block_square_sums(sums, gradient);
+                      b.backend.gradient_statistics(statistics, sums, b.state);
                       const OptimizerConstants adam{.beta2 = 0.98, .epsilon = 1e-9};
                       const double bytes = 28 + (has_average ? 8 : 0) + (has_copy ? 2 : 0);
                       return Call{[=, &b] { b.backend.optimizer_update(a, gradient, statistics, b.state, adam); },

@@ -1,0 +1,104 @@
+// What a trainer has to settle with the other ranks of its run.
+#include <unistd.h>
+
+#include <algorithm>
+#include <climits>
+#include <set>
+
+#include "apps/inference/device.h"
+#include "apps/training/trainer.h"
+#include "core/base/io.h"
+#include "core/base/log.h"
+#include "core/base/settings_reader.h"
+#include "core/base/signals.h"
+#include "core/base/version.h"
+
+namespace bough {
+namespace {
+
+std::string machine_name() {
+  char name[HOST_NAME_MAX + 1] = {};
+  return gethostname(name, sizeof name - 1) == 0 ? name : "?";
+}
+
+/// Throws Error naming the first rank whose text is not the first rank's, and its first line that differs.
+void check_alike(Communicator& ranks, const std::string& text, const char* what, const char* advice) {
+  const std::vector<std::string> all = ranks.all_gather(text);
+  for (size_t rank = 1; rank < all.size(); ++rank) {
+    if (all[rank] == all[0]) continue;
+    const auto at = std::mismatch(all[0].begin(), all[0].end(), all[rank].begin(), all[rank].end());
+    const auto line_at = [](const std::string& whole, size_t place) {
+      const size_t begin = place == 0 ? 0 : whole.rfind('\n', place - 1) + 1;
+      return whole.substr(begin, whole.find('\n', begin) - begin);
+    };
+    const size_t place = size_t(at.first - all[0].begin());
+    fail("train: {} of rank {} differs from that of rank 0 ('{}', not '{}'), must be the same on all ranks; {}", what,
+         rank, line_at(all[rank], place), line_at(all[0], place), advice);
+  }
+}
+
+}  // namespace
+
+/// One seed, and the same program and options everywhere. Says who takes part.
+void Trainer::meet_ranks() {
+  if (ranks_.is_alone()) return;
+  check(!is_stdin(options_.corpus.train_sets.front()),
+        "train-sets: stdin is read by one process, and this run has {}; give files, or train in one process",
+        ranks_.size());
+  check_alike(ranks_, build_info(), "the program", "start one build of bough on all machines");
+  ranks_.broadcast(&options_.general.seed, sizeof options_.general.seed);
+  check_alike(ranks_, format_yaml(dump(options_)), "an option",
+              "give all ranks the same command line and configuration files");
+  const std::vector<std::string> machines = ranks_.all_gather(machine_name());
+  local_rank_ = int(std::count(machines.begin(), machines.begin() + ranks_.rank(), machine_name()));
+  const std::set<std::string> names(machines.begin(), machines.end());
+  log::info("[train] {} processes on {} machine{} ({}), {}", ranks_.size(), names.size(), names.size() == 1 ? "" : "s",
+            fmt::join(names, ", "), ranks_.engine());
+}
+
+/// Ranks that compute on GPUs take one each of their machine's.
+MachineOptions Trainer::machine_of_rank() const {
+  MachineOptions machine = options_.machine;
+  if (ranks_.is_alone() || !plans_for_gpu(machine)) return machine;
+  check(!machine.devices.given(),
+        "devices names one GPU for {} processes; leave it out: each takes the GPU of its number on its machine",
+        ranks_.size());
+  machine.devices.ids = {local_rank_};
+  return machine;
+}
+
+void Trainer::check_same_text() {
+  std::string text = fmt::format("training text {:016x}", data_->state().corpus);
+  for (const auto& vocabulary : vocabularies_)
+    text += fmt::format("\n{} with {} entries", vocabulary->path(), vocabulary->size());
+  check_alike(ranks_, text, "the text or a vocabulary", "let all ranks read the same files");
+}
+
+int64_t Trainer::least_of_ranks(int64_t value) {
+  const std::vector<int64_t> all = ranks_.all_gather(value);
+  return *std::min_element(all.begin(), all.end());
+}
+
+/// Whether every rank has batches and none has caught a signal, as all of them see it.
+bool Trainer::all_go_on(const UpdateBatches& batches) {
+  struct Word {
+    int signal;
+    bool has_batches;
+  };
+  bool go_on = true;
+  for (const Word& word : ranks_.all_gather(Word{caught_signal(), batches.sentences > 0})) {
+    if (signal_ == 0) signal_ = word.signal;
+    go_on = go_on && word.signal == 0 && word.has_batches;
+  }
+  return go_on;
+}
+
+/// After something that the first rank does alone.
+void Trainer::take_first_ranks_state() {
+  if (ranks_.is_alone()) return;
+  const std::string text = ranks_.broadcast(ranks_.is_first() ? format_yaml(state_.to_yaml()) : "");
+  if (ranks_.is_first()) return;
+  state_ = TrainingState::from_yaml(parse_yaml(text, "rank 0"), "rank 0");
+}
+
+}  // namespace bough

@@ -1,0 +1,80 @@
+#include "core/communicator.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdlib>
+#include <cstring>
+
+namespace bough {
+namespace {
+
+class OneProcess : public Communicator {
+ public:
+  int rank() const override { return 0; }
+  int size() const override { return 1; }
+  std::string engine() const override { return {}; }
+  using Communicator::all_gather, Communicator::broadcast;
+  void all_gather(const void* mine, size_t bytes, void* all) override { std::memcpy(all, mine, bytes); }
+  void broadcast(void*, size_t) override {}
+  void all_to_all(const std::vector<Tensor>&, const std::vector<Tensor>&) override {}
+  [[noreturn]] void abort(int code) override { std::_Exit(code); }
+};
+
+/// The variables of one kind of launcher.
+struct Variables {
+  const char* launcher;
+  const char* rank;
+  const char* size;
+};
+constexpr Variables known[] = {{"mpirun", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"},
+                               {"mpirun", "PMI_RANK", "PMI_SIZE"},
+                               {"srun", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS"}};
+
+int number_in(const char* name, int least, int most) {
+  const std::string_view text = std::getenv(name);
+  int value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  check(error == std::errc() && end == text.data() + text.size() && value >= least && value <= most,
+        "mpi: the environment has {}={}, must be a number from {} to {}, as mpirun and srun set it; unset it to train "
+        "in one process",
+        name, text, least, most);
+  return value;
+}
+
+}  // namespace
+
+std::vector<std::string> Communicator::all_gather(const std::string& mine) {
+  const std::vector<size_t> sizes = all_gather(mine.size());
+  const size_t longest = *std::max_element(sizes.begin(), sizes.end());
+  std::string padded = mine, all(longest * size_t(size()), '\0');
+  padded.resize(longest);
+  all_gather(padded.data(), longest, all.data());
+  std::vector<std::string> texts;
+  for (size_t r = 0; r < sizes.size(); ++r) texts.push_back(all.substr(r * longest, sizes[r]));
+  return texts;
+}
+
+std::string Communicator::broadcast(std::string text) {
+  size_t bytes = text.size();
+  broadcast(&bytes, sizeof bytes);
+  text.resize(bytes);
+  broadcast(text.data(), bytes);
+  return text;
+}
+
+Communicator& one_process() {
+  static OneProcess alone;
+  return alone;
+}
+
+LaunchedRank launched_rank() {
+  constexpr int most_ranks = 1 << 20;
+  for (const Variables& v : known) {
+    if (!std::getenv(v.rank) || !std::getenv(v.size)) continue;
+    const int size = number_in(v.size, 1, most_ranks);
+    return {number_in(v.rank, 0, size - 1), size, v.launcher};
+  }
+  return {};
+}
+
+}  // namespace bough

@@ -1,0 +1,62 @@
+#pragma once
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "core/tensor.h"
+
+namespace bough {
+
+/// The processes, called ranks, that compute one run together. All of them make the same calls in the same order with
+/// the same sizes; each call returns when this rank's part is done. One thread at a time.
+class Communicator {
+ public:
+  virtual ~Communicator() = default;
+  virtual int rank() const = 0;  ///< 0 .. size() - 1; rank 0 speaks for all
+  virtual int size() const = 0;
+  bool is_alone() const { return size() == 1; }
+  bool is_first() const { return rank() == 0; }
+  /// What carries the data: "MPI (Open MPI v4.1.4)"; empty for one process.
+  virtual std::string engine() const = 0;
+
+  /// Host memory: `bytes` bytes of every rank, in the order of ranks.
+  virtual void all_gather(const void* mine, size_t bytes, void* all) = 0;
+  /// Host memory: rank 0's content becomes everybody's.
+  virtual void broadcast(void* data, size_t bytes) = 0;
+  /// Tensors: sent[r] goes to rank r, received[r] is overwritten with what rank r sends here; nothing where they are
+  /// empty. Sizes agree on both ends; received and sent of one rank do not overlap.
+  virtual void all_to_all(const std::vector<Tensor>& received, const std::vector<Tensor>& sent) = 0;
+  /// Ends all ranks at once, with the exit code `code` as far as their launcher lets it through.
+  [[noreturn]] virtual void abort(int code) = 0;
+
+  template <class T>
+  std::vector<T> all_gather(const T& mine) {
+    std::vector<T> all(size_t(size()), mine);
+    if (!is_alone()) all_gather(&mine, sizeof mine, all.data());
+    return all;
+  }
+  /// Texts of any length.
+  std::vector<std::string> all_gather(const std::string& mine);
+  /// Rank 0's text.
+  std::string broadcast(std::string text);
+  /// Returns when all ranks have come here.
+  void barrier() { all_gather(char()); }
+};
+
+/// The communicator of a run of one process: does nothing.
+Communicator& one_process();
+
+/// What a launcher (mpirun, srun) says of this process in its environment.
+struct LaunchedRank {
+  int rank = 0, size = 1;
+  std::string launcher;  ///< "mpirun" or "srun"; empty: there is none
+};
+/// From the variables of Open MPI (OMPI_COMM_WORLD_*), of MPICH and Intel MPI (PMI_*), of Slurm (of a step: an sbatch
+/// script that starts no step is one process). Throws Error naming a variable whose value makes no sense.
+LaunchedRank launched_rank();
+
+/// Connects to the other ranks that the launcher has started, by MPI; null where it has started this one alone. Throws
+/// Error when bough was built without MPI, or with that of another launcher. Once in a program.
+std::unique_ptr<Communicator> connect_ranks(const LaunchedRank& launched);
+
+}  // namespace bough

@@ -1,0 +1,63 @@
+// Tensors between the GPUs of a run: the only file that knows NCCL.
+#include <nccl.h>
+
+#include <cstdlib>
+
+#include "cuda/cuda_backend.h"
+
+namespace bough {
+namespace {
+
+void check_nccl(ncclResult_t status, const char* what) {
+  check(status == ncclSuccess, "nccl: {} failed: {}; NCCL_DEBUG=INFO in the environment makes it say more", what,
+        ncclGetErrorString(status));
+}
+
+/// Messages in host memory go the way they came; tensors follow the backend's stream, and what is called returns before
+/// they have arrived.
+class NcclCommunicator final : public Communicator {
+ public:
+  NcclCommunicator(Communicator& host, CudaBackend& backend) : host_(host), backend_(backend) {
+    ncclUniqueId id{};
+    if (host.is_first()) check_nccl(ncclGetUniqueId(&id), "making an id");
+    host.broadcast(&id, sizeof id);
+    check_nccl(ncclCommInitRank(&communicator_, host.size(), id, host.rank()), "connecting the GPUs");
+  }
+  ~NcclCommunicator() override { ncclCommDestroy(communicator_); }
+
+  int rank() const override { return host_.rank(); }
+  int size() const override { return host_.size(); }
+  std::string engine() const override { return host_.engine() + ", NCCL"; }
+  void all_gather(const void* mine, size_t bytes, void* all) override { host_.all_gather(mine, bytes, all); }
+  void broadcast(void* data, size_t bytes) override { host_.broadcast(data, bytes); }
+
+  void all_to_all(const std::vector<Tensor>& received, const std::vector<Tensor>& sent) override {
+    cudaStream_t stream = backend_.stream().handle;
+    check_nccl(ncclGroupStart(), "an exchange");
+    for (int r = 0; r < size(); ++r) {
+      const Tensor &from = received[size_t(r)], &to = sent[size_t(r)];
+      if (to) check_nccl(ncclSend(to.data<void>(), to.bytes(), ncclChar, r, communicator_, stream), "sending");
+      if (from) check_nccl(ncclRecv(from.data<void>(), from.bytes(), ncclChar, r, communicator_, stream), "receiving");
+    }
+    check_nccl(ncclGroupEnd(), "an exchange");
+  }
+
+  [[noreturn]] void abort(int code) override {
+    ncclCommAbort(communicator_);
+    host_.abort(code);
+    std::_Exit(code);  // nvcc does not see that it never comes here
+  }
+
+ private:
+  Communicator& host_;
+  CudaBackend& backend_;
+  ncclComm_t communicator_ = nullptr;
+};
+
+}  // namespace
+
+std::unique_ptr<Communicator> connect_gpus(Communicator& host, Backend& backend) {
+  return std::make_unique<NcclCommunicator>(host, dynamic_cast<CudaBackend&>(backend));
+}
+
+}  // namespace bough

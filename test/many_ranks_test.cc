@@ -1,0 +1,231 @@
+// Several ranks compute one run: sums over them, what an update then is, and what launchers say. test/mpi_test.sh
+// starts the cases tagged [mpi] as processes.
+#include <cmath>
+#include <cstdlib>
+#include <map>
+#include <mutex>
+
+#include "core/arena_share.h"
+#include "test/catch.h"
+#include "test/skip.h"
+#include "test/thread_ranks.h"
+#include "test/throws.h"
+#include "test/training_run.h"
+
+using namespace bough;
+
+namespace {
+
+/// The micro-batches of one rank.
+UpdateBatches share_of(const UpdateBatches& update, const Communicator& ranks) {
+  UpdateBatches share = update;
+  share.micro.clear();
+  for (size_t i = size_t(ranks.rank()); i < update.micro.size(); i += size_t(ranks.size()))
+    share.micro.push_back(update.micro[i]);
+  return share;
+}
+
+ModelOptions model_of(ResidualKind kind) {
+  ModelOptions options = small_model(kind);
+  options.model_dim = 64;  // four slices
+  options.ffn_dim = 256;
+  options.branchnorm_schedule = BranchSchedule::bounded;  // its alphas must be the same on all ranks, too
+  return options;
+}
+
+struct Trained {
+  std::vector<float> parameters, gradients, average;
+  std::vector<double> losses, norms, branch_scales;
+  bool operator==(const Trained&) const = default;
+};
+
+/// Three updates, the second of fewer micro-batches than ranks.
+Trained train(Communicator& ranks, ResidualKind kind, DType type, const Sentences& corpus) {
+  OptimizerOptions optimizer = adam(0);
+  optimizer.ema_decay = 0.1;
+  Run run(model_of(kind), all_dropouts(0.2), optimizer, 1, type, ranks);
+  run.perturb();
+  Trained result;
+  for (const size_t parts : {4, 1, 4}) {
+    const UpdateResult made = run.train(share_of(update_of(corpus, parts), ranks), 1e-3);
+    result.losses.push_back(made.loss);
+    result.norms.push_back(made.statistics.gradient_norm);
+  }
+  const auto& set = run.model.parameters();
+  result.parameters = run.parameters();
+  run.model.share().gather(set.gradients());
+  result.gradients = set.download(set.gradients());
+  {
+    const TrainingModel::BestParameters best(run.model);
+    result.average = run.parameters();
+  }
+  check(run.parameters() == result.parameters, "the average was not taken back");
+  result.branch_scales = run.model.site_branch_scales();
+  return result;
+}
+
+double distance(const std::vector<float>& a, const std::vector<float>& b) {
+  double difference = 0, size = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    difference += std::pow(double(a[i]) - b[i], 2);
+    size += std::pow(double(a[i]), 2);
+  }
+  return std::sqrt(difference / size);
+}
+
+/// Of every rank in turn.
+std::vector<Trained> train_all(int size, ResidualKind kind, DType type, const Sentences& corpus) {
+  std::vector<Trained> results(static_cast<size_t>(size));
+  run_ranks(size, [&](Communicator& ranks) { results[size_t(ranks.rank())] = train(ranks, kind, type, corpus); });
+  return results;
+}
+
+/// Sets environment variables for its time.
+class Environment {
+ public:
+  explicit Environment(std::map<std::string, std::string> values) : values_(std::move(values)) {
+    for (const char* name : {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "PMI_RANK", "PMI_SIZE", "SLURM_PROCID",
+                             "SLURM_STEP_NUM_TASKS"})
+      unsetenv(name);
+    for (const auto& [name, value] : values_) setenv(name.c_str(), value.c_str(), 1);
+  }
+  ~Environment() {
+    for (const auto& [name, value] : values_) unsetenv(name.c_str());
+  }
+
+ private:
+  std::map<std::string, std::string> values_;
+};
+
+/// A sum of 2.5 slices and a bit whose value depends on the order of ranks.
+void check_sums(Communicator& ranks) {
+  const auto backend = make_cpu_backend(1);
+  const int64_t n = 5 * ArenaShare::block / 2 + 3;
+  const auto value_of = [](int rank, int64_t i) {
+    return float(std::pow(10.0, (i + 3 * rank) % 9)) / float(1 + i % 7);
+  };
+  const Tensor arena = backend->allocate_persistent({n}, DType::f32);
+  for (int64_t i = 0; i < n; ++i) arena.data<float>()[i] = value_of(ranks.rank(), i);
+  ArenaShare share(ranks, *backend, n, DType::f32);
+  share.sum(arena);
+  share.gather(arena);
+  int64_t wrong = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    float sum = value_of(0, i);
+    for (int r = 1; r < ranks.size(); ++r) sum += value_of(r, i);
+    wrong += arena.data<float>()[i] != sum;
+  }
+  check(wrong == 0, "rank {}: {} of {} sums are wrong", ranks.rank(), wrong, n);
+}
+
+void check_messages(Communicator& ranks) {
+  const int rank = ranks.rank(), size = ranks.size();
+  const std::vector<int> gathered = ranks.all_gather(10 * rank);
+  for (int r = 0; r < size; ++r)
+    check(gathered[size_t(r)] == 10 * r, "rank {} has gathered {}", rank, gathered[size_t(r)]);
+  const std::vector<std::string> texts = ranks.all_gather(std::string(size_t(rank), 'x'));
+  for (int r = 0; r < size; ++r) check(texts[size_t(r)] == std::string(size_t(r), 'x'), "a text came out wrong");
+  check(ranks.broadcast(rank == 0 ? "the first rank's" : "") == "the first rank's", "broadcast");
+  ranks.barrier();
+}
+
+}  // namespace
+
+TEST_CASE("slices of an arena are whole blocks", "[ranks]") {
+  for (const int64_t elements : {int64_t{1}, int64_t{1} << 16, int64_t{1000000}, int64_t{123456789}})
+    for (const int ranks : {1, 2, 3, 8, 64}) {
+      const RankSlices slices(elements, ranks, ArenaShare::block);
+      CHECK(slices.first(0) == 0);
+      CHECK(slices.first(ranks) == elements);
+      for (int r = 0; r < ranks; ++r) {
+        CHECK(slices.size(r) <= slices.longest());
+        if (slices.size(r) > 0) CHECK(slices.first(r) % ArenaShare::block == 0);
+      }
+    }
+}
+
+TEST_CASE("ranks exchange messages and sum in their order", "[ranks]") {
+  for (const int size : {1, 2, 3, 4}) {
+    CHECK_NOTHROW(run_ranks(size, check_messages));
+    CHECK_NOTHROW(run_ranks(size, check_sums));
+  }
+  CHECK_NOTHROW(check_messages(one_process()));
+}
+
+TEST_CASE("an update shared by ranks is that of one process, dropout on", "[ranks][training]") {
+  const Sentences corpus(24);
+  for (ResidualKind kind : all_residual_kinds()) {
+    DYNAMIC_SECTION(name_of(kind)) {
+      const Trained alone = train(one_process(), kind, DType::f64, corpus);
+      for (const int size : {2, 3, 4, 5}) {
+        const std::vector<Trained> all = train_all(size, kind, DType::f64, corpus);
+        INFO(size);
+        for (const Trained& rank : all) CHECK(rank == all[0]);
+        CHECK(distance(alone.gradients, all[0].gradients) < 1e-6);
+        CHECK(distance(alone.parameters, all[0].parameters) < 1e-6);
+        CHECK(distance(alone.average, all[0].average) < 1e-6);
+        for (size_t i = 0; i < alone.losses.size(); ++i) {
+          CHECK(all[0].losses[i] == Approx(alone.losses[i]).epsilon(1e-10));
+          CHECK(all[0].norms[i] == Approx(alone.norms[i]).epsilon(1e-8));
+        }
+        for (size_t i = 0; i < alone.branch_scales.size(); ++i)
+          CHECK(all[0].branch_scales[i] == Approx(alone.branch_scales[i]).epsilon(1e-6));
+      }
+    }
+  }
+}
+
+TEST_CASE("the same ranks give the same bits, and in f32 those of one process but for rounding", "[ranks][training]") {
+  const Sentences corpus(24);
+  const std::vector<Trained> first = train_all(4, ResidualKind::branchnorm, DType::f32, corpus);
+  CHECK(first == train_all(4, ResidualKind::branchnorm, DType::f32, corpus));
+  const Trained alone = train(one_process(), ResidualKind::branchnorm, DType::f32, corpus);
+  CHECK(distance(alone.gradients, first[0].gradients) < 1e-5);
+}
+
+TEST_CASE("a gradient that is not finite on one rank skips the update on all", "[ranks][training]") {
+  const Sentences corpus(24);
+  run_ranks(2, [&](Communicator& ranks) {
+    Run run(model_of(ResidualKind::branchnorm), all_dropouts(0.1), adam(0), 2, DType::f32, ranks);
+    const std::vector<float> before = run.parameters();
+    run.train(share_of(update_of(corpus, 2), ranks), 0);
+    if (ranks.rank() == 1) {
+      auto& set = run.model.parameters();
+      set.values().data<float>()[set.parts().front().first] = INFINITY;
+    }
+    const UpdateResult result = run.train(share_of(update_of(corpus, 2), ranks), 1e-3);
+    check(!result.statistics.is_finite, "rank {} did not skip", ranks.rank());
+    if (ranks.rank() == 0) check(run.parameters() == before, "rank 0 has changed its parameters");
+  });
+}
+
+TEST_CASE("what launchers say of a process", "[ranks]") {
+  const auto said = [](std::map<std::string, std::string> values) {
+    const Environment environment(std::move(values));
+    const LaunchedRank rank = launched_rank();
+    return fmt::format("{} {}/{}", rank.launcher, rank.rank, rank.size);
+  };
+  CHECK(said({}) == " 0/1");
+  CHECK(said({{"OMPI_COMM_WORLD_RANK", "3"}, {"OMPI_COMM_WORLD_SIZE", "4"}}) == "mpirun 3/4");
+  CHECK(said({{"PMI_RANK", "1"}, {"PMI_SIZE", "2"}}) == "mpirun 1/2");
+  CHECK(said({{"SLURM_PROCID", "5"}, {"SLURM_STEP_NUM_TASKS", "8"}, {"SLURM_LOCALID", "1"}}) == "srun 5/8");
+  // A batch script of Slurm: no step, one process.
+  CHECK(said({{"SLURM_PROCID", "0"}, {"SLURM_NTASKS", "8"}}) == " 0/1");
+  CHECK_THAT(message_of([&] {
+               said({{"PMI_RANK", "2"}, {"PMI_SIZE", "2"}});
+             }),
+             Catch::Contains("the environment has PMI_RANK=2, must be a number from 0 to 1"));
+  CHECK_THAT(message_of([&] { said({{"PMI_RANK", "0"}, {"PMI_SIZE", "many"}}); }), Catch::Contains("PMI_SIZE=many"));
+}
+
+TEST_CASE("processes exchange messages, sum in their order and train alike", "[.mpi]") {
+  const std::unique_ptr<Communicator> joined = connect_ranks(launched_rank());
+  if (skips(!joined, "not started by mpirun")) return;
+  Communicator& ranks = *joined;
+  CHECK_NOTHROW(check_messages(ranks));
+  CHECK_NOTHROW(check_sums(ranks));
+  // The same bits as threads have.
+  const Sentences corpus(24);
+  const Trained mine = train(ranks, ResidualKind::branchnorm, DType::f32, corpus);
+  CHECK(mine == train_all(ranks.size(), ResidualKind::branchnorm, DType::f32, corpus)[0]);
+}
