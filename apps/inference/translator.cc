@@ -16,6 +16,7 @@ Translator::Translator(Transformer& transformer, Backend& backend, const Decodin
       decoding_(decoding),
       settings_(settings),
       workers_(backend, settings.workers),
+      kept_weights_(backend.keep_weights(transformer.weights())),
       token_bytes_(TransformerSteps::cache_bytes(transformer.options(), backend.compute_dtype())) {}
 
 int64_t Translator::longest_source(const ModelOptions& options) {

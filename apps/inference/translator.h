@@ -24,6 +24,7 @@ class Translator {
   using Tokens = std::vector<int32_t>;  ///< without end_id
   using Result = std::vector<Hypothesis>;
 
+  /// The parameters stay as they are while the object lives.
   Translator(Transformer& transformer, Backend& backend, const DecodingOptions& decoding,
              const TranslatorSettings& settings);
 
@@ -50,6 +51,7 @@ class Translator {
   DecodingOptions decoding_;
   TranslatorSettings settings_;
   WorkerBackends workers_;
+  std::shared_ptr<void> kept_weights_;
   int64_t token_bytes_;  // of keys and values, per slot
 };
 
