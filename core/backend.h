@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/allocator.h"
 #include "core/kernel_types.h"
@@ -58,6 +59,17 @@ class Backend {
   virtual std::string plans() const { return {}; }
   /// Takes over what plans() gave; false when it was for another device or library and was left aside.
   virtual bool set_plans(const std::string& text) { return text.empty(); }
+
+  /// Another backend that reads the same tensors, one-threaded, for a thread of its own; null where threads share
+  /// this one.
+  virtual std::unique_ptr<Backend> make_worker() const { return nullptr; }
+  /// A promise that these weights W, (N, K), stay as they are while the result lives, and will be in many products
+  /// x W^T here and on workers: a backend may keep them in a form of its own. Nobody may compute meanwhile, nor when
+  /// the result goes. May be null.
+  virtual std::shared_ptr<void> keep_weights(const std::vector<Tensor>& weights) {
+    (void)weights;
+    return nullptr;
+  }
 
   /// Of the activation arena.
   const Allocator& allocator() const { return *allocator_; }

@@ -2,7 +2,7 @@
 # Installs the Debian packages that building bough needs, those that are missing only.
 # As root with apt-get; otherwise prints the one line to run and stops. Usage: install.sh [--tests] [--python] [--venv]
 set -eu
-packages="g++ cmake ninja-build ccache libdnnl-dev libeigen3-dev libsentencepiece-dev libyaml-cpp-dev
+packages="g++ cmake ninja-build ccache libeigen3-dev libsentencepiece-dev libyaml-cpp-dev
   libcli11-dev libfmt-dev libspdlog-dev libzip-dev zlib1g-dev nlohmann-json3-dev libicu-dev"
 for option in "$@"; do
   case $option in

@@ -162,6 +162,17 @@ void Transformer::declare_cross_groups(ParameterSet& parameters) {
   }
 }
 
+std::vector<Tensor> Transformer::weights() const {
+  std::vector<Tensor> all{output_->value};
+  const auto add = [&](std::initializer_list<Linear> linears) {
+    for (const Linear& linear : linears) all.push_back(linear.weight->value);
+  };
+  for (const EncoderLayer& l : encoder_) add({l.qkv, l.self_out, l.ffn1, l.ffn2});
+  for (const DecoderLayer& l : decoder_) add({l.qkv, l.self_out, l.query, l.cross_out, l.ffn1, l.ffn2});
+  for (const Linear& group : cross_groups_) add({group});
+  return all;
+}
+
 Var Transformer::apply(const Linear& linear, const Var& x) const {
   return bough::linear(x, linear.weight->on(x.tape()), linear.bias->on(x.tape()));
 }

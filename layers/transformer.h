@@ -73,6 +73,9 @@ class Transformer {
   void set_recompute(int layers);
   void set_recompute(bool) = delete;
 
+  /// W of every linear layer x W^T that decoding has, (N, K) each.
+  std::vector<Tensor> weights() const;
+
   /// Returns (T source, d).
   Var encode(Tape& tape, const SideRows& source);
   /// Logits of every target row, (T target, V padded); teacher-forced.

@@ -36,11 +36,9 @@ const std::map<std::string, std::set<std::string>> may_include = {
 const std::map<std::string, std::string> factories = {{"core/cpu", "core/cpu/factory.h"}, {"cuda", "cuda/factory.h"}};
 // A library is included by one file, so that it can be replaced there.
 const std::map<std::string, std::string> one_home = {
-    {"yaml-cpp/", "core/base/yaml.cc"}, {"oneapi/dnnl/", "core/cpu/gemm.cc"},
-    {"Eigen/", "core/cpu/gemm.cc"},     {"sentencepiece_", "data/sentencepiece.cc"},
-    {"zip.h", "core/base/npz.cc"},      {"unicode/", "core/base/unicode.cc"},
-    {"cublasLt.h", "cuda/gemm.cc"},     {"mpi.h", "core/mpi_communicator.cc"},
-    {"nccl.h", "cuda/nccl.cc"},
+    {"yaml-cpp/", "core/base/yaml.cc"},          {"Eigen/", "core/cpu/gemm.cc"},       {"zip.h", "core/base/npz.cc"},
+    {"sentencepiece_", "data/sentencepiece.cc"}, {"unicode/", "core/base/unicode.cc"}, {"cublasLt.h", "cuda/gemm.cc"},
+    {"mpi.h", "core/mpi_communicator.cc"},       {"nccl.h", "cuda/nccl.cc"},
 };
 
 struct Include {

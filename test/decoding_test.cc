@@ -159,6 +159,20 @@ TEST_CASE("a GPU in float32 translates and scores as the CPU does", "[decoding][
   }
 }
 
+TEST_CASE("translations have the same bits at every level of instructions", "[decoding]") {
+  const auto sentences = random_sentences(20, 14, 60, 11);
+  TranslatorSettings settings;
+  settings.batch.mini_batch = 8;
+  std::vector<Translator::Result> expected;
+  for (const CpuLevel level : cpu_levels()) {
+    const auto backend = make_cpu_backend(1, DType::f32, level);
+    const Model model = random_model(small_options(ResidualKind::pre_ln), *backend);
+    const auto found = Translator(*model.transformer, *backend, search(4, 0.6), settings).translate(sentences);
+    if (expected.empty()) expected = found;
+    for (size_t i = 0; i < sentences.size(); ++i) check_equal(found[i], expected[i]);
+  }
+}
+
 TEST_CASE("a sentence's translations do not depend on its batch", "[decoding]") {
   const auto backend = make_cpu_backend(1);
   auto sentences = random_sentences(70, 14, 60, 11);

@@ -41,6 +41,19 @@ TEST_CASE("cpu-threads chooses the CPU, in float32 only", "[device]") {
   CHECK(!plans_for_gpu(options({}, 1)));
 }
 
+TEST_CASE("cpu-level chooses instructions that the machine has", "[device]") {
+  MachineOptions o = options({}, 1);
+  CHECK(choose_device(o).cpu_level == cpu_levels().back());
+  for (const CpuLevel level : {CpuLevel::generic, CpuLevel::avx2, CpuLevel::avx512}) {
+    o.cpu_level = level;
+    const auto& levels = cpu_levels();
+    if (std::find(levels.begin(), levels.end(), level) != levels.end())
+      CHECK(make_backend(o)->name() == "cpu");
+    else
+      CHECK(has(error(o), fmt::format("cpu-level: {} is asked for, this machine lacks it", name_of(level))));
+  }
+}
+
 #if defined(BOUGH_EMULATOR)
 namespace {
 

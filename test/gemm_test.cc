@@ -74,7 +74,99 @@ std::vector<float> product(Backend& backend, const std::vector<float>& x, const 
   return result;
 }
 
+/// What every level must give to the bit: one chain of fused multiply-adds an element, then bias and relu.
+std::vector<float> chains(const Case& p, bool has_relu, const std::vector<float>& a, const std::vector<float>& b,
+                          const std::vector<float>& bias, std::vector<float> c) {
+  for (int64_t i = 0; i < p.m; ++i)
+    for (int64_t j = 0; j < p.n; ++j) {
+      float& sum = c[size_t(i * p.n + j)];
+      if (!p.adds) sum = 0;
+      for (int64_t k = 0; k < p.k; ++k)
+        sum = std::fma(a[size_t(p.transpose_a ? k * p.m + i : i * p.k + k)],
+                       b[size_t(p.transpose_b ? j * p.k + k : k * p.n + j)], sum);
+      if (p.has_bias) sum += bias[size_t(j)];
+      if (has_relu) sum = sum > 0 ? sum : 0;
+    }
+  return c;
+}
+
+/// The backend's product, by weights that it keeps where `keeps`.
+std::vector<float> product(Backend& backend, const Case& p, bool has_relu, bool keeps, const std::vector<float>& a,
+                           const std::vector<float>& b, const std::vector<float>& bias,
+                           const std::vector<float>& before) {
+  const Tensor c = upload(backend, before, {p.m, p.n});
+  const Tensor ta = upload(backend, a, p.transpose_a ? Shape{p.k, p.m} : Shape{p.m, p.k});
+  const Tensor tb = upload(backend, b, p.transpose_b ? Shape{p.n, p.k} : Shape{p.k, p.n});
+  Gemm gemm{.transpose_a = p.transpose_a, .transpose_b = p.transpose_b, .relu = has_relu};
+  if (p.has_bias) gemm.bias = upload(backend, bias, {p.n});
+  const auto kept = keeps ? backend.keep_weights({tb}) : nullptr;
+  backend.gemm(p.adds ? add_to(c) : write_to(c), ta, tb, gemm);
+  std::vector<float> result(before.size());
+  backend.download(result.data(), c);
+  return result;
+}
+
 }  // namespace
+
+TEST_CASE("every level gives the bits of one chain of fused multiply-adds", "[cpu][gemm]") {
+  // Edges of tiles, panels, and blocks of columns, rows and k.
+  const Case cases[] = {
+      {.m = 1, .n = 1, .k = 1, .transpose_b = true, .has_bias = true},
+      {.m = 1, .n = 200, .k = 70, .transpose_b = true},
+      {.m = 5, .n = 17, .k = 33, .transpose_b = true, .has_bias = true},
+      {.m = 6, .n = 64, .k = 8, .transpose_b = true, .has_bias = true},
+      {.m = 7, .n = 31, .k = 1030, .transpose_b = true, .has_bias = true},
+      {.m = 13, .n = 1100, .k = 20, .transpose_b = true, .adds = true},
+      {.m = 200, .n = 40, .k = 1100, .transpose_b = true, .has_bias = true},
+      {.m = 9, .n = 24, .k = 2050, .adds = true},
+      {.m = 395, .n = 130, .k = 5},
+      {.m = 21, .n = 19, .k = 1500, .transpose_a = true},
+      {.m = 210, .n = 35, .k = 11, .transpose_a = true, .adds = true},
+      {.m = 10, .n = 34, .k = 12, .transpose_a = true, .transpose_b = true, .has_bias = true},
+  };
+  for (const Case& p : cases) {
+    const auto a = random_values(p.m * p.k, 1), b = random_values(p.k * p.n, 2), bias = random_values(p.n, 3),
+               before = random_values(p.m * p.n, 4);
+    for (const bool has_relu : {false, true}) {
+      if (has_relu && p.adds) continue;
+      const auto expected = chains(p, has_relu, a, b, bias, before);
+      for (const CpuLevel level : cpu_levels())
+        for (const int threads : {1, 3})
+          for (const bool keeps : {false, true}) {
+            if (keeps && !p.transpose_b) continue;
+            INFO(name_of(level) << ", threads " << threads << ", kept " << keeps << ", relu " << has_relu << ", m "
+                                << p.m << ", n " << p.n << ", k " << p.k);
+            const auto backend = make_cpu_backend(threads, DType::f32, level);
+            const auto found = product(*backend, p, has_relu, keeps, a, b, bias, before);
+            REQUIRE(std::memcmp(found.data(), expected.data(), found.size() * sizeof(float)) == 0);
+          }
+    }
+  }
+}
+
+TEST_CASE("weights are kept as long as somebody keeps them", "[cpu][gemm]") {
+  const auto backend = make_cpu_backend(1);
+  const auto values = random_values(20 * 30, 1), other = random_values(20 * 30, 2), x = random_values(3 * 30, 3);
+  const Tensor w = upload(*backend, values, {20, 30}), tx = upload(*backend, x, {3, 30}),
+               c = backend->allocate({3, 20});
+  const auto multiply = [&](Backend& b) {
+    b.gemm(write_to(c), tx, w, Gemm{.transpose_b = true});
+    std::vector<float> result(3 * 20);
+    b.download(result.data(), c);
+    return result;
+  };
+  const auto before = multiply(*backend);
+  const auto worker = backend->make_worker();
+  auto kept = backend->keep_weights({w}), again = worker->keep_weights({w});
+  CHECK(multiply(*worker) == before);
+  backend->upload(w, other.data());  // against the promise: shows that the panels are what is multiplied by
+  CHECK(multiply(*worker) == before);
+  again.reset();
+  CHECK(multiply(*backend) == before);
+  kept.reset();
+  CHECK(multiply(*backend) != before);
+  CHECK(multiply(*worker) != before);
+}
 
 TEST_CASE("f32 gemm is the product", "[cpu][gemm]") {
   for (const int threads : {1, 2}) {

@@ -215,7 +215,7 @@ TEST_CASE("configurations that Marian has dumped are read as they stand", "[sett
   CHECK(read(parse_train_options, model + dumped_training).model.encoder_layers == 6);
   CHECK_NOTHROW(read(parse_train_options, dumped_older));
   CHECK(read(parse_translate_options, model + dumped_batches + dumped_decoder).models[0] == "m.npz");
-  CHECK(read(parse_model_scorer_options, model + dumped_batches + dumped_scorer).model == "m.npz");
+  CHECK(read(parse_model_scorer_options, model + dumped_batches + dumped_scorer).models[0] == "m.npz");
 }
 
 TEST_CASE("what bough dumps, bough reads, whatever was asked beside it", "[settings]") {

@@ -38,8 +38,10 @@ inline std::vector<BackendRow>& backends() {
   static std::vector<BackendRow> rows = [] {
     std::vector<BackendRow> list = {
         {"cpu f64", Precision::f64, [](int threads) { return make_cpu_backend(threads, DType::f64); }},
-        {"cpu f32", Precision::f32, [](int threads) { return make_cpu_backend(threads, DType::f32); }},
     };
+    for (const CpuLevel level : cpu_levels())
+      list.push_back({fmt::format("cpu f32 {}", name_of(level)), Precision::f32,
+                      [level](int threads) { return make_cpu_backend(threads, DType::f32, level); }});
     if (cuda_device_count() == 0) return list;
     list.push_back(
         {"cuda f32", Precision::f32, [](int threads) { return make_cuda_backend_for_test(threads, DType::f32); }});

@@ -1,5 +1,4 @@
-// Signals that arrive while matrices are multiplied change nothing. (On the stack of what they interrupt they corrupted
-// the heap within seconds: oneDNN 2.6, these shapes.)
+// Signals that arrive while matrices are multiplied change nothing.
 #include "core/base/signals.h"
 
 #include <sys/time.h>
@@ -42,7 +41,7 @@ class Alarms {
   struct sigaction before_ {};
 };
 
-/// y = x W^T, dW = y^T x, dx = y W: oneDNN's matmul and two kinds of its sgemm.
+/// y = x W^T, dW = y^T x, dx = y W.
 std::vector<float> products(Backend& backend, int64_t rows) {
   RandomStream random(3);
   const auto filled = [&](Shape shape) {

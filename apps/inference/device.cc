@@ -35,7 +35,9 @@ DeviceChoice choose_cpu(const MachineOptions& options) {
         "precision: {} needs a GPU, and this run is on the CPU; use precision: float32, or leave it out",
         name_of(type));
   check(!options.debug_sync, "debug-sync is for GPUs, and this run is on the CPU; leave it out");
-  log::info("[device] CPU, {} thread{}, float32", choice.threads, choice.threads == 1 ? "" : "s");
+  choice.cpu_level = options.cpu_level.value_or(cpu_levels().back());
+  log::info("[device] CPU, {} thread{}, float32, {}", choice.threads, choice.threads == 1 ? "" : "s",
+            name_of(choice.cpu_level));
   return choice;
 }
 
@@ -83,7 +85,7 @@ std::unique_ptr<Backend> make_backend(const DeviceChoice& choice, const MachineO
                                       const TrainingNeeds& needs) {
   if (!choice.is_gpu) {
     check(!needs.tune_gemm, "gemm-autotune is for GPUs, and this run is on the CPU; leave it out");
-    return make_cpu_backend(choice.threads);
+    return make_cpu_backend(choice.threads, DType::f32, choice.cpu_level);
   }
   return make_cuda_backend({.device = choice.id,
                             .compute_dtype = choice.dtype(),

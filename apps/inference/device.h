@@ -13,6 +13,7 @@ struct DeviceChoice {
   bool is_gpu = false;
   int id = 0;       ///< of the GPU
   int threads = 1;  ///< of the CPU backend
+  CpuLevel cpu_level = CpuLevel::generic;
   ComputeType type = ComputeType::float32;
   std::string name;                        ///< the GPU's
   size_t free_bytes = 0, total_bytes = 0;  ///< of the GPU's memory

@@ -34,6 +34,13 @@ int64_t Ensemble::longest_sentence() const {
   return longest;
 }
 
+std::vector<Tensor> Ensemble::weights() const {
+  std::vector<Tensor> all;
+  for (const Member& member : members)
+    for (const Tensor& weight : member.transformer->weights()) all.push_back(weight);
+  return all;
+}
+
 void Ensemble::end_training() const {
   for (const Member& member : members) member.transformer->set_training(false);
 }

@@ -32,7 +32,8 @@ struct Ensemble {
   bool is_one_model() const { return members.size() == 1 && members.front().weight == 1; }
   /// Longest sentence, end of sentence included, that all members have positions for (learned positions only).
   int64_t longest_sentence() const;
-  void end_training() const;  ///< no dropout
+  std::vector<Tensor> weights() const;  ///< Transformer::weights() of all members
+  void end_training() const;            ///< no dropout
 };
 
 /// Models from files, and the vocabularies that they share.

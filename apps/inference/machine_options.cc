@@ -10,6 +10,8 @@ const EnumNames<ComputeType> compute_names = {
     {"tf32", ComputeType::tf32},
     {"bfloat16", ComputeType::bfloat16},
     {"float16", ComputeType::bfloat16}};  // as fast, and with the range of float32
+const EnumNames<std::optional<CpuLevel>> level_names = {
+    {"auto", std::nullopt}, {"generic", CpuLevel::generic}, {"avx2", CpuLevel::avx2}, {"avx512", CpuLevel::avx512}};
 
 }  // namespace
 
@@ -58,6 +60,9 @@ void MachineOptions::settings(Settings& v) {
     "compute on the CPU with this many threads; 0 = on a GPU if there is one, else on all CPU "
     "cores",
     Range<int>{0, most_threads});
+  v(cpu_level, "cpu-level",
+    "instructions that matrix products on the CPU use; auto = the machine's best. Results have the same bits with all",
+    level_names);
   v(workspace, {"workspace", 'w'}, "MiB of memory for activations; negative: all of the device's memory but that much");
   v(precision, "precision",
     "type of the computation, and of the optimizer, which is always float32. none = bfloat16 on a GPU, float32 on "

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "core/base/settings.h"
+#include "core/cpu/factory.h"
 
 namespace bough {
 
@@ -25,9 +26,10 @@ std::vector<std::string> format_items(const DeviceList& value);
 
 /// Where and in which precision to compute.
 struct MachineOptions {
-  DeviceList devices;    ///< not given: the GPU where build and machine have one
-  int cpu_threads = 0;   ///< > 0 selects the CPU
-  int workspace = 2048;  ///< MiB for activations; negative = all device memory but that
+  DeviceList devices;                 ///< not given: the GPU where build and machine have one
+  int cpu_threads = 0;                ///< > 0 selects the CPU
+  std::optional<CpuLevel> cpu_level;  ///< none: the machine's best
+  int workspace = 2048;               ///< MiB for activations; negative = all device memory but that
   bool debug_sync = false;
   std::vector<ComputeType> precision;  ///< none: bfloat16 on a GPU, float32 on the CPU
 

@@ -18,6 +18,7 @@ Translator::Translator(Ensemble ensemble, Backend& backend, const DecodingOption
       decoding_(decoding),
       settings_(settings),
       workers_(backend, settings.workers),
+      kept_weights_(backend.keep_weights(ensemble_.weights())),
       token_bytes_(TransformerSteps::cache_bytes(ensemble_, backend.compute_dtype())) {}
 
 int64_t Translator::limit_of(const Source& source) const {

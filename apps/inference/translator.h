@@ -33,6 +33,7 @@ class Translator {
   };
   using Result = std::vector<Hypothesis>;
 
+  /// The parameters stay as they are while the object lives.
   Translator(Ensemble ensemble, Backend& backend, const DecodingOptions& decoding, const TranslatorSettings& settings);
 
   /// Translates until `read` gives an empty window of sentences. Batches are cut within a window. `write`
@@ -59,6 +60,7 @@ class Translator {
   DecodingOptions decoding_;
   TranslatorSettings settings_;
   WorkerBackends workers_;
+  std::shared_ptr<void> kept_weights_;
   int64_t token_bytes_;  // of keys and values, per slot
 };
 

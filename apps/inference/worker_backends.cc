@@ -8,7 +8,6 @@
 #include <utility>
 
 #include "core/base/thread_pool.h"
-#include "core/cpu/factory.h"
 
 namespace bough {
 
@@ -25,14 +24,13 @@ struct WorkerBackends::Failure {
 };
 
 WorkerBackends::WorkerBackends(Backend& backend, int threads) : failure_(std::make_shared<Failure>()) {
-  if (backend.name() != "cpu") {
-    workers_ = {&backend};
-    return;
-  }
   for (int i = 0; i < threads; ++i) {
-    owned_.push_back(make_cpu_backend(1, backend.compute_dtype()));
-    workers_.push_back(owned_.back().get());
+    auto worker = backend.make_worker();
+    if (!worker) break;
+    workers_.push_back(worker.get());
+    owned_.push_back(std::move(worker));
   }
+  if (workers_.empty()) workers_ = {&backend};
 }
 
 bool WorkerBackends::has_failed() const { return failure_->happened; }

@@ -5,9 +5,7 @@
 
 namespace bough {
 
-/// Keeps signals from the calling thread, for good. Threads that multiply matrices must: oneDNN 2.6 keeps data below
-/// the stack pointer, beyond the 128 bytes that a signal handler leaves alone. Where one must arrive, handle it on a
-/// stack of its own (SA_ONSTACK).
+/// Keeps signals from the calling thread, for good: they go to the program's first thread.
 void block_signals();
 
 /// Worker threads of one backend. Waiting is a futex sleep after a short spin, never an endless spin:

@@ -7,8 +7,6 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "core/cpu/factory.h"
-
 namespace bough {
 namespace {
 
@@ -38,7 +36,8 @@ std::pair<void*, size_t> reserve_address_space() {
 
 }  // namespace
 
-CpuBackend::CpuBackend(int threads, DType compute_dtype) : pool_(threads), compute_dtype_(compute_dtype) {
+CpuBackend::CpuBackend(int threads, DType compute_dtype, CpuLevel level)
+    : pool_(threads), compute_dtype_(compute_dtype), level_(level), panel_kernels_(&bough::panel_kernels(level)) {
   check(compute_dtype == DType::f32 || compute_dtype == DType::f64,
         "cpu: computes in float32 (float64 in tests), not in {}", name_of(compute_dtype));
 }
@@ -83,8 +82,17 @@ void CpuBackend::download(void* destination, In source) {
   if (source.bytes()) std::memcpy(destination, source.data<std::byte>(), source.bytes());
 }
 
-std::unique_ptr<Backend> make_cpu_backend(int threads, DType compute_dtype) {
-  return std::make_unique<CpuBackend>(threads, compute_dtype);
+std::unique_ptr<Backend> CpuBackend::make_worker() const {
+  auto worker = std::make_unique<CpuBackend>(1, compute_dtype_, level_);
+  worker->packed_weights_ = packed_weights_;
+  return worker;
+}
+
+std::unique_ptr<Backend> make_cpu_backend(int threads, DType compute_dtype, CpuLevel level) {
+  const std::vector<CpuLevel>& levels = cpu_levels();
+  check(std::find(levels.begin(), levels.end(), level) != levels.end(),
+        "cpu-level: {} is asked for, this machine lacks it. Use auto, or {}", name_of(level), name_of(levels.back()));
+  return std::make_unique<CpuBackend>(threads, compute_dtype, level);
 }
 
 }  // namespace bough

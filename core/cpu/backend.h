@@ -1,20 +1,25 @@
 #pragma once
 #include "core/backend.h"
 #include "core/base/thread_pool.h"
+#include "core/cpu/factory.h"
+#include "core/cpu/packed_weights.h"
+#include "core/cpu/panels.h"
 
 namespace bough {
 
 /// The CPU backend, f32 or f64: it defines what every kernel means. Loops run over fixed blocks of
-/// rows, so that results do not depend on scheduling; GEMM splits its output by the thread count.
+/// rows, so that results do not depend on scheduling.
 class CpuBackend final : public Backend {
  public:
   /// threads: >= 1, the caller included. compute_dtype: f32 or f64.
-  CpuBackend(int threads, DType compute_dtype);
+  CpuBackend(int threads, DType compute_dtype, CpuLevel level);
   ~CpuBackend() override;
   std::string_view name() const override { return "cpu"; }
   DType compute_dtype() const override { return compute_dtype_; }
   void upload(Out destination, const void* source) override;
   void download(void* destination, In source) override;
+  std::unique_ptr<Backend> make_worker() const override;
+  std::shared_ptr<void> keep_weights(const std::vector<Tensor>& weights) override;
   ThreadPool& pool() { return pool_; }
 
  protected:
@@ -27,6 +32,9 @@ class CpuBackend final : public Backend {
  private:
   ThreadPool pool_;
   DType compute_dtype_;
+  CpuLevel level_;
+  const PanelKernels* panel_kernels_;
+  std::shared_ptr<PackedWeights> packed_weights_ = std::make_shared<PackedWeights>();  // the workers', too
   std::byte* arena_ = nullptr;  // reserved address space; the system backs what is touched
   size_t arena_capacity_ = 0;
 };

@@ -1,11 +1,21 @@
 #pragma once
 #include <memory>
+#include <string_view>
+#include <vector>
 
 #include "core/backend.h"
 
 namespace bough {
 
-/// The CPU: f32, or f64 for tests. `threads` fixes the work split, and with it the bits of a result.
-std::unique_ptr<Backend> make_cpu_backend(int threads, DType compute_dtype = DType::f32);
+/// Instructions that matrix products are compiled for; results have the same bits at each. generic: any machine.
+enum class CpuLevel : uint8_t { generic, avx2, avx512 };
+/// "avx2", as the option `cpu-level` has it.
+std::string_view name_of(CpuLevel level);
+/// The levels that this machine has, the fastest last.
+const std::vector<CpuLevel>& cpu_levels();
+
+/// The CPU: f32, or f64 for tests. Error where the machine lacks `level`.
+std::unique_ptr<Backend> make_cpu_backend(int threads, DType compute_dtype = DType::f32,
+                                          CpuLevel level = cpu_levels().back());
 
 }  // namespace bough
