@@ -15,8 +15,9 @@
 namespace bough {
 namespace {
 
-/// Larger ids can only be a mistake, and would cost memory for each.
-constexpr int64_t most_ids = 100'000'000;
+/// Larger ids can only be a mistake, and would cost memory for each: a token takes more than a byte of the file. Files
+/// that were thinned out may have some, up to a number that costs little.
+int64_t most_ids(std::string_view text) { return std::max(int64_t(text.size()), int64_t{1} << 20); }
 
 void append_utf8(std::string& text, uint32_t c) {
   const auto put = [&](uint32_t byte) { text += char(byte); };
@@ -128,25 +129,30 @@ class Entry {
   int64_t number_;
 };
 
-void insert(std::vector<std::string>& tokens, const std::string& token, int64_t id, const std::string& path) {
-  check(id >= 0 && id < most_ids, "vocabulary '{}': '{}' has id {}, must be from 0 to {}. Correct it.", path, token, id,
-        most_ids - 1);
-  const auto at = size_t(id);
-  if (at >= tokens.size()) tokens.resize(at + 1);
-  check(tokens[at].empty(), "vocabulary '{}': '{}' and '{}' both have id {}. Correct one.", path, tokens[at], token,
-        id);
-  tokens[at] = token;
-}
-
-std::vector<std::string> read_json(std::string_view text, const std::string& path) {
+/// Tokens by id, as they are found.
+struct TokensById {
   std::vector<std::string> tokens;
+  int64_t most_ids;
+  const std::string& path;
+
+  void insert(const std::string& token, int64_t id) {
+    check(id >= 0 && id < most_ids, "vocabulary '{}': '{}' has id {}, must be from 0 to {}. Correct it.", path, token,
+          id, most_ids - 1);
+    const auto at = size_t(id);
+    if (at >= tokens.size()) tokens.resize(at + 1);
+    check(tokens[at].empty(), "vocabulary '{}': '{}' and '{}' both have id {}. Correct one.", path, tokens[at], token,
+          id);
+    tokens[at] = token;
+  }
+};
+
+void read_json(std::string_view text, const std::string& path, TokensById& found) {
   const auto root = nlohmann::json::parse(text, nullptr, false);
   check(root.is_object(), "vocabulary '{}': must be one JSON object of token: id. Correct it.", path);
   for (const auto& [token, id] : root.items()) {
     check(id.is_number_integer(), "vocabulary '{}': the id of '{}' must be a whole number. Correct it.", path, token);
-    insert(tokens, token, id.get<int64_t>(), path);
+    found.insert(token, id.get<int64_t>());
   }
-  return tokens;
 }
 
 std::string_view without_byte_order_mark(std::string_view text) {
@@ -171,8 +177,7 @@ std::string without_indentation(std::string_view text) {
 
 /// `? token` and, some lines further down, `: id`: what YAML writers do with long tokens and with those that hold line
 /// breaks. Returns how many bytes that took.
-size_t read_explicit_key(std::string_view text, const std::string& path, int64_t number,
-                         std::vector<std::string>& tokens) {
+size_t read_explicit_key(std::string_view text, const std::string& path, int64_t number, TokensById& found) {
   const size_t colon = text.find("\n:");
   check(colon != std::string_view::npos, "vocabulary '{}': line {} has a key without ': id' below. Correct it.", path,
         number);
@@ -182,7 +187,7 @@ size_t read_explicit_key(std::string_view text, const std::string& path, int64_t
   int64_t id = -1;
   check(map.entries.size() == 1 && map.entries[0].second.is_scalar() && parse_value(map.entries[0].second.text, id),
         "vocabulary '{}': line {} must begin '? token' and ': id'. Correct it.", path, number);
-  insert(tokens, map.entries[0].first, id, path);
+  found.insert(map.entries[0].first, id);
   return end;
 }
 
@@ -198,8 +203,11 @@ std::vector<std::string> read_dictionary(const std::string& path) {
   const std::string_view text = without_byte_order_mark(content);
   const size_t first = text.find_first_not_of(" \t\r\n");
   check(first != std::string::npos, "vocabulary '{}': is empty. Remove it to make a new one.", path);
-  if (text[first] == '{') return read_json(text, path);
-  std::vector<std::string> tokens;
+  TokensById found{{}, most_ids(text), path};
+  if (text[first] == '{') {
+    read_json(text, path, found);
+    return found.tokens;
+  }
   int64_t number = 0;
   for (std::string_view rest = text; !rest.empty();) {
     const size_t end = std::min(rest.find('\n'), rest.size());
@@ -209,15 +217,15 @@ std::vector<std::string> read_dictionary(const std::string& path) {
     if (holds_no_entry(line)) continue;
     if (line.starts_with("? ")) {
       const size_t begin = text.size() - rest.size() - line.size() - 1;
-      const size_t used = read_explicit_key(text.substr(begin), path, number, tokens);
+      const size_t used = read_explicit_key(text.substr(begin), path, number, found);
       rest = text.substr(begin + used);
       number += std::ranges::count(text.substr(begin, used), '\n') - 1;
       continue;
     }
     const Entry entry(line, path, number);
-    insert(tokens, entry.token, entry.id, path);
+    found.insert(entry.token, entry.id);
   }
-  return tokens;
+  return found.tokens;
 }
 
 std::vector<std::string> read_token_list(const std::string& path) {

@@ -92,6 +92,28 @@ bool exists(const std::string& path) {
   });
 }
 
+/// Types that a file defines in namespaces that have names, with those.
+std::set<std::string> types_of(const fs::path& file) {
+  static const std::regex space(R"(namespace ?([\w:]*) \{)"), end(R"(\}  // namespace.*)"),
+      type(R"((?:template <.*> ?)?(?:struct|class|enum class|enum) (\w+)(?: final)?(?: : .*)? \{.*)");
+  std::set<std::string> found;
+  std::vector<std::string> spaces;
+  std::ifstream in(file);
+  for (std::string line; std::getline(in, line);) {
+    std::smatch m;
+    if (std::regex_match(line, m, space)) {
+      spaces.push_back(m[1]);
+    } else if (std::regex_match(line, m, end) && !spaces.empty()) {
+      spaces.pop_back();
+    } else if (std::regex_match(line, m, type) && std::ranges::count(spaces, "") == 0) {
+      std::string name;
+      for (const std::string& part : spaces) name += part + "::";
+      found.insert(name + m[1].str());
+    }
+  }
+  return found;
+}
+
 std::string folder_of(const std::string& path) { return fs::path(path).parent_path().string(); }
 
 }  // namespace
@@ -122,6 +144,22 @@ TEST_CASE("includes follow the dependency picture", "[architecture]") {
     }
   }
   CHECK(arrows > 500);  // the directive is still recognised
+}
+
+// Two of one name in one program are one to the linker, which takes the functions of either for both.
+TEST_CASE("no two types have one name", "[architecture]") {
+  std::map<std::string, std::string> homes;
+  for (const char* top : {"apps", "core", "cuda", "data", "experiments", "layers", "optim", "test"})
+    for (const auto& entry : fs::recursive_directory_iterator(fs::path(BOUGH_SOURCE_DIR) / top)) {
+      if (!std::set<std::string>{".h", ".cc", ".cu"}.count(entry.path().extension())) continue;
+      const std::string file = fs::relative(entry.path(), BOUGH_SOURCE_DIR).string();
+      for (const std::string& name : types_of(entry.path())) {
+        INFO(name << " in " << file << " and " << homes[name]);
+        CHECK(homes[name].empty());
+        homes[name] = file;
+      }
+    }
+  CHECK(homes.size() > 250);
 }
 
 TEST_CASE("docs/architecture.md lists the arrows of the dependency picture", "[architecture]") {

@@ -23,6 +23,7 @@ ON_EVERY_DEBIAN = {
     "perl-base": "perl",
     "sed": "sed",
     "tar": "tar",
+    "util-linux": "unshare",
 }
 INSTALLED = {
     "clang-format": "clang-format",

@@ -141,6 +141,10 @@ TEST_CASE("what is wrong with a vocabulary file is said in a sentence", "[vocabu
   CHECK(contains(message("f", "</s>\n\n"), "line 2 is empty"));
   CHECK(contains(message("g.spm", "not a model"), "not a SentencePiece model"));
   CHECK(contains(message("h.yml", "</s>: 0\n<unk>: 1\na: -4\n"), "'a' has id -4"));
+  // A few bytes must not cost gigabytes.
+  CHECK(
+      contains(message("i.yml", "</s>: 0\n<unk>: 1\na: 99999999\n"), "'a' has id 99999999, must be from 0 to 1048575"));
+  CHECK(contains(message("j.json", R"({"</s>": 0, "<unk>": 1, "a": 99999999})"), "'a' has id 99999999"));
 }
 
 TEST_CASE("a missing SentencePiece vocabulary is trained, the same each time", "[vocabulary]") {

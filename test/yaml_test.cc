@@ -69,6 +69,9 @@ TEST_CASE("YAML errors are sentences with a line", "[settings]") {
   CHECK(error_of("a: 1\nb: [1, 2\n").find("config.yml line ") == 0);
   CHECK(error_of("a: b: c\n").find("config.yml line 1: this is not YAML (") == 0);
   CHECK(error_of("a: 1\n---\nb: 2\n") == "config.yml: this is 2 YAML documents, must be one");
+  // Where yaml-cpp finds documents without end, and its LoadAll takes all memory.
+  for (const char* stray : {",", "--- a\n--- ,", "%YAML 1.1\n,\n"})
+    CHECK_THAT(error_of(stray), Catch::Matchers::Contains("this is not YAML (a stray character), must be lines"));
   CHECK(error_of("? [a]\n: 1\n") == "config.yml line 1: a key must be plain text");
   const Yaml y = parse_yaml("a: x\nb: [1]\n", "t");
   CHECK_THROWS_WITH(y.get_int("a"), "a is 'x', must be a whole number");

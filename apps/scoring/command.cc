@@ -39,7 +39,7 @@ void check_tests(const ScoreOptions& options, SegmentReader& reader) {
 void score_sentences(const ScoreOptions& options, SegmentReader& reader, std::ostream& out) {
   const Metric metric = options.metrics()[0];
   MetricResult result{metric, 0, "", {}, {}, signature(metric, {reader.reference_count(), 0, 0, ""})};
-  CorpusOptions corpus;
+  CorpusScoring corpus;
   corpus.threads = options.threads;
   corpus.on_segment = [&](std::span<const double> statistics) {
     result.score = score_from(statistics, metric);
@@ -64,7 +64,7 @@ void write_html(const ScoredCorpus& corpus, const ScoreReport& report, const Sco
 void score_systems(const ScoreOptions& options, SegmentReader& reader, std::ostream& out, std::ostream& messages,
                    bool is_terminal) {
   const bool for_people = options.format == ScoreFormat::table || !options.html.empty();
-  CorpusOptions wanted;
+  CorpusScoring wanted;
   wanted.threads = options.threads;
   wanted.keep_text = !options.html.empty();
   wanted.keep_segments = for_people || options.with_confidence || options.paired != PairedTest::none;

@@ -49,7 +49,7 @@ BlockResult count_block(SegmentBlock block, std::span<MetricCounter> counters, c
 /// do not depend on the threads.
 class Collector {
  public:
-  Collector(ScoredCorpus& corpus, const CorpusOptions& options) : corpus_(corpus), options_(options) {}
+  Collector(ScoredCorpus& corpus, const CorpusScoring& options) : corpus_(corpus), options_(options) {}
 
   void add(BlockResult result) {
     const std::lock_guard lock(mutex_);
@@ -81,7 +81,7 @@ class Collector {
   }
 
   ScoredCorpus& corpus_;
-  const CorpusOptions& options_;
+  const CorpusScoring& options_;
   std::mutex mutex_;
   std::map<size_t, BlockResult> waiting_;
   size_t next_ = 0;
@@ -151,7 +151,7 @@ ScoreReport report_with(const ScoredCorpus& corpus, const ScoreOptions& options,
 
 }  // namespace
 
-ScoredCorpus score_corpus(SegmentReader& reader, const std::vector<Metric>& metrics, const CorpusOptions& options) {
+ScoredCorpus score_corpus(SegmentReader& reader, const std::vector<Metric>& metrics, const CorpusScoring& options) {
   ScoredCorpus corpus;
   corpus.names = reader.system_names();
   corpus.metrics = metrics;

@@ -21,7 +21,8 @@ struct ScoredCorpus {
   size_t tokenized_lines = 0;  ///< lines of a system that end in " ."
 };
 
-struct CorpusOptions {
+/// What score_corpus keeps and tells of what it reads.
+struct CorpusScoring {
   bool keep_segments = false;
   bool keep_text = false;
   int threads = 0;
@@ -30,7 +31,7 @@ struct CorpusOptions {
 };
 
 /// Reads everything on all cores and scores it as it comes; what is not kept takes constant memory.
-ScoredCorpus score_corpus(SegmentReader& reader, const std::vector<Metric>& metrics, const CorpusOptions& options);
+ScoredCorpus score_corpus(SegmentReader& reader, const std::vector<Metric>& metrics, const CorpusScoring& options);
 
 /// Scores of all systems, with the statistical tests that `options` ask for. The segments must
 /// have been kept for those.

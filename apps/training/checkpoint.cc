@@ -134,7 +134,7 @@ void Checkpoint::save_optimizer(const TrainingState& state, const std::string& p
   std::vector<NpzArray> arrays;
   std::vector<float> values;  // of one part of an arena: a copy of all arenas might not fit into memory
   for (const auto& [name, arena] : named_arenas(arenas))
-    arrays.push_back({name, {1, parameters.file_elements()}, NpzType::f32, nullptr, [&, arena](size_t i) {
+    arrays.push_back({name, {1, parameters.file_elements()}, NpzType::f32, nullptr, [&, arena = arena](size_t i) {
                         const ParameterPart& part = parameters.parts()[i];
                         values = parameters.extract(arena, part);
                         values.resize(size_t(parameters.file_elements(part)), 0.0f);

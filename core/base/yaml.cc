@@ -1,11 +1,13 @@
 #include "core/base/yaml.h"
 
 #include <yaml-cpp/depthguard.h>
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
 #include <filesystem>
 #include <fstream>
 #include <set>
+#include <sstream>
 
 #include "core/base/error.h"
 #include "core/base/settings.h"
@@ -14,6 +16,35 @@ namespace bough {
 namespace {
 
 constexpr size_t most_bytes = size_t{16} << 20;  // of a file
+
+/// Takes in a document without keeping it, but for where it begins.
+class Passing : public YAML::EventHandler {
+ public:
+  YAML::Mark start;
+  void OnDocumentStart(const YAML::Mark& mark) override { start = mark; }
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t, const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {}
+  void OnMapEnd() override {}
+};
+
+/// How many documents there are. At some stray characters (a comma) yaml-cpp finds empty documents without end, and
+/// its LoadAll takes all memory: each must begin behind the one before.
+int count_documents(const std::string& text) {
+  std::istringstream in(text);
+  YAML::Parser parser(in);
+  Passing document;
+  int count = 0;
+  for (int last = -1; parser.HandleNextDocument(document); ++count) {
+    if (document.start.pos <= last) throw YAML::ParserException(document.start, "a stray character");
+    last = document.start.pos;
+  }
+  return count;
+}
 
 /// Copies what yaml-cpp has read. Aliases are copies here, so that a few lines can stand for all memory, or for
 /// something without end: what they stand for is bounded.
@@ -153,10 +184,10 @@ bool Yaml::operator==(const Yaml& other) const {
 
 Yaml parse_yaml(const std::string& text, const std::string& source) {
   try {
-    const std::vector<YAML::Node> documents = YAML::LoadAll(text);
-    if (documents.empty()) return Yaml::map();
-    check(documents.size() == 1, "{}: this is {} YAML documents, must be one", source, documents.size());
-    const Yaml out = Converter(source, text.size()).convert(documents[0]);
+    const int documents = count_documents(text);
+    if (documents == 0) return Yaml::map();
+    check(documents == 1, "{}: this is {} YAML documents, must be one", source, documents);
+    const Yaml out = Converter(source, text.size()).convert(YAML::Load(text));
     return out.kind == Yaml::Kind::null ? Yaml::map() : out;
   } catch (const YAML::DeepRecursion& e) {
     fail("{} line {}: lists and maps more than {} levels deep, must be lines 'option: value'", source, e.mark.line + 1,

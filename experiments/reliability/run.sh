@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Trains a small model while it is stopped at random moments, and counts what was lost (README.md). Prints a table and
+# writes result.json beside this script. Interrupted, the same command goes on.
+#
+# Usage: run.sh [--moments N] [--jobs N] [--work FOLDER]
+#   --moments N    how often training is stopped; default: 260
+#   --jobs N       runs at a time, one thread each; default: the number of cores
+#   --work FOLDER  corpus, checkpoints, what was seen; default: ${XDG_CACHE_HOME:-~/.cache}/bough/reliability
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+bough=$(cd "$here/../.." && pwd)
+
+fail() {
+  echo "run.sh: $1" >&2
+  exit 1
+}
+work="${XDG_CACHE_HOME:-$HOME/.cache}/bough/reliability"
+moments=260 jobs=$(nproc)
+while [ $# -gt 0 ]; do
+  [ $# -ge 2 ] || fail "$1 needs a value; see the first lines of this script"
+  case $1 in
+    --moments) moments=$2 ;;
+    --jobs) jobs=$2 ;;
+    --work) work=$2 ;;
+    *) fail "'$1' is not an option of this script" ;;
+  esac
+  shift 2
+done
+mkdir -p "$work"
+work=$(cd "$work" && pwd)
+
+cd "$bough"
+experiments/install.sh --python
+cmake --preset cpu >/dev/null
+cmake --build build --target bough-train bough-translate bough-example-corpus bough-slow-disk >&2
+[ -e "$work/corpus" ] || build/bough-example-corpus "$work/corpus" 2000 40 10
+# In name spaces of its own: the small disk needs a mount, which goes with the script, however that ends.
+own="unshare --mount --map-root-user"
+[ "$(id -u)" != 0 ] || own="unshare --mount"
+$own true 2>/dev/null || own=""
+exec $own python3 -B "$here/moments.py" --bin build --work "$work" --moments "$moments" --jobs "$jobs" \
+  --result "$here/result.json"
