@@ -216,7 +216,7 @@ std::vector<std::string> read_dictionary(const std::string& path) {
     ++number;
     if (holds_no_entry(line)) continue;
     if (line.starts_with("? ")) {
-      const size_t begin = text.size() - rest.size() - line.size() - 1;
+      const auto begin = size_t(line.data() - text.data());
       const size_t used = read_explicit_key(text.substr(begin), path, number, found);
       rest = text.substr(begin + used);
       number += std::ranges::count(text.substr(begin, used), '\n') - 1;

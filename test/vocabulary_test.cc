@@ -120,10 +120,12 @@ TEST_CASE("dictionaries as YAML writers make them: explicit keys, a byte order m
   CHECK(load_vocabulary(folder / "d")->encode("ein") == Ids{2});
   write_text(folder / "e.json", mark + R"({"</s>": 0, "<unk>": 1, "ein": 2})");
   CHECK(load_vocabulary(folder / "e.json")->encode("ein") == Ids{2});
-  for (const char* bad : {"? a\n", "? a\n: b\n", "? &x [*x]\n: 2\n", "? a\nb: 2\n: 3\n"}) {
+  for (const char* bad : {"? a", "? a\n", "? a\n: b\n", "? &x [*x]\n: 2\n", "? a\nb: 2\n: 3\n"}) {
     write_text(folder / "f.yml", std::string("</s>: 0\n<unk>: 1\n") + bad);
     CHECK(contains(message_of([&] { read_dictionary(folder / "f.yml"); }), "line 3"));
   }
+  write_text(folder / "g.yml", "? a");
+  CHECK(contains(message_of([&] { read_dictionary(folder / "g.yml"); }), "line 1 has a key without ': id' below"));
 }
 
 TEST_CASE("what is wrong with a vocabulary file is said in a sentence", "[vocabulary]") {

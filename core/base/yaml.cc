@@ -103,13 +103,19 @@ class Converter {
   int depth_ = 0;
 };
 
+/// yaml-cpp leaves a carriage return as it is, which is no part of the text when it is read again.
+void emit_text(YAML::Emitter& out, const std::string& text) {
+  if (text.find('\r') != text.npos) out << YAML::DoubleQuoted;
+  out << text;
+}
+
 void emit(YAML::Emitter& out, const Yaml& value) {
   switch (value.kind) {
     case Yaml::Kind::null:
       out << YAML::Null;
       break;
     case Yaml::Kind::scalar:
-      out << value.text;
+      emit_text(out, value.text);
       break;
     case Yaml::Kind::list:
       if (value.items.empty()) out << YAML::Flow;
@@ -121,7 +127,9 @@ void emit(YAML::Emitter& out, const Yaml& value) {
       if (value.entries.empty()) out << YAML::Flow;
       out << YAML::BeginMap;
       for (const auto& [key, entry] : value.entries) {
-        out << YAML::Key << key << YAML::Value;
+        out << YAML::Key;
+        emit_text(out, key);
+        out << YAML::Value;
         emit(out, entry);
       }
       out << YAML::EndMap;
