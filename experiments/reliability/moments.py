@@ -170,7 +170,7 @@ class Run:
         if (self.folder / "model.npz.decoder.yml").exists() and not self.programs.translates(self.folder):
             faults.append("the model does not translate")
         self.record({"kind": kind if code != 0 else END, "code": code, "saved": checkpoints.updates(self.folder),
-                     "in_save": bool(list(self.folder.glob("*.tmp"))), "faults": faults})
+                     "has_temporary_file": bool(list(self.folder.glob("*.tmp"))), "faults": faults})
         if code == 0:
             self.finish()
 

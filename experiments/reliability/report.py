@@ -26,11 +26,11 @@ def commit():
 
 def summary(lines, may_fill_disk, moments, seconds):
     stops = [line for line in lines if line["kind"] != "end"]
-    kinds = collections.defaultdict(lambda: {"moments": 0, "in_a_save": 0, "faults": 0})
+    kinds = collections.defaultdict(lambda: {"moments": 0, "with_temporary_file": 0, "faults": 0})
     for line in stops:
         row = kinds[line["kind"]]
         row["moments"] += 1
-        row["in_a_save"] += line["in_save"]
+        row["with_temporary_file"] += line["has_temporary_file"]
         row["faults"] += len(line["faults"])
     return {
         "command": f"experiments/reliability/run.sh --moments {moments}",
@@ -48,9 +48,9 @@ def summary(lines, may_fill_disk, moments, seconds):
 
 
 def table(result):
-    rows = [f"{'stopped by':20}  {'moments':>7}  {'in a save':>9}  {'lost':>4}"]
+    rows = [f"{'stopped by':20}  {'moments':>7}  {'tmp left':>9}  {'lost':>4}"]
     for kind, row in result["kinds"].items():
-        rows.append(f"{kind:20}  {row['moments']:7}  {row['in_a_save']:9}  {row['faults']:4}")
+        rows.append(f"{kind:20}  {row['moments']:7}  {row['with_temporary_file']:9}  {row['faults']:4}")
     rows.append(f"{result['moments']} moments, {result['runs_compared_at_their_end']} runs compared at their end, "
                 f"{len(result['faults'])} things lost or wrong")
     return "\n".join(rows)
