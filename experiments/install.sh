@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that building bough needs, those that are missing only.
-# As root with apt-get; otherwise prints the one line to run and stops. Usage: install.sh [--tests] [--python] [--venv]
+# --peers: what products are timed beside. As root with apt-get; otherwise prints the one line to run and stops. Usage: install.sh [--tests] [--python] [--venv] [--peers]
 set -eu
 packages="g++ cmake ninja-build ccache libeigen3-dev libsentencepiece-dev libyaml-cpp-dev
   libcli11-dev libfmt-dev libspdlog-dev libzip-dev zlib1g-dev nlohmann-json3-dev libicu-dev"
@@ -9,6 +9,7 @@ for option in "$@"; do
     --tests) packages="$packages catch2 python3 libboost-context-dev clang-format libopenmpi-dev openmpi-bin" ;;
     --python) packages="$packages python3" ;;
     --venv) packages="$packages python3 python3-venv" ;;
+    --peers) packages="$packages libdnnl-dev" ;;
   esac
 done
 missing=""

@@ -89,6 +89,7 @@ class Scoring {
 
   void run() {
     WorkerBackends workers(*backend_, cpu_thread_count(options_.machine));
+    const std::shared_ptr<void> kept = backend_->keep_weights(loaded_.ensemble.weights());
     PairScorer{loaded_.ensemble, workers, options_.batch, int64_t(workspace_bytes(options_.machine))}.run(
         [this] { return read_window(); }, [this](TokenScores&& scores) { write(scores); }, [this] { reader_.stop(); });
     if (options_.summary != ScoreSummary::none)

@@ -30,9 +30,11 @@ std::vector<std::vector<size_t>> Translator::cut(const std::vector<Source>& wind
   std::vector<BatchSize> sizes;
   for (const Source& source : window)
     sizes.push_back({.source_tokens = int64_t(source.tokens.size()) + 1, .longest_result = limit_of(source)});
-  const int64_t most_bytes = settings_.cache_bytes / int64_t(workers_.count());
+  const int64_t workers = int64_t(workers_.count()), most_bytes = settings_.cache_bytes / workers;
+  const int64_t share = (int64_t(window.size()) + workers - 1) / workers;  // of few sentences: nobody is idle
   return cut_batches(sizes, settings_.batch, [&](const BatchSize& batch) {
-    return batch.sentences * decoding_.hypotheses() * batch.longest_result * token_bytes_ <= most_bytes;
+    return batch.sentences <= share &&
+           batch.sentences * decoding_.hypotheses() * batch.longest_result * token_bytes_ <= most_bytes;
   });
 }
 

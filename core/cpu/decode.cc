@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cstring>
 #include <vector>
 
 #include "core/cpu/backend.h"
@@ -10,33 +11,100 @@
 namespace bough {
 namespace {
 
+/// 32 bytes of a row: the order of sums is the same on every machine.
 template <class T>
-T dot(const T* x, const T* y, int64_t n) {
-  T sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (int64_t i = 0; i < n; ++i) sum += x[i] * y[i];
-  return sum;
+struct Lanes;
+template <>
+struct Lanes<float> {
+  using type [[gnu::vector_size(32)]] = float;
+};
+template <>
+struct Lanes<double> {
+  using type [[gnu::vector_size(32)]] = double;
+};
+template <class T>
+constexpr int64_t lanes = 32 / int64_t(sizeof(T));
+
+template <class T>
+typename Lanes<T>::type load(const T* from) {
+  typename Lanes<T>::type v;
+  std::memcpy(&v, from, sizeof v);
+  return v;
 }
 
-/// o = softmax(q k^T / sqrt(D)) v for all heads of one query. Key t of head h starts at key(t) + h
-/// D, and value(t) likewise.
-template <class T, class Key, class Value>
-void attend_row(T* o, const T* q, int64_t keys, int64_t heads, int64_t dim, Key key, Value value) {
+/// Sum of all lanes, halves first.
+template <class T>
+T total(typename Lanes<T>::type v) {
+  for (int64_t half = lanes<T> / 2; half > 0; half /= 2)
+    for (int64_t i = 0; i < half; ++i) v[i] += v[i + half];
+  return v[0];
+}
+
+/// A head's queries of a few rows that see the same keys, and where their results go.
+template <class T>
+struct Queries {
+  const T* q;
+  T* o;
+  int64_t stride, rows;  ///< of both
+};
+
+constexpr int64_t most_queries = 4;
+
+/// o = softmax(q k^T / sqrt(D)) v for one head. Key t starts at key(t), value t at value(t). W: the head's width D, or
+/// 0 where it is not known to the compiler.
+template <int64_t W, class T, class Key, class Value>
+void attend_head(const Queries<T>& s, int64_t keys, int64_t width, Key key, Value value) {
+  using Vector = typename Lanes<T>::type;
+  const int64_t dim = W > 0 ? W : width, whole = dim / lanes<T> * lanes<T>;
   thread_local std::vector<T> weights;
-  weights.resize(size_t(keys));
-  T* const p = weights.data();
-  const T scale = T(1.0 / std::sqrt(double(dim)));
-  for (int64_t h = 0; h < heads; ++h) {
-    const int64_t column = h * dim;
-    for (int64_t t = 0; t < keys; ++t) p[t] = dot(q + column, key(t) + column, dim);
-    const T sum = exponentiate(p, keys, largest(p, keys), scale);
-    T* const out = o + column;
-    std::fill_n(out, dim, T(0));
-    for (int64_t t = 0; t < keys; ++t) {
-      const T weight = p[t] / sum;
-      const T* const v = value(t) + column;
-      for (int64_t d = 0; d < dim; ++d) out[d] += weight * v[d];
+  weights.resize(size_t(most_queries * keys));
+  for (int64_t t = 0; t < keys; ++t) {
+    const T* const k = key(t);
+    for (int64_t r = 0; r < s.rows; ++r) {
+      const T* const q = s.q + r * s.stride;
+      Vector sum{};
+      for (int64_t d = 0; d < whole; d += lanes<T>) sum += load(q + d) * load(k + d);
+      T dot = total<T>(sum);
+      for (int64_t d = whole; d < dim; ++d) dot += q[d] * k[d];
+      weights[size_t(r * keys + t)] = dot;
     }
+  }
+  const T scale = T(1.0 / std::sqrt(double(dim)));
+  for (int64_t r = 0; r < s.rows; ++r) {
+    T* const p = weights.data() + r * keys;
+    const T inverse = T(1) / exponentiate(p, keys, largest(p, keys), scale);
+    for (int64_t t = 0; t < keys; ++t) p[t] *= inverse;
+  }
+  constexpr int64_t block = W > 0 ? W / lanes<T> : 1;  // vectors of a result that stay in registers
+  for (int64_t r = 0; r < s.rows; ++r) {
+    const T* const p = weights.data() + r * keys;
+    T* const o = s.o + r * s.stride;
+    for (int64_t d = 0; d < whole; d += block * lanes<T>) {
+      Vector sum[block] = {};
+      for (int64_t t = 0; t < keys; ++t)
+        for (int64_t i = 0; i < block; ++i) sum[i] += p[t] * load(value(t) + d + i * lanes<T>);
+      std::memcpy(o + d, sum, sizeof sum);
+    }
+    for (int64_t d = whole; d < dim; ++d) {
+      o[d] = 0;
+      for (int64_t t = 0; t < keys; ++t) o[d] += p[t] * value(t)[d];
+    }
+  }
+}
+
+/// The same for all heads: key(t) and value(t) are rows of H D columns.
+template <class T, class Key, class Value>
+void attend(const Queries<T>& s, int64_t keys, int64_t heads, int64_t dim, Key key, Value value) {
+  for (int64_t column = 0; column < heads * dim; column += dim) {
+    const Queries<T> head{s.q + column, s.o + column, s.stride, s.rows};
+    const auto k = [&](int64_t t) { return key(t) + column; };
+    const auto v = [&](int64_t t) { return value(t) + column; };
+    if (dim == 64)
+      attend_head<64>(head, keys, dim, k, v);
+    else if (dim == 32)
+      attend_head<32>(head, keys, dim, k, v);
+    else
+      attend_head<0>(head, keys, dim, k, v);
   }
 }
 
@@ -90,8 +158,8 @@ void CpuBackend::self_attention_step_impl(Out o, Out cache, In qkv, In ancestry,
     pool_.parallel_for(rows, 4, [&](int64_t begin, int64_t end) {
       for (int64_t r = begin; r < end; ++r) {
         const int32_t* const ancestors = ancestry.data<int32_t>() + r * ancestry.cols();
-        attend_row(
-            o.data<T>() + r * width, qkv.data<T>() + r * 3 * width, step[r] + 1, heads, width / heads,
+        attend(
+            Queries<T>{qkv.data<T>() + r * 3 * width, o.data<T>() + r * width, 0, 1}, step[r] + 1, heads, width / heads,
             [&](int64_t t) { return entry(ancestors[t], t); },
             [&](int64_t t) { return entry(ancestors[t], t) + width; });
       }
@@ -104,11 +172,13 @@ void CpuBackend::cross_attention_step_impl(Out o, In q, const Columns& k, const 
   dispatch(o.dtype(), [&]<class T>() {
     const int64_t width = q.cols();
     const int32_t *first = offsets.data<int32_t>(), *sentence = sentences.data<int32_t>();
-    pool_.parallel_for(q.rows(), 4, [&](int64_t begin, int64_t end) {
-      for (int64_t r = begin; r < end; ++r) {
+    pool_.parallel_for(q.rows(), most_queries, [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin, rows; r < end; r += rows) {
+        rows = 1;  // beams of a sentence lie side by side
+        while (r + rows < end && sentence[r + rows] == sentence[r]) ++rows;
         const int64_t key0 = first[sentence[r]], keys = first[sentence[r] + 1] - key0;
-        attend_row(
-            o.data<T>() + r * width, q.data<T>() + r * width, keys, heads, width / heads,
+        attend(
+            Queries<T>{q.data<T>() + r * width, o.data<T>() + r * width, width, rows}, keys, heads, width / heads,
             [&](int64_t t) { return k.tensor.data<T>() + (key0 + t) * k.tensor.cols() + k.first; },
             [&](int64_t t) { return v.tensor.data<T>() + (key0 + t) * v.tensor.cols() + v.first; });
       }

@@ -1,10 +1,12 @@
 // bough-decode-speed: target tokens a second of bough-translate's search, without reading and writing text.
 //   bough-decode-speed REPEATS [bough-translate options]
 // The end of sentence is made impossible, so that every hypothesis lives until max-length-factor ends it: the work
-// is the same for any weights, trained or not. Prints {"sentences": S, "target_tokens": N, "seconds": [...]}; a first
-// pass over all sentences is not counted. Tokens are those of the best hypotheses, end of sentence included.
+// is the same for any weights, trained or not. Prints {"sentences": S, "target_tokens": N, "seconds": [...],
+// "processor_seconds": [...]}; a first pass over all sentences is not counted. Tokens are those of the best hypotheses,
+// end of sentence included.
 #include <chrono>
 #include <cstdio>
+#include <ctime>
 
 #include "apps/inference/device.h"
 #include "apps/inference/model_file.h"
@@ -56,10 +58,11 @@ int run(int argc, char** argv) {
   settings.cache_bytes = int64_t(workspace_bytes(options->machine));
   Translator translator(*model.transformer, *backend, options->decoding, settings);
 
-  std::string seconds;
+  std::string seconds, processor_seconds;
   int64_t tokens = 0;
   for (int i = 0; i <= repeats; ++i) {
     const auto start = std::chrono::steady_clock::now();
+    const std::clock_t processor_start = std::clock();
     const auto results = translator.translate(sentences);
     const std::chrono::duration<double> time = std::chrono::steady_clock::now() - start;
     tokens = 0;
@@ -67,10 +70,13 @@ int run(int argc, char** argv) {
       check(!result.empty(), "decode_speed: the model gives no finite score");
       tokens += int64_t(result[0].tokens.size()) + 1;
     }
-    if (i > 0) seconds += fmt::format("{}{:.6f}", i > 1 ? ", " : "", time.count());
+    if (i == 0) continue;
+    const char* const comma = i > 1 ? ", " : "";
+    seconds += fmt::format("{}{:.6f}", comma, time.count());
+    processor_seconds += fmt::format("{}{:.3f}", comma, double(std::clock() - processor_start) / CLOCKS_PER_SEC);
   }
-  std::printf("{\"sentences\": %zu, \"target_tokens\": %lld, \"seconds\": [%s]}\n", sentences.size(),
-              static_cast<long long>(tokens), seconds.c_str());
+  std::printf("{\"sentences\": %zu, \"target_tokens\": %lld, \"seconds\": [%s], \"processor_seconds\": [%s]}\n",
+              sentences.size(), static_cast<long long>(tokens), seconds.c_str(), processor_seconds.c_str());
   return 0;
 }
 
