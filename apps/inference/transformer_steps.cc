@@ -58,7 +58,7 @@ void TransformerSteps::step(const StepRows& rows, int64_t k, StepScores& out) {
   if (!rows.has_closing) return;
   // The end of sentence need not be among the k best: its cross-entropy is its negative log-probability.
   const Tensor loss = backend_.allocate({rows.count()}, score_type(backend_));
-  backend_.cross_entropy(loss, logits, closing, 0.0, vocabulary, false);
+  backend_.cross_entropy(loss, logits, closing, Tensor(), 0.0, vocabulary, false);
   download(backend_, loss, out.end_scores);
   for (double& score : out.end_scores) score = -score;
 }
