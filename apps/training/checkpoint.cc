@@ -175,6 +175,8 @@ std::optional<TrainingState> Checkpoint::resume() {
   return std::nullopt;
 }
 
+bool Checkpoint::begins_anew(const SavingOptions& options) { return saved_run(options).path.empty(); }
+
 uint64_t Checkpoint::saved_seed(const SavingOptions& options) {
   const SavedRun saved = saved_run(options);
   return saved.has_state ? read_state(NpzReader(saved.path)).seed : 0;
@@ -220,6 +222,7 @@ TrainingState Checkpoint::load_optimizer(const std::string& path) {
           path, source);
     read_arena(file, source, model_.parameters(), arena);
   }
+  model_.optimizer().rest_fixed_parameters();
   model_.parameters().values_changed();
   const auto denominators = file.read_f64("adam_denoms");
   check(denominators.size() == 2, "{}: adam_denoms has {} elements, must have 2", path, denominators.size());
