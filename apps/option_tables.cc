@@ -68,7 +68,6 @@ constexpr auto always_skips =
 constexpr auto fixed_shape = "is not supported: every feed-forward sublayer has two matrices";
 constexpr auto casing = "is not supported: change the case of the corpus beforehand";
 constexpr auto fallback = "is not supported: bfloat16 needs no float32 to fall back to";
-constexpr auto embeddings = "is not supported: embeddings are trained with the model";
 constexpr auto not_yet = "is not supported yet";
 
 constexpr RefusedOption refused[] = {
@@ -165,19 +164,10 @@ constexpr RefusedOption refused[] = {
     {"mini-batch-words-ref", "0",
      "is not supported: set learn-rate and exponential-smoothing for the batch size you use"},
     {"mini-batch-track-lr", "false", "is not supported: Marian refuses it, too"},
-    {"lr-warmup-cycle", "false", not_yet},
-    {"lr-warmup-at-reload", "false", not_yet},
-    {"lr-decay-reset-optimizer", "false", not_yet},
-    {"lr-decay-repeat-warmup", "false", not_yet},
     {"exponential-smoothing-replace-freq", "0", not_yet},
-    {"logical-epoch", "1e 0", not_yet},
     {"ignore-model-config", "false", "is not supported: special:model.yml in the model decides what the model is"},
     {"all-caps-every", "0", casing},
     {"english-title-case-every", "0", casing},
-    {"embedding-vectors", "", embeddings},
-    {"embedding-normalization", "false", embeddings},
-    {"embedding-fix-src", "false", embeddings},
-    {"embedding-fix-trg", "false", embeddings},
     {"unlikelihood-loss", "false", "is not supported: the loss is cross-entropy"},
     {"n-best", "false", "is an option of bough-translate; validation uses best translations"},
     {"word-scores", "false", "is an option of bough-translate; validation uses best translations"},

@@ -206,16 +206,18 @@ Var attention(const AttentionArguments& a, const Attention& p) {
   return y;
 }
 
-Tensor cross_entropy(const Var& logits, In labels, double smoothing, int64_t vocabulary) {
+Tensor cross_entropy(const Var& logits, In labels, double smoothing, int64_t vocabulary, In weights) {
   Tape& tape = logits.tape();
   Backend& b = tape.backend;
   check(labels.size() == logits.rows(), "cross_entropy: {} labels for {} rows of logits", labels.size(), logits.rows());
+  check(!weights || weights.size() == logits.rows(), "cross_entropy: {} weights for {} rows of logits", weights.size(),
+        logits.rows());
   check(vocabulary > 0 && vocabulary <= logits.cols(), "cross_entropy: a vocabulary of {} does not fit {} logits",
         vocabulary, logits.cols());
   check(smoothing >= 0 && smoothing < 1, "cross_entropy: smoothing = {} is outside [0, 1)", smoothing);
   const Tensor loss = b.allocate({logits.rows()}, statistics_type(b));
   const bool with_gradient = logits.needs_gradient();
-  b.cross_entropy(loss, logits.value(), labels, smoothing, vocabulary, with_gradient);
+  b.cross_entropy(loss, logits.value(), labels, weights, smoothing, vocabulary, with_gradient);
   if (with_gradient) tape.seed(logits, logits.value());
   return loss;
 }

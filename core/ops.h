@@ -59,8 +59,9 @@ Var attention(const AttentionArguments& arguments, const Attention& p);
 
 /// Label-smoothed cross-entropy of every row, in nats, 0 where label < 0.
 ///   loss_t = -(1-e) log p(y_t) - e/V sum_v log p(v)      (Szegedy et al. 2016, sec. 7)
-/// logits: (T, Vpad >= vocabulary); labels: (T) i32. When the tape records, the logits are overwritten
+/// logits: (T, Vpad >= vocabulary); labels: (T) i32; weights: (T) i32 words that hold floats, factors of the rows'
+/// losses, or empty. When the tape records, the logits are overwritten
 /// with their gradient and backward() starts there. Returns (T), f32 (f64 in tests).
-Tensor cross_entropy(const Var& logits, In labels, double smoothing, int64_t vocabulary);
+Tensor cross_entropy(const Var& logits, In labels, double smoothing, int64_t vocabulary, In weights = {});
 
 }  // namespace bough

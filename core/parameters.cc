@@ -103,6 +103,12 @@ void ParameterSet::initialize(uint64_t seed) {
   values_changed();
 }
 
+bool ParameterSet::is_fixed(const ParameterPart& part) const {
+  return std::any_of(declared_.begin(), declared_.end(), [&](const Declared& d) {
+    return d.parameter.is_fixed && part.first >= d.first && part.first < d.first + d.shape.elements();
+  });
+}
+
 void ParameterSet::begin_update() {
   for (Declared& d : declared_) d.parameter.slot->written = false;
 }

@@ -37,7 +37,8 @@ struct ParameterPart {
 struct Parameter {
   Tensor value;                    ///< in the compute type
   std::shared_ptr<GradSlot> slot;  ///< its gradient: a part of the gradient arena
-  Var on(Tape& tape) const { return tape.parameter(value, slot); }
+  bool is_fixed = false;           ///< not trained: its gradient is not computed, and is 0
+  Var on(Tape& tape) const { return tape.parameter(value, is_fixed ? nullptr : slot); }
 };
 
 /// All parameters of a model: declared in forward order by the layers, then laid out in flat arenas in
@@ -60,6 +61,9 @@ class ParameterSet {
   ParameterSet& allocate(bool with_gradients = true);
   /// Every part from its Init, by a stream of its own keyed by (seed, name): independent of order.
   void initialize(uint64_t seed);
+
+  /// Whether the part belongs to a parameter that is fixed.
+  bool is_fixed(const ParameterPart& part) const;
 
   /// Forgets which gradients exist: the next backward pass writes them.
   void begin_update();

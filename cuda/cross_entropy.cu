@@ -1,6 +1,6 @@
 // loss = log sum_v exp(x_v) - (1-e) x_y - e/V sum_v x_v,  d loss / d x_v = p(v) - (1-e) [v = y] - e/V
-// (Szegedy et al. 2016, sec. 7). The gradient takes the place of the logits. A row is read from memory once: the
-// second pass finds it in the L2 cache.
+// (Szegedy et al. 2016, sec. 7), both times the row's weight. The gradient takes the place of the logits. A row is read
+// from memory once: the second pass finds it in the L2 cache.
 #include "cuda/cuda_backend.h"
 #include "cuda/softmax.h"
 
@@ -54,8 +54,8 @@ __device__ void clear(T* x, int begin, int end) {
 /// A block a row.
 template <class T>
 __global__ void __launch_bounds__(row_threads, min_blocks<T>)
-    cross_entropy_kernel(float* loss, T* logits, const int32_t* labels, int cols, int vocabulary, Smoothing smoothing,
-                         bool with_gradient, bool is_vector) {
+    cross_entropy_kernel(float* loss, T* logits, const int32_t* labels, const int32_t* weights, int cols,
+                         int vocabulary, Smoothing smoothing, bool with_gradient, bool is_vector) {
   // The product has just written the last rows: they are still in the L2 cache, the first may not be.
   const int64_t row = int64_t(gridDim.x) - 1 - blockIdx.x;
   T* const x = logits + row * cols;
@@ -65,16 +65,19 @@ __global__ void __launch_bounds__(row_threads, min_blocks<T>)
     if (with_gradient) clear(x, 0, cols);
     return;
   }
+  const float weight = weights ? math::float_of(uint32_t(weights[row])) : 1.0f;
   const LogitSums sums = sum_logits(x, vocabulary, is_vector);
   if (threadIdx.x == 0) {
     const bool is_outside = label >= vocabulary;  // no error can be thrown here: NaN shows it
     loss[row] = is_outside ? NAN
-                           : sums.maximum + logf(sums.exponentials) - smoothing.confidence * to_float(x[label]) -
-                                 smoothing.uniform * sums.logits;
+                           : weight * (sums.maximum + logf(sums.exponentials) -
+                                       smoothing.confidence * to_float(x[label]) - smoothing.uniform * sums.logits);
   }
   if (!with_gradient) return;
   sync_block("the label's logit would be overwritten before the loss has read it");
-  write_gradient(x, vocabulary, is_vector, {sums.maximum, 1.0f / sums.exponentials, smoothing, label});
+  write_gradient(
+      x, vocabulary, is_vector,
+      {sums.maximum, weight / sums.exponentials, {weight * smoothing.confidence, weight * smoothing.uniform}, label});
   clear(x, vocabulary, cols);
 }
 
@@ -85,7 +88,7 @@ namespace bough {
 
 using namespace cuda;
 
-void CudaBackend::cross_entropy_impl(Out loss, Out logits, In labels, double smoothing, int64_t vocabulary,
+void CudaBackend::cross_entropy_impl(Out loss, Out logits, In labels, In weights, double smoothing, int64_t vocabulary,
                                      bool with_gradient) {
   const int64_t cols = logits.cols();
   const Smoothing s{float(1 - smoothing), float(smoothing / double(vocabulary))};
@@ -93,7 +96,8 @@ void CudaBackend::cross_entropy_impl(Out loss, Out logits, In labels, double smo
   dispatch_float(logits.dtype(), [&]<class T>() {
     launch(stream(), "cross_entropy", cross_entropy_kernel<T>,
            {unsigned(logits.rows()), cols > 4096 ? row_threads : threads}, loss.data<float>(), logits.data<T>(),
-           labels.data<int32_t>(), int(cols), int(vocabulary), s, with_gradient, rows_are_vectors(cols, logits));
+           labels.data<int32_t>(), weights ? weights.data<int32_t>() : nullptr, int(cols), int(vocabulary), s,
+           with_gradient, rows_are_vectors(cols, logits));
   });
 }
 

@@ -37,9 +37,10 @@ struct OpStrings {
   const char* postprocess_top;
 };
 OpStrings strings_of(ResidualKind kind) {
-  switch (traits_of(kind).norm) {
+  const ResidualTraits& traits = traits_of(kind);
+  switch (traits.norm) {
     case NormPlace::before_branch:
-      return {"n", "da", "n"};
+      return {"n", "da", traits.has_top_norm || traits.learned == LearnedScale::history ? "n" : ""};
     case NormPlace::nowhere:
       return {"", "da", ""};
     case NormPlace::after_sum:
@@ -98,10 +99,11 @@ void ModelOptions::family_settings(Settings& v) {
 void ModelOptions::residual_settings(Settings& v) {
   v.group("Residual connections");
   v(residual, "transformer-residual",
-    "how a sublayer F joins its input x. post-ln: LN(x + F(x)). pre-ln: x + F(LN(x)). deepnorm: "
+    "how a sublayer F joins its input x. post-ln: LN(x + F(x)). pre-ln: x + F(LN(x)), LN after the stack; "
+    "pre-ln-no-top: not after it. deepnorm: "
     "LN(a x + F(x)) with a and the initialisation from the depth. branchnorm: LN(x + alpha F(x)), "
     "alpha grows to 1, then it is a plain post-ln model. To compare with: admin, b2t, residual-dual, "
-    "rezero, sub-ln, dlcl (docs/branchnorm.md). All but the first two are made for depth",
+    "rezero, sub-ln, dlcl (docs/branchnorm.md). All but the first three are made for depth",
     residual_names());
   v(branchnorm_max_step, "branchnorm-max-step",
     "T, in updates (4000u) or target tokens (2Gt): when branchnorm's alpha reaches 1, or bounded's bound its last "
@@ -135,7 +137,8 @@ void ModelOptions::residual_settings(Settings& v) {
   v(postprocess, "transformer-postprocess", "ops after a sublayer: 'dan' (post-ln) or 'da' (pre-ln)");
   v(postprocess_emb, "transformer-postprocess-emb",
     "ops on embeddings: 'd' = transformer-dropout applies to them, '' = it does not");
-  v(postprocess_top, "transformer-postprocess-top", "ops after the last layer: '' (post-ln) or 'n' (pre-ln)");
+  v(postprocess_top, "transformer-postprocess-top",
+    "ops after the last layer: '' (post-ln, pre-ln-no-top) or 'n' (pre-ln)");
 }
 
 SchedulePeriod ModelOptions::default_max_step(SchedulePeriod warmup) const {
@@ -157,7 +160,7 @@ void ModelOptions::resolve(bool residual_given, bool strings_given) {
     refuse_unknown_ops("transformer-postprocess", postprocess);
     refuse_unknown_ops("transformer-postprocess-top", postprocess_top);
     if (!residual_given) {
-      for (ResidualKind kind : {ResidualKind::post_ln, ResidualKind::pre_ln})
+      for (ResidualKind kind : {ResidualKind::post_ln, ResidualKind::pre_ln, ResidualKind::pre_ln_no_top})
         if (matches(*this, kind)) residual = kind;
     }
     check(matches(*this, residual),
@@ -210,6 +213,13 @@ void DropoutOptions::settings(Settings& v) {
   v(target_word_dropout, "dropout-trg", "the same for target words", probability);
   v(label_smoothing, "label-smoothing",
     "share of probability spread evenly over the vocabulary in the training loss; 0.1 is usual", probability);
+}
+
+void DropoutOptions::embedding_settings(Settings& v) {
+  v(fix_source_embedding, "embedding-fix-src",
+    "leave the source's embeddings as they are when training begins; where both sides share them, all of them");
+  v(fix_target_embedding, "embedding-fix-trg",
+    "the same for the target's, and for the output matrix where it is tied to them");
 }
 
 }  // namespace bough

@@ -154,7 +154,7 @@ struct ModelOptions {
   void residual_settings(Settings& v);
 };
 
-/// What only training does to the model's activations and to the loss.
+/// What only training does to the model's activations, to the loss and to its embeddings.
 struct DropoutOptions {
   double dropout = 0;             ///< probability of zeroing, for every sublayer's output
   double attention_dropout = 0;   ///< attention weights
@@ -162,8 +162,11 @@ struct DropoutOptions {
   double source_word_dropout = 0;
   double target_word_dropout = 0;
   double label_smoothing = 0;
+  bool fix_source_embedding = false;
+  bool fix_target_embedding = false;
 
   void settings(Settings& v);
+  void embedding_settings(Settings& v);
 };
 
 }  // namespace bough

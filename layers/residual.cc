@@ -230,7 +230,7 @@ ResidualStream ResidualStack::add(const ResidualStream& stream, size_t i, const 
   const ResidualResult result = join(i, terms, context);
   switch (kind_.second) {
     case SecondStream::sum:
-      return {result.y, sums_end(i) ? Var() : result.sum, {}};
+      return {is_last(i) && has_open_end() ? result.sum : result.y, sums_end(i) ? Var() : result.sum, {}};
     case SecondStream::layer_input:
       return {result.y, ends_layer(i) ? Var() : starts_layer(i) ? stream.x : stream.second, {}};
     case SecondStream::never_normalised:

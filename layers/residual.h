@@ -79,6 +79,7 @@ struct ResidualContext {
 /// The residual connections of one stack: the only place where the residual equation is written.
 ///   post-ln        x' = LN(x + F(x))                                    Vaswani 2017
 ///   pre-ln         x' = x + F(LN(x)), LN after the stack                Xiong 2020
+///   pre-ln-no-top  the same without the LN after the stack (Marian's `n`, `da`, '')
 ///   deepnorm       x' = LN(a x + F(x))                                  Wang 2022, arXiv 2203.00555
 ///   branchnorm     x' = LN(x + alpha_t F(x))                            Liu 2023, arXiv 2305.02790
 ///   admin          x' = LN(omega * x + F(x)), omega (d), see admin_omegas   Liu 2020, arXiv 2004.08249
@@ -123,6 +124,8 @@ class ResidualStack {
   bool is_last(size_t i) const { return i + 1 == per_layer_ * layers_; }
   /// Whether what sublayer i added to is not added to again.
   bool sums_end(size_t i) const { return history_norms_.empty() ? is_last(i) : ends_layer(i); }
+  /// The sum leaves the stack as it is: there is no norm behind it.
+  bool has_open_end() const { return !top_.gamma && history_norms_.empty(); }
   const Norm& norm_after(size_t i) const;
   ResidualNorm equation(size_t i, const ResidualContext& context) const;
   ResidualResult fused(ResidualArguments terms, const ResidualNorm& p) const;

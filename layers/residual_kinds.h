@@ -8,6 +8,7 @@ namespace bough {
 enum class ResidualKind {
   post_ln,
   pre_ln,
+  pre_ln_no_top,
   deepnorm,
   branchnorm,
   admin,

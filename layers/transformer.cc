@@ -68,6 +68,8 @@ void Transformer::declare_embeddings(ParameterSet& parameters) {
   if (options_.learned_positions)
     learned_positions_ = &parameters.declare(
         {{names::positions, options_.max_positions, d, false, glorot_uniform(options_.max_positions, d)}});
+  source_embedding_->is_fixed |= dropout_.fix_source_embedding;
+  target_embedding_->is_fixed |= dropout_.fix_target_embedding;
   source_word_site_ = next_site_++;
   source_site_ = next_site_++;
   target_word_site_ = next_site_++;

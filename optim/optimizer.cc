@@ -21,10 +21,21 @@ Optimizer::Optimizer(const OptimizerOptions& o, ParameterSet& parameters, ArenaS
   reset();
 }
 
+void Optimizer::reset_moments() {
+  for (const Tensor* t : {&arenas_.first_moment, &arenas_.second_moment, &arenas_.denominators})
+    if (*t) parameters_.backend().fill(*t, 0.0);
+}
+
+void Optimizer::rest_fixed_parameters() {
+  if (!arenas_.first_moment) return;
+  for (const ParameterPart& part : parameters_.parts())
+    if (parameters_.is_fixed(part))
+      parameters_.backend().fill(arenas_.first_moment.view(part.first, {part.size()}), 0.0);
+}
+
 void Optimizer::reset() {
   Backend& b = parameters_.backend();
-  for (const Tensor* t : {&arenas_.first_moment, &arenas_.second_moment, &arenas_.denominators})
-    if (*t) b.fill(*t, 0.0);
+  reset_moments();
   if (arenas_.average) b.accumulate(write_to(arenas_.average), arenas_.parameters);
 }
 

@@ -24,6 +24,10 @@ class Optimizer {
 
   /// Moments 0, average = parameters. After parameters were initialised or loaded.
   void reset();
+  /// Moments 0, with their bias corrections.
+  void reset_moments();
+  /// First moments of fixed parameters 0, so that a state in which they were trained moves them no more.
+  void rest_fixed_parameters();
 
   /// Applies the gradient sums in the share of parameters.gradients(), and gathers all parameters; skips when one is
   /// not finite, on any rank.

@@ -47,6 +47,8 @@ void OptimizerOptions::schedule_settings(Settings& v) {
   v(report_learning_rate, "lr-report", "show the learning rate in the training log lines");
   v(warmup, "lr-warmup", "the rate grows linearly over this period (16000u, 500Mt); 0 = no warmup", updates_or_labels);
   v(warmup_start_rate, "lr-warmup-start-rate", "rate at the start of the warmup", Range<double>{0});
+  v(warmup_cycle, "lr-warmup-cycle", "begin the warmup again whenever it has ended: the rate goes up in saw teeth");
+  v(warmup_at_reload, "lr-warmup-at-reload", "begin the warmup again when a run goes on");
   v(inverse_sqrt, "lr-decay-inv-sqrt", "N [S]: after S (default N) the rate falls with sqrt(N / progress); 0 = off",
     updates_or_labels);
   v(decay, "lr-decay", "factor of the rate at each decay that lr-decay-strategy asks for; 0 = never",
@@ -57,6 +59,8 @@ void OptimizerOptions::schedule_settings(Settings& v) {
     strategy_names);
   v(decay_start, "lr-decay-start", "first epoch, and number of updates or stalls, that decays", Range<int64_t>{0});
   v(decay_freq, "lr-decay-freq", "updates between decays of strategy batches", Range<int64_t>{1});
+  v(decay_resets_optimizer, "lr-decay-reset-optimizer", "set the optimizer's moments to 0 at each decay");
+  v(decay_repeats_warmup, "lr-decay-repeat-warmup", "begin the warmup again at each decay");
 }
 
 void OptimizerOptions::resolve(bool is_deep_kind) {

@@ -21,11 +21,15 @@ struct OptimizerOptions {
   bool report_learning_rate = false;
   SchedulePeriod warmup;  ///< W; 0 = none
   double warmup_start_rate = 0;
+  bool warmup_cycle = false;
+  bool warmup_at_reload = false;
   std::vector<SchedulePeriod> inverse_sqrt = {SchedulePeriod{}};  ///< N [S]; N = 0: off; S defaults to N
   double decay = 0;  ///< factor of the learning rate at each decay; 0 = never decays
   DecayStrategy decay_strategy = DecayStrategy::epoch_stalled;
   std::vector<int64_t> decay_start = {10, 1};
   int64_t decay_freq = 50000;
+  bool decay_resets_optimizer = false;
+  bool decay_repeats_warmup = false;
 
   double clip_norm = 1;  ///< 0 = off
   double ema_decay = 0;  ///< Marian's exponential-smoothing alpha; 0 = off

@@ -5,10 +5,10 @@
 
 namespace bough {
 
-double learning_rate(const OptimizerOptions& o, const TrainingClock& done, double factor) {
+double learning_rate(const OptimizerOptions& o, const TrainingClock& done, double factor, int64_t warmup_start) {
   double rate = o.learning_rate;
   if (o.warmup) {
-    const double k = double(done.in(o.warmup.unit));
+    const double k = double(done.in(o.warmup.unit) - warmup_start);
     rate = o.warmup_start_rate + (o.learning_rate - o.warmup_start_rate) * std::min(1.0, k / double(o.warmup.count));
   }
   if (const SchedulePeriod& period = o.inverse_sqrt.front(); period) {

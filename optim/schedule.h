@@ -6,9 +6,11 @@ namespace bough {
 
 /// Learning rate of the update that follows `done`, Marian's formula with k = progress of finished
 /// updates (the first update runs with k = 0):
-///   base = start + (peak - start) min(1, k / W);   decay = k > S ? sqrt(N / (k - S + N)) : 1
+///   base = start + (peak - start) min(1, (k - B) / W);   decay = k > S ? sqrt(N / (k - S + N)) : 1
 ///   rate = base * decay * factor          W: lr-warmup; N [S]: lr-decay-inv-sqrt; factor: of lr-decay
-double learning_rate(const OptimizerOptions& options, const TrainingClock& done, double factor);
+/// B: where the warmup began, in W's unit: 0, or where it was repeated.
+double learning_rate(const OptimizerOptions& options, const TrainingClock& done, double factor,
+                     int64_t warmup_start = 0);
 
 /// Events that lr-decay may react to.
 struct DecayProgress {

@@ -1,5 +1,7 @@
 // What the op table does not say about single kernels: literal values, ties, one kernel against
 // another.
+#include <bit>
+
 #include "test/catch.h"
 #include "test/op_cases.h"
 
@@ -71,12 +73,13 @@ TEST_CASE("layer norm and cross-entropy give the numbers of PyTorch", "[kernels]
 }
 
 TEST_CASE("the gradient of cross-entropy is the loss's central difference", "[kernels]") {
+  const std::vector<int32_t> weights = {std::bit_cast<int32_t>(2.5f), 0, std::bit_cast<int32_t>(1.0f)};
   const int64_t T = 3, V = 6, padded = 8;
   const Values logits = random_list(T * padded, 1);
   Bench b(in_f64());
   const auto run = [&](const Values& values, bool with_gradient) {
     const Tensor loss = b.output({T}), x = b.tensor({T, padded}, values);
-    b.backend().cross_entropy(loss, x, b.ints({5, 0, -1}), 0.1, V, with_gradient);
+    b.backend().cross_entropy(loss, x, b.ints({5, 0, -1}), b.ints(weights), 0.1, V, with_gradient);
     return std::pair{b.values(loss), b.values(x)};
   };
   const Values gradient = run(logits, true).second;

@@ -76,6 +76,14 @@ const Configuration trained[] = {
      "0.0001 --pretrained-model lm.npz --valid-script-path ./validate.sh --valid-metrics cross-entropy translation "
      "--no-shuffle --cost-type cross-entropy --sqlite",
      ""},
+    {"embeddings trained elsewhere, and a schedule with restarts", "",
+     "--type transformer -t c.err c.cor -v v.yml v.yml --embedding-vectors e.txt --tied-embeddings-all "
+     "--embedding-fix-src --embedding-normalization --lr-warmup 8000 --lr-warmup-cycle --lr-decay 0.9 "
+     "--lr-decay-strategy stalled --lr-decay-start 1 --lr-decay-repeat-warmup --lr-decay-reset-optimizer "
+     "--lr-warmup-at-reload --logical-epoch 1Gt 2 --after +10e --valid-first",
+     ""},
+    {"pre-norm without the norm on top",
+     "transformer-preprocess: n\ntransformer-postprocess: da\ntransformer-postprocess-top: ''\n", sets, ""},
     {"a factored vocabulary", "", "-t a b -v a.fsv b.fsv", "'a.fsv' is a factored vocabulary"},
     {"standard input, tsv left out", "", "-t stdin -v a.yml b.yml --shuffle none", ""},
     {"quantised fine-tuning", "quantize-bits: 8\n", sets, "quantize-bits is not supported"},

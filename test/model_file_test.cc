@@ -195,10 +195,7 @@ TEST_CASE("export folds residual scales into a plain post-ln model", "[model fil
     const ModelOptions options = small_options(kind);
     const Model model = random_model(options, *backend);
     save_model(folder / "model.npz", options, *model.parameters, model.parameters->values());
-    const bool is_foldable = kind == ResidualKind::post_ln || kind == ResidualKind::pre_ln ||
-                             kind == ResidualKind::deepnorm || kind == ResidualKind::branchnorm ||
-                             kind == ResidualKind::admin;
-    if (!is_foldable) {
+    if (traits_of(kind).plain_form == PlainForm::none) {
       CHECK(message_of([&] {
               average_models(folder / "plain.npz", {folder / "model.npz"}, true);
             }).find("transformer-residual is " + name_of(kind) + ", which no plain") != std::string::npos);
@@ -207,7 +204,7 @@ TEST_CASE("export folds residual scales into a plain post-ln model", "[model fil
     average_models(folder / "plain.npz", {folder / "model.npz"}, true);
     const Model plain = load_model(folder / "plain.npz", *backend);
     CHECK(plain.options.is_plain());
-    CHECK(plain.options.postprocess == (kind == ResidualKind::pre_ln ? "da" : "dan"));
+    CHECK(plain.options.postprocess == (traits_of(kind).norm == NormPlace::before_branch ? "da" : "dan"));
     CHECK(largest_difference(forward_logits(plain, test_batch()), forward_logits(model, test_batch())) <= 1e-5);
   }
 }

@@ -101,7 +101,7 @@ TEST_CASE("every residual kind says in special:model.yml what it is", "[settings
     o.resolve(true, false);
     const Yaml saved = parse_yaml(format_yaml(o.to_yaml()), "special:model.yml");
     CHECK(saved.get_string("transformer-residual") == name);
-    const bool is_plain = kind == ResidualKind::post_ln || kind == ResidualKind::pre_ln;
+    const bool is_plain = traits.plain_form == PlainForm::itself;
     CHECK(o.is_plain() == is_plain);
     CHECK((saved.get_string("transformer-postprocess").find('s') == std::string::npos) == is_plain);
     const ModelOptions again = ModelOptions::from_yaml(saved, "m.npz");

@@ -105,6 +105,8 @@ inline void add_loss_rows(std::vector<Row>& rows) {
       rows.push_back(
           {fmt::format("cross_entropy smoothing {} padding {}", smoothing, padding), true,
            [=](int64_t T, int64_t V) { return cross_entropy_case(T + 1, V + 1, V + 1 + padding, smoothing, true); }});
+  rows.push_back({"cross_entropy weighted", true,
+                  [](int64_t T, int64_t V) { return cross_entropy_case(T + 1, V + 1, V + 4, 0.1, true, true); }});
   rows.push_back({"cross_entropy without gradient", true,
                   [](int64_t T, int64_t V) { return cross_entropy_case(T + 1, V + 1, V + 4, 0.1, false); }});
 }

@@ -1,4 +1,6 @@
 #pragma once
+#include <bit>
+
 #include "test/op_cases_layers.h"
 
 // Rows of the op table: kernels called directly, because they have no derivative or are used
@@ -68,8 +70,11 @@ inline Case row_sums_case(int64_t M, int64_t N, int64_t K, bool adds) {
 
 // ---- cross_entropy through its op: the loss, and the logits that became their gradient
 
-inline Case cross_entropy_case(int64_t T, int64_t V, int64_t padded, double smoothing, bool with_gradient) {
-  std::vector<int32_t> labels;
+inline Case cross_entropy_case(int64_t T, int64_t V, int64_t padded, double smoothing, bool with_gradient,
+                               bool is_weighted = false) {
+  std::vector<int32_t> labels, weights;
+  const auto weight = [=](int64_t t) { return is_weighted ? 0.5 * double(t % 4) : 1.0; };
+  for (int64_t t = 0; is_weighted && t < T; ++t) weights.push_back(std::bit_cast<int32_t>(float(weight(t))));
   for (int64_t t = 0; t < T; ++t) labels.push_back(int32_t(t == 0 ? V - 1 : t * 5 % V));
   labels.back() = -1;
   return {{data({T, padded})},
@@ -77,7 +82,8 @@ inline Case cross_entropy_case(int64_t T, int64_t V, int64_t padded, double smoo
             Tape tape(b.backend());
             const auto slot = std::make_shared<GradSlot>();
             const Var logits = with_gradient ? tape.parameter(v[0].value(), slot) : tape.constant(v[0].value());
-            const Tensor loss = cross_entropy(logits, b.ints(labels), smoothing, V);
+            const Tensor loss =
+                cross_entropy(logits, b.ints(labels), smoothing, V, is_weighted ? b.ints(weights) : Tensor());
             return constants(v[0], {loss, with_gradient ? slot->tensor : v[0].value()});
           },
           [=]<class R>(const Lists<R>& in) -> Lists<R> {
@@ -91,8 +97,9 @@ inline Case cross_entropy_case(int64_t T, int64_t V, int64_t padded, double smoo
               for (int64_t c = 0; c < padded; ++c) {
                 const R share = (c == label ? R(1 - smoothing) : R(0)) + R(smoothing) / R(V);
                 const R log_p = g[c] - largest - std::log(total);
-                if (label >= 0 && c < V) loss[size_t(t)] -= share * log_p;
-                if (with_gradient) g[c] = label < 0 || c >= V ? R(0) : std::exp(log_p) - share;
+                const R w = R(weight(t));
+                if (label >= 0 && c < V) loss[size_t(t)] -= w * share * log_p;
+                if (with_gradient) g[c] = label < 0 || c >= V ? R(0) : w * (std::exp(log_p) - share);
               }
             }
             return {loss, gradient};

@@ -158,6 +158,8 @@ TEST_CASE("every option of bough-train changes something", "[settings]") {
        {"valid-sets", {{"v.en", "v.de"}, ""}},
        {"valid-metrics", {{"bleu", "chrf"}, ""}},
        {"dim-emb", {{"64"}, ""}},
+       {"embedding-vectors", {{"src.vec", "trg.vec"}, ""}},
+       {"embedding-normalization", {{"true"}, "embedding-normalization is given without embedding-vectors"}},
        {"tsv", {{"true"}, "train-sets has 2 files, must have 1 with tsv"}},
        {"tsv-fields", {{"2"}, "tsv-fields is given without tsv"}},
        {"devices", {{"1"}, ""}},
@@ -298,6 +300,7 @@ TEST_CASE("residual kinds and Marian's op strings", "[settings]") {
                        "--transformer-postprocess-top", "n"};
   CHECK(kind(pre) == ResidualKind::pre_ln);
   CHECK(kind(join(pre, {"--transformer-residual", "pre-ln"})) == ResidualKind::pre_ln);
+  CHECK(kind({"--transformer-preprocess", "n", "--transformer-postprocess", "da"}) == ResidualKind::pre_ln_no_top);
   CHECK(kind({"--transformer-residual", "deepnorm", "--transformer-postprocess", "dan"}) == ResidualKind::deepnorm);
   CHECK(kind(join(pre, {"--transformer-residual", "sub-ln"})) == ResidualKind::sub_ln);
   CHECK_THROWS_AS(kind({"--transformer-residual", "rezero", "--transformer-postprocess", "dan"}), Error);
@@ -475,8 +478,8 @@ TEST_CASE("option errors are sentences that say where", "[settings]") {
   CHECK(yaml("beam-size: [3, 4]\n") == c + " line 1: beam-size is a list of 2, must be one value");
   CHECK(yaml("beam-size: {a: 1}\n") == c + " line 1: beam-size is a map, must be a value or a list of values");
   CHECK(yaml("transformer-residual: deep\n") ==
-        c + " line 1: transformer-residual is 'deep', must be one of: post-ln, pre-ln, deepnorm, "
-            "branchnorm, admin, b2t, residual-dual, rezero, sub-ln, dlcl");
+        c + " line 1: transformer-residual is 'deep', must be one of: post-ln, pre-ln, pre-ln-no-top, "
+            "deepnorm, branchnorm, admin, b2t, residual-dual, rezero, sub-ln, dlcl");
   CHECK(yaml("save-freq: 1e\n") == c + " line 1: save-freq is '1e', must be a period such as 4000u or 2Gt in u or t");
   CHECK(yaml("- a\n") == c + ": this is not a map of options, must have a line 'option: value' for each");
   CHECK(yaml("config: x\n") == c + " line 1: config must be given on the command line, not in a file");

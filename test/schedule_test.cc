@@ -44,6 +44,16 @@ TEST_CASE("warmup may start above zero and count target tokens", "[schedule]") {
   CHECK(learning_rate(o, clock, 1) == Approx(0.6));
 }
 
+TEST_CASE("a repeated warmup begins where it is said, and the decay goes on", "[schedule]") {
+  OptimizerOptions o;
+  o.learning_rate = 1;
+  o.warmup = {100, ScheduleUnit::updates};
+  o.inverse_sqrt = {{100, ScheduleUnit::updates}};
+  CHECK(learning_rate(o, after(400), 1, 400) == 0);
+  CHECK(learning_rate(o, after(450), 1, 400) == Approx(0.5 * std::sqrt(100.0 / 450)));
+  CHECK(learning_rate(o, after(900), 1, 400) == Approx(std::sqrt(100.0 / 900)));
+}
+
 TEST_CASE("lr-decay strategies", "[schedule]") {
   OptimizerOptions o;
   o.decay = 0.5;

@@ -66,3 +66,13 @@ TEST_CASE("stop criteria are periods with commas between them", "[settings]") {
   CHECK_FALSE(parse_value("10e,", stop));
   CHECK_FALSE(parse_value("", stop));
 }
+
+TEST_CASE("a plus sign makes a stop criterion count from where a run starts", "[settings]") {
+  StopCriteria stop;
+  REQUIRE(parse_value("+10e,300u,+2kt", stop));
+  CHECK(stop.epochs == 10);
+  CHECK(stop.more_epochs);
+  CHECK_FALSE(stop.more_updates);
+  CHECK(format_value(stop) == "+10e,300u,+2000t");
+  for (const char* text : {"+", "++1e", "1e,+", "+-1u"}) CHECK_FALSE(parse_value(text, stop));
+}

@@ -83,7 +83,7 @@ void TransformerSteps::best_of_one(In logits, StepScores& out) {
 /// What must come need not be among the k best: its cross-entropy is its negative log-probability.
 void TransformerSteps::score_forced(In logits, In forced, StepScores& out) {
   const Tensor loss = backend_.allocate({logits.rows()}, score_type(backend_));
-  backend_.cross_entropy(loss, logits, forced, 0.0, ensemble_.target_vocabulary(), false);
+  backend_.cross_entropy(loss, logits, forced, Tensor(), 0.0, ensemble_.target_vocabulary(), false);
   download(backend_, loss, out.forced_scores);
   for (double& score : out.forced_scores) score = -score;
 }

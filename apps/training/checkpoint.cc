@@ -198,6 +198,8 @@ std::optional<TrainingState> Checkpoint::resume() {
   return std::nullopt;
 }
 
+bool Checkpoint::begins_anew(const SavingOptions& options) { return saved_run(options).path.empty(); }
+
 std::optional<TrainingState> Checkpoint::saved_state(const SavingOptions& options) {
   const SavedRun saved = saved_run(options);
   if (!saved.has_state) return std::nullopt;
@@ -243,6 +245,7 @@ TrainingState Checkpoint::load_optimizer(const std::string& path) {
           path, source);
     read_slice(file, source, model_.parameters(), arena, is_share ? model_.share().first() : 0);
   }
+  model_.optimizer().rest_fixed_parameters();
   model_.parameters().values_changed();
   const auto denominators = file.read_f64("adam_denoms");
   check(denominators.size() == 2, "{}: adam_denoms has {} elements, must have 2", path, denominators.size());

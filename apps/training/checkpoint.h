@@ -42,6 +42,8 @@ class Checkpoint {
   /// optimizer are then as they were. Without, and with a model file: its parameters only. Writes nothing.
   std::optional<TrainingState> resume();
 
+  /// Whether resume() would start from initial parameters, or from a pretrained model's.
+  static bool begins_anew(const SavingOptions& options);
   /// The state of the run that resume() would go on with; none when it would start anew.
   static std::optional<TrainingState> saved_state(const SavingOptions& options);
   /// Before a run's options are resolved: what was not `given` becomes what the model was made with that resume()

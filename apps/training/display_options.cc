@@ -8,6 +8,27 @@ const EnumNames<CostType> cost_type_names = {{"ce-sum", CostType::ce_sum},
                                              {"perplexity", CostType::perplexity},
                                              {"cross-entropy", CostType::ce_mean}};  // Marian's older name
 
+int64_t LogicalEpoch::finished(const TrainingClock& clock) const {
+  const int64_t passed = clock.in(period.unit) - (period.unit == ScheduleUnit::epochs ? 1 : 0);
+  return passed / period.count;
+}
+
+std::string LogicalEpoch::text(const TrainingClock& clock) const { return fmt::format("{:.{}f}", at(clock), digits); }
+
+bool parse_items(const std::vector<std::string>& items, LogicalEpoch& value) {
+  constexpr int most_digits = 9;
+  LogicalEpoch parsed;
+  if (items.empty() || items.size() > 2 || !parse_value(items[0], parsed.period) || !parsed.period) return false;
+  if (items.size() == 2 && !parse_value(items[1], parsed.digits)) return false;
+  if (parsed.digits < 0 || parsed.digits > most_digits) return false;
+  value = parsed;
+  return true;
+}
+
+std::vector<std::string> format_items(const LogicalEpoch& value) {
+  return {format_value(value.period), format_value(value.digits)};
+}
+
 void DisplayOptions::settings(Settings& v) {
   v.group("Log of training");
   v(disp_freq, "disp-freq", "log a line every this many updates or target tokens", updates_or_labels);
@@ -17,6 +38,11 @@ void DisplayOptions::settings(Settings& v) {
     "exponential (perplexity), or ce-sum. Gradients do not depend on it",
     cost_type_names);
   v(disp_label_counts, "disp-label-counts", "show ce-sum as 'loss per token * tokens' instead of one sum");
+  v.items(
+      logical_epoch, "logical-epoch",
+      "what the log and after call an epoch: so many passes through the corpus (2e), updates (10Ku) or target tokens "
+      "(1Gt); then digits shown behind the decimal point",
+      "a period such as 1e or 1Gt, and digits: 1Gt 2");
   v(gradient_norm_average_window, "gradient-norm-average-window",
     "updates over which the gradient norm shown is averaged", Range<int>{1});
   v(log_layer_norms, "log-layer-norms",

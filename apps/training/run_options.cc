@@ -1,6 +1,7 @@
 #include "apps/training/run_options.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace bough {
 
@@ -13,7 +14,9 @@ void RunOptions::settings(Settings& v) {
           "presets of model size and training recipe, from Vaswani 2017; whatever is given beside one "
           "wins over it, and of several the later ones in this list win",
           true, {"transformer-base", "transformer-big", "transformer-base-prenorm", "transformer-big-prenorm"});
-  v(after, {"after", 'a'}, "stop after this many epochs, updates or target tokens, whichever comes first; 0e = never");
+  v(after, {"after", 'a'},
+    "stop after this many epochs, updates or target tokens, whichever comes first; 0e = never. With a plus sign after "
+    "so many more than there were when this run started or went on: +10e");
   v(after_epochs, {"after-epochs", 'e'}, "older spelling of after Ne; 0 = never", Range<int64_t>{0});
   v(after_batches, "after-batches", "older spelling of after Nu; 0 = never", Range<int64_t>{0});
   v(recomputation, {"gradient-checkpointing", 0, "true"},
@@ -59,7 +62,16 @@ void RunOptions::accepted_settings(Settings& v) {
 
 StopCriteria RunOptions::stop_criteria() const {
   auto sooner = [](int64_t a, int64_t b) { return a == 0 ? b : b == 0 ? a : std::min(a, b); };
-  return {sooner(after.updates, after_batches), after.labels, sooner(after.epochs, after_epochs)};
+  StopCriteria stop = after;
+  stop.updates = sooner(after.updates, after_batches);
+  stop.epochs = sooner(after.epochs, after_epochs);
+  return stop;
+}
+
+void RunOptions::start_at(int64_t updates, int64_t labels, int64_t epochs) {
+  if (std::exchange(after.more_updates, false)) after.updates += updates;
+  if (std::exchange(after.more_labels, false)) after.labels += labels;
+  if (std::exchange(after.more_epochs, false)) after.epochs += epochs;
 }
 
 }  // namespace bough

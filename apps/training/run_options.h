@@ -23,6 +23,8 @@ struct RunOptions {
 
   /// after, after-epochs and after-batches together.
   StopCriteria stop_criteria() const;
+  /// Those of `after` with a plus sign count from here: what has been finished.
+  void start_at(int64_t updates, int64_t labels, int64_t epochs);
   void settings(Settings& v);
 
  private:

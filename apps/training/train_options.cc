@@ -24,6 +24,8 @@ void TrainOptions::settings(Settings& v) {
   saving.settings(v);
   model.settings(v);
   dropout.settings(v);
+  embedding.settings(v);
+  dropout.embedding_settings(v);
   optimizer.settings(v);
   v.group("Data");
   corpus.settings(v);
@@ -70,6 +72,11 @@ void TrainOptions::validate() const {
   saving.validate();
   model.validate();
   optimizer.validate();
+  embedding.validate(model.ties_source_and_target());
+  check(optimizer.weight_decay == 0 || !(dropout.fix_source_embedding || dropout.fix_target_embedding),
+        "optimizer-params has a weight decay of {}, which would shrink the embeddings that embedding-fix-src or "
+        "embedding-fix-trg are to leave alone; leave one of them out",
+        optimizer.weight_decay);
   corpus.validate();
   vocabulary.validate();
   validation.validate();

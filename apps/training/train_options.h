@@ -2,6 +2,7 @@
 #include "apps/inference/decoding_options.h"
 #include "apps/inference/machine_options.h"
 #include "apps/training/display_options.h"
+#include "apps/training/embedding_options.h"
 #include "apps/training/memory_options.h"
 #include "apps/training/run_options.h"
 #include "apps/training/saving_options.h"
@@ -19,6 +20,7 @@ struct TrainOptions {
   MachineOptions machine;
   ModelOptions model;
   DropoutOptions dropout;
+  EmbeddingOptions embedding;
   RunOptions run;
   DisplayOptions display;
   SavingOptions saving;

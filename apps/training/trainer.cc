@@ -8,6 +8,7 @@
 
 #include "apps/inference/device.h"
 #include "apps/training/admin_profile.h"
+#include "apps/training/embedding_vectors.h"
 #include "apps/training/memory_plan.h"
 #include "core/base/interrupt.h"
 #include "core/base/io.h"
@@ -71,6 +72,10 @@ Trainer::Trainer(TrainOptions options, Communicator& ranks)
   if (!options_.validation.valid_sets.empty())
     validation_ = std::make_unique<Validation>(validation_settings(options_), vocabularies_, *model_);
   if (validation_) validation_->limit_rows(data_->most_source_rows(), data_->most_target_rows());
+  if (Checkpoint::begins_anew(options_.saving))
+    model_->after_initialization([this](ParameterSet& parameters) {
+      place_embedding_vectors(options_.embedding, options_.model, vocabularies_, parameters);
+    });
   start_or_resume();
 }
 
@@ -173,12 +178,17 @@ void Trainer::start_or_resume() {
       for (auto& [name, metric] : state_.metrics) metric.stalled = 0;
     log::info("[train] resumed {} at update {}, {} labels", options_.saving.model, state_.clock.updates,
               with_commas(state_.clock.labels));
+    if (options_.optimizer.warmup_at_reload) restart_warmup();
     ranks_.barrier();  // others may still read what is written now
     checkpoint_->save_derived(state_);
   } else {
     state_.loader = data_->state();
   }
   if (!validation_) state_.owes_validation = false;
+  if (validation_ && options_.validation.valid_first && state_.clock.updates == 0 && state_.metrics.empty())
+    state_.owes_validation = true;
+  options_.run.start_at(state_.clock.updates, state_.clock.labels,
+                        options_.display.logical_epoch.finished(state_.clock));
   state_.seed = options_.general.seed;
   const std::string metrics = ranks_.is_first() ? options_.display.metrics_path(options_.saving.model) : "";
   log_ = std::make_unique<TrainingLog>(options_.display,
@@ -195,7 +205,8 @@ bool Trainer::is_measured(const std::string& metric) const {
 bool Trainer::is_finished() const {
   const StopCriteria stop = options_.run.stop_criteria();
   return (stop.updates && state_.clock.updates >= stop.updates) ||
-         (stop.labels && state_.clock.labels >= stop.labels) || (stop.epochs && state_.clock.epochs > stop.epochs);
+         (stop.labels && state_.clock.labels >= stop.labels) ||
+         (stop.epochs && options_.display.logical_epoch.at(state_.clock) > double(stop.epochs));
 }
 
 int Trainer::run() {
@@ -264,13 +275,16 @@ void Trainer::start_update(const UpdateBatches& batches) {
   }
   UpdateSettings settings;
   settings.done = state_.clock;
-  settings.learning_rate = learning_rate(options_.optimizer, state_.clock, state_.learning_rate_factor);
+  settings.learning_rate =
+      learning_rate(options_.optimizer, state_.clock, state_.learning_rate_factor, state_.warmup_start);
   settings.average_rate = average_rate(options_.optimizer.ema_decay, state_.clock.updates);
   TrainingClock after = state_.clock;
   after.finish_update(batches.target_tokens);
   settings.measures_layers = is_due(options_.display.log_layer_norms, state_.clock, after);
   settings.measures_terms = validation_ && is_due(options_.validation.valid_freq, state_.clock, after);
   last_target_tokens_ = batches.target_tokens;
+  if (options_.optimizer.warmup_cycle && is_due(options_.optimizer.warmup, state_.clock, after))
+    state_.warmup_start = after.in(options_.optimizer.warmup.unit);
   state_.clock = after;
   under_way_.push_back({state_.clock.updates, model_->start_update(batches, settings)});
 
@@ -284,8 +298,7 @@ void Trainer::start_update(const UpdateBatches& batches) {
   d.sentences += batches.sentences;
   d.source_fill += batches.source_fill;
   d.target_fill += batches.target_fill;
-  if (decays_at_update(options_.optimizer, {0, state_.clock.updates, 0}))
-    state_.learning_rate_factor *= options_.optimizer.decay;
+  if (decays_at_update(options_.optimizer, {0, state_.clock.updates, 0})) decay_learning_rate();
 }
 
 /// While the device works on one update, the host prepares the next: its result is looked at one update late. Not
@@ -313,11 +326,15 @@ void Trainer::finish_updates(size_t under_way) {
 
 void Trainer::finish_epoch() {
   log::info("Seen {} samples", with_commas(state_.sentences));
-  if (decays_at_epoch_end(options_.optimizer, {state_.clock.epochs, state_.clock.updates, 0}))
-    state_.learning_rate_factor *= options_.optimizer.decay;
+  if (decays_at_epoch_end(options_.optimizer, {state_.clock.epochs, state_.clock.updates, 0})) decay_learning_rate();
   ++state_.clock.epochs;
   state_.sentences = 0;
-  if (!is_finished()) log::info("Starting epoch {}", state_.clock.epochs);
+  if (is_finished()) return;
+  const LogicalEpoch& logical = options_.display.logical_epoch;
+  if (logical.is_usual())
+    log::info("Starting epoch {}", state_.clock.epochs);
+  else
+    log::info("Starting data epoch {} in logical epoch {}", state_.clock.epochs, logical.text(state_.clock));
 }
 
 /// By the first rank; the others wait for what it found. A validation that does not come to its end is owed: a resumed
@@ -362,7 +379,7 @@ void Trainer::run_validation() {
   const int64_t stalled = state_.most_stalled();
   if (stalled > stalled_before &&
       decays_at_stall(options_.optimizer, {state_.clock.epochs, state_.clock.updates, stalled}))
-    state_.learning_rate_factor *= options_.optimizer.decay;
+    decay_learning_rate();
   log_->exclude(Clock::now() - start);
 }
 

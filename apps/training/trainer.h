@@ -64,6 +64,8 @@ class Trainer {
   void warn_of_unfinished_ramp() const;
   void tell_final_alpha() const;
   void finish_epoch();
+  void decay_learning_rate();
+  void restart_warmup();
   void validate();
   void run_validation();
   bool should_stop_early() const;

@@ -81,9 +81,9 @@ void TrainingLog::after_update(TrainingState& s, const TrainingClock& before,
   const double alpha = branch_scale();
   const double fill = s.display.target_fill / double(s.display.updates);
   std::string line =
-      fmt::format("Ep. {} : Up. {} : Sen. {} : Cost {} : Time {:.2f}s : {:.2f} words/s : gNorm {:.4f}", s.clock.epochs,
-                  s.clock.updates, with_commas(s.sentences), format_cost(options_, s.display, s.clock, last_labels_),
-                  seconds, speed, s.gradient_norm);
+      fmt::format("Ep. {} : Up. {} : Sen. {} : Cost {} : Time {:.2f}s : {:.2f} words/s : gNorm {:.4f}",
+                  options_.logical_epoch.text(s.clock), s.clock.updates, with_commas(s.sentences),
+                  format_cost(options_, s.display, s.clock, last_labels_), seconds, speed, s.gradient_norm);
   if (fields_.learning_rate) line += fmt::format(" : L.r. {:.4e}", s.learning_rate);
   if (fields_.alpha) line += fmt::format(" : alpha {:.4f}", alpha);
   if (fill > 0) line += fmt::format(" : fill {:.3f}", fill);
@@ -132,7 +132,8 @@ void TrainingLog::divergence(const TrainingState& s, const std::string& sentence
 
 void TrainingLog::validation(const TrainingState& s, const std::string& metric, double value,
                              const std::string& verdict) {
-  log::info("[valid] Ep. {} : Up. {} : {} : {} : {}", s.clock.epochs, s.clock.updates, metric, float(value), verdict);
+  log::info("[valid] Ep. {} : Up. {} : {} : {} : {}", options_.logical_epoch.text(s.clock), s.clock.updates, metric,
+            float(value), verdict);
   write_json(Json{
       {"epoch", s.clock.epochs},
       {"update", s.clock.updates},

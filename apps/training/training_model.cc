@@ -66,6 +66,7 @@ void TrainingModel::take_branch_scales(const ModelOptions& saved, int64_t progre
 
 void TrainingModel::initialize() {
   parameters_.initialize(seed_);
+  if (after_initialization_) after_initialization_(parameters_);
   optimizer_.reset();
   start_branch_scales();
 }

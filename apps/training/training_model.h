@@ -41,6 +41,8 @@ class TrainingModel {
 
   /// Parameters from their initial distributions; optimizer state cleared.
   void initialize();
+  /// initialize() ends with this.
+  void after_initialization(std::function<void(ParameterSet&)> action) { after_initialization_ = std::move(action); }
 
   /// The gradient of the sum over all micro-batches, then one update. Micro-batches are summed
   /// in order: one batch of their rows gives the same up to rounding, dropout included.
@@ -128,6 +130,7 @@ class TrainingModel {
   uint64_t seed_;
   double label_smoothing_, clip_norm_;
   ParameterSet parameters_;
+  std::function<void(ParameterSet&)> after_initialization_;
   Transformer transformer_;
   ArenaShare share_;
   Optimizer optimizer_;

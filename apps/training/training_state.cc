@@ -46,6 +46,7 @@ void state_rows(V& v, State& s) {
   v("seed", s.seed);
   v("learning-rate-factor", s.learning_rate_factor);
   v("learning-rate", s.learning_rate);
+  v.optional("warmup-start", s.warmup_start);
   v("sentences", s.sentences);
   v("sentences-total", s.sentences_total);
   v("skipped-updates", s.skipped_updates);
@@ -137,6 +138,7 @@ Yaml TrainingState::progress_yaml() const {
       .set("stalled", most_stalled())
       .set("eta", learning_rate)
       .set("eta-factor", learning_rate_factor)
+      .set("warmup-start", warmup_start)
       .set("cost-sum", display.loss)
       .set("cost-count", display.labels)
       .set("disp-updates", display.updates)

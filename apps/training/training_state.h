@@ -29,6 +29,7 @@ struct TrainingState {
   uint64_t seed = 0;
   double learning_rate_factor = 1;  ///< product of lr-decay so far
   double learning_rate = 0;         ///< of the last update
+  int64_t warmup_start = 0;         ///< where lr-warmup began last, in its unit
   int64_t sentences = 0;            ///< of the epoch in progress
   int64_t sentences_total = 0;
   int64_t skipped_updates = 0;  ///< gradient not finite

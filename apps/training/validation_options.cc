@@ -17,6 +17,7 @@ void ValidationOptions::settings(Settings& v) {
   v.group("Validation");
   v(valid_sets, "valid-sets", "parallel files to validate on, source first; none = no validation", Path{});
   v(valid_freq, "valid-freq", "validate every this many updates or target tokens", updates_or_labels);
+  v(valid_first, "valid-first", "also validate before the first update, as for a model that is trained on");
   v(metrics, "valid-metrics",
     "what to measure; one decode of the set serves all that need translations. bleu = bleu-detok "
     "(13a), chrf and ter as bough-score's, translation = the number that valid-script-path prints",

@@ -14,6 +14,7 @@ enum class StopOn { first, all, any };
 struct ValidationOptions {
   std::vector<std::string> valid_sets;
   SchedulePeriod valid_freq{10000};
+  bool valid_first = false;
   std::vector<const ValidationMetric*> metrics = {&validation_metric("cross-entropy")};
   int mini_batch = 32;
   int max_length = 1000;

@@ -100,17 +100,21 @@ bool parse_value(std::string_view text, StopCriteria& value) {
   StopCriteria parsed;
   while (true) {
     const size_t comma = text.find(',');
+    const bool is_more = text.starts_with('+');
     SchedulePeriod period;
-    if (!parse_value(text.substr(0, comma), period)) return false;
+    if (!parse_value(text.substr(is_more ? 1 : 0, comma - (is_more ? 1 : 0)), period)) return false;
     switch (period.unit) {
       case ScheduleUnit::updates:
         parsed.updates = period.count;
+        parsed.more_updates = is_more;
         break;
       case ScheduleUnit::labels:
         parsed.labels = period.count;
+        parsed.more_labels = is_more;
         break;
       case ScheduleUnit::epochs:
         parsed.epochs = period.count;
+        parsed.more_epochs = is_more;
         break;
     }
     if (comma == std::string_view::npos) break;
@@ -127,8 +131,13 @@ std::string format_value(const SchedulePeriod& value) {
 
 std::string format_value(const StopCriteria& value) {
   std::string text;
-  for (auto [count, unit] : {std::pair{value.epochs, 'e'}, {value.updates, 'u'}, {value.labels, 't'}})
-    if (count != 0) text += fmt::format("{}{}", text.empty() ? "" : ",", format_count(count, unit));
+  const auto append = [&text](int64_t count, bool is_more, char unit) {
+    if (count != 0)
+      text += fmt::format("{}{}{}", text.empty() ? "" : ",", is_more ? "+" : "", format_count(count, unit));
+  };
+  append(value.epochs, value.more_epochs, 'e');
+  append(value.updates, value.more_updates, 'u');
+  append(value.labels, value.more_labels, 't');
   return text.empty() ? "0e" : text;
 }
 

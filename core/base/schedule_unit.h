@@ -23,11 +23,12 @@ struct SchedulePeriod {
 };
 
 /// When training ends: whichever comes first; 0 = never. Written as a list of periods with commas
-/// between them: `10e,300Ku,20Gt`.
+/// between them: `10e,300Ku,20Gt`; with a plus sign counted from where a run starts, or goes on: `+10e`.
 struct StopCriteria {
   int64_t updates = 0;
   int64_t labels = 0;
   int64_t epochs = 0;
+  bool more_updates = false, more_labels = false, more_epochs = false;  ///< with a plus sign
   bool operator==(const StopCriteria&) const = default;
 };
 

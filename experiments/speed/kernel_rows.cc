@@ -238,13 +238,15 @@ void add_attention(std::vector<KernelRow>& rows) {
 }
 
 void add_loss_and_sums(std::vector<KernelRow>& rows) {
-  rows.push_back(
-      {"cross_entropy", "gradient in place", [](Buffers& b) {
-         const Tensor logits = b.numbers({b.sizes.rows, b.sizes.vocabulary}),
-                      loss = b.memory({b.sizes.rows}, DType::f32);
-         return Call{[=, &b] { b.backend.cross_entropy(loss, logits, b.batch.labels, 0.1, b.sizes.vocabulary, true); },
-                     2 * double(logits.bytes())};
-       }});
+  rows.push_back({"cross_entropy", "gradient in place", [](Buffers& b) {
+                    const Tensor logits = b.numbers({b.sizes.rows, b.sizes.vocabulary}),
+                                 loss = b.memory({b.sizes.rows}, DType::f32);
+                    return Call{[=, &b] {
+                                  b.backend.cross_entropy(loss, logits, b.batch.labels, Tensor(), 0.1,
+                                                          b.sizes.vocabulary, true);
+                                },
+                                2 * double(logits.bytes())};
+                  }});
   rows.push_back({"sum", "losses", [](Buffers& b) {
                     const Tensor x = b.numbers({b.sizes.rows}, DType::f32), total = b.memory({1}, DType::f64);
                     return Call{[=, &b] { b.backend.sum(write_to(total), x); }, double(x.bytes())};

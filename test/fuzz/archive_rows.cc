@@ -89,7 +89,7 @@ struct Run {
 void read_optimizer(const std::string& path, std::string_view bytes) {
   static Run run(path);
   mend(path, bytes);
-  Checkpoint::saved_seed(run.saving);
+  Checkpoint::saved_state(run.saving);
   ModelOptions taken;
   int max_length = 0;
   Checkpoint::take_saved_options(run.saving, {}, taken, max_length);
