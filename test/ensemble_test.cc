@@ -128,12 +128,13 @@ TEST_CASE("scores of an ensemble are weighted sums, in searching and in scoring"
       ++n;
     }
   REQUIRE(n == a.size());
-  settings.batch.mini_batch = 1;
+  settings.cache_bytes = 1;  // every sentence, and every hypothesis that is scored, is a batch
   const auto alone = Translator(both, *pair.backend, options, settings).translate(sentences);
   for (size_t i = 0; i < sentences.size(); ++i)
     for (size_t h = 0; h < alone[i].size(); ++h) {
       CHECK(alone[i][h].tokens == results[i][h].tokens);
       CHECK(alone[i][h].score == results[i][h].score);  // bit for bit
+      CHECK(alone[i][h].model_scores == results[i][h].model_scores);
     }
 }
 

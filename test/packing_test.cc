@@ -80,6 +80,10 @@ TEST_CASE("pack: rows, labels and bins of two sentences", "[packing]") {
   CHECK(batch.target.order == Ids{0, 4, 5, 1, 2, 3});
   CHECK(batch.bins == std::vector<Bin>{{0, 2, 0, 6, 0, 4}});
   CHECK(batch.source.offsets == Ids{0, 1, 4});
+  const Batch other = pack(pairs, {.source = 2, .target = 3});
+  CHECK(other.source.ids == Ids{2, 5, 6, 2});
+  CHECK(other.labels == Ids{8, 8, 9, 3, 7, 3});
+  CHECK(pack_source(pairs, 2).source.ids == Ids{5, 6, 2, 2});
 }
 
 TEST_CASE("pack: every pair once, in valid bins that are well filled", "[packing]") {

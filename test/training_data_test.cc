@@ -9,6 +9,7 @@
 #include <set>
 
 #include "core/base/files.h"
+#include "data/dictionary.h"
 #include "data/token_cache.h"
 #include "test/catch.h"
 #include "test/child_process.h"
@@ -111,6 +112,26 @@ TEST_CASE("each epoch holds every pair once, each in another order", "[data]") {
         CHECK(data.epoch() == 2);
         CHECK((first == second) == (shuffle == ShuffleKind::none));
       }
+}
+
+TEST_CASE("sentences end with the words that the vocabularies have for it", "[data]") {
+  Setup setup(200);
+  setup.vocabularies();  // made: </s> is 0
+  for (const char* side : {"src", "trg"}) {
+    std::vector<std::string> words = read_dictionary(setup.folder / (std::string(side) + ".yml"));
+    std::swap(words[0], words[side == std::string("src") ? 5 : 6]);
+    std::string text;
+    for (const std::string& word : words) text += word + "\n";
+    write_text(setup.folder / (std::string(side) + ".words"), text);
+  }
+  setup.options.vocabulary.paths = {setup.folder / "src.words", setup.folder / "trg.words"};
+  TrainingData data = setup.data();
+  const UpdateBatches update = data.next();
+  for (const Batch& batch : update.micro)
+    for (int32_t s = 0; s < batch.sentences(); ++s) {
+      CHECK(batch.source.ids[size_t(batch.source.offsets[size_t(s) + 1]) - 1] == 5);
+      CHECK(batch.labels[size_t(batch.target.offsets[size_t(s) + 1]) - 1] == 6);
+    }
 }
 
 TEST_CASE("another seed is another order, the same seed the same", "[data]") {

@@ -110,8 +110,9 @@ void Translator::add_model_scores(Backend& backend, const Job<Source>& job, std:
   for (size_t i = 0; i < results.size(); ++i)
     for (Hypothesis& hypothesis : results[i]) {
       if (job.items[i].tokens.empty()) continue;
-      rows += int64_t(hypothesis.word_scores.size());
-      if (!pairs.empty() && rows > most_rows) score();
+      const auto length = int64_t(hypothesis.word_scores.size());
+      if (!pairs.empty() && rows + length > most_rows) score();
+      rows += length;
       pairs.push_back({job.items[i].tokens, hypothesis.tokens});
       hypotheses.push_back(&hypothesis);
     }

@@ -9,8 +9,7 @@
 #include <ctime>
 
 #include "apps/inference/device.h"
-#include "apps/inference/model_file.h"
-#include "apps/inference/text_encoder.h"
+#include "apps/inference/ensemble.h"
 #include "apps/inference/translator.h"
 #include "apps/option_parser.h"
 #include "core/base/io.h"
@@ -21,11 +20,11 @@ namespace {
 
 using namespace bough;
 
-void forbid_end_of_sentence(ParameterSet& parameters) {
+void forbid_end_of_sentence(ParameterSet& parameters, int32_t end) {
   for (const ParameterPart& part : parameters.parts()) {
     if (part.name != "decoder_ff_logit_out_b") continue;
     std::vector<float> bias = parameters.extract(parameters.values(), part);
-    bias[size_t(end_id)] = -1e9f;
+    bias[size_t(end)] = -1e9f;
     parameters.insert(parameters.values(), part, std::move(bias));
     parameters.values_changed();
     return;
@@ -48,15 +47,14 @@ int run(int argc, char** argv) {
   if (!options) return 0;
   log::configure({.quiet = true});
   const auto backend = make_backend(options->machine);
-  const Model model = load_model(options->models.front(), *backend);
-  forbid_end_of_sentence(*model.parameters);
-  const auto vocabularies = load_model_vocabularies(options->vocabulary.paths, model.options, options->models.front());
-  const auto sentences = read_sentences(*options, *vocabularies.front());
+  const LoadedEnsemble loaded = load_ensemble(options->models, options->weights, options->vocabulary.paths, *backend);
+  for (const Model& model : loaded.models) forbid_end_of_sentence(*model.parameters, loaded.ensemble.target.end);
+  const auto sentences = read_sentences(*options, *loaded.vocabularies.front());
   TranslatorSettings settings;
   settings.batch = options->batch;
   settings.workers = cpu_thread_count(options->machine);
   settings.cache_bytes = int64_t(workspace_bytes(options->machine));
-  Translator translator(*model.transformer, *backend, options->decoding, settings);
+  Translator translator(loaded.ensemble, *backend, options->decoding, settings);
 
   std::string seconds, processor_seconds;
   int64_t tokens = 0;
