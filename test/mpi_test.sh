@@ -150,6 +150,9 @@ refuses "more processes than sentences" 1 "3 sentences an update cannot be share
 refuses "standard input" 1 "stdin is read by one process, and this run has 2" \
   mpi 2 bad --train-sets stdin --tsv --after 2u
 # shellcheck disable=SC2086
+refuses "one GPU for two" 1 "devices names one GPU for 2 processes" \
+  $launch -n 2 "$bin/bough-train" -c config.yml --model bad/model.npz --devices 0
+# shellcheck disable=SC2086
 refuses "other options" 1 "('learn-rate: 0.1', not 'learn-rate: 0.003')" \
   $launch -n 1 $bad : -n 1 $bad --learn-rate 0.1
 mkdir moved && ln -s ../vocab.spm ../config.yml moved/
