@@ -1,5 +1,6 @@
 // Several ranks compute one run: sums over them, what an update then is, and what launchers say. test/mpi_test.sh
 // starts the cases tagged [mpi] as processes.
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <map>
@@ -190,8 +191,10 @@ TEST_CASE("a gradient that is not finite on one rank skips the update on all", "
     const std::vector<float> before = run.parameters();
     run.train(share_of(update_of(corpus, 2), ranks), 0);
     if (ranks.rank() == 1) {
-      auto& set = run.model.parameters();
-      set.values().data<float>()[set.parts().front().first] = INFINITY;
+      // Of the first rank's slice, so that the next gather mends it.
+      const auto& parts = run.model.parameters().parts();
+      const int64_t first = std::ranges::min_element(parts, {}, &ParameterPart::first)->first;
+      run.model.parameters().values().data<float>()[first] = INFINITY;
     }
     const UpdateResult result = run.train(share_of(update_of(corpus, 2), ranks), 1e-3);
     check(!result.statistics.is_finite, "rank {} did not skip", ranks.rank());

@@ -63,6 +63,8 @@ TEST_CASE("the fewest layers are recomputed that fit a GPU's memory", "[memory]"
 TEST_CASE("ranks share moments and average, not parameters and gradients", "[memory]") {
   TrainOptions o = deep_options(6);
   o.optimizer.ema_decay = 1e-4;
+  o.model.model_dim = 256;
+  o.model.ffn_dim = 1024;
   const auto state = [&](int ranks) {
     MemoryOptions memory = o.memory();
     memory.ranks = ranks;
@@ -70,7 +72,7 @@ TEST_CASE("ranks share moments and average, not parameters and gradients", "[mem
   };
   const double bytes = 4 * double(plan_memory(o.memory(), 100, 100, 0).parameters);
   CHECK(state(1) > 5 * bytes);
-  CHECK(state(4) < state(1) - 2 * bytes);
+  CHECK(state(4) < state(1) - 1.5 * bytes);  // 3/4 of three arenas, less what is exchanged at once
 }
 
 TEST_CASE("mini-batch-fit recomputes as few layers as its batch asks for", "[memory]") {

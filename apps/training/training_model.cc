@@ -1,6 +1,14 @@
 #include "apps/training/training_model.h"
 
 namespace bough {
+namespace {
+
+ArenaShare share_of(Communicator& ranks, Backend& backend, ParameterSet& parameters) {
+  parameters.allocate();  // their type is known then
+  return {ranks, backend, parameters.elements(), parameters.values().dtype()};
+}
+
+}  // namespace
 
 TrainingModel::TrainingModel(Backend& backend, const ModelOptions& model, const DropoutOptions& dropout,
                              const OptimizerOptions& optimizer, uint64_t seed, Communicator& ranks)
@@ -10,7 +18,7 @@ TrainingModel::TrainingModel(Backend& backend, const ModelOptions& model, const 
       clip_norm_(optimizer.clip_norm),
       parameters_(backend),
       transformer_(model, &dropout, parameters_),
-      share_(ranks, backend, parameters_.allocate().elements(), parameters_.values().dtype()),
+      share_(share_of(ranks, backend, parameters_)),
       optimizer_(optimizer, parameters_, share_),
       has_shape_classes_(backend.records()) {
   update_.branch_scales.resize(transformer_.residual_site_layers().size(), 1.0);
