@@ -7,7 +7,8 @@ experiments/install.sh --tests
 cmake --preset tsan >/dev/null
 cmake --build build-tsan --target bough-thread-test bough-train bough-translate bough-score bough-example-corpus
 bin=$PWD/build-tsan
-export TSAN_OPTIONS=halt_on_error=1
+# oneDNN is not compiled for it: what orders the first use of its cache's lock is not seen.
+export TSAN_OPTIONS=halt_on_error=1:ignore_noninstrumented_modules=1
 "$bin/bough-thread-test"
 
 work=$(mktemp -d)
