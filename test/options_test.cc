@@ -273,7 +273,7 @@ TEST_CASE("a preset is Marian's", "[settings]") {
       train({"--task", "transformer-base", "--transformer-residual", "branchnorm", "--enc-depth", "100"});
   CHECK(deep.model.residual == ResidualKind::branchnorm);
   CHECK(deep.model.encoder_layers == 100);
-  CHECK(deep.model.branchnorm_max_step == SchedulePeriod{12 * 16000});
+  CHECK(deep.model.branchnorm_max_step == SchedulePeriod{16000 * 100 / 2});
 }
 
 TEST_CASE("an alias has the priority of its place", "[settings]") {

@@ -242,7 +242,7 @@ TEST_CASE("500+500 layers fit on one GPU of 141 GB", "[training]") {
   CHECK(plan.parameters == 3'694'624'000);
   const size_t states = 18 * size_t(plan.parameters);  // bf16 copy; f32 value, gradient, two moments
   CHECK(plan.state_bytes >= states);
-  CHECK(plan.state_bytes < states + 400'000);
+  CHECK(plan.state_bytes < states + 900'000);  // alphas, sums of blocks
   // Of a layer pair its two inputs stay, each in two parts.
   CHECK(plan.activation_bytes > size_t{1000} * 2 * 2 * 8448 * 512);
   CHECK(total < 130'000'000'000u);
