@@ -129,7 +129,7 @@ refuses() {  # refuses NAME SENTENCE-PART OPTIONS...
   local name=$1 part=$2
   shift 2
   rm -rf bad; mkdir bad
-  "$bin/bough-train" -c config.yml --model bad/model.npz --quiet false "$@" >out.txt 2>&1
+  timeout 120 "$bin/bough-train" -c config.yml --model bad/model.npz --quiet false "$@" >out.txt 2>&1
   check "$name: exit code 1 (was $?)" test $? = 1
   check "$name: says '$part'" says "$part" out.txt
   says "$part" out.txt || tail -n 2 out.txt
@@ -139,7 +139,7 @@ refuses "unknown option" "did you mean" --label-smothing 0.1
 refuses "wrong type" "label-smoothing" --label-smoothing much
 refuses "wrong range" "label-smoothing" --label-smoothing 1.5
 refuses "wrong name" "transformer-residual" --transformer-residual deep
-refuses "refused option" "cost-scaling" --cost-scaling 8
+refuses "refused option" "dynamic-gradient-scaling" --dynamic-gradient-scaling 2
 refuses "GPU where none is" "devices" --devices 0 --cpu-threads 0
 head -n 599 corpus/train.de >short.de
 refuses "line counts" "599" --train-sets corpus/train.en short.de
