@@ -57,7 +57,6 @@ constexpr auto character = "belongs to Marian's character-level RNN; bough has T
 constexpr auto average_attention = "belongs to Marian's average-attention decoder; bough's decoder uses self-attention";
 constexpr auto alibi = "is not supported: positions are sinusoidal or learned";
 constexpr auto factors = "belongs to factored vocabularies, which bough does not have";
-constexpr auto alignments = "is not supported yet: bough writes no word alignments so far";
 constexpr auto weights = "is not supported yet: bough has no weights of sentences or words so far";
 constexpr auto int8 = "is not supported yet: bough computes in float32 or bfloat16";
 constexpr auto quantised_training = "is not supported: bough does not train quantised models";
@@ -138,12 +137,8 @@ constexpr RefusedOption refused[] = {
     {"transformer-no-bias", "false", "is not supported: only Marian's transformer-new reads it"},
     {"transformer-no-affine", "false", "is not supported: only Marian's transformer-new reads it"},
     {"transformer-tied-layers", "", "is not supported: each layer has its own parameters"},
-    {"transformer-guided-alignment-layer", "last", alignments},
-    {"guided-alignment", "none", alignments},
-    {"guided-alignment-cost", "ce", alignments},
-    {"guided-alignment-weight", "0.1", alignments},
-    {"alignment", "", alignments},
-    {"multi-loss-type", "sum", alignments},
+    {"alignment", "", "is an option of bough-translate and bough-score; validation uses best translations"},
+    {"multi-loss-type", "sum", "is not supported: the loss of alignments is added to that of the words"},
     {"data-weighting", "", weights},
     {"data-weighting-type", "sentence", weights},
     {"input-types", "", weights},

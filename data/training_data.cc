@@ -213,7 +213,8 @@ void TrainingData::restore(const LoaderState& state) {
   }
   check(state.corpus == corpus.fingerprint(),
         "train-sets: not the text that this model was trained on so far, or other vocabularies, "
-        "max-length or sentencepiece-alphas. Restore them, or set no-restore-corpus to start the corpus anew.");
+        "max-length, sentencepiece-alphas or guided-alignment. Restore them, or set no-restore-corpus to start the "
+        "corpus anew.");
   impl_->state = state;
   impl_->epoch = state.epoch;
   if (impl_->limits.counts_tokens() && !impl_->options.batch.mini_batch_fit) impl_->set_word_budget();

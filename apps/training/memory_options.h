@@ -17,6 +17,7 @@ struct MemoryOptions {
   int max_length = 0;                  ///< tokens of the longest sentence: the least that mini-batch-fit must hold
   bool measures_layers = false;        ///< log-layer-norms
   bool measures_model_update = false;  ///< log-model-update
+  bool learns_alignments = false;      ///< guided-alignment
   int longest_validated = 0;           ///< valid-max-length where there are valid-sets, else 0
 };
 
