@@ -57,7 +57,6 @@ constexpr auto character = "belongs to Marian's character-level RNN; bough has T
 constexpr auto average_attention = "belongs to Marian's average-attention decoder; bough's decoder uses self-attention";
 constexpr auto alibi = "is not supported: positions are sinusoidal or learned";
 constexpr auto factors = "belongs to factored vocabularies, which bough does not have";
-constexpr auto alignments = "is not supported yet: bough writes no word alignments so far";
 constexpr auto weights = "is not supported yet: bough has no weights of sentences or words so far";
 constexpr auto quantised_training = "is not supported: bough does not train quantised models";
 constexpr auto gradient_scaling = "is not supported: use clip-norm";
@@ -134,13 +133,8 @@ constexpr RefusedOption refused[] = {
     {"transformer-no-bias", "false", "is not supported: only Marian's transformer-new reads it"},
     {"transformer-no-affine", "false", "is not supported: only Marian's transformer-new reads it"},
     {"transformer-tied-layers", "", "is not supported: each layer has its own parameters"},
-    {"transformer-guided-alignment-layer", "last", alignments},
-    {"guided-alignment", "none", alignments},
-    {"guided-alignment-cost", "ce", alignments},
-    {"guided-alignment-cost", "mse", alignments},  // older default
-    {"guided-alignment-weight", "0.1", alignments},
-    {"alignment", "", alignments},
-    {"multi-loss-type", "sum", alignments},
+    {"alignment", "", "is an option of bough-translate and bough-score; validation uses best translations"},
+    {"multi-loss-type", "sum", "is not supported: the loss of alignments is added to that of the words"},
     {"data-weighting", "", weights},
     {"data-weighting-type", "sentence", weights},
     {"input-types", "", weights},
@@ -215,7 +209,8 @@ std::vector<std::string_view> options_of_the_model() {
           "transformer-postprocess-emb",
           "transformer-postprocess-top",
           "transformer-depth-scaling",
-          "transformer-train-position-embeddings"};
+          "transformer-train-position-embeddings",
+          "transformer-guided-alignment-layer"};
 }
 
 std::vector<Rivals> rival_options() {

@@ -41,6 +41,21 @@ struct Attention {
   double pair_count = 0;   ///< query-key pairs inside sentences, for FLOP counts
 };
 
+/// Word alignments that a head of cross-attention is to learn: every query row's points, keys that it belongs to.
+struct AlignmentPoints {
+  Tensor offsets;  ///< (Tq + 1) i32: first point of every row, then N
+  Tensor keys;     ///< (N) i32: the key's position in its sentence
+  explicit operator bool() const { return bool(offsets); }
+};
+/// What alignment_loss compares, and how much it counts.
+struct AlignmentLoss {
+  Packing queries, keys;  ///< the same S
+  AlignmentPoints points;
+  double weight = 1;
+};
+/// Added to the probability of a point before the logarithm is taken, as in Marian.
+inline constexpr double alignment_epsilon = 1e-6;
+
 /// sum = residual x [+ second] + branch_scale dropout(branch + bias);  y = LN(sum) gamma + beta.
 struct ResidualNorm {
   Scale residual_scale, branch_scale;

@@ -206,6 +206,29 @@ Var attention(const AttentionArguments& a, const Attention& p) {
   return y;
 }
 
+Var alignment_loss(const AttentionArguments& a, int64_t heads, const AlignmentLoss& p) {
+  Tape& tape = a.queries.tape();
+  Backend& b = tape.backend;
+  check(heads > 0 && a.width % heads == 0, "alignment_loss: {} heads do not divide the width {}", heads, a.width);
+  check(a.queries.rows() == p.queries.tokens && a.keys_values.rows() == p.keys.tokens,
+        "alignment_loss: {} query and {} key rows, but the sentences have {} and {}", a.queries.rows(),
+        a.keys_values.rows(), p.queries.tokens, p.keys.tokens);
+  check(p.points.offsets.size() == a.queries.rows() + 1, "alignment_loss: {} offsets of points for {} rows",
+        p.points.offsets.size(), a.queries.rows());
+  const Columns q{a.queries.value(), a.query_column, a.width / heads};
+  const Columns k{a.keys_values.value(), a.key_column, a.width / heads};
+  const Tensor loss = b.allocate({a.queries.rows()}, statistics_type(b));
+  const Tensor lse = b.allocate({a.queries.rows()}, statistics_type(b));
+  b.alignment_loss(loss, lse, q, k, p);
+  const Var y = tape.result(loss, any_gradient({&a.queries, &a.keys_values}));
+  if (!y.needs_gradient()) return y;
+  tape.record({y}, [&b, lse, q, k, p, dq = a.queries.gradient(), dk = a.keys_values.gradient(), gy = y.gradient()] {
+    b.alignment_loss_backward(dq.join_columns(q.first, q.count), dk.join_columns(k.first, k.count), gy.value(), lse, q,
+                              k, p);
+  });
+  return y;
+}
+
 Tensor cross_entropy(const Var& logits, In labels, double smoothing, int64_t vocabulary, In weights) {
   Tape& tape = logits.tape();
   Backend& b = tape.backend;

@@ -57,6 +57,11 @@ struct AttentionArguments {
 /// dropout(softmax(q k^T / sqrt(D))) v for every sentence and head. Returns (Tq, H D).
 Var attention(const AttentionArguments& arguments, const Attention& p);
 
+/// The loss of a head's alignments in every query row, see the kernel: head 0 of what attention() gets as `a`, which
+/// must come after it, so that its gradient of the columns is there when this one's is added. Returns (Tq), f32 (f64 in
+/// tests).
+Var alignment_loss(const AttentionArguments& a, int64_t heads, const AlignmentLoss& p);
+
 /// Label-smoothed cross-entropy of every row, in nats, 0 where label < 0.
 ///   loss_t = -(1-e) log p(y_t) - e/V sum_v log p(v)      (Szegedy et al. 2016, sec. 7)
 /// logits: (T, Vpad >= vocabulary); labels: (T) i32; weights: (T) i32 words that hold floats, factors of the rows'

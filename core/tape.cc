@@ -20,6 +20,11 @@ GradColumns Gradient::claim_columns(int64_t first, int64_t count) const {
   return {slot_->tensor, first, count, GradMode::write};
 }
 
+GradColumns Gradient::join_columns(int64_t first, int64_t count) const {
+  const Grad whole = claim();
+  return {whole.tensor, first, count, whole.mode};
+}
+
 Gradient Var::gradient() const { return slot_ ? Gradient(slot_, &tape_->backend) : Gradient(); }
 
 Var Tape::result(Tensor value, bool needs_gradient) {

@@ -27,6 +27,8 @@ class Gradient {
   /// A contribution to columns [first, first + count) only, always in write mode: the claimants of a
   /// gradient either all claim columns, disjoint and covering it, or all claim the whole.
   GradColumns claim_columns(int64_t first, int64_t count) const;
+  /// A contribution to the columns that an earlier claimant has written; where there was none, the first one.
+  GradColumns join_columns(int64_t first, int64_t count) const;
   /// What has been collected; empty when nobody contributed.
   const Tensor& value() const { return slot_->tensor; }
 

@@ -12,13 +12,6 @@ namespace {
 
 constexpr int warps = 4;  // rows of a block
 
-/// Rows [begin, end) of the other side that a row attends to, or is attended by.
-struct Range {
-  int64_t begin, end;
-};
-__device__ inline Range rows_of_sentence(const Sentences& side, int32_t sentence) {
-  return {side.offsets[sentence], side.offsets[sentence + 1]};
-}
 /// The keys that a query sees.
 template <class T>
 __device__ Range visible_keys(const AttentionArguments<T>& a, int64_t query, int32_t sentence) {
@@ -62,12 +55,6 @@ struct BackwardMemory {
     for (int d = lane_id(); d < dim; d += warp_size) first_sum[d] = second_sum[d] = 0;
   }
 };
-
-/// Writes a head's row of a gradient; zeros for a row of no sentence, which nothing is added to.
-__device__ inline void deposit_row(const Target& target, int64_t first, const float* values, int dim, bool is_tail) {
-  if (!target || (is_tail && target.adds)) return;
-  for (int d = lane_id(); d < dim; d += warp_size) deposit(target, first + d, is_tail ? 0.0f : values[d]);
-}
 
 /// m p and ds of one pair, from q k and do v.
 struct PairWeights {

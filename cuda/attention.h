@@ -19,6 +19,20 @@ struct Sentences {
         tokens(p.tokens) {}
 };
 
+/// Rows [begin, end) of the other side that a row attends to, or is attended by.
+struct Range {
+  int64_t begin, end;
+};
+__device__ inline Range rows_of_sentence(const Sentences& side, int32_t sentence) {
+  return {side.offsets[sentence], side.offsets[sentence + 1]};
+}
+
+/// Writes a head's row of a gradient; zeros for a row of no sentence, which nothing is added to.
+__device__ inline void deposit_row(const Target& target, int64_t first, const float* values, int dim, bool is_tail) {
+  if (!target || (is_tail && target.adds)) return;
+  for (int d = lane_id(); d < dim; d += warp_size) deposit(target, first + d, is_tail ? 0.0f : values[d]);
+}
+
 /// What every kernel of attention gets.
 template <class T>
 struct AttentionArguments {

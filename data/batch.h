@@ -43,7 +43,11 @@ struct Batch {
   PackedSide source, target;
   std::vector<int32_t> labels;  ///< (T target)
   std::vector<Bin> bins;
-  std::vector<int64_t> sentence_ids;  ///< (S) the caller's number; when training, the corpus line from 0
+  /// Word alignments, empty without: the source tokens of a target row t are alignment_keys[i], positions in their
+  /// sentence, alignment_offsets[t] <= i < alignment_offsets[t + 1].
+  std::vector<int32_t> alignment_offsets;  ///< (T target + 1)
+  std::vector<int32_t> alignment_keys;     ///< (N) points
+  std::vector<int64_t> sentence_ids;       ///< (S) the caller's number; when training, the corpus line from 0
   int32_t sentences() const { return int32_t(sentence_ids.size()); }
 };
 
@@ -51,6 +55,7 @@ struct Batch {
 struct SentencePair {
   std::span<const int32_t> source, target;
   int64_t id = 0;
+  std::span<const int32_t> alignment = {};  ///< {source, target} of every point, see training_points()
 };
 
 /// Packs pairs into one batch: chooses bins (best fit, longest first, deterministic), orders the

@@ -50,6 +50,9 @@ void Corpus::check_sampling() const {
         alphas.size());
   check(!rules_.samples() || !rules_.in_pieces,
         "sentencepiece-alphas: no-spm-encode says that the text is in pieces already. Leave one of them out.");
+  check(!rules_.samples() || !rules_.corpus.has_alignments(),
+        "sentencepiece-alphas draws other pieces in each epoch, but guided-alignment counts those of one segmentation. "
+        "Leave one of them out.");
   for (size_t side = 0; side < 2; ++side)
     check(rules_.alpha(side) == 0 || rules_.vocabularies[side]->can_sample(),
           "sentencepiece-alphas: {} for '{}', which is no unigram model of SentencePiece. Give it 0, or another "
@@ -73,6 +76,8 @@ void Corpus::open_files() {
           path);
     in_memory_ |= !is_regular;
   }
+  if (rules_.corpus.has_alignments() && !rules_.corpus.tsv)
+    in_memory_ |= !identify(rules_.corpus.guided_alignment, key_);
   in_memory_ |= rules_.corpus.shuffle_in_ram;
   cache_ = open_or_encode(key_, 0);
   fingerprint_ = cache_->fingerprint();

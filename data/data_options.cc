@@ -1,5 +1,7 @@
 #include "data/data_options.h"
 
+#include <charconv>
+
 #include "core/base/error.h"
 
 namespace bough {
@@ -50,8 +52,18 @@ void CorpusOptions::settings(Settings& v) {
   v.accepted<bool>("sqlite-drop", "there is no database");
   v.remark("has no effect: there is no database, and a corpus that has changed is encoded anew", "false");
   v(tsv, "tsv", "the corpus is one file, or standard input, with tab-separated fields, source first");
-  v(tsv_fields, "tsv-fields", "with tsv, fields that each line must have: 2, source and target; 0 means 2, too",
+  v(tsv_fields, "tsv-fields",
+    "with tsv, fields that each line must have: 2, source and target, and one for guided-alignment; 0 means so many, "
+    "too",
     Range<int>{0});
+}
+
+void CorpusOptions::alignment_settings(Settings& v) {
+  v(guided_alignment, "guided-alignment",
+    "word alignments of the corpus that attention is to learn: a file in Pharaoh's format (0-0 1-2: source-target, "
+    "from 0) with a line a pair, .gz is fine; with tsv the number of their field, from 0. Of tokens as the "
+    "vocabularies split the text; none = no alignments",
+    Path{.or_field = true});
 }
 
 void CorpusOptions::vocabulary_settings(Settings& v) {
@@ -79,10 +91,25 @@ void CorpusOptions::resolve(size_t streams) {
 }
 
 void CorpusOptions::validate() const {
-  check(tsv_fields == 0 || tsv_fields == 2,
-        "tsv-fields is {}, must be 2: source and target; cut the other columns away", tsv_fields);
+  check(tsv_fields == 0 || size_t(tsv_fields) == fields(), "tsv-fields is {}, must be {}; cut the other columns away",
+        tsv_fields, text_of_fields());
   check(tsv_fields == 0 || tsv, "tsv-fields is given without tsv; give both or neither");
   check(!tsv || train_sets.size() == 1, "train-sets has {} files, must have 1 with tsv", train_sets.size());
+  if (tsv && has_alignments()) (void)alignment_field();
+}
+
+std::string CorpusOptions::text_of_fields() const {
+  return has_alignments() ? "3: source, target and word alignment" : "2: source and target";
+}
+
+size_t CorpusOptions::alignment_field() const {
+  size_t field = 0;
+  const auto [end, error] =
+      std::from_chars(guided_alignment.data(), guided_alignment.data() + guided_alignment.size(), field);
+  check(error == std::errc() && *end == '\0' && field < fields(),
+        "guided-alignment is '{}', must with tsv be the number of the field that holds the alignments, 0 to {}",
+        guided_alignment, fields() - 1);
+  return field;
 }
 
 void BatchOptions::settings(Settings& v) {

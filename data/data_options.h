@@ -27,7 +27,9 @@ struct VocabularyOptions {
 struct CorpusOptions {
   std::vector<std::string> train_sets;
   bool tsv = false;
-  int tsv_fields = 0;   ///< 0 = as many as there are vocabularies
+  int tsv_fields = 0;  ///< 0 = as many as fields()
+  /// Pharaoh file of word alignments, with tsv the number of their field, from 0; "none"
+  std::string guided_alignment = "none";
   int max_length = 50;  ///< tokens, end of sentence included
   bool max_length_crop = false;
   ShuffleKind shuffle = ShuffleKind::data;
@@ -41,11 +43,19 @@ struct CorpusOptions {
 
   void length_settings(Settings& v);      ///< max-length, max-length-crop: all programs
   void settings(Settings& v);             ///< train-sets, tsv, …: training
+  void alignment_settings(Settings& v);   ///< guided-alignment: training
   void vocabulary_settings(Settings& v);  ///< how missing vocabularies are made: training
   /// Training: what is left out. tsv alone reads standard input, standard input alone is tsv; alphas of the streams
   /// that have none are 0.
   void resolve(size_t streams);
   void validate() const;
+
+  bool has_alignments() const { return guided_alignment != "none" && !guided_alignment.empty(); }
+  /// Of a tab-separated line.
+  size_t fields() const { return has_alignments() ? 3 : 2; }
+  std::string text_of_fields() const;  ///< for messages
+  /// The field that alignments are in, with tsv. Error if guided-alignment is none of them.
+  size_t alignment_field() const;
 };
 
 /// How sentences are put together into batches.

@@ -15,6 +15,7 @@
 #include "core/base/log.h"
 #include "core/base/progress.h"
 #include "data/hash.h"
+#include "data/word_alignment.h"
 
 namespace bough {
 namespace {
@@ -25,6 +26,7 @@ constexpr uint64_t segmentation_stream = 0x5E6;  // apart from the streams of da
 struct RawBlock {
   int64_t first_line = 0;
   std::vector<std::string> sides[2];
+  std::vector<std::string> alignments;  // empty without guided-alignment
 };
 
 std::vector<int32_t> encode_line(const std::string& text, const EncodingRules& rules, size_t side, int64_t line,
@@ -37,25 +39,40 @@ std::vector<int32_t> encode_line(const std::string& text, const EncodingRules& r
   return vocabulary.sample(text, rules.alpha(side), random);
 }
 
+/// What there is to learn of a line's alignment; `tokens`: of its sides, and what is kept of them.
+std::vector<int32_t> encode_alignment(const std::string& text, const EncodingRules& rules, int64_t line,
+                                      const size_t (&tokens)[2], const size_t (&kept)[2]) {
+  const std::string where = fmt::format("'{}': line {}", file_of_alignments(rules.corpus), line + 1);
+  const std::vector<AlignmentPoint> points = parse_alignment(text, where);
+  check_alignment(points, tokens[0], tokens[1], where);
+  return training_points(points, tokens, kept);
+}
+
 TokenBlock encode_block(const RawBlock& raw, const EncodingRules& rules, int64_t epoch) {
   TokenBlock block;
   block.first_line = raw.first_line;
+  block.has_alignments = rules.corpus.has_alignments();
   const auto most = size_t(rules.corpus.max_length - 1);  // the end of sentence counts
   for (uint32_t line = 0; line < raw.sides[0].size(); ++line) {
-    std::vector<int32_t> ids[2];
+    std::vector<int32_t> ids[2], points;
+    size_t tokens[2];
     bool is_long = false;
     for (size_t side = 0; side < 2; ++side) {
       const std::string& text = raw.sides[side][line];
       check_text(text, file_of_side(rules.corpus, side), raw.first_line + line + 1);
       ids[side] = encode_line(text, rules, side, raw.first_line + line, epoch);
-      if (ids[side].size() <= most) continue;
+      tokens[side] = ids[side].size();
+      if (tokens[side] <= most) continue;
       is_long = true;
       if (rules.corpus.max_length_crop) ids[side].resize(most);
     }
+    if (block.has_alignments)
+      points =
+          encode_alignment(raw.alignments[line], rules, raw.first_line + line, tokens, {ids[0].size(), ids[1].size()});
     ++block.found.lines;
     if (rules.right_left) std::reverse(ids[1].begin(), ids[1].end());
     if (is_long) ++(rules.corpus.max_length_crop ? block.found.cropped : block.found.dropped);
-    if (!is_long || rules.corpus.max_length_crop) block.add(line, ids[0], ids[1]);
+    if (!is_long || rules.corpus.max_length_crop) block.add(line, ids[0], ids[1], points);
   }
   return block;
 }
@@ -137,11 +154,12 @@ class EncodingProgress {
 RawBlock read_block(ParallelReader& reader, int64_t most_lines) {
   RawBlock raw;
   raw.first_line = reader.line_number();
-  std::string source, target;
+  std::string source, target, alignment;
   const int64_t lines = std::min<int64_t>(most_lines, block_lines);
-  while (int64_t(raw.sides[0].size()) < lines && reader.next(source, target)) {
+  while (int64_t(raw.sides[0].size()) < lines && reader.next(source, target, alignment)) {
     raw.sides[0].push_back(std::move(source));
     raw.sides[1].push_back(std::move(target));
+    raw.alignments.push_back(std::move(alignment));
   }
   return raw;
 }
@@ -154,6 +172,7 @@ uint64_t EncodingRules::hash() const {
   for (const int value : {int(in_pieces), int(right_left), corpus.max_length, int(corpus.max_length_crop),
                           int(corpus.tsv), corpus.tsv_fields})
     hash = combine_hashes(hash, uint64_t(value));
+  if (corpus.has_alignments()) hash = combine_hashes(hash, hash_bytes(corpus.guided_alignment));
   return hash;
 }
 

@@ -135,6 +135,18 @@ Bin bin_between(const Batch& batch, int32_t first, int32_t end) {
   return {first, end, q0, at(batch.target, end) - q0, k0, at(batch.source, end) - k0};
 }
 
+/// The points of the batch's last pair, by target row; `rows`: of its target.
+void add_alignment(Batch& batch, std::span<const int32_t> points, size_t rows) {
+  if (batch.alignment_offsets.empty()) batch.alignment_offsets.push_back(0);
+  std::vector<int32_t> next(rows + 1, 0);
+  for (size_t i = 0; i < points.size(); i += 2) ++next[size_t(points[i + 1]) + 1];
+  next[0] = batch.alignment_offsets.back();
+  std::partial_sum(next.begin(), next.end(), next.begin());
+  batch.alignment_offsets.insert(batch.alignment_offsets.end(), next.begin() + 1, next.end());
+  batch.alignment_keys.resize(size_t(next[rows]));
+  for (size_t i = 0; i < points.size(); i += 2) batch.alignment_keys[size_t(next[size_t(points[i + 1])]++)] = points[i];
+}
+
 }  // namespace
 
 Batch pack(std::span<const SentencePair> pairs, EndIds ends) {
@@ -163,6 +175,7 @@ Batch pack(std::span<const SentencePair> pairs, EndIds ends) {
       batch.labels.insert(batch.labels.end(), pairs[i].target.begin(), pairs[i].target.end());
       batch.labels.push_back(ends.target);
       batch.sentence_ids.push_back(pairs[i].id);
+      if (!pairs[i].alignment.empty()) add_alignment(batch, pairs[i].alignment, pairs[i].target.size() + 1);
     }
     batch.bins.push_back(bin_between(batch, first, batch.sentences()));
   }

@@ -18,6 +18,10 @@ const std::string& file_of_side(const CorpusOptions& corpus, size_t side) {
   return corpus.train_sets[std::min(side, corpus.train_sets.size() - 1)];
 }
 
+const std::string& file_of_alignments(const CorpusOptions& corpus) {
+  return corpus.tsv ? corpus.train_sets.front() : corpus.guided_alignment;
+}
+
 void check_text(const std::string& line, const std::string& path, int64_t line_number) {
   const auto invalid = unicode::find_invalid_utf8(line);
   check(!invalid, "'{}': line {} is not valid UTF-8 at byte {}. Convert the file, e.g. with iconv.", path, line_number,
@@ -27,46 +31,61 @@ void check_text(const std::string& line, const std::string& path, int64_t line_n
 }
 
 ParallelReader::ParallelReader(const CorpusOptions& corpus) {
-  const size_t files = corpus.tsv ? 1 : 2;
+  const size_t files = corpus.tsv ? 1 : 2, fields = corpus.fields();
   check(corpus.train_sets.size() == files, "train-sets has {} files, must have {}. bough translates from one source.",
         corpus.train_sets.size(), corpus.tsv ? "1 with tsv" : "2: source, target");
-  if (corpus.tsv) fields_ = corpus.tsv_fields == 0 ? 2 : size_t(corpus.tsv_fields);
-  check(!corpus.tsv || fields_ >= 2, "tsv-fields is {}, must be at least 2: source and target.", fields_);
+  if (corpus.tsv) fields_ = corpus.tsv_fields == 0 ? fields : size_t(corpus.tsv_fields);
+  check(!corpus.tsv || fields_ >= fields, "tsv-fields is {}, must be at least {}.", fields_, corpus.text_of_fields());
   for (const auto& path : corpus.train_sets) readers_.emplace_back(path);
+  if (!corpus.has_alignments()) return;
+  if (corpus.tsv)
+    alignment_field_ = corpus.alignment_field();
+  else
+    readers_.emplace_back(corpus.guided_alignment);
 }
 
-bool ParallelReader::next(std::string& source, std::string& target) {
-  if (fields_ > 0) return next_fields(source, target);
-  const bool has_source = readers_[0].next(source), has_target = readers_[1].next(target);
-  if (has_source != has_target) fail_lengths(has_source ? 0 : 1);
-  if (!has_source) return false;
-  drop_carriage_return(source);
-  drop_carriage_return(target);
-  return true;
+bool ParallelReader::next(std::string& source, std::string& target) { return next(source, target, unused_); }
+
+bool ParallelReader::next(std::string& source, std::string& target, std::string& alignment) {
+  std::vector<std::string*> columns{&source, &target};
+  columns.insert(columns.begin() + std::ptrdiff_t(alignment_field_), &alignment);
+  if (fields_ > 0) return next_fields(columns);
+  size_t ended = 0;
+  for (size_t i = 0; i < readers_.size(); ++i) {
+    if (!readers_[i].next(*columns[i])) ++ended;
+    drop_carriage_return(*columns[i]);
+  }
+  if (ended != 0 && ended != readers_.size()) fail_lengths();
+  return ended == 0;
 }
 
 void ParallelReader::stop() {
   for (LineReader& reader : readers_) reader.stop();
 }
 
-bool ParallelReader::next_fields(std::string& source, std::string& target) {
+bool ParallelReader::next_fields(const std::vector<std::string*>& columns) {
   if (!readers_[0].next(line_)) return false;
   drop_carriage_return(line_);
   const auto tabs = size_t(std::count(line_.begin(), line_.end(), '\t'));
   check(tabs + 1 == fields_, "'{}': line {} has {} tab-separated fields, must have {}. Correct the line or tsv-fields.",
         readers_[0].path(), readers_[0].line_number(), tabs + 1, fields_);
-  const size_t tab = line_.find('\t');
-  source.assign(line_, 0, tab);
-  target.assign(line_, tab + 1, line_.find('\t', tab + 1) - tab - 1);
+  for (size_t field = 0, begin = 0; field < fields_; ++field) {
+    const size_t end = std::min(line_.find('\t', begin), line_.size());
+    if (field < columns.size()) columns[field]->assign(line_, begin, end - begin);
+    begin = end + 1;
+  }
   return true;
 }
 
-void ParallelReader::fail_lengths(size_t longer) {
-  while (readers_[longer].next(line_)) continue;
-  fail(
-      "train-sets: '{}' has {} lines but '{}' has {}, must be as many. Check that the files belong "
-      "together.",
-      readers_[0].path(), readers_[0].line_number(), readers_[1].path(), readers_[1].line_number());
+void ParallelReader::fail_lengths() {
+  for (LineReader& reader : readers_)
+    while (reader.next(line_)) continue;
+  const LineReader& first = readers_[0];
+  const bool is_side = readers_[1].line_number() != first.line_number();
+  const LineReader& other = readers_[is_side ? 1 : 2];
+  fail("{}: '{}' has {} lines but '{}' has {}, must be as many. Check that the files belong together.",
+       is_side ? "train-sets" : "guided-alignment", first.path(), first.line_number(), other.path(),
+       other.line_number());
 }
 
 }  // namespace bough

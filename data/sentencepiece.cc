@@ -175,6 +175,20 @@ std::string SentencePieceModel::decode(const std::vector<int32_t>& ids) const {
   return text;
 }
 
+std::string SentencePieceModel::decode_pieces(const std::vector<std::string>& pieces) const {
+  std::string text;
+  const auto status = impl_->processor.Decode(pieces, &text);
+  check(status.ok(), "SentencePiece: {} pieces cannot be decoded: {}", pieces.size(), status.ToString());
+  return text;
+}
+
+std::vector<std::string> SentencePieceModel::split(std::string_view line) const {
+  std::vector<std::string> pieces;
+  const auto status = impl_->processor.Encode({line.data(), line.size()}, &pieces);
+  check(status.ok(), "SentencePiece: a line of {} bytes cannot be encoded: {}", line.size(), status.ToString());
+  return pieces;
+}
+
 int32_t SentencePieceModel::size() const { return impl_->processor.GetPieceSize(); }
 std::string SentencePieceModel::piece(int32_t id) const { return impl_->processor.IdToPiece(id); }
 int32_t SentencePieceModel::id(std::string_view piece) const {

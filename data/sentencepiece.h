@@ -30,8 +30,11 @@ class SentencePieceModel {
   std::vector<int32_t> sample(std::string_view line, double alpha, RandomStream& random) const;
   /// Whether sample() can be called.
   bool is_unigram() const;
-  /// The text that the pieces spell.
+  /// The pieces of the best segmentation as text; unknown ones as they stand in the line.
+  std::vector<std::string> split(std::string_view line) const;
+  /// The text that the pieces spell; text that is no piece stands for itself.
   std::string decode(const std::vector<int32_t>& ids) const;
+  std::string decode_pieces(const std::vector<std::string>& pieces) const;
   /// Pieces, special ones included.
   int32_t size() const;
   /// A piece as the model spells it, U+2581 for a space; and its id, that of `<unk>` for none.

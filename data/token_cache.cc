@@ -17,14 +17,15 @@
 namespace bough {
 namespace {
 
-constexpr uint64_t magic = 0x336B6F7468677562u;  // "bughtok3" on little-endian machines
+constexpr uint64_t magic = 0x346B6F7468677562u;  // "bughtok4" on little-endian machines
 
 struct Header {
   uint64_t magic = 0, key = 0, file_size = 0, fingerprint = 0, table = 0, blocks = 0;
   CorpusStatistics statistics;
+  uint64_t columns = 2;   ///< lists of a pair: source and target ids, and with 3 alignment points
   uint64_t checksum = 0;  ///< of the file, this field being 0
 };
-static_assert(sizeof(Header) == 14 * sizeof(uint64_t), "the header has no padding, whose bytes nobody would check");
+static_assert(sizeof(Header) == 15 * sizeof(uint64_t), "the header has no padding, whose bytes nobody would check");
 
 struct BlockHeader {
   int64_t first_line = 0;
@@ -82,10 +83,12 @@ void CorpusStatistics::add(const CorpusStatistics& other) {
   longest_target = std::max(longest_target, other.longest_target);
 }
 
-void TokenBlock::add(uint32_t line, const std::vector<int32_t>& source, const std::vector<int32_t>& target) {
+void TokenBlock::add(uint32_t line, const std::vector<int32_t>& source, const std::vector<int32_t>& target,
+                     const std::vector<int32_t>& points) {
   line_delta.push_back(line);
-  for (const auto* side : {&source, &target}) {
-    ids.insert(ids.end(), side->begin(), side->end());
+  const std::vector<int32_t>* const lists[] = {&source, &target, &points};
+  for (uint32_t column = 0; column < columns(); ++column) {
+    ids.insert(ids.end(), lists[column]->begin(), lists[column]->end());
     check(ids.size() <= UINT32_MAX,
           "corpus: {} lines from line {} hold more than 2^32 tokens. "
           "Break up the longest.",
@@ -139,8 +142,10 @@ bool TokenCache::has_layout() const {
   const auto& header = *at<Header>(data_, 0);
   const auto& found = header.statistics;
   const uint64_t words = size_ / sizeof(uint64_t);
-  if (size_ % sizeof(uint64_t) != 0 || header.table < sizeof(Header) || header.table % 8 != 0 || header.table > size_ ||
-      header.blocks > words || found.longest_source < 0 || found.longest_target < 0 || lengths_at(header, 2) != size_)
+  const uint64_t columns = header.columns;
+  if (size_ % sizeof(uint64_t) != 0 || columns < 2 || columns > 3 || header.table < sizeof(Header) ||
+      header.table % 8 != 0 || header.table > size_ || header.blocks > words || found.longest_source < 0 ||
+      found.longest_target < 0 || lengths_at(header, 2) != size_)
     return false;
   const auto* table = at<TableEntry>(data_, header.table);
   uint64_t expected = sizeof(Header);
@@ -148,10 +153,11 @@ bool TokenCache::has_layout() const {
     if (table[i].offset != expected || expected + sizeof(BlockHeader) > header.table) return false;
     const auto& block = *at<BlockHeader>(data_, expected);
     if (block.pairs != table[i].pairs || block.pairs > block_lines) return false;
-    expected += sizeof(BlockHeader) + aligned((3 * size_t{block.pairs} + 1 + block.ids) * sizeof(uint32_t));
+    expected += sizeof(BlockHeader) + aligned(((columns + 1) * size_t{block.pairs} + 1 + block.ids) * sizeof(uint32_t));
     if (expected > header.table) return false;
     const auto* offsets = at<uint32_t>(data_, table[i].offset + sizeof(BlockHeader)) + block.pairs;
-    if (!std::is_sorted(offsets, offsets + 2 * block.pairs + 1) || offsets[2 * block.pairs] != block.ids) return false;
+    const uint64_t lists = columns * block.pairs;
+    if (!std::is_sorted(offsets, offsets + lists + 1) || offsets[lists] != block.ids) return false;
   }
   return expected == header.table;
 }
@@ -189,15 +195,18 @@ uint32_t TokenCache::pairs_in(uint32_t block) const {
 }
 
 SentencePair TokenCache::pair(PairRef ref) const {
+  const uint64_t columns = at<Header>(data_, 0)->columns;
   const uint64_t block = at<TableEntry>(data_, at<Header>(data_, 0)->table)[ref >> 16].offset;
   const auto& header = *at<BlockHeader>(data_, block);
   const auto* line_delta = at<uint32_t>(data_, block + sizeof(BlockHeader));
   const auto* offsets = line_delta + header.pairs;
-  const auto* ids = reinterpret_cast<const int32_t*>(offsets + 2 * header.pairs + 1);
+  const auto* ids = reinterpret_cast<const int32_t*>(offsets + columns * header.pairs + 1);
   const uint64_t number = ref & 0xFFFF;
-  const uint32_t* bounds = offsets + 2 * number;
-  return {
+  const uint32_t* bounds = offsets + columns * number;
+  SentencePair pair{
       {ids + bounds[0], ids + bounds[1]}, {ids + bounds[1], ids + bounds[2]}, header.first_line + line_delta[number]};
+  if (columns > 2) pair.alignment = {ids + bounds[2], ids + bounds[3]};
+  return pair;
 }
 
 void TokenCache::will_need(uint32_t block) const {
@@ -227,8 +236,9 @@ struct TokenCacheWriter::Impl {
   }
   void count(const TokenBlock& block) {
     for (size_t i = 0; i + 1 < block.offsets.size(); ++i) {
-      const size_t rows = block.offsets[i + 1] - block.offsets[i] + 1;
-      auto& counts = lengths[i % 2];
+      const size_t rows = block.offsets[i + 1] - block.offsets[i] + 1, column = i % block.columns();
+      if (column > 1) continue;
+      auto& counts = lengths[column];
       if (counts.size() <= rows) counts.resize(rows + 1);
       ++counts[rows];
     }
@@ -257,6 +267,7 @@ void TokenCacheWriter::add(const TokenBlock& block) {
   header.statistics.add(block.found);
   const auto pairs = uint32_t(block.line_delta.size());
   if (pairs == 0) return;
+  header.columns = block.columns();
   impl_->count(block);
   impl_->table.push_back({impl_->position, pairs});
   const BlockHeader block_header{block.first_line, pairs, uint32_t(block.ids.size())};

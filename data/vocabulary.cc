@@ -1,5 +1,7 @@
 #include "data/vocabulary.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <cassert>
 
@@ -112,6 +114,17 @@ std::string Vocabulary::decode(std::span<const int32_t> ids) const {
     text += pieces_[size_t(id)];
   }
   return text;
+}
+
+std::string Vocabulary::decode_pieces(const std::vector<std::string>& pieces) const {
+  return model_ ? model_->decode_pieces(pieces) : fmt::format("{}", fmt::join(pieces, " "));
+}
+
+std::vector<std::string> Vocabulary::split(std::string_view line, bool is_in_pieces) const {
+  if (model_ && !is_in_pieces) return model_->split(line);
+  std::vector<std::string> words;
+  for_each_token(line, [&](std::string_view word) { words.emplace_back(word); });
+  return words;
 }
 
 std::string Vocabulary::piece(int32_t id) const {

@@ -44,6 +44,11 @@ class Vocabulary {
   /// The text of `ids` up to the first `</s>`; negative ids are skipped. Throws Error for an id >=
   /// size().
   std::string decode(std::span<const int32_t> ids) const;
+  /// The text of tokens as they stand in the vocabulary file, or of any others, which stand for themselves.
+  std::string decode_pieces(const std::vector<std::string>& pieces) const;
+  /// The tokens that encode() makes of a line, encode_pieces() of one in pieces, as text: unknown ones as they stand
+  /// there.
+  std::vector<std::string> split(std::string_view line, bool is_in_pieces) const;
   /// Number of ids; the largest id is size() - 1.
   int32_t size() const { return size_; }
   /// The token as written in the vocabulary file. Throws Error unless 0 <= id < size().

@@ -61,7 +61,9 @@ struct Request {
 /// Calls use(line) for each line of the wanted sides of the corpus.
 template <class Use>
 void for_each_line(const CorpusOptions& corpus, const std::set<size_t>& sides, Use use) {
-  ParallelReader reader(corpus);
+  CorpusOptions text_alone = corpus;
+  if (!corpus.tsv) text_alone.guided_alignment = "none";  // which may be a pipe, to be read once
+  ParallelReader reader(text_alone);
   Progress bar("reading text");
   std::string text[2];
   while (reader.next(text[0], text[1])) {

@@ -1,6 +1,7 @@
 #include "layers/model_options.h"
 
 #include <algorithm>
+#include <charconv>
 
 #include "core/base/error.h"
 
@@ -92,6 +93,9 @@ void ModelOptions::family_settings(Settings& v) {
   v(right_left, "right-left",
     "learn and generate the target from its last token to its first; its output is turned round "
     "again");
+  v(guided_alignment_layer, "transformer-guided-alignment-layer",
+    "decoder layer, from 1, or last, whose first head of cross-attention learns guided-alignment, and gives what "
+    "alignment prints");
   v(learned_positions, "transformer-train-position-embeddings",
     "learn position vectors (max-length of them) instead of sinusoids");
 }
@@ -148,6 +152,17 @@ SchedulePeriod ModelOptions::default_max_step(SchedulePeriod warmup) const {
   return {std::max<int64_t>(warmup.count / (8 * layers_in_turn()), 1), warmup.unit};
 }
 
+int ModelOptions::aligned_layer() const {
+  if (guided_alignment_layer == "last") return decoder_layers;
+  int layer = 0;
+  const char* const end = guided_alignment_layer.data() + guided_alignment_layer.size();
+  const auto parsed = std::from_chars(guided_alignment_layer.data(), end, layer);
+  check(parsed.ec == std::errc() && parsed.ptr == end && layer >= 1 && layer <= decoder_layers,
+        "transformer-guided-alignment-layer is '{}', must be last or a decoder layer, 1 to {}", guided_alignment_layer,
+        decoder_layers);
+  return layer;
+}
+
 bool ModelOptions::splits_residual() const {
   constexpr int deep = 24;  // layers of a stack
   if (residual_precision == ResidualPrecision::automatic) return std::max(encoder_layers, decoder_layers) > deep;
@@ -181,6 +196,7 @@ void ModelOptions::validate() const {
   check(model_dim % heads == 0, "transformer-heads is {}, must divide dim-emb, which is {}. Change one of them", heads,
         model_dim);
   check(model_dim % 2 == 0 || learned_positions, "dim-emb is {}, must be even for sinusoidal positions", model_dim);
+  (void)aligned_layer();
   check(postprocess_emb.empty() || postprocess_emb == "d",
         "transformer-postprocess-emb is '{}', must be 'd' or '': bough has no layer norm on "
         "embeddings",
@@ -213,6 +229,10 @@ void DropoutOptions::settings(Settings& v) {
   v(target_word_dropout, "dropout-trg", "the same for target words", probability);
   v(label_smoothing, "label-smoothing",
     "share of probability spread evenly over the vocabulary in the training loss; 0.1 is usual", probability);
+  v(guided_alignment_cost, "guided-alignment-cost",
+    "how attention is compared with guided-alignment: ce, cross-entropy; a Transformer has no other in Marian, either");
+  v(guided_alignment_weight, "guided-alignment-weight", "of the loss of guided-alignment beside that of the words",
+    Range<double>{0});
 }
 
 void DropoutOptions::embedding_settings(Settings& v) {

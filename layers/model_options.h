@@ -58,6 +58,7 @@ struct ModelOptions {
   bool tied_embeddings_all = false;
   bool output_omit_bias = false;
   bool right_left = false;
+  std::string guided_alignment_layer = "last";  ///< read through aligned_layer()
   bool learned_positions = false;
   int max_positions = 0;  ///< rows of the learned position table; set from max-length, saved
 
@@ -85,6 +86,8 @@ struct ModelOptions {
   /// The output matrix is the target embedding.
   bool ties_output() const { return tied_embeddings || tied_embeddings_all; }
   bool embedding_dropout() const { return postprocess_emb == "d"; }
+  /// The decoder layer, from 1, whose cross-attention's first head stands for word alignments. Error if there is none.
+  int aligned_layer() const;
   /// The kinds made for depth: all but post-ln and pre-ln.
   bool is_deep_kind() const { return traits().plain_form != PlainForm::itself; }
   const ResidualTraits& traits() const { return traits_of(residual); }
@@ -164,6 +167,8 @@ struct DropoutOptions {
   double label_smoothing = 0;
   bool fix_source_embedding = false;
   bool fix_target_embedding = false;
+  double guided_alignment_weight = 0.1;  ///< of the alignments' loss beside the words'; with guided-alignment only
+  std::string guided_alignment_cost = "ce";
 
   void settings(Settings& v);
   void embedding_settings(Settings& v);

@@ -316,7 +316,21 @@ Var Transformer::cross_keys_values(size_t group, const Var& memory) const {
   return apply(cross_groups_[group], memory);
 }
 
-ResidualStream Transformer::decoder_layer(size_t i, ResidualStream stream, const Var& cross, const ModelBatch& batch) {
+/// Before attention() gets the same `cross`.
+void Transformer::align(const AttentionArguments& cross, const ModelBatch& batch, AlignmentRequest& alignment) const {
+  const int64_t dim = options_.head_dim();
+  if (alignment.weights)
+    cross.queries.tape().backend.attention_weights(alignment.weights,
+                                                   Columns{cross.queries.value(), cross.query_column, dim},
+                                                   Columns{cross.keys_values.value(), cross.key_column, dim},
+                                                   batch.source.packing.offsets, batch.target.packing.segments);
+  if (alignment.loss_weight != 0)
+    alignment.loss = alignment_loss(
+        cross, options_.heads, {batch.target.packing, batch.source.packing, batch.alignment, alignment.loss_weight});
+}
+
+ResidualStream Transformer::decoder_layer(size_t i, ResidualStream stream, const Var& cross, const ModelBatch& batch,
+                                          AlignmentRequest* alignment) {
   const DecoderLayer& l = decoder_[i];
   const ResidualStack& residual = *decoder_residual_;
   const Packing& rows = batch.target.packing;
@@ -328,19 +342,20 @@ ResidualStream Transformer::decoder_layer(size_t i, ResidualStream stream, const
       self_attention(apply(l.qkv, stream.x), batch.target, options_.heads, true, attention_dropout(l.attention_site));
   stream = project(residual, 3 * i, l.self_out, stream, attended, residual_context(l.self_site, rows));
   const int64_t key_column = int64_t(l.place) * 2 * d;
-  const Var crossed = attention({.queries = apply(l.query, stream.x),
-                                 .keys_values = cross,
-                                 .query_column = 0,
-                                 .key_column = key_column,
-                                 .value_column = key_column + d,
-                                 .width = d},
-                                {.queries = rows,
-                                 .keys = batch.source.packing,
-                                 .bins = batch.bins,
-                                 .heads = options_.heads,
-                                 .is_causal = false,
-                                 .dropout = attention_dropout(l.cross_attention_site),
-                                 .pair_count = batch.pair_count});
+  const AttentionArguments crossing{.queries = apply(l.query, stream.x),
+                                    .keys_values = cross,
+                                    .query_column = 0,
+                                    .key_column = key_column,
+                                    .value_column = key_column + d,
+                                    .width = d};
+  if (alignment) align(crossing, batch, *alignment);
+  const Var crossed = attention(crossing, {.queries = rows,
+                                           .keys = batch.source.packing,
+                                           .bins = batch.bins,
+                                           .heads = options_.heads,
+                                           .is_causal = false,
+                                           .dropout = attention_dropout(l.cross_attention_site),
+                                           .pair_count = batch.pair_count});
   stream = project(residual, 3 * i + 1, l.cross_out, stream, crossed, residual_context(l.cross_site, rows));
   return feed_forward(residual, 3 * i + 2, l, stream, rows.first_row, residual_context(l.ffn_site, rows));
 }
@@ -350,7 +365,7 @@ Var Transformer::logits(const Var& x) const {
   return linear(x, output_->on(tape), output_bias_ ? output_bias_->on(tape) : Var());
 }
 
-Var Transformer::decode_layers(const Var& encoded, const ModelBatch& batch) {
+Var Transformer::decode_layers(const Var& encoded, const ModelBatch& batch, AlignmentRequest* alignment) {
   Tape& tape = encoded.tape();
   const Var memory = cross_groups_.size() > 1 ? sum_gradients_in_f32(encoded) : encoded;
   ResidualStream stream = decoder_residual_->begin(embed(tape, batch.target, false));
@@ -358,13 +373,25 @@ Var Transformer::decode_layers(const Var& encoded, const ModelBatch& batch) {
   Var cross;
   for (size_t i = 0; i < decoder_.size(); ++i) {
     if (decoder_[i].place == 0) cross = cross_keys_values(decoder_[i].group, memory);
-    const auto layer = [this, i, &batch](const std::vector<Var>& in) {
-      return decoder_layer(i, ResidualStream::from({in.begin(), in.end() - 1}), in.back(), batch).vars();
+    const bool is_aligned = alignment != nullptr && i == aligned_layer();
+    // What is wanted of it is copied: in the backward pass the request may be gone.
+    const auto layer = [this, i, &batch, is_aligned,
+                        wanted = is_aligned ? *alignment : AlignmentRequest()](const std::vector<Var>& in) {
+      AlignmentRequest request = wanted;
+      const ResidualStream out = decoder_layer(i, ResidualStream::from({in.begin(), in.end() - 1}), in.back(), batch,
+                                               is_aligned ? &request : nullptr);
+      std::vector<Var> vars = out.vars();
+      if (request.loss) vars.push_back(request.loss);
+      return vars;
     };
     std::vector<Var> in = stream.vars();
     in.push_back(cross);
-    stream = decoder_residual_->end_layer(
-        stream, ResidualStream::from(is_recomputed(encoder_.size() + i) ? recompute(in, layer) : layer(in)));
+    std::vector<Var> out = is_recomputed(encoder_.size() + i) ? recompute(in, layer) : layer(in);
+    if (is_aligned && alignment->loss_weight != 0) {
+      alignment->loss = out.back();
+      out.pop_back();
+    }
+    stream = decoder_residual_->end_layer(stream, ResidualStream::from(out));
   }
   finish_row_sums(tape, 2 * encoder_.size());
   return stream.x;

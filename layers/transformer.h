@@ -19,9 +19,18 @@ struct SideRows {
 /// A packed batch on the backend: what a forward pass reads.
 struct ModelBatch {
   SideRows source, target;
-  Tensor labels;          ///< (T target) i32; -1 in the tail
-  Tensor bins;            ///< (B, 4) i32: Attention::bins of cross-attention
-  double pair_count = 0;  ///< source-target row pairs within sentences, for FLOP counts
+  Tensor labels;              ///< (T target) i32; -1 in the tail
+  Tensor bins;                ///< (B, 4) i32: Attention::bins of cross-attention
+  AlignmentPoints alignment;  ///< word alignments of the target rows; empty without
+  double pair_count = 0;      ///< source-target row pairs within sentences, for FLOP counts
+};
+
+/// What a pass through the decoder is asked for besides its result, all of one head: the first of the cross-attention
+/// of the layer that transformer-guided-alignment-layer names.
+struct AlignmentRequest {
+  double loss_weight = 0;  ///< not 0: the loss of the batch's alignments is wanted; it must have some
+  Tensor weights;          ///< (T target, L) or empty: where the head's attention goes, see attention_weights
+  Var loss;                ///< the answer, (T target); for the tape's backward pass to start from, too
 };
 
 /// Memory of incremental decoding, for `slots` hypotheses of at most `length` tokens.
@@ -79,9 +88,11 @@ class Transformer {
   /// Returns (T source, d).
   Var encode(Tape& tape, const SideRows& source);
   /// Logits of every target row, (T target, V padded); teacher-forced.
-  Var decode(const Var& memory, const ModelBatch& batch) { return logits(decode_layers(memory, batch)); }
+  Var decode(const Var& memory, const ModelBatch& batch, AlignmentRequest* alignment = nullptr) {
+    return logits(decode_layers(memory, batch, alignment));
+  }
   /// The same in two steps: what the decoder's layers return, (T target, d), and its logits.
-  Var decode_layers(const Var& memory, const ModelBatch& batch);
+  Var decode_layers(const Var& memory, const ModelBatch& batch, AlignmentRequest* alignment = nullptr);
   /// (T, d) -> (T, V), V padded.
   Var logits(const Var& x) const;
 
@@ -119,13 +130,16 @@ class Transformer {
   Tensor position_rows(Backend& backend, int64_t longest);
   Var embed(Tape& tape, const SideRows& side, bool is_source);
   ResidualStream encoder_layer(size_t i, ResidualStream stream, const SideRows& source);
-  ResidualStream decoder_layer(size_t i, ResidualStream stream, const Var& cross, const ModelBatch& batch);
+  ResidualStream decoder_layer(size_t i, ResidualStream stream, const Var& cross, const ModelBatch& batch,
+                               AlignmentRequest* alignment);
+  void align(const AttentionArguments& cross, const ModelBatch& batch, AlignmentRequest& alignment) const;
   ResidualStream feed_forward(const ResidualStack& residual, size_t sublayer, const EncoderLayer& layer,
                               const ResidualStream& stream, const Tensor& first_row,
                               const ResidualContext& context) const;
   ResidualStream project(const ResidualStack& residual, size_t sublayer, const Linear& linear,
                          const ResidualStream& stream, const Var& inner, const ResidualContext& context) const;
   Var cross_keys_values(size_t group, const Var& memory) const;
+  size_t aligned_layer() const { return size_t(options_.aligned_layer() - 1); }
   bool is_recomputed(size_t layer) const { return layer < size_t(recomputed_layers_); }
   void start_row_sums(Tape& tape, size_t sites, int64_t rows);
   void finish_row_sums(Tape& tape, size_t first_site);

@@ -43,6 +43,12 @@ inline Batch concatenate(std::span<const Batch> batches) {
     append(all.source, batch.source);
     append(all.target, batch.target);
     append(all.labels, batch.labels);
+    if (!batch.alignment_offsets.empty()) {
+      const auto points = int32_t(all.alignment_keys.size());
+      if (!all.alignment_offsets.empty()) all.alignment_offsets.pop_back();
+      append(all.alignment_offsets, batch.alignment_offsets, points);
+      append(all.alignment_keys, batch.alignment_keys);
+    }
     all.sentence_ids.insert(all.sentence_ids.end(), batch.sentence_ids.begin(), batch.sentence_ids.end());
   }
   return all;

@@ -113,6 +113,8 @@ mutant attention_bins.cu attention_bins.cu 'r.total *= correction;' ''
 mutant residual_norm.cu residual_norm.cu 'v[i] -= kept[i];' ''
 mutant residual_norm.cu residual_norm.cu 'return out.sum && !out.sum_low ? rounded<T>(sum) : sum;' 'return sum;'
 mutant residual_norm.cu residual_norm.cu 'if (out.sum && out.sum_low) {' 'if (false) {'
+mutant alignment.cu alignment.cu 'if (a.points[i] == place) sum +=' 'if (a.points[i] == place) sum ='
+mutant alignment.cu alignment.cu '(p * total - gradient_at' '(total - gradient_at'
 mutant decode.cu decode.cu 'cache.entry(ancestors[t], t)' 'cache.entry(ancestors[0], t)'
 mutant top_k.cu top_k.cu 'col + i == banned_id ||' ''
 

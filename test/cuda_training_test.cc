@@ -52,28 +52,36 @@ OptimizerOptions adam() {
 }
 
 /// Random pairs, the target the source reversed, of about `rows` rows a side, and of one long sentence now and then.
-Batch batch_of(int64_t rows, RandomStream& random) {
-  std::vector<std::vector<int32_t>> sources, targets;
+/// is_aligned: with a point for every other target token, and both ends.
+Batch batch_of(int64_t rows, RandomStream& random, bool is_aligned = false) {
+  std::vector<std::vector<int32_t>> sources, targets, points;
   for (int64_t left = rows; left > 12;) {
     std::vector<int32_t> s(random.below(6) == 0 ? size_t(std::min<int64_t>(left - 1, 70)) : 3 + random.below(8));
     for (auto& id : s) id = int32_t(2 + random.below(vocabulary - 2));
     left -= int64_t(s.size()) + 1;
     sources.push_back(s);
     targets.emplace_back(s.rbegin(), s.rend());
+    const auto length = int32_t(s.size());
+    points.emplace_back();
+    for (int32_t t = 0; t < length; t += 2) points.back().insert(points.back().end(), {length - 1 - t, t});
+    points.back().insert(points.back().end(), {length, length});
   }
   std::vector<SentencePair> pairs;
-  for (size_t i = 0; i < sources.size(); ++i) pairs.push_back({sources[i], targets[i], int64_t(i)});
+  for (size_t i = 0; i < sources.size(); ++i) {
+    pairs.push_back({sources[i], targets[i], int64_t(i)});
+    if (is_aligned) pairs.back().alignment = points[i];
+  }
   return pack(pairs);
 }
 
 /// Micro-batches of two shape classes (128 and 256 rows), which take turns in being the first.
-std::vector<UpdateBatches> two_shapes() {
+std::vector<UpdateBatches> two_shapes(bool is_aligned) {
   RandomStream random(5);
   std::vector<UpdateBatches> all;
   for (size_t u = 0; u < most_updates; ++u) {
     UpdateBatches update;
     for (const int64_t rows : {u % 2 ? 110 : 240, u % 2 ? 240 : 110}) {
-      Batch batch = batch_of(rows, random);
+      Batch batch = batch_of(rows, random, is_aligned);
       batch.source.row_offset = int32_t(update.source_tokens);
       batch.target.row_offset = int32_t(update.target_tokens);
       update.source_tokens += batch.source.rows();
@@ -96,10 +104,11 @@ struct Setup {
   ModelOptions model = small_model();
   DropoutOptions dropout = dropouts();
   size_t updates = most_updates;
+  bool is_aligned = false;
 };
 
 Outcome train(std::unique_ptr<Backend> backend, const Setup& setup = {}) {
-  auto data = two_shapes();
+  auto data = two_shapes(setup.is_aligned);
   data.resize(setup.updates);
   TrainingModel model(*backend, setup.model, setup.dropout, adam(), 7);
   model.set_recompute(setup.recomputed_layers);
@@ -216,12 +225,13 @@ TEST_CASE("a padded batch is the batch and tail rows", "[packing]") {
 }
 
 TEST_CASE("padding to shape classes changes no loss and no gradient", "[packing][training]") {
-  const auto run = [](bool pads) {
+  const bool is_aligned = GENERATE(false, true);
+  const auto run = [is_aligned](bool pads) {
     const auto backend = make_cpu_backend(1, DType::f64);
     TrainingModel model(*backend, small_model(), dropouts(), adam(), 7);
     if (pads) model.use_shape_classes(0, 0);
     model.initialize();
-    const UpdateResult result = model.update(two_shapes().front(), {TrainingClock(), 0, 0});
+    const UpdateResult result = model.update(two_shapes(is_aligned).front(), {TrainingClock(), 0, 0});
     return std::pair(result.loss, model.parameters().download(model.parameters().gradients()));
   };
   const auto [loss, gradients] = run(false);
@@ -235,6 +245,21 @@ TEST_CASE("padding to shape classes changes no loss and no gradient", "[packing]
   }
   CHECK(largest > 0);
   CHECK(error <= 1e-6 * largest);
+}
+
+TEST_CASE("word alignments are learned on a GPU as on the CPU, recorded as eagerly", "[cuda][training][alignment]") {
+  if (skips(cuda_device_count() == 0, "no GPU")) return;
+  Setup setup{.updates = 6, .is_aligned = true};
+  setup.dropout.guided_alignment_weight = 0.5;
+  const Outcome cpu = train(make_cpu_backend(2), setup);
+  const Outcome recorded = train(gpu(DType::f32), setup);
+  CHECK(largest_difference(recorded.losses, cpu.losses) <= 1e-5);
+  CHECK(largest_difference(recorded.norms, cpu.norms) <= 1e-4);
+  check_same_bits(recorded, train(gpu(DType::f32, 0), setup));
+  const Outcome bf16 = train(gpu(DType::bf16), setup);
+  CHECK(largest_difference(bf16.losses, cpu.losses) <= 0.02);
+  setup.recomputed_layers = 2;
+  check_same_bits(recorded, train(gpu(DType::f32), setup));
 }
 
 TEST_CASE("twenty updates on a GPU: the CPU's losses; recorded = eager = late, bit for bit", "[cuda][training]") {
@@ -323,7 +348,7 @@ TEST_CASE("the encoder's result gets its gradient in f32 from several groups of 
     ModelOptions o = small_model();
     o.decoder_layers = decoder_layers;
     TrainingModel model(*backend, o, dropouts(), adam(), 1);
-    model.accumulate_gradients(two_shapes().front().micro.front(), true);
+    model.accumulate_gradients(two_shapes(false).front().micro.front(), true);
     return backend->calls["accumulate"];
   };
   CHECK(sums(9) == sums(8) + 1);  // groups are of 8 layers
@@ -340,7 +365,7 @@ TEST_CASE("in the middle of training nothing is allocated, and only the update b
   std::vector<std::function<UpdateResult()>> under_way;
   std::vector<double> losses;
   int updates_done = 0;
-  for (const UpdateBatches& update : two_shapes()) {
+  for (const UpdateBatches& update : two_shapes(false)) {
     const emulator::Counters before = emulator::counters();
     const size_t queued = emulator::queued_operations();
     under_way.push_back(model.start_update(update, {clock, 3e-3, 0.01}));

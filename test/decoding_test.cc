@@ -142,8 +142,8 @@ TEST_CASE("a GPU in float32 translates and scores as the CPU does", "[decoding][
     for (size_t i = 0; i < sentences.size(); ++i)
       for (const Hypothesis& h : results.front()[i]) pairs.push_back({sentences[i], h.tokens});
     auto& list = scores.emplace_back();
-    PairScorer{*model.transformer, workers, settings.batch}.run([&] { return std::exchange(pairs, {}); },
-                                                                [&](TokenScores&& s) { list.push_back(std::move(s)); });
+    PairScorer{*model.transformer, workers, settings.batch}.run(
+        [&] { return std::exchange(pairs, {}); }, [&](PairScores&& s) { list.push_back(std::move(s.tokens)); });
   }
   for (size_t i = 0; i < sentences.size(); ++i) {
     REQUIRE(results[1][i].size() == results[0][i].size());
@@ -221,8 +221,8 @@ TEST_CASE("translations keep to their limits and their scores are the model's", 
   WorkerBackends workers(*backend, 2);
   std::vector<TokenScores> scores;
   const std::vector<ScoredPair> all = pairs;
-  PairScorer{*model.transformer, workers, settings.batch}.run([&] { return std::exchange(pairs, {}); },
-                                                              [&](TokenScores&& s) { scores.push_back(std::move(s)); });
+  PairScorer{*model.transformer, workers, settings.batch}.run(
+      [&] { return std::exchange(pairs, {}); }, [&](PairScores&& s) { scores.push_back(std::move(s.tokens)); });
   REQUIRE(scores.size() == all.size());
   for (size_t i = 0; i < all.size(); ++i) {
     const auto& expected = results[i / 4][i % 4].word_scores;
@@ -233,7 +233,7 @@ TEST_CASE("translations keep to their limits and their scores are the model's", 
   settings.batch.mini_batch = 1;
   std::vector<ScoredPair> first = {all[0]};
   PairScorer{*model.transformer, workers, settings.batch}.run([&] { return std::exchange(first, {}); },
-                                                              [&](TokenScores&& s) { CHECK(s == scores[0]); });
+                                                              [&](PairScores&& s) { CHECK(s.tokens == scores[0]); });
 }
 
 TEST_CASE("a failing worker ends the others and its exception arrives", "[decoding]") {

@@ -47,7 +47,7 @@ struct Pair {
     WorkerBackends workers(*backend, 2);
     std::vector<TokenScores> all;
     PairScorer{ensemble, workers, BatchOptions()}.run([&] { return std::exchange(pairs, {}); },
-                                                      [&](TokenScores&& s) { all.push_back(std::move(s)); });
+                                                      [&](PairScores&& s) { all.push_back(std::move(s.tokens)); });
     return all;
   }
 

@@ -99,6 +99,21 @@ inline void add_attention_rows(std::vector<Row>& rows) {
   }
 }
 
+inline void add_alignment_rows(std::vector<Row>& rows) {
+  const std::vector<int> ragged{5, 1, 12, 3, 30, 40}, others{4, 9, 1, 17, 2, 70};
+  const auto add = [&](const std::string& name, const AttentionForm& form, double weight) {
+    rows.push_back(
+        {"alignment_loss " + name, false, [=](int64_t, int64_t) { return alignment_loss_case(form, weight); }});
+  };
+  add("ragged", {.queries = ragged, .keys = others}, 1);
+  add("many queries", {.queries = others, .keys = ragged}, 0.1);
+  for (const int64_t D : {12, 64, 128})
+    add(fmt::format("D = {}", D), {.queries = {2, 9, 1}, .keys = {30, 1, 7}, .head_dim = D, .tail = 0}, 0.5);
+  for (const int64_t D : {12, 16, 64})
+    rows.push_back({fmt::format("attention_weights D = {}", D), false,
+                    [=](int64_t, int64_t) { return attention_weights_case(D); }});
+}
+
 inline void add_loss_rows(std::vector<Row>& rows) {
   for (const double smoothing : {0.0, 0.1})
     for (const int padding : {0, 5})
@@ -185,6 +200,7 @@ inline const std::vector<Row>& op_rows() {
     add_residual_rows(rows);
     add_activation_rows(rows);
     add_attention_rows(rows);
+    add_alignment_rows(rows);
     add_loss_rows(rows);
     add_elementwise_rows(rows);
     add_optimizer_rows(rows);

@@ -323,4 +323,91 @@ inline Case attention_case(const AttentionForm& f) {
           f.tail};
 }
 
+// ---- word alignments
+
+/// Softmax of q k^T / sqrt(D) over `keys` keys.
+template <class R>
+std::vector<R> probabilities(const R* q, const R* k, int64_t key_stride, int64_t keys, int64_t D) {
+  std::vector<R> p;
+  R total = 0;
+  for (int64_t j = 0; j < keys; ++j) {
+    R score = 0;
+    for (int64_t d = 0; d < D; ++d) score += q[d] * k[j * key_stride + d];
+    p.push_back(std::exp(score / std::sqrt(R(D))));
+    total += p.back();
+  }
+  for (R& x : p) x /= total;
+  return p;
+}
+
+/// The alignment of a test corpus: rows with no, one, several points, and one that is named twice.
+struct TestPoints {
+  std::vector<int32_t> offsets{0}, keys;
+  TestPoints(const Sentences& q, const Sentences& k) {
+    for (int64_t t = 0; t < q.tokens(); ++t) {
+      const int32_t s = q.segments[size_t(t)];
+      const int32_t count = s < 0 ? 0 : k.offsets[size_t(s) + 1] - k.offsets[size_t(s)];
+      for (int32_t i = 0; s >= 0 && i < int32_t(t % 4); ++i) keys.push_back((7 * int32_t(t) + 2 * i) % count);
+      if (s >= 0 && t % 5 == 1) keys.push_back(keys.empty() ? 0 : keys.back() % count);
+      offsets.push_back(int32_t(keys.size()));
+    }
+  }
+};
+
+inline Case alignment_loss_case(const AttentionForm& f, double weight) {
+  const Sentences q(f.queries, f.tail), k(f.keys, f.tail);
+  const TestPoints points(q, k);
+  const int64_t D = f.head_dim;
+  return {{{{q.tokens(), D}}, {{k.tokens(), D}}},
+          [=](Bench& b, auto& v) {
+            const AttentionArguments a{.queries = v[0], .keys_values = v[1], .width = D};
+            const AlignmentPoints given{b.ints(points.offsets), b.ints(points.keys)};
+            return std::vector{alignment_loss(a, 1, {b.packing(q), b.packing(k), given, weight})};
+          },
+          [=]<class R>(const Lists<R>& in) -> Lists<R> {
+            std::vector<R> loss;
+            for (int64_t t = 0; t < q.tokens(); ++t) {
+              loss.push_back(0);
+              const int32_t s = q.segments[size_t(t)], first = points.offsets[size_t(t)];
+              const int32_t end = points.offsets[size_t(t) + 1];
+              if (s < 0) continue;
+              const int64_t first_key = k.offsets[size_t(s)];
+              const std::vector<R> p = probabilities(in[0].data() + t * D, in[1].data() + first_key * D, D,
+                                                     k.offsets[size_t(s) + 1] - first_key, D);
+              for (int32_t i = first; i < end; ++i)
+                loss.back() -= R(weight) / R(end - first) * std::log(p[size_t(points.keys[size_t(i)])] + R(1e-6));
+            }
+            return {loss};
+          },
+          {{0, {q.tokens() + 1, D}}, {1, {k.tokens() + 1, D}}},
+          f.tail};
+}
+
+/// Rows in any order, one of no sentence; the last columns of the result are beyond every sentence.
+inline Case attention_weights_case(int64_t D) {
+  const Sentences keys({3, 1, 70}, 2);
+  const std::vector<int32_t> sentences{2, 0, -1, 1, 0, 2};
+  const int64_t rows = int64_t(sentences.size()), length = 75;
+  return {{data({rows, 2 * D}), data({keys.tokens(), 3 * D})},
+          [=](Bench& b, auto& v) {
+            const Tensor weights = b.output({rows, length}, b.statistics_type());
+            b.backend().attention_weights(weights, Columns{v[0].value(), D, D}, Columns{v[1].value(), D, D},
+                                          b.ints(keys.offsets), b.ints(sentences));
+            return constants(v[0], {weights});
+          },
+          [=]<class R>(const Lists<R>& in) -> Lists<R> {
+            std::vector<R> weights;
+            for (int64_t r = 0; r < rows; ++r) {
+              const int32_t s = sentences[size_t(r)];
+              std::vector<R> row;
+              if (s >= 0)
+                row = probabilities(in[0].data() + r * 2 * D + D, in[1].data() + keys.offsets[size_t(s)] * 3 * D + D,
+                                    3 * D, keys.offsets[size_t(s) + 1] - keys.offsets[size_t(s)], D);
+              row.resize(size_t(length), R(0));
+              weights.insert(weights.end(), row.begin(), row.end());
+            }
+            return {weights};
+          }};
+}
+
 }  // namespace bough::test

@@ -125,7 +125,7 @@ Lists<double> backward(Bench& b, const Problem& problem, const Pullback& pull) {
   const std::vector<Var> outputs = problem.op.apply(b, vars);
   for (size_t i = 0; i < outputs.size(); ++i)
     if (!pull.cotangents[i].empty() && outputs[i].needs_gradient())
-      tape.seed(outputs[i], b.tensor(outputs[i].value().shape(), pull.cotangents[i]));
+      tape.seed(outputs[i], b.tensor(outputs[i].value().shape(), pull.cotangents[i], outputs[i].value().dtype()));
   tape.backward();
   Lists<double> gradients;
   for (const auto& slot : slots) gradients.push_back(slot && slot->written ? b.values(slot->tensor) : Values());

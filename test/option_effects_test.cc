@@ -150,6 +150,43 @@ TEST_CASE("options of model scoring that exclude each other say so", "[settings]
   CHECK(score({"--tsv"}) == "train-sets has 2 files, must have 1 with tsv");
 }
 
+TEST_CASE("options of word alignments", "[settings][alignment]") {
+  const auto train = [](std::vector<const char*> more) {
+    more.insert(more.begin(), {"-t", "a", "b", "-v", "a", "b", "--no-reload", "--dec-depth", "3"});
+    return message(parse_train_options, more);
+  };
+  CHECK(train({"--guided-alignment", "a.align", "--guided-alignment-weight", "0.5"}) == "no exception");
+  for (const char* cost : {"mse", "mult"})
+    CHECK(train({"--guided-alignment", "a.align", "--guided-alignment-cost", cost})
+              .find(fmt::format("guided-alignment-cost is '{}', must be ce", cost)) == 0);
+  CHECK(train({"--guided-alignment", "a.align", "--right-left"}).find("guided-alignment and right-left") == 0);
+  for (const char* layer : {"0", "4", "first", "2x"})
+    CHECK(train({"--transformer-guided-alignment-layer", layer}) ==
+          fmt::format("transformer-guided-alignment-layer is '{}', must be last or a decoder layer, 1 to 3", layer));
+  CHECK(train({"--transformer-guided-alignment-layer", "3"}) == "no exception");
+  CHECK(train({"--multi-loss-type", "mean"}).find("multi-loss-type") != std::string::npos);
+
+  const ScratchFolder folder;
+  write_file(folder / "c.yml", "relative-paths: true\nguided-alignment: a.align\n");
+  write_file(folder / "none.yml", "relative-paths: true\nguided-alignment: none\n");
+  write_file(folder / "field.yml", "relative-paths: true\nguided-alignment: 2\ntsv: true\ntrain-sets: [a]\n");
+  const auto path_in = [&](const char* file) {
+    const std::string config = folder / file;
+    std::vector<const char*> arguments{"bough", "-c", config.c_str(), "-v", "a", "b", "--no-reload"};
+    if (std::string(file) != "field.yml") arguments.insert(arguments.end(), {"-t", "a", "b"});
+    return parse_train_options(int(arguments.size()), arguments.data())->corpus.guided_alignment;
+  };
+  CHECK(path_in("c.yml") == folder / "a.align");
+  CHECK(path_in("none.yml") == "none");
+  CHECK(path_in("field.yml") == "2");
+
+  const auto translate = [](const char* alignment) {
+    return message(parse_translate_options, {"-m", "m.npz", "-v", "a", "b", "--alignment", alignment});
+  };
+  CHECK(translate("soft") == "no exception");
+  CHECK(translate("softly").find("alignment is 'softly', must be hard, soft, or a share") == 0);
+}
+
 TEST_CASE("tsv-fields is the two sides", "[settings]") {
   const auto train = [](std::vector<const char*> more) {
     more.insert(more.begin(), {"-t", "a", "-v", "a", "b", "--no-reload"});

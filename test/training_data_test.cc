@@ -78,7 +78,7 @@ std::vector<std::vector<int32_t>> content(const UpdateBatches& update) {
       parts.insert(parts.end(), {side->ids, side->positions, side->segments, side->offsets, side->order});
       parts.push_back({side->row_offset});
     }
-    parts.push_back(batch.labels);
+    parts.insert(parts.end(), {batch.labels, batch.alignment_offsets, batch.alignment_keys});
     for (const Bin& bin : batch.bins)
       parts.push_back({bin.first_sentence, bin.end_sentence, bin.q0, bin.nq, bin.k0, bin.nk});
   }

@@ -49,6 +49,7 @@ inline OptimizerOptions adam(double rate) {
 /// `count` random sentence pairs; the target repeats the source in reverse.
 struct Sentences {
   std::vector<std::vector<int32_t>> sources, targets;
+  std::vector<std::vector<int32_t>> alignments;  ///< empty, or of each pair: see align()
   explicit Sentences(int count, uint64_t seed = 1) {
     RandomStream random(seed);
     for (int i = 0; i < count; ++i) {
@@ -60,8 +61,20 @@ struct Sentences {
   }
   Batch pack(size_t first, size_t end) const {
     std::vector<SentencePair> pairs;
-    for (size_t i = first; i < end; ++i) pairs.push_back({sources[i], targets[i], int64_t(i)});
+    for (size_t i = first; i < end; ++i) {
+      pairs.push_back({sources[i], targets[i], int64_t(i)});
+      if (!alignments.empty()) pairs.back().alignment = alignments[i];
+    }
     return bough::pack(pairs);
+  }
+  /// Aligns every target token with the source token that it repeats.
+  void align() {
+    for (const auto& s : sources) {
+      std::vector<int32_t>& points = alignments.emplace_back();
+      const auto last = int32_t(s.size()) - 1;
+      for (int32_t t = 0; t <= last; ++t) points.insert(points.end(), {last - t, t});
+      points.insert(points.end(), {last + 1, last + 1});
+    }
   }
   size_t size() const { return sources.size(); }
 };

@@ -3,6 +3,7 @@
 #include <span>
 #include <vector>
 
+#include "apps/inference/alignment_format.h"
 #include "apps/inference/decoding_options.h"
 #include "core/base/special_ids.h"
 
@@ -48,6 +49,7 @@ struct Hypothesis {
   std::vector<double> word_scores;        ///< log-probability of every token and of end_id
   double log_probability = 0;             ///< their sum, in nats
   double score = 0;                       ///< what hypotheses are ranked by
+  SoftAlignment alignment = {};           ///< where asked for, in the order in which the model writes
   std::vector<double> model_scores = {};  ///< log-probability by each model of an ensemble, where asked for
 };
 

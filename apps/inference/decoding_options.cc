@@ -2,6 +2,11 @@
 
 namespace bough {
 
+const char* const alignment_help =
+    "print which tokens belong together, by the attention that learned guided-alignment, from 0 and with both ends of "
+    "sentence: hard (0-0 2-1: the strongest of each target token), soft (all shares), or a number: the source tokens "
+    "with a larger share";
+
 void DecodingOptions::settings(Settings& v) {
   v.group("Search");
   v(beam_size, {"beam-size", 'b'}, "hypotheses kept per sentence", Range<int>{1});
@@ -28,6 +33,9 @@ void DecodingOptions::translate_settings(Settings& v) {
 void DecodingOptions::output_settings(Settings& v) {
   v(n_best, "n-best", "print the whole beam, in Moses' n-best format");
   v(word_scores, "word-scores", "print the log-probability of each token, too");
+  v(alignment, {"alignment", 0, "1"}, alignment_help);
+  v(replace_unk, "replace-unk",
+    "print the source word that it is aligned with in place of each unknown word; allows unknown words");
   constexpr auto whole = "the output layer always computes the whole vocabulary";
   v.accepted_list("shortlist", whole);
   v.remark(std::string("has no effect: ") + whole + ", which is slower", "", Remark::warning);

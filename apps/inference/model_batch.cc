@@ -1,6 +1,7 @@
 #include "apps/inference/model_batch.h"
 
 #include <algorithm>
+#include <array>
 
 #include "apps/inference/integer_block.h"
 #include "core/base/special_ids.h"
@@ -56,6 +57,10 @@ class Layout {
     target_ = add_side(batch.target, BinKind::target, shape ? shape->target_rows : batch.target.rows());
     labels_ = block_.add(padded(batch.labels, target_rows(), tail_id));
     bins_ = block_.add(padded_bins(BinKind::cross));
+    if (!is_aligned()) return;
+    const std::vector<int32_t>& offsets = batch.alignment_offsets;
+    alignment_offsets_ = block_.add(padded(offsets, target_rows() + 1, offsets.back()));  // none in the tail
+    alignment_keys_ = block_.add(padded(batch.alignment_keys, points(), 0));
   }
   IntegerBlock& block() { return block_; }
 
@@ -65,6 +70,9 @@ class Layout {
     result.target = view_side(target_, batch_.target, target_rows());
     result.labels = block_.view(labels_, {shape_ ? shape_->target_rows : int64_t(batch_.labels.size())});
     result.bins = block_.view(bins_, {bins(), 4});
+    if (is_aligned())
+      result.alignment = {block_.view(alignment_offsets_, {target_rows() + 1}),
+                          block_.view(alignment_keys_, {points()})};
     for (size_t s = 0; s + 1 < batch_.target.offsets.size(); ++s)
       result.pair_count += double(batch_.source.offsets[s + 1] - batch_.source.offsets[s]) *
                            double(batch_.target.offsets[s + 1] - batch_.target.offsets[s]);
@@ -73,6 +81,8 @@ class Layout {
 
  private:
   int64_t target_rows() const { return shape_ ? shape_->target_rows : batch_.target.rows(); }
+  bool is_aligned() const { return !batch_.alignment_offsets.empty(); }
+  int64_t points() const { return shape_ ? shape_->points : int64_t(batch_.alignment_keys.size()); }
   int64_t bins() const { return shape_ ? shape_->bins : int64_t(batch_.bins.size()); }
   std::vector<int32_t> padded(std::vector<int32_t> values, int64_t rows, int32_t filler) const {
     if (shape_) values.resize(size_t(rows), filler);
@@ -117,7 +127,7 @@ class Layout {
   const BatchShape* shape_;
   IntegerBlock block_;
   SidePlaces source_{}, target_{};
-  size_t labels_ = 0, bins_ = 0;
+  size_t labels_ = 0, bins_ = 0, alignment_offsets_ = 0, alignment_keys_ = 0;
 };
 
 /// The smallest of first, 2 first, 4 first, ... that is not below `least`.
@@ -135,16 +145,20 @@ ModelBatch upload_batch(Backend& backend, const Batch& batch) {
 }
 
 std::string BatchShape::name() const {
-  return fmt::format("{} + {} rows, {} bins, {} positions", source_rows, target_rows, bins, longest);
+  return fmt::format("{} + {} rows, {} bins, {} positions{}", source_rows, target_rows, bins, longest,
+                     points > 0 ? fmt::format(", {} alignment points", points) : "");
 }
 
 BatchShape BatchPlaces::shape_of(const Batch& batch, int64_t most_positions) const {
-  constexpr int64_t few_positions = 256, rows_of_bin = 32;  // as a rule a bin has more than 32 rows of the longer side
+  // As a rule a bin has more than 32 rows of the longer side, and a target row fewer than two alignment points.
+  constexpr int64_t few_positions = 256, rows_of_bin = 32, points_of_row = 2;
   const int64_t longest = std::max(longest_sentence(batch.source), longest_sentence(batch.target));
   BatchShape shape{.source_rows = shape_class(batch.source.rows(), usual_source_),
                    .target_rows = shape_class(batch.target.rows(), usual_target_),
                    .longest = doubled_to(longest, few_positions)};
   shape.bins = doubled_to(int64_t(batch.bins.size()), std::max(shape.source_rows, shape.target_rows) / rows_of_bin);
+  if (!batch.alignment_offsets.empty())
+    shape.points = doubled_to(int64_t(batch.alignment_keys.size()), points_of_row * shape.target_rows);
   if (most_positions > 0) shape.longest = std::max(longest, std::min(shape.longest, most_positions));
   return shape;
 }
@@ -163,7 +177,7 @@ const ModelBatch& BatchPlaces::upload(Backend& backend, const Batch& batch, cons
   return places_.emplace(shape, Place{memory_, layout.views()}).first->second.batch;
 }
 
-Batch imagined_batch(int64_t source_rows, int64_t target_rows, int64_t longest) {
+Batch imagined_batch(int64_t source_rows, int64_t target_rows, int64_t longest, bool is_aligned) {
   constexpr int64_t usual_length = 30;
   const int64_t least = (std::max(source_rows, target_rows) + longest - 1) / longest;
   const int64_t sentences = std::clamp<int64_t>(std::max(target_rows / usual_length, least), 1,
@@ -173,10 +187,12 @@ Batch imagined_batch(int64_t source_rows, int64_t target_rows, int64_t longest) 
     return std::max<int64_t>(rows / sentences + (s < rows % sentences), 1) - 1;
   };
   const std::vector<int32_t> tokens(size_t(std::max(source_rows, target_rows)), unknown_id);
+  const std::array<int32_t, 2> first_words{};
   std::vector<SentencePair> pairs;
   for (int64_t s = 0; s < sentences; ++s)
     pairs.push_back({std::span(tokens).first(size_t(length(source_rows, s))),
-                     std::span(tokens).first(size_t(length(target_rows, s))), s});
+                     std::span(tokens).first(size_t(length(target_rows, s))), s,
+                     is_aligned ? std::span<const int32_t>(first_words) : std::span<const int32_t>()});
   return pack(pairs);
 }
 

@@ -16,6 +16,7 @@ ModelBatch upload_batch(Backend& backend, const Batch& batch);
 /// What kernels are launched for. Batches of one shape give the same launches.
 struct BatchShape {
   int64_t source_rows = 0, target_rows = 0, bins = 0;
+  int64_t points = 0;   ///< of word alignments; 0: there are none
   int64_t longest = 0;  ///< rows that tables of positions need
 
   auto operator<=>(const BatchShape&) const = default;
@@ -46,7 +47,8 @@ class BatchPlaces {
 };
 
 /// A batch of the null backend's kind, of so many rows a side, in equal sentences of about 30, at most `longest`, rows:
-/// shapes for the memory plan. Attention needs memory per row only, so any length would do.
-Batch imagined_batch(int64_t source_rows, int64_t target_rows, int64_t longest);
+/// shapes for the memory plan. Attention needs memory per row only, so any length would do. is_aligned: with word
+/// alignments.
+Batch imagined_batch(int64_t source_rows, int64_t target_rows, int64_t longest, bool is_aligned = false);
 
 }  // namespace bough

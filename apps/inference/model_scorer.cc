@@ -80,6 +80,7 @@ class Scoring {
         backend_(make_backend(options.machine)),
         loaded_(load_ensemble(options.models, options.weights, options.vocabulary.paths, *backend_)),
         reader_(options),
+        alignment_(AlignmentFormat::parse(options.alignment)),
         output_(options.output) {
     const int64_t longest = std::min<int64_t>(options.corpus.max_length, loaded_.ensemble.longest_sentence());
     for (size_t side = 0; side < 2; ++side)
@@ -90,8 +91,9 @@ class Scoring {
   void run() {
     WorkerBackends workers(*backend_, cpu_thread_count(options_.machine));
     const std::shared_ptr<void> kept = backend_->keep_weights(loaded_.ensemble.weights());
-    PairScorer{loaded_.ensemble, workers, options_.batch, int64_t(workspace_bytes(options_.machine))}.run(
-        [this] { return read_window(); }, [this](TokenScores&& scores) { write(scores); }, [this] { reader_.stop(); });
+    PairScorer{loaded_.ensemble, workers, options_.batch, int64_t(workspace_bytes(options_.machine)), bool(alignment_)}
+        .run([this] { return read_window(); }, [this](PairScores&& scores) { write(scores); },
+             [this] { reader_.stop(); });
     if (options_.summary != ScoreSummary::none)
       output_.write(fmt::format("{:.6g}\n", totals_.summary(options_.summary)));
     output_.close();
@@ -113,19 +115,25 @@ class Scoring {
     return window;
   }
 
-  void write(TokenScores& scores) {
+  void write(PairScores& pair) {
+    TokenScores& scores = pair.tokens;
     const double sum = std::accumulate(scores.begin(), scores.end(), 0.0);
     totals_.log_probability += sum;
     totals_.tokens += int64_t(scores.size());
     ++totals_.sentences;
     if (options_.summary != ScoreSummary::none) return;
     const double score = options_.normalize ? sum / double(scores.size()) : sum;
+    std::string alignment;
+    if (alignment_)
+      alignment =
+          format_alignment(in_reading_order(std::move(pair.alignment), loaded_.ensemble.right_left()), alignment_);
     if (options_.n_best) {
-      output_.write(with_feature(next_list_line(), options_.n_best_feature, score) + "\n");
+      output_.write(with_feature(next_list_line(), options_.n_best_feature, score, alignment) + "\n");
       return;
     }
     if (loaded_.ensemble.right_left()) std::reverse(scores.begin(), scores.end() - 1);
-    output_.write(fmt::format("{:.6f}{}\n", score, options_.word_scores ? " ||| " + format_word_scores(scores) : ""));
+    output_.write(fmt::format("{:.6f}{}{}\n", score, alignment_ ? " ||| " + alignment : "",
+                              options_.word_scores ? " ||| " + format_word_scores(scores) : ""));
   }
 
   std::string next_list_line() {
@@ -139,6 +147,7 @@ class Scoring {
   std::unique_ptr<Backend> backend_;
   LoadedEnsemble loaded_;
   PairReader reader_;
+  AlignmentFormat alignment_;
   TextOutput output_;
   std::vector<TextEncoder> encoders_;
   std::mutex list_mutex_;  // reading and writing go on at once

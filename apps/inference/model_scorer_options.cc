@@ -1,5 +1,7 @@
 #include "apps/inference/model_scorer_options.h"
 
+#include "apps/inference/alignment_format.h"
+#include "apps/inference/decoding_options.h"
 #include "apps/inference/ensemble.h"
 
 namespace bough {
@@ -45,6 +47,7 @@ void ModelScorerOptions::settings(Settings& v) {
   v(summary, {"summary", 0, "cross-entropy"},
     "print one number over all sentences instead of one each; cross-entropy is per sentence", summary_names);
   v(word_scores, "word-scores", "print the log-probability of each target token, too");
+  v(alignment, {"alignment", 0, "1"}, alignment_help);
   corpus.length_settings(v);
   v.group("Batches");
   batch.settings(v);
@@ -58,6 +61,9 @@ void ModelScorerOptions::validate() const {
   machine.validate();
   vocabulary.validate();
   check_models("model", models, weights);
+  (void)AlignmentFormat::parse(alignment);
+  check(summary == ScoreSummary::none || alignment.empty(),
+        "summary prints one number over all sentences, alignment words for each; leave one out");
   check(!word_scores || !n_best,
         "word-scores and n-best are both given: a line of an n-best list gets one score; leave one out");
   check(summary == ScoreSummary::none || !word_scores,

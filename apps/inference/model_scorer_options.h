@@ -23,6 +23,7 @@ struct ModelScorerOptions {
   bool normalize = false;
   ScoreSummary summary = ScoreSummary::none;
   bool word_scores = false;
+  std::string alignment;  ///< see AlignmentFormat
   VocabularyOptions vocabulary;
   CorpusOptions corpus;  ///< train_sets: source and target, or source and n-best list, or fields of one file
   BatchOptions batch;

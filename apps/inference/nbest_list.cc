@@ -44,11 +44,13 @@ NBestLine parse_nbest_line(const std::string& line, const std::string& path, int
   return parsed;
 }
 
-std::string with_feature(const std::string& line, const std::string& feature, double score) {
+std::string with_feature(const std::string& line, const std::string& feature, double score,
+                         const std::string& alignment) {
   const auto fields = fields_of(line);
   std::string result;
   for (size_t i = 0; i < fields.size(); ++i) {
     if (i > 0) result += separator;
+    if (i == 2 && !alignment.empty()) result += fmt::format(" {} {}", alignment, separator);
     result += fields[i];
     if (i != 2) continue;
     if (!result.ends_with(' ')) result += ' ';

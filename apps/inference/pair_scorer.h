@@ -2,6 +2,7 @@
 #include <functional>
 #include <vector>
 
+#include "apps/inference/alignment_format.h"
 #include "apps/inference/ensemble.h"
 #include "apps/inference/ordered_work.h"
 #include "data/data_options.h"
@@ -16,9 +17,18 @@ struct ScoredPair {
 /// log p(target | source): of every target token and the end of sentence, in nats.
 using TokenScores = std::vector<double>;
 
-/// The scores of pairs that fit into a batch, by one model.
+/// What is found out about a pair.
+struct PairScores {
+  TokenScores tokens;
+  SoftAlignment alignment;  ///< where asked for; its target tokens in the order in which the model writes
+};
+
+/// The scores of pairs that fit into a batch, by one model; `alignments`, unless null, becomes those of the pairs.
 std::vector<TokenScores> score_batch(Transformer& transformer, Backend& backend, const std::vector<ScoredPair>& pairs,
-                                     EndIds ends);
+                                     EndIds ends, std::vector<SoftAlignment>* alignments = nullptr);
+/// The alignments alone, without the work of scores.
+std::vector<SoftAlignment> align_batch(Transformer& transformer, Backend& backend, const std::vector<ScoredPair>& pairs,
+                                       EndIds ends);
 
 /// Scores pairs with the models, teacher-forced and packed, batch by batch; `write` gets them in the order of
 /// the input. logits_bytes: memory for logits of all batches in work, at most (a single longer pair aside).
@@ -28,14 +38,15 @@ struct PairScorer {
   WorkerBackends& workers;
   BatchOptions batch;
   int64_t logits_bytes = 512 << 20;
+  bool wants_alignments = false;  ///< of the first model
 
   /// read, stop: see OrderedWork.
-  void run(const std::function<std::vector<ScoredPair>()>& read, const std::function<void(TokenScores&&)>& write,
+  void run(const std::function<std::vector<ScoredPair>()>& read, const std::function<void(PairScores&&)>& write,
            const std::function<void()>& stop = {}) const;
 
  private:
   std::vector<std::vector<size_t>> cut(const std::vector<ScoredPair>& window) const;
-  std::vector<TokenScores> score(Backend& backend, const Job<ScoredPair>& job) const;
+  std::vector<PairScores> score(Backend& backend, const Job<ScoredPair>& job) const;
 };
 
 }  // namespace bough

@@ -34,8 +34,9 @@ void TextEncoder::repair(std::string& line, int64_t number) {
   }
 }
 
-std::vector<int32_t> TextEncoder::encode(std::string line, int64_t number) {
+std::vector<int32_t> TextEncoder::encode(std::string line, int64_t number, std::vector<std::string>* words) {
   repair(line, number);
+  if (words) *words = vocabulary_->split(line, is_in_pieces_);
   std::vector<int32_t> ids = is_in_pieces_ ? vocabulary_->encode_pieces(line) : vocabulary_->encode(line);
   if (int64_t(ids.size()) + 1 > longest_) {
     if (!std::exchange(warned_length_, true))

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <deque>
+#include <mutex>
 #include <optional>
 #include <utility>
 
@@ -78,20 +80,38 @@ class Translation {
     std::vector<Translator::Source> window;
     for (std::string source, prefix; window.size() < most && lines_.next(source, prefix);) {
       const int64_t number = lines_.line_number();
-      window.emplace_back(source_encoder_.encode(std::move(source), number));
+      std::vector<std::string> words;
+      window.emplace_back(
+          source_encoder_.encode(std::move(source), number, options_.decoding.replace_unk ? &words : nullptr));
+      if (options_.decoding.replace_unk) keep(std::move(words));
       if (options_.decoding.force_decode) window.back().prefix = prefix_encoder_.encode(std::move(prefix), number);
     }
     return window;
   }
 
+  void keep(std::vector<std::string> words) {
+    const std::lock_guard lock(words_mutex_);
+    words_.push_back(std::move(words));
+  }
+  /// Of the next sentence that is written.
+  std::vector<std::string> next_words() {
+    if (!options_.decoding.replace_unk) return {};
+    const std::lock_guard lock(words_mutex_);
+    std::vector<std::string> words = std::move(words_.front());
+    words_.pop_front();
+    return words;
+  }
+
   void write(const Translator::Result& result) {
+    const std::vector<std::string> words = next_words();
     if (result.empty() && !std::exchange(warned_scores_, true))
       log::warn(
           "[translate] line {}: the model gives no finite score, so the line stays empty; the model "
           "has diverged in training",
           written_ + 1);
-    output_.write(printer_.lines(written_, result));
-    if (!options_.decoding.quiet_translation) log::info("Best translation {} : {}", written_, printer_.text(result));
+    output_.write(printer_.lines(written_, result, words));
+    if (!options_.decoding.quiet_translation)
+      log::info("Best translation {} : {}", written_, printer_.text(result, words));
     ++written_;
     if (progress_) progress_->advance_to(written_);
   }
@@ -104,6 +124,8 @@ class Translation {
   TextEncoder source_encoder_, prefix_encoder_;
   SpeedLog speed_;
   TextOutput output_;
+  std::mutex words_mutex_;  // reading and writing go on at once
+  std::deque<std::vector<std::string>> words_;
   std::optional<Progress> progress_;
   int64_t written_ = 0;
   bool warned_scores_ = false;

@@ -1,5 +1,6 @@
 #include "apps/inference/translate_options.h"
 
+#include "apps/inference/alignment_format.h"
 #include "apps/inference/ensemble.h"
 #include "core/base/io.h"
 
@@ -45,12 +46,14 @@ void TranslateOptions::settings(Settings& v) {
 void TranslateOptions::resolve(const GivenNames&) {
   general.resolve_seed();
   decoding.seed = general.seed;
+  decoding.allow_unk |= decoding.replace_unk;
 }
 
 void TranslateOptions::validate() const {
   machine.validate();
   vocabulary.validate();
   check_models("models", models, weights);
+  (void)AlignmentFormat::parse(decoding.alignment);
   check_sides("vocabs", vocabulary.paths.size(), "<model>.decoder.yml names them: use -c");
   const bool two_files = decoding.force_decode && !corpus.tsv;
   check(input.size() == (two_files ? 2 : 1), "input has {} file{}, must have {}", input.size(),

@@ -1,5 +1,8 @@
 #include "apps/inference/translation_printer.h"
 
+#include <fmt/ranges.h>
+
+#include <algorithm>
 #include <limits>
 
 namespace bough {
@@ -14,6 +17,12 @@ std::string features(const Hypothesis& hypothesis) {
   return text;
 }
 
+/// The source token with the largest share, the end of sentence aside.
+const std::string& aligned_word(const std::vector<double>& shares, const std::vector<std::string>& source) {
+  const auto end = shares.begin() + std::ptrdiff_t(std::min(source.size(), shares.size()));
+  return source[size_t(std::max_element(shares.begin(), end) - shares.begin())];
+}
+
 const Hypothesis& best_of(const Translator::Result& result) {
   constexpr double none = -std::numeric_limits<double>::infinity();
   static const Hypothesis nothing{{}, {}, none, none};  // the model gave no finite score
@@ -21,6 +30,11 @@ const Hypothesis& best_of(const Translator::Result& result) {
 }
 
 }  // namespace
+
+SoftAlignment in_reading_order(SoftAlignment alignment, bool right_left) {
+  if (right_left && !alignment.empty()) std::reverse(alignment.begin(), alignment.end() - 1);
+  return alignment;
+}
 
 std::string format_word_scores(std::span<const double> scores) {
   std::string text = "WordScores=";
@@ -34,29 +48,40 @@ TranslationPrinter::TranslationPrinter(std::shared_ptr<const Vocabulary> vocabul
       right_left_(right_left),
       n_best_(decoding.n_best),
       word_scores_(decoding.word_scores),
-      keep_pieces_(keep_pieces) {}
+      keep_pieces_(keep_pieces),
+      alignment_(AlignmentFormat::parse(decoding.alignment)) {}
 
-std::string TranslationPrinter::words(const Hypothesis& hypothesis) const {
+std::string TranslationPrinter::words(const Hypothesis& hypothesis, const std::vector<std::string>& source) const {
   const std::vector<int32_t> tokens = in_reading_order(hypothesis.tokens, right_left_);
-  if (!keep_pieces_) return vocabulary_->decode(tokens);
-  std::string text;
-  for (int32_t token : tokens) text += (text.empty() ? "" : " ") + vocabulary_->piece(token);
-  return text;
+  const int32_t unknown = vocabulary_->special().unknown;
+  const bool replaces = !source.empty() && std::ranges::count(tokens, unknown) > 0;
+  if (!keep_pieces_ && !replaces) return vocabulary_->decode(tokens);
+  const SoftAlignment alignment = in_reading_order(hypothesis.alignment, right_left_);
+  std::vector<std::string> pieces;
+  for (size_t t = 0; t < tokens.size(); ++t)
+    pieces.push_back(replaces && tokens[t] == unknown ? aligned_word(alignment[t], source)
+                                                      : vocabulary_->piece(tokens[t]));
+  return keep_pieces_ ? fmt::format("{}", fmt::join(pieces, " ")) : vocabulary_->decode_pieces(pieces);
 }
 
-std::string TranslationPrinter::with_word_scores(const Hypothesis& hypothesis) const {
-  std::string text = words(hypothesis);
+std::string TranslationPrinter::with_details(const Hypothesis& hypothesis,
+                                             const std::vector<std::string>& source) const {
+  std::string text = words(hypothesis, source);
+  if (alignment_) text += " ||| " + format_alignment(in_reading_order(hypothesis.alignment, right_left_), alignment_);
   if (word_scores_) text += " ||| " + format_word_scores(hypothesis.word_scores);
   return text;
 }
 
-std::string TranslationPrinter::text(const Translator::Result& result) const { return words(best_of(result)); }
+std::string TranslationPrinter::text(const Translator::Result& result, const std::vector<std::string>& source) const {
+  return words(best_of(result), source);
+}
 
-std::string TranslationPrinter::lines(int64_t number, const Translator::Result& result) const {
-  if (!n_best_) return with_word_scores(best_of(result)) + "\n";
+std::string TranslationPrinter::lines(int64_t number, const Translator::Result& result,
+                                      const std::vector<std::string>& source) const {
+  if (!n_best_) return with_details(best_of(result), source) + "\n";
   std::string all;
   const auto add = [&](const Hypothesis& h) {
-    all += fmt::format("{} ||| {} |||{} ||| {:.6g}\n", number, with_word_scores(h), features(h), h.score);
+    all += fmt::format("{} ||| {} |||{} ||| {:.6g}\n", number, with_details(h, source), features(h), h.score);
   };
   if (result.empty()) add(best_of(result));
   for (const Hypothesis& h : result) add(h);

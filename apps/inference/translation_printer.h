@@ -8,8 +8,8 @@
 namespace bough {
 
 /// Results as text, in Marian's formats (docs/file_formats.md):
-///   best:   hyp[ ||| WordScores= s1 s2 ...]
-///   n-best: id ||| hyp[ ||| WordScores= ...] ||| F0= log-probability ||| score
+///   best:   hyp[ ||| alignment][ ||| WordScores= s1 s2 ...]
+///   n-best: id ||| hyp[ ||| alignment][ ||| WordScores= ...] ||| F0= log-probability ||| score
 /// An ensemble's n-best lines have the log-probability by each model: F0= ... F1= ...
 /// Word scores: 5 decimals, one a token and one for the end of sentence; the others 6 digits.
 class TranslationPrinter {
@@ -19,18 +19,24 @@ class TranslationPrinter {
   TranslationPrinter(std::shared_ptr<const Vocabulary> vocabulary, bool right_left, const DecodingOptions& decoding,
                      bool keep_pieces);
 
-  /// The words of the best hypothesis; empty where there is none.
-  std::string text(const Translator::Result& result) const;
+  /// The words of the best hypothesis; empty where there is none. `source`: the tokens of the sentence as text, to
+  /// take the place of unknown words; none: they stay.
+  std::string text(const Translator::Result& result, const std::vector<std::string>& source = {}) const;
   /// The line, or the lines of an n-best list, of sentence `number` (from 0), each ending in '\n'.
-  std::string lines(int64_t number, const Translator::Result& result) const;
+  std::string lines(int64_t number, const Translator::Result& result,
+                    const std::vector<std::string>& source = {}) const;
 
  private:
-  std::string words(const Hypothesis& hypothesis) const;
-  std::string with_word_scores(const Hypothesis& hypothesis) const;
+  std::string words(const Hypothesis& hypothesis, const std::vector<std::string>& source) const;
+  std::string with_details(const Hypothesis& hypothesis, const std::vector<std::string>& source) const;
 
   std::shared_ptr<const Vocabulary> vocabulary_;
   bool right_left_, n_best_, word_scores_, keep_pieces_;
+  AlignmentFormat alignment_;
 };
+
+/// The target tokens in reading order, see in_reading_order(); the end of sentence stays last.
+SoftAlignment in_reading_order(SoftAlignment alignment, bool right_left);
 
 /// "WordScores= -0.12345 ..."
 std::string format_word_scores(std::span<const double> scores);

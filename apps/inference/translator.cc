@@ -48,7 +48,7 @@ std::vector<Translator::Result> Translator::decode(Backend& backend, const Job<S
     tokens += int64_t(job.items[i].tokens.size()) + 1;
     if (job.items[i].tokens.empty()) {
       const size_t members = wants_model_scores() ? ensemble_.members.size() : 0;
-      results[i] = {Hypothesis{{}, {0.0}, 0, 0, std::vector<double>(members)}};
+      results[i] = {Hypothesis{{}, {0.0}, 0, 0, {{1.0}}, std::vector<double>(members)}};
       continue;
     }
     places.push_back(i);
@@ -59,6 +59,7 @@ std::vector<Translator::Result> Translator::decode(Backend& backend, const Job<S
     std::vector<Result> found = search(backend, sources, std::move(numbers));
     for (size_t i = 0; i < places.size(); ++i) results[places[i]] = std::move(found[i]);
     if (wants_model_scores()) add_model_scores(backend, job, results);
+    if (decoding_.wants_alignments()) add_alignments(backend, job, results);
   }
   if (settings_.on_batch) settings_.on_batch(int64_t(job.items.size()), tokens);
   return results;
@@ -89,34 +90,49 @@ std::vector<Translator::Result> Translator::search(Backend& backend, const std::
   return results;
 }
 
-/// What each model says of the hypotheses, for the features of n-best lists: teacher-forced, in batches whose logits
-/// take no more memory than keys and values may.
-void Translator::add_model_scores(Backend& backend, const Job<Source>& job, std::vector<Result>& results) const {
+/// Calls use(pairs, hypotheses) for hypotheses with the sentences that they translate, all of them or the best of each,
+/// so many at a time that their logits take no more memory than keys and values may.
+template <class Use>
+void Translator::for_each_batch(const Job<Source>& job, std::vector<Result>& results, bool all, const Use& use) const {
   const int64_t row_bytes = ensemble_.target_vocabulary() * int64_t(sizeof(float));
   const int64_t most_rows = settings_.cache_bytes / int64_t(workers_.count()) / row_bytes;
   std::vector<ScoredPair> pairs;
   std::vector<Hypothesis*> hypotheses;
   int64_t rows = 0;
-  const auto score = [&] {
+  for (size_t i = 0; i < results.size(); ++i)
+    for (Hypothesis& hypothesis : results[i]) {
+      if (job.items[i].tokens.empty() || (!all && &hypothesis != &results[i].front())) continue;
+      const auto length = int64_t(hypothesis.word_scores.size());
+      if (!pairs.empty() && rows + length > most_rows) {
+        use(pairs, hypotheses);
+        pairs.clear();
+        hypotheses.clear();
+        rows = 0;
+      }
+      rows += length;
+      pairs.push_back({job.items[i].tokens, hypothesis.tokens});
+      hypotheses.push_back(&hypothesis);
+    }
+  if (!pairs.empty()) use(pairs, hypotheses);
+}
+
+/// What each model says of the hypotheses, for the features of n-best lists: teacher-forced.
+void Translator::add_model_scores(Backend& backend, const Job<Source>& job, std::vector<Result>& results) const {
+  for_each_batch(job, results, true, [&](const auto& pairs, const auto& hypotheses) {
     for (const Ensemble::Member& member : ensemble_.members) {
       const auto scores = score_batch(*member.transformer, backend, pairs, ensemble_.ends());
       for (size_t i = 0; i < pairs.size(); ++i)
         hypotheses[i]->model_scores.push_back(std::accumulate(scores[i].begin(), scores[i].end(), 0.0));
     }
-    pairs.clear();
-    hypotheses.clear();
-    rows = 0;
-  };
-  for (size_t i = 0; i < results.size(); ++i)
-    for (Hypothesis& hypothesis : results[i]) {
-      if (job.items[i].tokens.empty()) continue;
-      const auto length = int64_t(hypothesis.word_scores.size());
-      if (!pairs.empty() && rows + length > most_rows) score();
-      rows += length;
-      pairs.push_back({job.items[i].tokens, hypothesis.tokens});
-      hypotheses.push_back(&hypothesis);
-    }
-  if (!pairs.empty()) score();
+  });
+}
+
+/// Where the first model looks, for the hypotheses that are printed. Teacher-forced: the search need not keep it.
+void Translator::add_alignments(Backend& backend, const Job<Source>& job, std::vector<Result>& results) const {
+  for_each_batch(job, results, decoding_.n_best, [&](const auto& pairs, const auto& hypotheses) {
+    auto alignments = align_batch(*ensemble_.members.front().transformer, backend, pairs, ensemble_.ends());
+    for (size_t i = 0; i < pairs.size(); ++i) hypotheses[i]->alignment = std::move(alignments[i]);
+  });
 }
 
 void Translator::run(const std::function<std::vector<Source>()>& read, const std::function<void(Result&&)>& write,

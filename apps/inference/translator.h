@@ -54,6 +54,9 @@ class Translator {
                              std::vector<int64_t> numbers) const;
   int64_t limit_of(const Source& source) const;
   bool wants_model_scores() const { return decoding_.n_best && ensemble_.members.size() > 1; }
+  template <class Use>
+  void for_each_batch(const Job<Source>& job, std::vector<Result>& results, bool all, const Use& use) const;
+  void add_alignments(Backend& backend, const Job<Source>& job, std::vector<Result>& results) const;
   void add_model_scores(Backend& backend, const Job<Source>& job, std::vector<Result>& results) const;
 
   Ensemble ensemble_;

@@ -29,6 +29,7 @@ void TrainOptions::settings(Settings& v) {
   optimizer.settings(v);
   v.group("Data");
   corpus.settings(v);
+  corpus.alignment_settings(v);
   v.alias("no-shuffle", "as shuffle none", false, {});
   v.group("Vocabularies");
   vocabulary.settings(v);
@@ -64,6 +65,7 @@ MemoryOptions TrainOptions::memory() const {
           .max_length = corpus.max_length,
           .measures_layers = bool(display.log_layer_norms),
           .measures_model_update = display.log_model_update,
+          .learns_alignments = corpus.has_alignments(),
           .longest_validated = validation.valid_sets.empty() ? 0 : validation.max_length};
 }
 
@@ -79,6 +81,13 @@ void TrainOptions::validate() const {
         optimizer.weight_decay);
   corpus.validate();
   vocabulary.validate();
+  check(!corpus.has_alignments() || dropout.guided_alignment_cost == "ce",
+        "guided-alignment-cost is '{}', must be ce: a Transformer's attention is compared by cross-entropy alone, in "
+        "Marian, too",
+        dropout.guided_alignment_cost);
+  check(!corpus.has_alignments() || !model.right_left,
+        "guided-alignment and right-left are both given: alignments count target words from the first on. Leave one "
+        "out");
   validation.validate();
   if (run.describe) return;
   if (!corpus.tsv) check_sides("train-sets", corpus.train_sets.size(), "Use --train-sets corpus.en corpus.de");

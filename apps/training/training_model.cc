@@ -15,6 +15,7 @@ TrainingModel::TrainingModel(Backend& backend, const ModelOptions& model, const 
     : backend_(backend),
       seed_(seed),
       label_smoothing_(dropout.label_smoothing),
+      alignment_weight_(dropout.guided_alignment_weight),
       clip_norm_(optimizer.clip_norm),
       parameters_(backend),
       transformer_(model, &dropout, parameters_),
@@ -149,6 +150,14 @@ void TrainingModel::accumulate_gradients(const Batch& host, bool is_first) {
   exact_ = {};
 }
 
+/// Adds a second loss: to the sum of losses, and to where the backward pass begins.
+void TrainingModel::start_from_alignments(Tape& tape, const Var& loss) {
+  backend_.sum(add_to(loss_sum_), loss.value());
+  const Tensor ones = backend_.allocate(loss.value().shape(), loss.value().dtype());
+  backend_.fill(ones, 1);
+  tape.seed(loss, ones);
+}
+
 /// Recorded by some backends: on the host it may run for the first batches only, so that it must leave nothing there
 /// that a later call needs.
 void TrainingModel::forward_and_backward(const ModelBatch& batch, bool is_first, int64_t target_rows) {
@@ -156,12 +165,14 @@ void TrainingModel::forward_and_backward(const ModelBatch& batch, bool is_first,
   transformer_.set_training(true);
   Tape tape(backend_);
   if (sums_terms_) transformer_.set_residual_sums(is_first ? write_to(term_sums_) : add_to(term_sums_));
-  const Var top = transformer_.decode_layers(transformer_.encode(tape, batch.source), batch);
+  AlignmentRequest alignment{.loss_weight = batch.alignment ? alignment_weight_ : 0};
+  const Var top = transformer_.decode_layers(transformer_.encode(tape, batch.source), batch, &alignment);
   transformer_.set_residual_sums({});
   if (is_measuring_ && is_first && with_model_update_) layer_norms_->keep_output(top.value(), target_rows);
   const Tensor loss =
       cross_entropy(transformer_.logits(top), batch.labels, label_smoothing_, transformer_.target_vocabulary());
   backend_.sum(is_first ? write_to(loss_sum_) : add_to(loss_sum_), loss);
+  if (alignment.loss) start_from_alignments(tape, alignment.loss);
   tape.backward();
   if (is_first) parameters_.finish_update();
 }

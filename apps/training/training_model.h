@@ -25,7 +25,7 @@ struct UpdateSettings {
 
 /// What an update did. Costs one wait for the backend.
 struct UpdateResult {
-  double loss = 0;  ///< label-smoothed cross-entropy, summed over target tokens, in nats
+  double loss = 0;  ///< label-smoothed cross-entropy and the alignments' loss, summed over target tokens, in nats
   int64_t target_tokens = 0;
   UpdateStatistics statistics;
   std::optional<LayerReport> layers;
@@ -120,6 +120,7 @@ class TrainingModel {
   void bound_branches();
   void start_branch_scales();
   void set_branch_scales(const std::vector<double>& scales);
+  void start_from_alignments(Tape& tape, const Var& loss);
   void forward_and_backward(const ModelBatch& batch, bool is_first, int64_t target_rows);
   void clear_sums();
   void add_up_over_ranks();
@@ -128,7 +129,7 @@ class TrainingModel {
 
   Backend& backend_;
   uint64_t seed_;
-  double label_smoothing_, clip_norm_;
+  double label_smoothing_, alignment_weight_, clip_norm_;
   ParameterSet parameters_;
   std::function<void(ParameterSet&)> after_initialization_;
   Transformer transformer_;

@@ -49,6 +49,7 @@ using EnumNames = std::vector<std::pair<std::string_view, E>>;
 /// file that it reads.
 struct Path {
   enum Use { input, output, log } use = input;  ///< a log is appended to, and several may share one
+  bool or_field = false;                        ///< none, and a number (of a field in each line), are no names of files
 };
 
 /// Text that must be one of these.
@@ -132,6 +133,7 @@ struct Setting {
   bool is_list = false;
   bool is_path = false;
   Path::Use path_use = Path::input;
+  bool is_path_or_field = false;
   bool is_alias = false;         ///< stands for other settings; no member, not dumped
   bool is_transient = false;     ///< asked of this run only (dump-config): not dumped
   bool is_command_line = false;  ///< transient, and without meaning in a file (help)
@@ -166,6 +168,7 @@ class Settings {
     (*this)(value, key, help);
     rows_.back().is_path = true;
     rows_.back().path_use = path.use;
+    rows_.back().is_path_or_field = path.or_field;
     rows_.back().word = "PATH";
   }
   /// A period in one of the units.

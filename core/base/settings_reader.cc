@@ -20,6 +20,10 @@ bool is_stream(const std::string& path) {
   return path == "-" || path == "stdin" || path == "stdout" || path == "stderr";
 }
 
+bool is_none_or_number(const std::string& text) {
+  return text == "none" || text.find_first_not_of("0123456789") == std::string::npos;
+}
+
 std::string beside(const std::string& source, const std::string& path) {
   if (path.empty() || is_stream(path)) return path;
   return (std::filesystem::path(source).parent_path() / path).lexically_normal().string();
@@ -217,6 +221,7 @@ void SettingsReader::settle_file_names() {
     const Setting* row = rows_.find(name);
     if (!row || !row->is_path) continue;
     for (std::string& item : given.value.items) {
+      if (row->is_path_or_field && is_none_or_number(item)) continue;
       if (interpolates) item = interpolate_environment(name, item);
       if (!given.relative_to.empty()) item = beside(given.relative_to, item);
     }

@@ -64,6 +64,9 @@ struct KernelRow {
   std::function<Call(Buffers&)> make;
 };
 
+/// Those of word alignments.
+void add_alignments(std::vector<KernelRow>& rows);
+
 /// Every kernel of core/kernels.def at least once; Error when one has no row, or a row has no kernel.
 std::vector<KernelRow> kernel_rows();
 

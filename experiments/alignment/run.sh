@@ -1,0 +1,100 @@
+#!/usr/bin/env bash
+# What guided alignment teaches: Multi30k English-German in words, aligned by eflomal (from PyPI, in an environment of its
+# own in the work folder), trained twice, without and with guided-alignment. Prints how well the attention of both agrees
+# with the aligner on the validation set, and what replace-unk does; writes result.json beside this script.
+#
+# Usage: run.sh [--data FOLDER] [--work FOLDER] [--programs FOLDER]
+#   --data FOLDER      files as experiments/multi30k/README.md lists them; without it they are downloaded
+#   --work FOLDER      alignments, models; default: ${XDG_CACHE_HOME:-~/.cache}/bough/alignment
+#   --programs FOLDER  bough's programs; without it they are built into build/
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+bough=$(cd "$here/../.." && pwd)
+command="experiments/alignment/run.sh"  # for the result: folders are nobody else's business
+
+fail() {
+  echo "run.sh: $1" >&2
+  exit 1
+}
+. "$bough/experiments/multi30k/data.sh"
+
+data=""
+programs=""
+work="${XDG_CACHE_HOME:-$HOME/.cache}/bough/alignment"
+while [ $# -gt 0 ]; do
+  [ $# -ge 2 ] || fail "$1 needs a value; see the first lines of this script"
+  case $1 in
+    --data) data=$2 ;;
+    --work) work=$2 ;;
+    --programs) programs=$2 ;;
+    *) fail "'$1' is not an option of this script" ;;
+  esac
+  command="$command $1 FOLDER"
+  shift 2
+done
+mkdir -p "$work"
+work=$(cd "$work" && pwd)
+multi30k_data "$data" "$work"
+text=$data/tok
+
+cd "$bough"
+experiments/install.sh --venv
+if [ -z "$programs" ]; then
+  cmake --preset cpu >/dev/null
+  cmake --build build >&2
+  programs=build
+fi
+programs=$(cd "$programs" && pwd)
+
+# The validation set is aligned together with the training text.
+if [ ! -s "$work/backward" ]; then
+  [ -x "$work/venv/bin/eflomal-align" ] || {
+    python3 -m venv "$work/venv"
+    "$work/venv/bin/pip" install --quiet eflomal
+  }
+  for language in en de; do cat "$text/train.$language" "$text/val.$language" >"$work/all.$language"; done
+  "$work/venv/bin/python" "$work/venv/bin/eflomal-align" --overwrite -s "$work/all.en" -t "$work/all.de" \
+    -f "$work/forward" -r "$work/backward.part"
+  mv "$work/backward.part" "$work/backward"
+fi
+trained=$(wc -l <"$text/train.en")
+python3 "$here/links.py" common "$work/forward" "$work/backward" "$trained" >"$work/train.align"
+
+# train NAME [bough-train options]
+train() {
+  mkdir -p "$work/$1"
+  "$programs/bough-train" -c "$here/config.yml" --model "$work/$1/model.npz" --log "$work/$1/train.log" \
+    --train-sets "$text/train.en" "$text/train.de" --vocabs "$work/en.yml" "$work/de.yml" "${@:2}"
+}
+
+# measure NAME: JSON of one model.
+measure() {
+  "$programs/bough-score" --model "$work/$1/model.npz" -t "$text/val.en" "$text/val.de" -v "$work/en.yml" "$work/de.yml" \
+    --alignment hard -o "$work/$1/val.aligned" --mini-batch 64
+  for unknown in allow-unk replace-unk; do
+    "$programs/bough-translate" -c "$work/$1/model.npz.decoder.yml" -i "$text/val.en" -o "$work/$1/val.$unknown" --quiet \
+      --quiet-translation --beam-size 4 --normalize 1 --mini-batch 32 --maxi-batch 100 --maxi-batch-sort src --$unknown
+  done
+  agreement=$(python3 "$here/links.py" compare "$work/forward" "$work/backward" "$trained" "$work/$1/val.aligned" \
+    "$text/val.en" "$text/val.de")
+  bleu() { "$programs/bough-score" "$text/val.de" -i "$work/$1/val.$2" -m bleu -tok none -b -w 2 --force; }
+  echo "{\"agreement\": $agreement, \"bleu\": $(bleu "$1" allow-unk), \"bleu_replace_unk\": $(bleu "$1" replace-unk)}"
+}
+
+train plain
+train guided --guided-alignment "$work/train.align"
+processor=$(sed -n 's/^model name[^:]*: *//p' /proc/cpuinfo | head -n 1)
+cat >"$work/result.json" <<JSON
+{
+  "command": "$command",
+  "commit": "$(git rev-parse --short HEAD 2>/dev/null || echo unknown)",
+  "date": "$(date -u +%Y-%m-%d)",
+  "processor": "$processor",
+  "validation_set": {
+    "plain": $(measure plain),
+    "guided": $(measure guided)
+  }
+}
+JSON
+cp "$work/result.json" "$here/result.json"
+cat "$here/result.json"
