@@ -57,7 +57,6 @@ constexpr auto character = "belongs to Marian's character-level RNN; bough has T
 constexpr auto average_attention = "belongs to Marian's average-attention decoder; bough's decoder uses self-attention";
 constexpr auto alibi = "is not supported: positions are sinusoidal or learned";
 constexpr auto factors = "belongs to factored vocabularies, which bough does not have";
-constexpr auto weights = "is not supported yet: bough has no weights of sentences or words so far";
 constexpr auto quantised_training = "is not supported: bough does not train quantised models";
 constexpr auto gradient_scaling = "is not supported: use clip-norm";
 constexpr auto old = "was an option of an old Marian for asynchronous training; bough does not have it";
@@ -135,9 +134,6 @@ constexpr RefusedOption refused[] = {
     {"transformer-tied-layers", "", "is not supported: each layer has its own parameters"},
     {"alignment", "", "is an option of bough-translate and bough-score; validation uses best translations"},
     {"multi-loss-type", "sum", "is not supported: the loss of alignments is added to that of the words"},
-    {"data-weighting", "", weights},
-    {"data-weighting-type", "sentence", weights},
-    {"input-types", "", weights},
     {"input-reorder", "", not_yet},
     {"input-join-fields", "false", not_yet},
     {"factors-dim-emb", "0", factors},
@@ -210,7 +206,8 @@ std::vector<std::string_view> options_of_the_model() {
           "transformer-postprocess-top",
           "transformer-depth-scaling",
           "transformer-train-position-embeddings",
-          "transformer-guided-alignment-layer"};
+          "transformer-guided-alignment-layer",
+          "input-types"};
 }
 
 std::vector<Rivals> rival_options() {

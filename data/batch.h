@@ -47,7 +47,8 @@ struct Batch {
   /// sentence, alignment_offsets[t] <= i < alignment_offsets[t + 1].
   std::vector<int32_t> alignment_offsets;  ///< (T target + 1)
   std::vector<int32_t> alignment_keys;     ///< (N) points
-  std::vector<int64_t> sentence_ids;       ///< (S) the caller's number; when training, the corpus line from 0
+  std::vector<int32_t> weights;       ///< (T target) floats in words: factors of the labels' losses; empty: all are 1
+  std::vector<int64_t> sentence_ids;  ///< (S) the caller's number; when training, the corpus line from 0
   int32_t sentences() const { return int32_t(sentence_ids.size()); }
 };
 
@@ -56,6 +57,7 @@ struct SentencePair {
   std::span<const int32_t> source, target;
   int64_t id = 0;
   std::span<const int32_t> alignment = {};  ///< {source, target} of every point, see training_points()
+  std::span<const int32_t> weights = {};    ///< floats in words: of every label, or one for all; empty: 1
 };
 
 /// Packs pairs into one batch: chooses bins (best fit, longest first, deterministic), orders the

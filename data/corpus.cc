@@ -53,6 +53,10 @@ void Corpus::check_sampling() const {
   check(!rules_.samples() || !rules_.corpus.has_alignments(),
         "sentencepiece-alphas draws other pieces in each epoch, but guided-alignment counts those of one segmentation. "
         "Leave one of them out.");
+  check(rules_.alpha(1) == 0 || !rules_.corpus.has_weights() ||
+            rules_.corpus.data_weighting_type == WeightLevel::sentence,
+        "sentencepiece-alphas draws other target pieces in each epoch, but data-weighting has a weight for each of one "
+        "segmentation. Give the target 0, or set data-weighting-type sentence.");
   for (size_t side = 0; side < 2; ++side)
     check(rules_.alpha(side) == 0 || rules_.vocabularies[side]->can_sample(),
           "sentencepiece-alphas: {} for '{}', which is no unigram model of SentencePiece. Give it 0, or another "
@@ -78,6 +82,7 @@ void Corpus::open_files() {
   }
   if (rules_.corpus.has_alignments() && !rules_.corpus.tsv)
     in_memory_ |= !identify(rules_.corpus.guided_alignment, key_);
+  if (rules_.corpus.has_weights() && !rules_.corpus.tsv) in_memory_ |= !identify(rules_.corpus.data_weighting, key_);
   in_memory_ |= rules_.corpus.shuffle_in_ram;
   cache_ = open_or_encode(key_, 0);
   fingerprint_ = cache_->fingerprint();

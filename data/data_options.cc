@@ -1,5 +1,6 @@
 #include "data/data_options.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include "core/base/error.h"
@@ -10,6 +11,11 @@ namespace {
 const EnumNames<ShuffleKind> shuffle_names = {
     {"data", ShuffleKind::data}, {"batches", ShuffleKind::batches}, {"none", ShuffleKind::none}};
 const EnumNames<SortKind> sort_names = {{"none", SortKind::none}, {"src", SortKind::source}, {"trg", SortKind::target}};
+const EnumNames<WeightLevel> weight_level_names = {{"sentence", WeightLevel::sentence}, {"word", WeightLevel::word}};
+const EnumNames<InputType> input_type_names = {{"sequence", InputType::sequence},
+                                               {"class", InputType::class_label},
+                                               {"alignment", InputType::alignment},
+                                               {"weight", InputType::weight}};
 
 }  // namespace
 
@@ -53,7 +59,8 @@ void CorpusOptions::settings(Settings& v) {
   v.remark("has no effect: there is no database, and a corpus that has changed is encoded anew", "false");
   v(tsv, "tsv", "the corpus is one file, or standard input, with tab-separated fields, source first");
   v(tsv_fields, "tsv-fields",
-    "with tsv, fields that each line must have: 2, source and target, and one for guided-alignment; 0 means so many, "
+    "with tsv, fields that each line must have: 2, source and target, one for guided-alignment, one for "
+    "data-weighting; 0 means so many, "
     "too",
     Range<int>{0});
 }
@@ -64,6 +71,17 @@ void CorpusOptions::alignment_settings(Settings& v) {
     "from 0) with a line a pair, .gz is fine; with tsv the number of their field, from 0. Of tokens as the "
     "vocabularies split the text; none = no alignments",
     Path{.or_field = true});
+  v(data_weighting, "data-weighting",
+    "weights of the corpus, at least 0, that the losses of target tokens are multiplied with: a file with a line a "
+    "pair, .gz is fine; with tsv the number of their field, from 0. Losses are still divided by numbers of tokens",
+    Path{.or_field = true});
+  v(data_weighting_type, "data-weighting-type",
+    "sentence: one weight a line; word: one for each target token as the vocabulary splits the text, with or without "
+    "one more for the end of the sentence (else 1)",
+    weight_level_names);
+  v(input_types, "input-types",
+    "with tsv, what each field of a line is: another way to say which one guided-alignment and data-weighting mean",
+    input_type_names);
 }
 
 void CorpusOptions::vocabulary_settings(Settings& v) {
@@ -85,6 +103,7 @@ void CorpusOptions::vocabulary_settings(Settings& v) {
 }
 
 void CorpusOptions::resolve(size_t streams) {
+  take_input_types();
   if (tsv && train_sets.empty()) train_sets = {"stdin"};
   if (train_sets.size() == 1 && (train_sets[0] == "stdin" || train_sets[0] == "-")) tsv = true;
   if (!sentencepiece_alphas.empty() && sentencepiece_alphas.size() < streams) sentencepiece_alphas.resize(streams);
@@ -95,21 +114,45 @@ void CorpusOptions::validate() const {
         tsv_fields, text_of_fields());
   check(tsv_fields == 0 || tsv, "tsv-fields is given without tsv; give both or neither");
   check(!tsv || train_sets.size() == 1, "train-sets has {} files, must have 1 with tsv", train_sets.size());
+  check(!tsv || !has_alignments() || !has_weights() || alignment_field() != weight_field(),
+        "guided-alignment and data-weighting are both field {}, must be two fields", data_weighting);
   if (tsv && has_alignments()) (void)alignment_field();
+  if (tsv && has_weights()) (void)weight_field();
+  const auto count = [&](InputType type) { return std::count(input_types.begin(), input_types.end(), type); };
+  check(input_types.empty() || (count(InputType::sequence) == 2 && count(InputType::class_label) == 0 &&
+                                count(InputType::alignment) < 2 && count(InputType::weight) < 2),
+        "input-types must be two times sequence, and with tsv at most one alignment and one weight");
+  check(input_types.size() <= 2 || tsv,
+        "input-types names {} fields, must come with tsv; without it guided-alignment and data-weighting name files",
+        input_types.size());
 }
 
 std::string CorpusOptions::text_of_fields() const {
-  return has_alignments() ? "3: source, target and word alignment" : "2: source and target";
+  return fmt::format("{}: source, target{}{}", fields(), has_alignments() ? ", word alignment" : "",
+                     has_weights() ? ", weights" : "");
 }
 
-size_t CorpusOptions::alignment_field() const {
+size_t CorpusOptions::field_of(const char* option, const std::string& number) const {
   size_t field = 0;
-  const auto [end, error] =
-      std::from_chars(guided_alignment.data(), guided_alignment.data() + guided_alignment.size(), field);
+  const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), field);
   check(error == std::errc() && *end == '\0' && field < fields(),
-        "guided-alignment is '{}', must with tsv be the number of the field that holds the alignments, 0 to {}",
-        guided_alignment, fields() - 1);
+        "{} is '{}', must with tsv be the number of its field, 0 to {}", option, number, fields() - 1);
   return field;
+}
+
+size_t CorpusOptions::alignment_field() const { return field_of("guided-alignment", guided_alignment); }
+size_t CorpusOptions::weight_field() const { return field_of("data-weighting", data_weighting); }
+
+void CorpusOptions::take_input_types() {
+  const auto take = [&](InputType type, std::string& option, const char* name, const char* rest) {
+    const auto at = std::find(input_types.begin(), input_types.end(), type);
+    if (at == input_types.end()) return;
+    const std::string number = std::to_string(at - input_types.begin());
+    check(option == rest || option == number, "input-types and {} both name a field, must be one of them", name);
+    option = number;
+  };
+  take(InputType::alignment, guided_alignment, "guided-alignment", "none");
+  take(InputType::weight, data_weighting, "data-weighting", "");
 }
 
 void BatchOptions::settings(Settings& v) {

@@ -12,6 +12,11 @@ enum class ShuffleKind { data, batches, none };
 /// The side by whose length sentences are sorted before they are cut into batches.
 enum class SortKind { none, source, target };
 
+/// Which losses a weight of data-weighting multiplies: those of all of a pair's target tokens, or of one.
+enum class WeightLevel { sentence, word };
+/// What a field of a tab-separated line is.
+enum class InputType { sequence, class_label, alignment, weight };
+
 /// Vocabularies and how lines become token ids; every program needs them.
 struct VocabularyOptions {
   std::vector<std::string> paths;  ///< one per stream, the target's last
@@ -30,7 +35,10 @@ struct CorpusOptions {
   int tsv_fields = 0;  ///< 0 = as many as fields()
   /// Pharaoh file of word alignments, with tsv the number of their field, from 0; "none"
   std::string guided_alignment = "none";
-  int max_length = 50;  ///< tokens, end of sentence included
+  std::string data_weighting;  ///< file of weights, with tsv the number of their field, from 0; "" = none
+  WeightLevel data_weighting_type = WeightLevel::sentence;
+  std::vector<InputType> input_types;  ///< another way to say which fields alignments and weights are
+  int max_length = 50;                 ///< tokens, end of sentence included
   bool max_length_crop = false;
   ShuffleKind shuffle = ShuffleKind::data;
   bool shuffle_in_ram = false;
@@ -43,7 +51,7 @@ struct CorpusOptions {
 
   void length_settings(Settings& v);      ///< max-length, max-length-crop: all programs
   void settings(Settings& v);             ///< train-sets, tsv, …: training
-  void alignment_settings(Settings& v);   ///< guided-alignment: training
+  void alignment_settings(Settings& v);   ///< guided-alignment, data-weighting: training
   void vocabulary_settings(Settings& v);  ///< how missing vocabularies are made: training
   /// Training: what is left out. tsv alone reads standard input, standard input alone is tsv; alphas of the streams
   /// that have none are 0.
@@ -51,11 +59,18 @@ struct CorpusOptions {
   void validate() const;
 
   bool has_alignments() const { return guided_alignment != "none" && !guided_alignment.empty(); }
+  bool has_weights() const { return !data_weighting.empty(); }
   /// Of a tab-separated line.
-  size_t fields() const { return has_alignments() ? 3 : 2; }
+  size_t fields() const { return 2 + size_t(has_alignments()) + size_t(has_weights()); }
   std::string text_of_fields() const;  ///< for messages
   /// The field that alignments are in, with tsv. Error if guided-alignment is none of them.
   size_t alignment_field() const;
+  size_t weight_field() const;  ///< the same of weights
+  /// The field that an option's value names, with tsv; Error if it is none.
+  size_t field_of(const char* option, const std::string& number) const;
+
+ private:
+  void take_input_types();
 };
 
 /// How sentences are put together into batches.

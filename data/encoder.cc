@@ -14,6 +14,7 @@
 #include "core/base/interrupt.h"
 #include "core/base/log.h"
 #include "core/base/progress.h"
+#include "data/data_weights.h"
 #include "data/hash.h"
 #include "data/word_alignment.h"
 
@@ -25,8 +26,7 @@ constexpr uint64_t segmentation_stream = 0x5E6;  // apart from the streams of da
 /// Lines of one block as read, to be encoded by whichever thread is free.
 struct RawBlock {
   int64_t first_line = 0;
-  std::vector<std::string> sides[2];
-  std::vector<std::string> alignments;  // empty without guided-alignment
+  std::vector<RawPair> pairs;
 };
 
 std::vector<int32_t> encode_line(const std::string& text, const EncodingRules& rules, size_t side, int64_t line,
@@ -48,31 +48,43 @@ std::vector<int32_t> encode_alignment(const std::string& text, const EncodingRul
   return training_points(points, tokens, kept);
 }
 
+std::vector<int32_t> encode_weights(const std::string& text, const EncodingRules& rules, int64_t line, size_t tokens,
+                                    size_t kept) {
+  const WeightLevel level = rules.corpus.data_weighting_type;
+  const std::string where = fmt::format("'{}': line {}", file_of_weights(rules.corpus), line + 1);
+  const std::vector<float> weights = parse_weights(text, where);
+  check_weights(weights, level, tokens, where);
+  return training_weights(weights, level, tokens, kept, rules.right_left);
+}
+
 TokenBlock encode_block(const RawBlock& raw, const EncodingRules& rules, int64_t epoch) {
   TokenBlock block;
   block.first_line = raw.first_line;
   block.has_alignments = rules.corpus.has_alignments();
+  block.has_weights = rules.corpus.has_weights();
   const auto most = size_t(rules.corpus.max_length - 1);  // the end of sentence counts
-  for (uint32_t line = 0; line < raw.sides[0].size(); ++line) {
-    std::vector<int32_t> ids[2], points;
+  for (uint32_t line = 0; line < raw.pairs.size(); ++line) {
+    const RawPair& pair = raw.pairs[line];
+    const int64_t number = raw.first_line + line;
+    std::vector<int32_t> ids[2], points, weights;
     size_t tokens[2];
     bool is_long = false;
     for (size_t side = 0; side < 2; ++side) {
-      const std::string& text = raw.sides[side][line];
-      check_text(text, file_of_side(rules.corpus, side), raw.first_line + line + 1);
-      ids[side] = encode_line(text, rules, side, raw.first_line + line, epoch);
+      const std::string& text = side == 0 ? pair.source : pair.target;
+      check_text(text, file_of_side(rules.corpus, side), number + 1);
+      ids[side] = encode_line(text, rules, side, number, epoch);
       tokens[side] = ids[side].size();
       if (tokens[side] <= most) continue;
       is_long = true;
       if (rules.corpus.max_length_crop) ids[side].resize(most);
     }
     if (block.has_alignments)
-      points =
-          encode_alignment(raw.alignments[line], rules, raw.first_line + line, tokens, {ids[0].size(), ids[1].size()});
+      points = encode_alignment(pair.alignment, rules, number, tokens, {ids[0].size(), ids[1].size()});
+    if (block.has_weights) weights = encode_weights(pair.weights, rules, number, tokens[1], ids[1].size());
     ++block.found.lines;
     if (rules.right_left) std::reverse(ids[1].begin(), ids[1].end());
     if (is_long) ++(rules.corpus.max_length_crop ? block.found.cropped : block.found.dropped);
-    if (!is_long || rules.corpus.max_length_crop) block.add(line, ids[0], ids[1], points);
+    if (!is_long || rules.corpus.max_length_crop) block.add(line, ids[0], ids[1], points, weights);
   }
   return block;
 }
@@ -154,13 +166,9 @@ class EncodingProgress {
 RawBlock read_block(ParallelReader& reader, int64_t most_lines) {
   RawBlock raw;
   raw.first_line = reader.line_number();
-  std::string source, target, alignment;
+  RawPair pair;
   const int64_t lines = std::min<int64_t>(most_lines, block_lines);
-  while (int64_t(raw.sides[0].size()) < lines && reader.next(source, target, alignment)) {
-    raw.sides[0].push_back(std::move(source));
-    raw.sides[1].push_back(std::move(target));
-    raw.alignments.push_back(std::move(alignment));
-  }
+  while (int64_t(raw.pairs.size()) < lines && reader.next(pair)) raw.pairs.push_back(std::move(pair));
   return raw;
 }
 
@@ -172,6 +180,8 @@ uint64_t EncodingRules::hash() const {
   for (const int value : {int(in_pieces), int(right_left), corpus.max_length, int(corpus.max_length_crop),
                           int(corpus.tsv), corpus.tsv_fields})
     hash = combine_hashes(hash, uint64_t(value));
+  if (corpus.has_weights())
+    hash = combine_hashes(hash, hash_bytes(corpus.data_weighting) + uint64_t(corpus.data_weighting_type));
   if (corpus.has_alignments()) hash = combine_hashes(hash, hash_bytes(corpus.guided_alignment));
   return hash;
 }
@@ -197,7 +207,7 @@ bool encode(ParallelReader& reader, const EncodingRules& rules, const EncodingPa
     check(!pass.stop.stop_requested(), "training data: encoding was stopped");
     stop_if_interrupted();
     auto raw = std::make_shared<RawBlock>(read_block(reader, most_lines));
-    const auto lines = int64_t(raw->sides[0].size());
+    const auto lines = int64_t(raw->pairs.size());
     ended = lines < std::min<int64_t>(most_lines, block_lines);
     most_lines -= lines;
     if (lines == 0) break;

@@ -135,6 +135,11 @@ Bin bin_between(const Batch& batch, int32_t first, int32_t end) {
   return {first, end, q0, at(batch.target, end) - q0, k0, at(batch.source, end) - k0};
 }
 
+/// The weights of the batch's last pair; `rows`: of its target.
+void add_weights(Batch& batch, std::span<const int32_t> weights, size_t rows) {
+  for (size_t row = 0; row < rows; ++row) batch.weights.push_back(weights[weights.size() == 1 ? 0 : row]);
+}
+
 /// The points of the batch's last pair, by target row; `rows`: of its target.
 void add_alignment(Batch& batch, std::span<const int32_t> points, size_t rows) {
   if (batch.alignment_offsets.empty()) batch.alignment_offsets.push_back(0);
@@ -175,6 +180,7 @@ Batch pack(std::span<const SentencePair> pairs, EndIds ends) {
       batch.labels.insert(batch.labels.end(), pairs[i].target.begin(), pairs[i].target.end());
       batch.labels.push_back(ends.target);
       batch.sentence_ids.push_back(pairs[i].id);
+      if (!pairs[i].weights.empty()) add_weights(batch, pairs[i].weights, pairs[i].target.size() + 1);
       if (!pairs[i].alignment.empty()) add_alignment(batch, pairs[i].alignment, pairs[i].target.size() + 1);
     }
     batch.bins.push_back(bin_between(batch, first, batch.sentences()));

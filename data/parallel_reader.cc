@@ -1,6 +1,8 @@
 #include "data/parallel_reader.h"
 
 #include <algorithm>
+#include <map>
+#include <utility>
 
 #include "core/base/error.h"
 #include "core/base/unicode.h"
@@ -22,6 +24,10 @@ const std::string& file_of_alignments(const CorpusOptions& corpus) {
   return corpus.tsv ? corpus.train_sets.front() : corpus.guided_alignment;
 }
 
+const std::string& file_of_weights(const CorpusOptions& corpus) {
+  return corpus.tsv ? corpus.train_sets.front() : corpus.data_weighting;
+}
+
 void check_text(const std::string& line, const std::string& path, int64_t line_number) {
   const auto invalid = unicode::find_invalid_utf8(line);
   check(!invalid, "'{}': line {} is not valid UTF-8 at byte {}. Convert the file, e.g. with iconv.", path, line_number,
@@ -36,34 +42,44 @@ ParallelReader::ParallelReader(const CorpusOptions& corpus) {
         corpus.train_sets.size(), corpus.tsv ? "1 with tsv" : "2: source, target");
   if (corpus.tsv) fields_ = corpus.tsv_fields == 0 ? fields : size_t(corpus.tsv_fields);
   check(!corpus.tsv || fields_ >= fields, "tsv-fields is {}, must be at least {}.", fields_, corpus.text_of_fields());
+  columns_ = {&RawPair::source, &RawPair::target};
+  options_ = {"train-sets", "train-sets"};
   for (const auto& path : corpus.train_sets) readers_.emplace_back(path);
-  if (!corpus.has_alignments()) return;
-  if (corpus.tsv)
-    alignment_field_ = corpus.alignment_field();
-  else
-    readers_.emplace_back(corpus.guided_alignment);
+  std::map<size_t, std::string RawPair::*> extras;  // by field, or one file after another
+  const auto add = [&](const char* option, const std::string& path, std::string RawPair::*column) {
+    if (!corpus.tsv) readers_.emplace_back(path);
+    options_.push_back(option);
+    extras[corpus.tsv ? corpus.field_of(option, path) : options_.size() - 1] = column;
+  };
+  if (corpus.has_alignments()) add("guided-alignment", corpus.guided_alignment, &RawPair::alignment);
+  if (corpus.has_weights()) add("data-weighting", corpus.data_weighting, &RawPair::weights);
+  for (const auto& [place, column] : extras) columns_.insert(columns_.begin() + std::ptrdiff_t(place), column);
 }
 
-bool ParallelReader::next(std::string& source, std::string& target) { return next(source, target, unused_); }
-
-bool ParallelReader::next(std::string& source, std::string& target, std::string& alignment) {
-  std::vector<std::string*> columns{&source, &target};
-  columns.insert(columns.begin() + std::ptrdiff_t(alignment_field_), &alignment);
-  if (fields_ > 0) return next_fields(columns);
+bool ParallelReader::next(RawPair& pair) {
+  if (fields_ > 0) return next_fields(pair);
   size_t ended = 0;
   for (size_t i = 0; i < readers_.size(); ++i) {
-    if (!readers_[i].next(*columns[i])) ++ended;
-    drop_carriage_return(*columns[i]);
+    std::string& line = pair.*columns_[i];
+    if (!readers_[i].next(line)) ++ended;
+    drop_carriage_return(line);
   }
   if (ended != 0 && ended != readers_.size()) fail_lengths();
   return ended == 0;
+}
+
+bool ParallelReader::next(std::string& source, std::string& target) {
+  if (!next(pair_)) return false;
+  std::swap(source, pair_.source);
+  std::swap(target, pair_.target);
+  return true;
 }
 
 void ParallelReader::stop() {
   for (LineReader& reader : readers_) reader.stop();
 }
 
-bool ParallelReader::next_fields(const std::vector<std::string*>& columns) {
+bool ParallelReader::next_fields(RawPair& pair) {
   if (!readers_[0].next(line_)) return false;
   drop_carriage_return(line_);
   const auto tabs = size_t(std::count(line_.begin(), line_.end(), '\t'));
@@ -71,7 +87,7 @@ bool ParallelReader::next_fields(const std::vector<std::string*>& columns) {
         readers_[0].path(), readers_[0].line_number(), tabs + 1, fields_);
   for (size_t field = 0, begin = 0; field < fields_; ++field) {
     const size_t end = std::min(line_.find('\t', begin), line_.size());
-    if (field < columns.size()) columns[field]->assign(line_, begin, end - begin);
+    if (field < columns_.size()) (pair.*columns_[field]).assign(line_, begin, end - begin);
     begin = end + 1;
   }
   return true;
@@ -81,11 +97,10 @@ void ParallelReader::fail_lengths() {
   for (LineReader& reader : readers_)
     while (reader.next(line_)) continue;
   const LineReader& first = readers_[0];
-  const bool is_side = readers_[1].line_number() != first.line_number();
-  const LineReader& other = readers_[is_side ? 1 : 2];
-  fail("{}: '{}' has {} lines but '{}' has {}, must be as many. Check that the files belong together.",
-       is_side ? "train-sets" : "guided-alignment", first.path(), first.line_number(), other.path(),
-       other.line_number());
+  size_t i = 1;
+  while (readers_[i].line_number() == first.line_number()) ++i;
+  fail("{}: '{}' has {} lines but '{}' has {}, must be as many. Check that the files belong together.", options_[i],
+       first.path(), first.line_number(), readers_[i].path(), readers_[i].line_number());
 }
 
 }  // namespace bough

@@ -22,10 +22,12 @@ constexpr uint64_t magic = 0x346B6F7468677562u;  // "bughtok4" on little-endian 
 struct Header {
   uint64_t magic = 0, key = 0, file_size = 0, fingerprint = 0, table = 0, blocks = 0;
   CorpusStatistics statistics;
-  uint64_t columns = 2;   ///< lists of a pair: source and target ids, and with 3 alignment points
+  uint64_t extras = 0;    ///< lists of a pair beside source and target ids: 1 alignment points + 2 weights
   uint64_t checksum = 0;  ///< of the file, this field being 0
 };
 static_assert(sizeof(Header) == 15 * sizeof(uint64_t), "the header has no padding, whose bytes nobody would check");
+
+uint64_t columns_of(const Header& header) { return 2 + (header.extras & 1) + (header.extras >> 1 & 1); }
 
 struct BlockHeader {
   int64_t first_line = 0;
@@ -84,9 +86,9 @@ void CorpusStatistics::add(const CorpusStatistics& other) {
 }
 
 void TokenBlock::add(uint32_t line, const std::vector<int32_t>& source, const std::vector<int32_t>& target,
-                     const std::vector<int32_t>& points) {
+                     const std::vector<int32_t>& points, const std::vector<int32_t>& weights) {
   line_delta.push_back(line);
-  const std::vector<int32_t>* const lists[] = {&source, &target, &points};
+  const std::vector<int32_t>* const lists[] = {&source, &target, has_alignments ? &points : &weights, &weights};
   for (uint32_t column = 0; column < columns(); ++column) {
     ids.insert(ids.end(), lists[column]->begin(), lists[column]->end());
     check(ids.size() <= UINT32_MAX,
@@ -142,10 +144,10 @@ bool TokenCache::has_layout() const {
   const auto& header = *at<Header>(data_, 0);
   const auto& found = header.statistics;
   const uint64_t words = size_ / sizeof(uint64_t);
-  const uint64_t columns = header.columns;
-  if (size_ % sizeof(uint64_t) != 0 || columns < 2 || columns > 3 || header.table < sizeof(Header) ||
-      header.table % 8 != 0 || header.table > size_ || header.blocks > words || found.longest_source < 0 ||
-      found.longest_target < 0 || lengths_at(header, 2) != size_)
+  const uint64_t columns = columns_of(header);
+  if (size_ % sizeof(uint64_t) != 0 || header.extras > 3 || header.table < sizeof(Header) || header.table % 8 != 0 ||
+      header.table > size_ || header.blocks > words || found.longest_source < 0 || found.longest_target < 0 ||
+      lengths_at(header, 2) != size_)
     return false;
   const auto* table = at<TableEntry>(data_, header.table);
   uint64_t expected = sizeof(Header);
@@ -195,7 +197,7 @@ uint32_t TokenCache::pairs_in(uint32_t block) const {
 }
 
 SentencePair TokenCache::pair(PairRef ref) const {
-  const uint64_t columns = at<Header>(data_, 0)->columns;
+  const uint64_t extras = at<Header>(data_, 0)->extras, columns = columns_of(*at<Header>(data_, 0));
   const uint64_t block = at<TableEntry>(data_, at<Header>(data_, 0)->table)[ref >> 16].offset;
   const auto& header = *at<BlockHeader>(data_, block);
   const auto* line_delta = at<uint32_t>(data_, block + sizeof(BlockHeader));
@@ -205,7 +207,8 @@ SentencePair TokenCache::pair(PairRef ref) const {
   const uint32_t* bounds = offsets + columns * number;
   SentencePair pair{
       {ids + bounds[0], ids + bounds[1]}, {ids + bounds[1], ids + bounds[2]}, header.first_line + line_delta[number]};
-  if (columns > 2) pair.alignment = {ids + bounds[2], ids + bounds[3]};
+  if (extras & 1) pair.alignment = {ids + bounds[2], ids + bounds[3]};
+  if (extras & 2) pair.weights = {ids + bounds[columns - 1], ids + bounds[columns]};
   return pair;
 }
 
@@ -267,7 +270,7 @@ void TokenCacheWriter::add(const TokenBlock& block) {
   header.statistics.add(block.found);
   const auto pairs = uint32_t(block.line_delta.size());
   if (pairs == 0) return;
-  header.columns = block.columns();
+  header.extras = uint64_t(block.has_alignments) + 2 * uint64_t(block.has_weights);
   impl_->count(block);
   impl_->table.push_back({impl_->position, pairs});
   const BlockHeader block_header{block.first_line, pairs, uint32_t(block.ids.size())};

@@ -26,15 +26,16 @@ struct CorpusStatistics {
 struct TokenBlock {
   int64_t first_line = 0;            ///< from 0
   std::vector<uint32_t> line_delta;  ///< (n) line of a pair minus first_line
-  std::vector<uint32_t> offsets{0};  ///< (columns n + 1) into ids: source 0, target 0, [alignment 0,] source 1, ...
+  std::vector<uint32_t> offsets{0};  ///< (columns n + 1) into ids: source 0, target 0, [alignment 0,] [weights 0,] ...
   std::vector<int32_t> ids;          ///< and the numbers of alignment points
   bool has_alignments = false;       ///< of all blocks of a cache, or none
+  bool has_weights = false;          ///< likewise
   CorpusStatistics found;
 
-  uint32_t columns() const { return has_alignments ? 3 : 2; }
-  /// Appends a pair, line: minus first_line; `points`: SentencePair::alignment, with alignments.
+  uint32_t columns() const { return 2 + uint32_t(has_alignments) + uint32_t(has_weights); }
+  /// Appends a pair, line: minus first_line; `points`, `weights`: as SentencePair has them, where there are any.
   void add(uint32_t line, const std::vector<int32_t>& source, const std::vector<int32_t>& target,
-           const std::vector<int32_t>& points = {});
+           const std::vector<int32_t>& points = {}, const std::vector<int32_t>& weights = {});
 };
 
 /// A pair's place in a cache: block * 2^16 + number in the block.

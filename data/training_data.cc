@@ -232,7 +232,8 @@ void TrainingData::restore(const LoaderState& state) {
   }
   check(state.corpus == corpus.fingerprint(),
         "train-sets: not the text that this model was trained on so far, or other vocabularies, "
-        "max-length, sentencepiece-alphas or guided-alignment. Restore them, or set no-restore-corpus to start the "
+        "max-length, sentencepiece-alphas, guided-alignment or data-weighting. Restore them, or set no-restore-corpus "
+        "to start the "
         "corpus anew.");
   const int64_t fitted = impl_->state.fitted_tokens;
   impl_->state = state;

@@ -62,7 +62,10 @@ struct Request {
 template <class Use>
 void for_each_line(const CorpusOptions& corpus, const std::set<size_t>& sides, Use use) {
   CorpusOptions text_alone = corpus;
-  if (!corpus.tsv) text_alone.guided_alignment = "none";  // which may be a pipe, to be read once
+  if (!corpus.tsv) {  // they may be pipes, to be read once
+    text_alone.guided_alignment = "none";
+    text_alone.data_weighting.clear();
+  }
   ParallelReader reader(text_alone);
   Progress bar("reading text");
   std::string text[2];

@@ -21,6 +21,7 @@ struct ModelBatch {
   SideRows source, target;
   Tensor labels;              ///< (T target) i32; -1 in the tail
   Tensor bins;                ///< (B, 4) i32: Attention::bins of cross-attention
+  Tensor weights;             ///< (T target) i32 words that hold floats, see cross_entropy(); empty: all are 1
   AlignmentPoints alignment;  ///< word alignments of the target rows; empty without
   double pair_count = 0;      ///< source-target row pairs within sentences, for FLOP counts
 };

@@ -166,6 +166,7 @@ TEST_CASE("every option of bough-train changes something", "[settings]") {
        {"branchnorm-bound", {{"0.1"}, "branchnorm-bound is given, but nothing follows it"}},
        {"transformer-guided-alignment-layer", {{"1"}, ""}},
        {"guided-alignment-cost", {{"mse"}, ""}},  // refused with guided-alignment
+       {"input-types", {{"sequence", "sequence"}, ""}},
        {"transformer-preprocess", {{"n"}, "give them as post-ln or pre-ln"}},
        {"transformer-postprocess", {{"da"}, "give them as post-ln or pre-ln"}},
        {"transformer-postprocess-top", {{"n"}, "give them as post-ln or pre-ln"}},

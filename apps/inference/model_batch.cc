@@ -57,6 +57,7 @@ class Layout {
     target_ = add_side(batch.target, BinKind::target, shape ? shape->target_rows : batch.target.rows());
     labels_ = block_.add(padded(batch.labels, target_rows(), tail_id));
     bins_ = block_.add(padded_bins(BinKind::cross));
+    if (is_weighted()) weights_ = block_.add(padded(batch.weights, target_rows(), 0));
     if (!is_aligned()) return;
     const std::vector<int32_t>& offsets = batch.alignment_offsets;
     alignment_offsets_ = block_.add(padded(offsets, target_rows() + 1, offsets.back()));  // none in the tail
@@ -70,6 +71,7 @@ class Layout {
     result.target = view_side(target_, batch_.target, target_rows());
     result.labels = block_.view(labels_, {shape_ ? shape_->target_rows : int64_t(batch_.labels.size())});
     result.bins = block_.view(bins_, {bins(), 4});
+    if (is_weighted()) result.weights = block_.view(weights_, {target_rows()});
     if (is_aligned())
       result.alignment = {block_.view(alignment_offsets_, {target_rows() + 1}),
                           block_.view(alignment_keys_, {points()})};
@@ -81,6 +83,7 @@ class Layout {
 
  private:
   int64_t target_rows() const { return shape_ ? shape_->target_rows : batch_.target.rows(); }
+  bool is_weighted() const { return !batch_.weights.empty(); }
   bool is_aligned() const { return !batch_.alignment_offsets.empty(); }
   int64_t points() const { return shape_ ? shape_->points : int64_t(batch_.alignment_keys.size()); }
   int64_t bins() const { return shape_ ? shape_->bins : int64_t(batch_.bins.size()); }
@@ -127,7 +130,7 @@ class Layout {
   const BatchShape* shape_;
   IntegerBlock block_;
   SidePlaces source_{}, target_{};
-  size_t labels_ = 0, bins_ = 0, alignment_offsets_ = 0, alignment_keys_ = 0;
+  size_t labels_ = 0, bins_ = 0, weights_ = 0, alignment_offsets_ = 0, alignment_keys_ = 0;
 };
 
 /// The smallest of first, 2 first, 4 first, ... that is not below `least`.
@@ -177,7 +180,7 @@ const ModelBatch& BatchPlaces::upload(Backend& backend, const Batch& batch, cons
   return places_.emplace(shape, Place{memory_, layout.views()}).first->second.batch;
 }
 
-Batch imagined_batch(int64_t source_rows, int64_t target_rows, int64_t longest, bool is_aligned) {
+Batch imagined_batch(int64_t source_rows, int64_t target_rows, int64_t longest, bool is_aligned, bool is_weighted) {
   constexpr int64_t usual_length = 30;
   const int64_t least = (std::max(source_rows, target_rows) + longest - 1) / longest;
   const int64_t sentences = std::clamp<int64_t>(std::max(target_rows / usual_length, least), 1,
@@ -192,7 +195,8 @@ Batch imagined_batch(int64_t source_rows, int64_t target_rows, int64_t longest, 
   for (int64_t s = 0; s < sentences; ++s)
     pairs.push_back({std::span(tokens).first(size_t(length(source_rows, s))),
                      std::span(tokens).first(size_t(length(target_rows, s))), s,
-                     is_aligned ? std::span<const int32_t>(first_words) : std::span<const int32_t>()});
+                     is_aligned ? std::span<const int32_t>(first_words) : std::span<const int32_t>(),
+                     is_weighted ? std::span<const int32_t>(first_words).first(1) : std::span<const int32_t>()});
   return pack(pairs);
 }
 

@@ -48,7 +48,8 @@ class BatchPlaces {
 
 /// A batch of the null backend's kind, of so many rows a side, in equal sentences of about 30, at most `longest`, rows:
 /// shapes for the memory plan. Attention needs memory per row only, so any length would do. is_aligned: with word
-/// alignments.
-Batch imagined_batch(int64_t source_rows, int64_t target_rows, int64_t longest, bool is_aligned = false);
+/// alignments; is_weighted: with weights.
+Batch imagined_batch(int64_t source_rows, int64_t target_rows, int64_t longest, bool is_aligned = false,
+                     bool is_weighted = false);
 
 }  // namespace bough

@@ -19,6 +19,7 @@ struct MemoryOptions {
   bool measures_model_update = false;  ///< log-model-update
   int ranks = 1;                       ///< that share the optimizer's state
   bool learns_alignments = false;      ///< guided-alignment
+  bool has_weights = false;            ///< data-weighting
   int longest_validated = 0;           ///< valid-max-length where there are valid-sets, else 0
 };
 

@@ -110,7 +110,8 @@ MemoryPlan plan_memory(const MemoryOptions& options, int64_t source_rows, int64_
   plan.source_rows = is_gpu ? shape_class(source_rows, source_rows) : source_rows;
   plan.target_rows = is_gpu ? shape_class(target_rows, target_rows) : target_rows;
   const int64_t longest = options.model.learned_positions ? options.model.max_positions : plan.target_rows + 1;
-  const Batch batch = imagined_batch(plan.source_rows, plan.target_rows, longest, options.learns_alignments);
+  const Batch batch =
+      imagined_batch(plan.source_rows, plan.target_rows, longest, options.learns_alignments, options.has_weights);
   model.accumulate_gradients(batch, true);
   plan.flops = backend->flops;
   if (options.measures_layers) plan.state_bytes += measuring_bytes(model, batch);

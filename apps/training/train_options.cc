@@ -66,6 +66,7 @@ MemoryOptions TrainOptions::memory() const {
           .measures_layers = bool(display.log_layer_norms),
           .measures_model_update = display.log_model_update,
           .learns_alignments = corpus.has_alignments(),
+          .has_weights = corpus.has_weights(),
           .longest_validated = validation.valid_sets.empty() ? 0 : validation.max_length};
 }
 

@@ -169,8 +169,8 @@ void TrainingModel::forward_and_backward(const ModelBatch& batch, bool is_first,
   const Var top = transformer_.decode_layers(transformer_.encode(tape, batch.source), batch, &alignment);
   transformer_.set_residual_sums({});
   if (is_measuring_ && is_first && with_model_update_) layer_norms_->keep_output(top.value(), target_rows);
-  const Tensor loss =
-      cross_entropy(transformer_.logits(top), batch.labels, label_smoothing_, transformer_.target_vocabulary());
+  const Tensor loss = cross_entropy(transformer_.logits(top), batch.labels, label_smoothing_,
+                                    transformer_.target_vocabulary(), batch.weights);
   backend_.sum(is_first ? write_to(loss_sum_) : add_to(loss_sum_), loss);
   if (alignment.loss) start_from_alignments(tape, alignment.loss);
   tape.backward();
