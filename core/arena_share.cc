@@ -34,6 +34,11 @@ ArenaShare::ArenaShare(Communicator& ranks, Backend& backend, int64_t elements, 
     if (r != ranks.rank()) others_[size_t(r)] = backend.allocate_persistent({piece_}, dtype);
 }
 
+Tensor ArenaShare::part_of(In slice, int64_t begin, int64_t count) const {
+  const int64_t from = std::max(begin - first(), int64_t{0}), to = std::min(begin + count - first(), size());
+  return from < to ? slice.view(from, {to - from}) : Tensor();
+}
+
 /// Every rank gets the others' part of its slice, a piece at a time, and sums it up.
 void ArenaShare::sum(Out arena) {
   if (ranks_.is_alone()) return;

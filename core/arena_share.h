@@ -35,6 +35,8 @@ class ArenaShare {
   int64_t size() const { return slices_.size(ranks_.rank()); }    ///< maybe 0
   /// The slice of an arena.
   Tensor mine(In arena) const { return arena.view(first(), {size()}); }
+  /// What of elements [begin, begin + count) of an arena lies in its slice, given the slice; empty where that is nothing.
+  Tensor part_of(In slice, int64_t begin, int64_t count) const;
 
   /// mine(arena) becomes the sum over all ranks' arenas.
   void sum(Out arena);

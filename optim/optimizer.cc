@@ -29,8 +29,9 @@ void Optimizer::reset_moments() {
 void Optimizer::rest_fixed_parameters() {
   if (!arenas_.first_moment) return;
   for (const ParameterPart& part : parameters_.parts())
-    if (parameters_.is_fixed(part))
-      parameters_.backend().fill(arenas_.first_moment.view(part.first, {part.size()}), 0.0);
+    if (const Tensor mine = share_.part_of(arenas_.first_moment, part.first, part.size());
+        mine && parameters_.is_fixed(part))
+      parameters_.backend().fill(mine, 0.0);
 }
 
 void Optimizer::reset() {
@@ -72,11 +73,9 @@ double Optimizer::small_moment_share() {
   if (d[1] == 0) return 0;
   std::vector<double> small(1);
   for (const auto& part : parameters_.parts()) {  // one at a time: a copy of all might not fit into the host's memory
-    const int64_t begin = std::max(part.first - share_.first(), int64_t{0});
-    const int64_t end = std::min(part.first + part.size() - share_.first(), share_.size());
-    if (begin >= end) continue;
-    for (const float v : parameters_.download(arenas_.second_moment.view(begin, {end - begin})))
-      small[0] += std::sqrt(double(v) / d[1]) < constants_.epsilon;
+    const Tensor mine = share_.part_of(arenas_.second_moment, part.first, part.size());
+    if (!mine) continue;
+    for (const float v : parameters_.download(mine)) small[0] += std::sqrt(double(v) / d[1]) < constants_.epsilon;
   }
   share_.add_up(small);
   return small[0] / double(parameters_.trained_elements());

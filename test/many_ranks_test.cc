@@ -202,6 +202,29 @@ TEST_CASE("a gradient that is not finite on one rank skips the update on all", "
   });
 }
 
+TEST_CASE("each rank puts the moments of fixed parameters to rest in its own slice", "[ranks][training]") {
+  DropoutOptions dropout;
+  dropout.fix_source_embedding = true;
+  for (const int size : {1, 3})
+    CHECK_NOTHROW(run_ranks(size, [&](Communicator& ranks) {
+      Run run(model_of(ResidualKind::post_ln), dropout, adam(0), 1, DType::f32, ranks);
+      Optimizer& optimizer = run.model.optimizer();
+      run.backend->fill(optimizer.arenas().first_moment, 1.0);
+      optimizer.rest_fixed_parameters();
+      const Tensor whole = run.model.share().whole_on_first(optimizer.arenas().first_moment);
+      if (!ranks.is_first()) return;
+      const ParameterSet& set = run.model.parameters();
+      int64_t fixed = 0;
+      for (const ParameterPart& part : set.parts()) {
+        fixed += set.is_fixed(part);
+        const float expected = set.is_fixed(part) ? 0 : 1;
+        for (const float moment : set.extract(whole, part))
+          check(moment == expected, "{} has {}, must have {}", part.name, moment, expected);
+      }
+      check(fixed == 1, "{} parts are fixed", fixed);
+    }));
+}
+
 TEST_CASE("what launchers say of a process", "[ranks]") {
   const auto said = [](std::map<std::string, std::string> values) {
     const Environment environment(std::move(values));

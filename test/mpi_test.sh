@@ -103,6 +103,18 @@ check "... profiled once" test "$(grep -c "admin: omega" full.txt)" = 1
 "$bin/bough-translate" -m full/model.npz -v vocab.spm vocab.spm --quiet <corpus/test.en >full.de
 check "... the model translates" test "$(wc -l <full.de)" = 60
 
+# What a validation without progress does to rate and optimizer, it does on all ranks.
+stalled="--after 9u --valid-sets corpus/dev.en corpus/dev.de --valid-freq 2 --valid-metrics ce-mean-words
+  --early-stopping 0 --early-stopping-epsilon 100 --lr-decay 0.5 --lr-decay-strategy stalled --lr-decay-start 3
+  --lr-decay-reset-optimizer"
+# shellcheck disable=SC2046,SC2086
+{
+  train stalled-one --cpu-threads 1 $(cut_for 1) $stalled --quiet false >stalled-one.txt 2>&1
+  mpi 2 stalled-two $(cut_for 2) $stalled
+}
+check "validations have stalled" says "Resetting optimizer statistics" stalled-one.txt
+check "... and reset the optimizer on all ranks" close stalled-one stalled-two 2>distance.txt || cat distance.txt
+
 # The update of mini-batch-fit stays what it was, cut for those who go on.
 fit="--mini-batch-words 0 --mini-batch-fit --workspace 8 --optimizer-delay 1"
 # shellcheck disable=SC2086

@@ -343,6 +343,7 @@ void Trainer::validate() {
   state_.owes_validation = true;
   saved_ = -1;
   const auto metrics_before = state_.metrics;
+  const int64_t stalled_before = state_.most_stalled();
   std::exception_ptr failure;
   try {
     run_validation();
@@ -355,13 +356,16 @@ void Trainer::validate() {
     failure = std::current_exception();
   }
   take_first_ranks_state();
+  const int64_t stalled = state_.most_stalled();
+  if (stalled > stalled_before &&
+      decays_at_stall(options_.optimizer, {state_.clock.epochs, state_.clock.updates, stalled}))
+    decay_learning_rate();
   if (ranks_.all_gather(int(failure != nullptr)).front() != 0) save();
   if (failure && caught_signal() == 0) std::rethrow_exception(failure);
 }
 
 void Trainer::run_validation() {
   const auto start = Clock::now();
-  const int64_t stalled_before = state_.most_stalled();
   {
     const TrainingModel::BestParameters best(*model_);
     if (!ranks_.is_first()) return;
@@ -376,10 +380,6 @@ void Trainer::run_validation() {
     }
   }
   state_.last_validation = state_.clock.updates;
-  const int64_t stalled = state_.most_stalled();
-  if (stalled > stalled_before &&
-      decays_at_stall(options_.optimizer, {state_.clock.epochs, state_.clock.updates, stalled}))
-    decay_learning_rate();
   log_->exclude(Clock::now() - start);
 }
 
