@@ -2,12 +2,12 @@
 
 #include <algorithm>
 
+#include "core/base/rounding.h"
+
 namespace bough {
 namespace {
 
 constexpr int64_t most_piece = 1 << 20;  // elements that travel at once from rank to rank
-
-int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 /// What rank `rank` owns of a tensor; empty where that is nothing.
 Tensor slice_of(In whole, const RankSlices& slices, int rank) {
@@ -17,7 +17,7 @@ Tensor slice_of(In whole, const RankSlices& slices, int rank) {
 }  // namespace
 
 RankSlices::RankSlices(int64_t elements, int ranks, int64_t block)
-    : elements_(elements), slice_(ranks == 1 ? elements : divide_up(divide_up(elements, ranks), block) * block) {}
+    : elements_(elements), slice_(ranks == 1 ? elements : round_up(divide_up(elements, ranks), block)) {}
 
 int64_t RankSlices::first(int rank) const { return std::min(slice_ * rank, elements_); }
 

@@ -24,8 +24,8 @@ class RankSlices {
 /// run of one process the slice is the arena, and nothing here costs anything. All ranks call alike, see Communicator.
 class ArenaShare {
  public:
-  /// Sums of squares (block_square_sums) are of blocks of an arena, so that they do not depend on the number of ranks.
-  static constexpr int64_t block = 1 << 16;
+  /// Slices are whole blocks of block_square_sums, whose sums then do not depend on the number of ranks.
+  static constexpr int64_t block = square_sum_block;
 
   /// Of arenas of `elements` of `dtype`. With several ranks it takes memory for a piece of each.
   ArenaShare(Communicator& ranks, Backend& backend, int64_t elements, DType dtype);
@@ -35,7 +35,8 @@ class ArenaShare {
   int64_t size() const { return slices_.size(ranks_.rank()); }    ///< maybe 0
   /// The slice of an arena.
   Tensor mine(In arena) const { return arena.view(first(), {size()}); }
-  /// What of elements [begin, begin + count) of an arena lies in its slice, given the slice; empty where that is nothing.
+  /// What of elements [begin, begin + count) of an arena lies in its slice, given the slice; empty where that is
+  /// nothing.
   Tensor part_of(In slice, int64_t begin, int64_t count) const;
 
   /// mine(arena) becomes the sum over all ranks' arenas.

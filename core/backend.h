@@ -22,6 +22,8 @@ class Backend {
 
   /// The type of activations and weights here.
   virtual DType compute_dtype() const = 0;
+  /// The type of losses, statistics and master values: f32, or f64 where all is f64.
+  DType statistics_dtype() const { return compute_dtype() == DType::f64 ? DType::f64 : DType::f32; }
   /// True where tensors have no memory and kernels do nothing (the null backend).
   virtual bool is_null() const { return false; }
 
@@ -38,6 +40,9 @@ class Backend {
   /// Copies the whole tensor from or to host memory of the same type.
   virtual void upload(Out destination, const void* source) = 0;
   virtual void download(void* destination, In source) = 0;
+  /// The same into a vector of its size, from a tensor of any floating-point type.
+  void download(std::vector<float>& destination, In source);
+  void download(std::vector<double>& destination, In source);
   /// Waits until everything started so far is done.
   virtual void synchronize() {}
   /// Starts copying a small tensor (at most 4 KiB) to the host. Calling the result, once, waits for that copy but not

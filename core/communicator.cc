@@ -8,16 +8,21 @@
 namespace bough {
 namespace {
 
-class OneProcess : public Communicator {
+/// The first of so many ranks, which hears nothing of the others.
+class FirstRankAlone : public Communicator {
  public:
+  explicit FirstRankAlone(int size) : size_(size) {}
   int rank() const override { return 0; }
-  int size() const override { return 1; }
+  int size() const override { return size_; }
   std::string engine() const override { return {}; }
   using Communicator::all_gather, Communicator::broadcast;
   void all_gather(const void* mine, size_t bytes, void* all) override { std::memcpy(all, mine, bytes); }
   void broadcast(void*, size_t) override {}
   void all_to_all(const std::vector<Tensor>&, const std::vector<Tensor>&) override {}
   [[noreturn]] void abort(int code) override { std::_Exit(code); }
+
+ private:
+  int size_;
 };
 
 /// The variables of one kind of launcher.
@@ -63,9 +68,11 @@ std::string Communicator::broadcast(std::string text) {
 }
 
 Communicator& one_process() {
-  static OneProcess alone;
+  static FirstRankAlone alone(1);
   return alone;
 }
+
+std::unique_ptr<Communicator> imagined_ranks(int size) { return std::make_unique<FirstRankAlone>(size); }
 
 LaunchedRank launched_rank() {
   constexpr int most_ranks = 1 << 20;

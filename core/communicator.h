@@ -1,5 +1,6 @@
 #pragma once
 #include <cstddef>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -45,6 +46,9 @@ class Communicator {
 
 /// The communicator of a run of one process: does nothing.
 Communicator& one_process();
+
+/// The first of so many ranks that are not there, for plans on the null backend: nothing is exchanged.
+std::unique_ptr<Communicator> imagined_ranks(int size);
 
 /// What a launcher (mpirun, srun) says of this process in its environment.
 struct LaunchedRank {

@@ -100,6 +100,8 @@ struct OptimizerConstants {
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
   double weight_decay = 0;  ///< decoupled (Loshchilov 2019)
 };
+/// Elements of a block of block_square_sums: part of the result, the same on every backend and for any number of ranks.
+inline constexpr int64_t square_sum_block = 1 << 16;
 /// Elements of the (8) f64 tensor that gradient_statistics writes.
 namespace gradient_stat {
 enum Index : int64_t {

@@ -22,8 +22,6 @@ void multiply(Backend& b, const Grad& c, In a, In x, const Gemm& gemm) {
   b.gemm(c, a, x, gemm);
 }
 
-DType statistics_type(const Backend& b) { return b.compute_dtype() == DType::f64 ? DType::f64 : DType::f32; }
-
 /// x W^T + b, or with `relu` the larger of that and 0.
 Var linear_layer(const char* op, const Var& x, const Var& weight, const Var& bias, bool relu) {
   Tape& tape = x.tape();
@@ -112,8 +110,8 @@ ResidualResult residual_norm(const ResidualArguments& a, const ResidualNorm& p_i
   ResidualOutputs out;
   if (has_norm) {
     out.y = b.allocate(shape);
-    out.mean = b.allocate({a.x.rows()}, statistics_type(b));
-    out.rstd = b.allocate({a.x.rows()}, statistics_type(b));
+    out.mean = b.allocate({a.x.rows()}, b.statistics_dtype());
+    out.rstd = b.allocate({a.x.rows()}, b.statistics_dtype());
   }
   if (!has_norm || a.keep_sum) out.sum = b.allocate(shape);
   out.row_sums = a.row_sums;
@@ -192,7 +190,7 @@ Var attention(const AttentionArguments& a, const Attention& p) {
   const Columns k{a.keys_values.value(), a.key_column, a.width};
   const Columns v{a.keys_values.value(), a.value_column, a.width};
   const Tensor out = b.allocate({a.queries.rows(), a.width});
-  const Tensor lse = b.allocate({a.queries.rows(), p.heads}, statistics_type(b));
+  const Tensor lse = b.allocate({a.queries.rows(), p.heads}, b.statistics_dtype());
   b.flops += 4.0 * p.pair_count * double(a.width);
   b.attention(out, lse, q, k, v, p);
   const Var y = tape.result(out, any_gradient({&a.queries, &a.keys_values}));
@@ -217,8 +215,8 @@ Var alignment_loss(const AttentionArguments& a, int64_t heads, const AlignmentLo
         p.points.offsets.size(), a.queries.rows());
   const Columns q{a.queries.value(), a.query_column, a.width / heads};
   const Columns k{a.keys_values.value(), a.key_column, a.width / heads};
-  const Tensor loss = b.allocate({a.queries.rows()}, statistics_type(b));
-  const Tensor lse = b.allocate({a.queries.rows()}, statistics_type(b));
+  const Tensor loss = b.allocate({a.queries.rows()}, b.statistics_dtype());
+  const Tensor lse = b.allocate({a.queries.rows()}, b.statistics_dtype());
   b.alignment_loss(loss, lse, q, k, p);
   const Var y = tape.result(loss, any_gradient({&a.queries, &a.keys_values}));
   if (!y.needs_gradient()) return y;
@@ -238,7 +236,7 @@ Tensor cross_entropy(const Var& logits, In labels, double smoothing, int64_t voc
   check(vocabulary > 0 && vocabulary <= logits.cols(), "cross_entropy: a vocabulary of {} does not fit {} logits",
         vocabulary, logits.cols());
   check(smoothing >= 0 && smoothing < 1, "cross_entropy: smoothing = {} is outside [0, 1)", smoothing);
-  const Tensor loss = b.allocate({logits.rows()}, statistics_type(b));
+  const Tensor loss = b.allocate({logits.rows()}, b.statistics_dtype());
   const bool with_gradient = logits.needs_gradient();
   b.cross_entropy(loss, logits.value(), labels, weights, smoothing, vocabulary, with_gradient);
   if (with_gradient) tape.seed(logits, logits.value());

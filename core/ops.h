@@ -19,8 +19,8 @@ Var sum_gradients_in_f32(const Var& x);
 struct TokenRows {
   Tensor ids;    ///< (T) i32; core/base/special_ids.h: start_id, tail_id
   Tensor order;  ///< (T) i32, rows sorted by (id, row); needed for gradients only
-  Tensor
-      position_order;  ///< (T) i32, rows sorted by (position, row), the tail first or last; for those of positions only
+  /// (T) i32, rows sorted by (position, row), the tail first or last; needed for gradients of positions only
+  Tensor position_order;
 };
 /// dropout(word_dropout(table[id]) * scale + position_table[position]).  table: (V, C);
 /// position_table: (L, C), a constant (sinusoids), a parameter, or empty. Returns (T, C).

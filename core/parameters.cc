@@ -4,13 +4,12 @@
 #include <cmath>
 
 #include "core/base/random.h"
+#include "core/base/rounding.h"
 
 namespace bough {
 namespace {
 
 constexpr int64_t alignment = 64;  // elements: 256 bytes of f32
-
-int64_t round_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
 
 uint64_t hash_name(const std::string& name) {
   uint64_t hash = 0xcbf29ce484222325u;  // FNV-1a
@@ -72,7 +71,7 @@ void ParameterSet::lay_out() {
 
 ParameterSet& ParameterSet::allocate(bool with_gradients) {
   lay_out();
-  const DType type = backend_.compute_dtype() == DType::f64 ? DType::f64 : DType::f32;
+  const DType type = backend_.statistics_dtype();
   values_ = backend_.allocate_persistent({elements_}, type);
   if (with_gradients) {
     gradients_ = backend_.allocate_persistent({elements_}, type);
@@ -157,14 +156,8 @@ void ParameterSet::insert_into_slice(Out slice, int64_t first, const ParameterPa
 }
 
 std::vector<float> ParameterSet::download(In arena) const {
-  std::vector<float> host(size_t(arena.size()));
-  if (arena.dtype() == DType::f32) {
-    backend_.download(host.data(), arena);
-    return host;
-  }
-  std::vector<double> wide(host.size());
-  backend_.download(wide.data(), arena);
-  for (size_t i = 0; i < host.size(); ++i) host[i] = float(wide[i]);
+  std::vector<float> host;
+  backend_.download(host, arena);
   return host;
 }
 

@@ -68,20 +68,18 @@ __device__ float gradient_at(const AlignmentArguments<T>& a, int64_t query, int6
   return sum;
 }
 
-/// The shared memory of a warp: the own row, a sum, weights of 32 rows.
-struct RowMemory {
-  float *row, *sum, *weights;
-  static size_t bytes(int64_t dim) { return size_t(2 * dim + warp_size) * sizeof(float); }
-  template <class T>
-  __device__ static RowMemory load(const T* from, int dim) {
-    float* const p = reinterpret_cast<float*>(dynamic_shared()) + size_t(warp_id()) * size_t(2 * dim + warp_size);
-    const RowMemory m{p, p + dim, p + 2 * dim};
-    load_row(m.row, from, dim);
-    for (int d = lane_id(); d < dim; d += warp_size) m.sum[d] = 0;
-    sync_warp("the row would not be there yet");
-    return m;
+/// sum += weight(i) row(i) over the rows of the other side; each lane weighs one row of 32.
+template <class Weight, class Row>
+__device__ void add_rows(const AttendMemory& m, const Range& range, int dim, const Weight& weight, const Row& row) {
+  for (int64_t base = range.begin; base < range.end; base += warp_size) {
+    const int64_t mine = base + lane_id();
+    if (mine < range.end) m.weights[lane_id()] = weight(mine);
+    sync_warp("weights of other lanes would be missing");
+    const int count = int(range.end - base < warp_size ? range.end - base : warp_size);
+    add_weighted(m.o, m.weights, count, dim, [&](int i) { return row(base + i); });
+    sync_warp("the next weights would overwrite those still to be read");
   }
-};
+}
 
 /// log sum exp of a query's scores with keys [begin, end), in every lane.
 template <class T>
@@ -104,11 +102,11 @@ __global__ void alignment_loss_kernel(AlignmentArguments<T> a, float* loss, floa
   const int32_t sentence = a.queries.segments[query];
   float sum = 0, lse = 0;
   if (sentence >= 0) {
-    const RowMemory m = RowMemory::load(a.head.q.row(query), a.head.dim);
+    const AttendMemory m = AttendMemory::with_row(a.head.q.row(query), a.head.dim);
     const Range keys = rows_of_sentence(a.keys, sentence), points = a.points_of(query);
-    lse = log_sum_of_scores(a.head, m.row, keys);
+    lse = log_sum_of_scores(a.head, m.q, keys);
     for (int64_t i = points.begin + lane_id(); i < points.end; i += warp_size)
-      sum -= a.share(points) * logf(math::exp(a.head.of_key(m.row, keys.begin + a.points[i]) - lse) + epsilon);
+      sum -= a.share(points) * logf(math::exp(a.head.of_key(m.q, keys.begin + a.points[i]) - lse) + epsilon);
     sum = warp_sum(sum);
   }
   if (lane_id() != 0) return;
@@ -131,27 +129,21 @@ __global__ void query_gradient_kernel(AlignmentArguments<T> a, AlignmentGradient
   const int32_t sentence = a.queries.segments[query];
   const int64_t first = g.dq_first + query * g.dq_stride;
   if (sentence < 0) return deposit_row(g.dq, first, nullptr, a.head.dim, true);
-  const RowMemory m = RowMemory::load(a.head.q.row(query), a.head.dim);
+  const AttendMemory m = AttendMemory::with_row(a.head.q.row(query), a.head.dim);
   const Range keys = rows_of_sentence(a.keys, sentence), points = a.points_of(query);
   const float lse = g.log_sum_exp[query], upstream = g.dloss[query];
   float total = 0;
   for (int64_t i = points.begin + lane_id(); i < points.end; i += warp_size)
-    total += point_gradient(math::exp(a.head.of_key(m.row, keys.begin + a.points[i]) - lse), a.share(points), upstream);
+    total += point_gradient(math::exp(a.head.of_key(m.q, keys.begin + a.points[i]) - lse), a.share(points), upstream);
   total = warp_sum(total);
   if (lane_id() == 0) totals[query] = total;
   if (!g.dq) return;
-  for (int64_t base = keys.begin; base < keys.end; base += warp_size) {
-    const int64_t key = base + lane_id();
-    if (key < keys.end) {
-      const float p = math::exp(a.head.of_key(m.row, key) - lse);
-      m.weights[lane_id()] = a.head.scale * (p * total - gradient_at(a, query, key - keys.begin, p, upstream));
-    }
-    sync_warp("weights of other lanes would be missing");
-    const int count = int(keys.end - base < warp_size ? keys.end - base : warp_size);
-    add_weighted(m.sum, m.weights, count, a.head.dim, [&](int i) { return a.head.k.row(base + i); });
-    sync_warp("the next weights would overwrite those still to be read");
-  }
-  deposit_row(g.dq, first, m.sum, a.head.dim, false);
+  const auto weight = [&](int64_t key) {
+    const float p = math::exp(a.head.of_key(m.q, key) - lse);
+    return a.head.scale * (p * total - gradient_at(a, query, key - keys.begin, p, upstream));
+  };
+  add_rows(m, keys, a.head.dim, weight, [&](int64_t key) { return a.head.k.row(key); });
+  deposit_row(g.dq, first, m.o, a.head.dim, false);
 }
 
 /// dk of a key.
@@ -162,21 +154,15 @@ __global__ void key_gradient_kernel(AlignmentArguments<T> a, AlignmentGradients 
   const int32_t sentence = a.keys.segments[key];
   const int64_t first = g.dk_first + key * g.dk_stride;
   if (sentence < 0) return deposit_row(g.dk, first, nullptr, a.head.dim, true);
-  const RowMemory m = RowMemory::load(a.head.k.row(key), a.head.dim);
+  const AttendMemory m = AttendMemory::with_row(a.head.k.row(key), a.head.dim);
   const Range queries = rows_of_sentence(a.queries, sentence);
   const int64_t place = key - rows_of_sentence(a.keys, sentence).begin;
-  for (int64_t base = queries.begin; base < queries.end; base += warp_size) {
-    const int64_t query = base + lane_id();
-    if (query < queries.end) {
-      const float p = math::exp(a.head.of_query(m.row, query) - g.log_sum_exp[query]);
-      m.weights[lane_id()] = a.head.scale * (p * totals[query] - gradient_at(a, query, place, p, g.dloss[query]));
-    }
-    sync_warp("weights of other lanes would be missing");
-    const int count = int(queries.end - base < warp_size ? queries.end - base : warp_size);
-    add_weighted(m.sum, m.weights, count, a.head.dim, [&](int i) { return a.head.q.row(base + i); });
-    sync_warp("the next weights would overwrite those still to be read");
-  }
-  deposit_row(g.dk, first, m.sum, a.head.dim, false);
+  const auto weight = [&](int64_t query) {
+    const float p = math::exp(a.head.of_query(m.q, query) - g.log_sum_exp[query]);
+    return a.head.scale * (p * totals[query] - gradient_at(a, query, place, p, g.dloss[query]));
+  };
+  add_rows(m, queries, a.head.dim, weight, [&](int64_t query) { return a.head.q.row(query); });
+  deposit_row(g.dk, first, m.o, a.head.dim, false);
 }
 
 template <class T>
@@ -190,13 +176,13 @@ __global__ void attention_weights_kernel(HeadScores<T> head, float* weights, int
   const int64_t count = keys.end - keys.begin;
   for (int64_t j = count + lane_id(); j < length; j += warp_size) out[j] = 0;
   if (sentence < 0) return;
-  const RowMemory m = RowMemory::load(head.q.row(row), head.dim);
-  const float lse = log_sum_of_scores(head, m.row, keys);
-  for (int64_t j = lane_id(); j < count; j += warp_size) out[j] = math::exp(head.of_key(m.row, keys.begin + j) - lse);
+  const AttendMemory m = AttendMemory::with_row(head.q.row(row), head.dim);
+  const float lse = log_sum_of_scores(head, m.q, keys);
+  for (int64_t j = lane_id(); j < count; j += warp_size) out[j] = math::exp(head.of_key(m.q, keys.begin + j) - lse);
 }
 
 LaunchShape row_shape(int64_t rows, int64_t dim) {
-  return {dim3(blocks_for(rows, warps)), unsigned(warps * warp_size), warps * RowMemory::bytes(dim)};
+  return {dim3(blocks_for(rows, warps)), unsigned(warps * warp_size), warps * attend_row_bytes(dim)};
 }
 
 }  // namespace

@@ -87,6 +87,15 @@ struct AttendMemory {
     float* const begin = reinterpret_cast<float*>(dynamic_shared()) + size_t(warp_id()) * size_t(2 * dim + warp_size);
     return {begin, begin + dim, begin + 2 * dim};
   }
+  /// With q a row of a head, and o zero.
+  template <class T>
+  __device__ static AttendMemory with_row(const T* row, int dim) {
+    const AttendMemory m = of_warp(dim);
+    load_row(m.q, row, dim);
+    for (int d = lane_id(); d < dim; d += warp_size) m.o[d] = 0;
+    sync_warp("the query would not be there yet");
+    return m;
+  }
 };
 
 /// o = sum_j factor(j) p_j v_j, p = softmax(scale q k^T), stored to `out`; returns log sum exp of the scores. Key
@@ -94,10 +103,7 @@ struct AttendMemory {
 template <class T, class Key, class Value, class Factor>
 __device__ inline float attend_row(T* out, const T* query, int64_t keys, int dim, float scale, bool is_vector,
                                    const Key& key, const Value& value, const Factor& factor) {
-  const AttendMemory m = AttendMemory::of_warp(dim);
-  load_row(m.q, query, dim);
-  for (int d = lane_id(); d < dim; d += warp_size) m.o[d] = 0;
-  sync_warp("the query would not be there yet");
+  const AttendMemory m = AttendMemory::with_row(query, dim);
   float maximum = -INFINITY, total = 0;
   for (int64_t first = 0; first < keys; first += warp_size) {
     const int64_t j = first + lane_id();

@@ -6,14 +6,14 @@
 namespace bough::cuda {
 namespace {
 
-constexpr int64_t norm_block = 1 << 16;  // part of the result: the same on every backend and world size
 constexpr unsigned norm_threads = 256, finish_threads = 256, step_threads = 256;
 
 __device__ float state_word(const int32_t* state, int64_t word) { return math::float_of(uint32_t(state[word])); }
 
 /// sums[b] = the sum of squares of block b, in f64: an f32 sum of 10^9 squares would lose digits.
 __global__ void block_square_sums_kernel(double* sums, const float* x, int64_t n, bool is_vector) {
-  const int64_t begin = blockIdx.x * norm_block, end = begin + norm_block < n ? begin + norm_block : n;
+  const int64_t begin = blockIdx.x * square_sum_block,
+                end = begin + square_sum_block < n ? begin + square_sum_block : n;
   double sum = 0;
   for (int64_t i = begin + int64_t(threadIdx.x) * 4; i < end; i += int64_t(blockDim.x) * 4) {
     if (is_vector && i + 4 <= end) {

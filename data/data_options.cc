@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "core/base/error.h"
+#include "core/base/io.h"
 
 namespace bough {
 namespace {
@@ -60,8 +61,7 @@ void CorpusOptions::settings(Settings& v) {
   v(tsv, "tsv", "the corpus is one file, or standard input, with tab-separated fields, source first");
   v(tsv_fields, "tsv-fields",
     "with tsv, fields that each line must have: 2, source and target, one for guided-alignment, one for "
-    "data-weighting; 0 means so many, "
-    "too",
+    "data-weighting; 0 means so many, too",
     Range<int>{0});
 }
 
@@ -95,8 +95,7 @@ void CorpusOptions::vocabulary_settings(Settings& v) {
   v(sentencepiece_alphas, "sentencepiece-alphas",
     "subword regularisation: in each epoch of training, draw the segmentation of every line anew, with probability "
     "proportional to its unigram probability to the power of alpha. One alpha per stream, missing ones are 0 = the "
-    "best "
-    "one always",
+    "best one always",
     Range<double>{0});
   v(sentencepiece_max_lines, "sentencepiece-max-lines", "train SentencePiece on a sample of at most this many lines",
     Range<int64_t>{1});
@@ -105,7 +104,7 @@ void CorpusOptions::vocabulary_settings(Settings& v) {
 void CorpusOptions::resolve(size_t streams) {
   take_input_types();
   if (tsv && train_sets.empty()) train_sets = {"stdin"};
-  if (train_sets.size() == 1 && (train_sets[0] == "stdin" || train_sets[0] == "-")) tsv = true;
+  if (train_sets.size() == 1 && is_stdin(train_sets[0])) tsv = true;
   if (!sentencepiece_alphas.empty() && sentencepiece_alphas.size() < streams) sentencepiece_alphas.resize(streams);
 }
 
@@ -125,6 +124,11 @@ void CorpusOptions::validate() const {
   check(input_types.size() <= 2 || tsv,
         "input-types names {} fields, must come with tsv; without it guided-alignment and data-weighting name files",
         input_types.size());
+}
+
+void CorpusOptions::check_fields(int least, const char* what) const {
+  check(tsv_fields == 0 || tsv, "tsv-fields is given without tsv; give both or neither");
+  check(tsv_fields == 0 || tsv_fields >= least, "tsv-fields is {}, must be at least {}: {}", tsv_fields, least, what);
 }
 
 std::string CorpusOptions::text_of_fields() const {

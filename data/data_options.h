@@ -57,6 +57,8 @@ struct CorpusOptions {
   /// that have none are 0.
   void resolve(size_t streams);
   void validate() const;
+  /// Of programs that leave further fields aside: Error unless a line has at least so many, which are `what`.
+  void check_fields(int least, const char* what) const;
 
   bool has_alignments() const { return guided_alignment != "none" && !guided_alignment.empty(); }
   bool has_weights() const { return !data_weighting.empty(); }

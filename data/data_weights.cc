@@ -6,21 +6,19 @@
 
 #include "core/base/error.h"
 #include "core/base/settings.h"
+#include "data/dictionary.h"
 
 namespace bough {
 
 std::vector<float> parse_weights(std::string_view line, const std::string& where) {
-  constexpr std::string_view space = " \t";
   std::vector<float> weights;
-  for (size_t begin = line.find_first_not_of(space); begin != std::string_view::npos;) {
-    const size_t end = std::min(line.find_first_of(space, begin), line.size());
-    const std::string_view word = line.substr(begin, end - begin);
+  const auto take = [&](std::string_view word) {
     double weight = 0;
     check(parse_value(word, weight) && weight >= 0 && std::isfinite(float(weight)),
           "{}: '{}' is no weight, must be a number, at least 0. Correct the line.", where, word);
     weights.push_back(float(weight));
-    begin = line.find_first_not_of(space, end);
-  }
+  };
+  for_each_token(line, take, " \t");
   return weights;
 }
 

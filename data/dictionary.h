@@ -16,10 +16,9 @@ std::vector<std::string> read_dictionary(const std::string& path);
 /// inside.
 std::vector<std::string> read_token_list(const std::string& path);
 
-/// Calls use(token) for every run of characters that are not ASCII white space.
+/// Calls use(token) for every run of characters that are not in `space`: ASCII's.
 template <class Use>
-void for_each_token(std::string_view line, Use use) {
-  constexpr std::string_view space = " \t\r\n\v\f";
+void for_each_token(std::string_view line, Use use, std::string_view space = " \t\r\n\v\f") {
   for (size_t at = line.find_first_not_of(space); at != std::string_view::npos;) {
     const size_t end = std::min(line.find_first_of(space, at), line.size());
     use(line.substr(at, end - at));

@@ -11,6 +11,7 @@
 
 #include "core/base/error.h"
 #include "core/base/log.h"
+#include "core/base/rounding.h"
 
 namespace bough {
 namespace {
@@ -103,8 +104,6 @@ EncodingRules encoding_rules(const TrainingDataOptions& options,
           options.seed,
           options.vocabulary.data_threads};
 }
-
-int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 }  // namespace
 
@@ -233,8 +232,7 @@ void TrainingData::restore(const LoaderState& state) {
   check(state.corpus == corpus.fingerprint(),
         "train-sets: not the text that this model was trained on so far, or other vocabularies, "
         "max-length, sentencepiece-alphas, guided-alignment or data-weighting. Restore them, or set no-restore-corpus "
-        "to start the "
-        "corpus anew.");
+        "to start the corpus anew.");
   const int64_t fitted = impl_->state.fitted_tokens;
   impl_->state = state;
   impl_->state.fitted_tokens = fitted;

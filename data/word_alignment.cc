@@ -3,6 +3,7 @@
 #include <charconv>
 
 #include "core/base/error.h"
+#include "data/dictionary.h"
 
 namespace bough {
 namespace {
@@ -24,16 +25,13 @@ bool parse_point(std::string_view text, AlignmentPoint& point) {
 }  // namespace
 
 std::vector<AlignmentPoint> parse_alignment(std::string_view line, const std::string& where) {
-  constexpr std::string_view space = " \t";
   std::vector<AlignmentPoint> points;
-  for (size_t begin = line.find_first_not_of(space); begin != std::string_view::npos;) {
-    const size_t end = std::min(line.find_first_of(space, begin), line.size());
-    const std::string_view word = line.substr(begin, end - begin);
+  const auto take = [&](std::string_view word) {
     check(parse_point(word, points.emplace_back()),
           "{}: '{}' is no alignment point, must be SOURCE-TARGET, counted from 0, as in 0-0 1-2. Correct the line.",
           where, word);
-    begin = line.find_first_not_of(space, end);
-  }
+  };
+  for_each_token(line, take, " \t");
   return points;
 }
 

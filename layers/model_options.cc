@@ -112,8 +112,7 @@ void ModelOptions::residual_settings(Settings& v) {
   v(branchnorm_max_step, "branchnorm-max-step",
     "T, in updates (4000u) or target tokens (2Gt): when branchnorm's alpha reaches 1, or bounded's bound its last "
     "value. 0 = from lr-warmup (4000u where there is none): for bounded half of it for every layer of the deeper "
-    "stack, "
-    "else an eighth",
+    "stack, else an eighth",
     updates_or_labels);
   v(branchnorm_schedule, "branchnorm-schedule",
     "alpha. bounded: of each sublayer, from deepnorm's scale up to 1 as far as the branch stays small beside its "
@@ -148,7 +147,7 @@ void ModelOptions::residual_settings(Settings& v) {
 SchedulePeriod ModelOptions::default_max_step(SchedulePeriod warmup) const {
   if (!warmup) warmup = {4000};
   if (branchnorm_schedule == BranchSchedule::bounded)
-    return {std::max<int64_t>(warmup.count * std::max(encoder_layers, decoder_layers) / 2, 1), warmup.unit};
+    return {std::max<int64_t>(warmup.count * deepest_stack() / 2, 1), warmup.unit};
   return {std::max<int64_t>(warmup.count / (8 * layers_in_turn()), 1), warmup.unit};
 }
 
@@ -165,7 +164,7 @@ int ModelOptions::aligned_layer() const {
 
 bool ModelOptions::splits_residual() const {
   constexpr int deep = 24;  // layers of a stack
-  if (residual_precision == ResidualPrecision::automatic) return std::max(encoder_layers, decoder_layers) > deep;
+  if (residual_precision == ResidualPrecision::automatic) return deepest_stack() > deep;
   return residual_precision == ResidualPrecision::split;
 }
 

@@ -88,7 +88,7 @@ struct ModelOptions {
   bool embedding_dropout() const { return postprocess_emb == "d"; }
   /// The decoder layer, from 1, whose cross-attention's first head stands for word alignments. Error if there is none.
   int aligned_layer() const;
-  /// The kinds made for depth: all but post-ln and pre-ln.
+  /// The kinds made for depth: all but post-ln and the two pre-ln.
   bool is_deep_kind() const { return traits().plain_form != PlainForm::itself; }
   const ResidualTraits& traits() const { return traits_of(residual); }
   /// Whether initial weights, or the residual, are scaled by DepthConstants::deepnorm.
@@ -109,11 +109,13 @@ struct ModelOptions {
   int residual_sites() const { return 2 * encoder_layers + 3 * decoder_layers; }
   /// Of both stacks.
   int layers() const { return encoder_layers + decoder_layers; }
+  /// Of the deeper one.
+  int deepest_stack() const { return std::max(encoder_layers, decoder_layers); }
   /// Layers of a stack whose alphas reach 1 one after another: one T each by-layer, else all at once.
   int layers_in_turn() const {
     const bool is_by_layer =
         branchnorm_schedule == BranchSchedule::by_layer || branchnorm_schedule == BranchSchedule::square;
-    return is_by_layer ? std::max(encoder_layers, decoder_layers) : 1;
+    return is_by_layer ? deepest_stack() : 1;
   }
   /// T where none is given, decided by measurements (docs/branchnorm.md); warmup: lr-warmup, or nothing.
   SchedulePeriod default_max_step(SchedulePeriod warmup) const;

@@ -194,8 +194,7 @@ BranchScales Transformer::branch_scales() const {
 }
 
 void Transformer::start_row_sums(Tape& tape, size_t sites, int64_t rows) {
-  const DType type = tape.backend.compute_dtype() == DType::f64 ? DType::f64 : DType::f32;
-  if (residual_sums_) row_sums_ = tape.backend.allocate({int64_t(sites), rows, 4}, type);
+  if (residual_sums_) row_sums_ = tape.backend.allocate({int64_t(sites), rows, 4}, tape.backend.statistics_dtype());
 }
 
 /// Layers that run again in the backward pass do not count twice: from here on none are wanted.

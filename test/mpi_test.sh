@@ -19,7 +19,7 @@ if ! command -v mpirun >/dev/null; then
 fi
 
 sed -i 's/dim-emb: 32/dim-emb: 64/; s/dim-ffn: 64/dim-ffn: 128/' config.yml  # three slices of the optimizer's state
-launch="mpirun --oversubscribe --bind-to none --mca mpi_yield_when_idle 1"
+launch="timeout --kill-after 10 240 mpirun --oversubscribe --bind-to none --mca mpi_yield_when_idle 1"
 mpi() {  # mpi RANKS FOLDER OPTIONS...
   local ranks=$1 folder=$2
   shift 2
@@ -128,12 +128,12 @@ check "... which is not empty" test "$before" -gt 100
 
 # A signal to one saves once and ends all; a killed one ends all, and the checkpoint is whole.
 start_mpi signal; child=$!
-until grep -q "Up. 10 " signal.txt; do sleep 0.1; done
+await logs "Up. 10 " signal.txt
 kill -TERM "$(cat pid)"; wait $child
 check "a signal to one process ends with 143" test $? = 143
 check "... saved once" test "$(grep -c "Saving model weights" signal.txt)" = 1
 start_mpi killed --save-freq 5; child=$!
-until grep -q "Up. 20 " killed.txt; do sleep 0.1; done
+await logs "Up. 20 " killed.txt
 kill -9 "$(cat pid)"; wait $child
 check "a killed process ends the others" test $? != 0
 mpi 2 killed --after "$(($(state killed updates) + 2))u"

@@ -4,15 +4,6 @@
 set -u
 . "$(dirname "$0")/train_cli.sh"
 
-await() {  # await CONDITION...: until it holds, two minutes at most
-  for _ in $(seq 2400); do
-    "$@" && return 0
-    sleep 0.05
-  done
-  echo "never happened: $*"
-  return 1
-}
-logs() { [ -e "$2" ] && says "$1" "$2"; }
 is_written() { [ -s "$1" ]; }
 ended_with() {  # ended_with CODE: of the run in the background
   wait "$child"

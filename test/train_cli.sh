@@ -47,6 +47,15 @@ start() {  # the same in the background, as process $!, which reads $input
   mkdir -p "$folder"
   "$bin/bough-train" -c config.yml --model "$folder/model.npz" "$@" <"${input:-/dev/null}" &
 }
+await() {  # await CONDITION...: until it holds, two minutes at most
+  for _ in $(seq 2400); do
+    "$@" && return 0
+    sleep 0.05
+  done
+  echo "never happened: $*"
+  return 1
+}
+logs() { [ -e "$2" ] && says "$1" "$2"; }
 parameters() { unzip_array "$1/model.npz.optimizer.npz"; }
 unzip_array() {  # the arrays of a checkpoint, without the state text
   python3 - "$1" <<'PY'

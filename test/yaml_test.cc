@@ -53,6 +53,7 @@ TEST_CASE("YAML that is written reads back as the same", "[settings]") {
       .set("nested", Yaml::map().set("bleu", Yaml::map().set("last-best", 27.5)))
       .set("empty-map", Yaml::map());
   state.set("flag", false);
+  state.set("marks", Yaml::list({"---", "--- a", "...", "---\n..."})).set("---", "...");
   state.set("\r", "\r").set("re\rturn", "a\rb\r\n\rc: 1");
   const std::string text = format_yaml(state);
   const Yaml again = parse_yaml(text, "t");

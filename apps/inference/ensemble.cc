@@ -61,6 +61,12 @@ LoadedEnsemble load_ensemble(const std::vector<std::string>& paths, const std::v
   return loaded;
 }
 
+void weights_setting(Settings& v, std::vector<double>& weights) {
+  v(weights, "weights",
+    "of the models of an ensemble: scores are the sum of weight * log-probability; all 1 if not given",
+    Range<double>{0});
+}
+
 void check_models(const char* option, const std::vector<std::string>& models, const std::vector<double>& weights) {
   check(!models.empty(), "{0} is empty, must name a model. Use --{0} model.npz, or -c model.npz.decoder.yml", option);
   for (const std::string& model : models) check(model.ends_with(".npz"), "{} is '{}', must end in .npz", option, model);

@@ -48,6 +48,9 @@ struct LoadedEnsemble {
 LoadedEnsemble load_ensemble(const std::vector<std::string>& paths, const std::vector<double>& weights,
                              const std::vector<std::string>& vocabulary_paths, Backend& backend);
 
+/// The option weights, of the programs that take several models.
+void weights_setting(Settings& v, std::vector<double>& weights);
+
 /// Error unless `option` names .npz files, at least one, and `weights` is empty or has one for each, not all of them 0.
 void check_models(const char* option, const std::vector<std::string>& models, const std::vector<double>& weights);
 

@@ -181,7 +181,6 @@ const ModelBatch& BatchPlaces::upload(Backend& backend, const Batch& batch, cons
 }
 
 Batch imagined_batch(int64_t source_rows, int64_t target_rows, int64_t longest, bool is_aligned, bool is_weighted) {
-  constexpr int64_t usual_length = 30;
   const int64_t least = (std::max(source_rows, target_rows) + longest - 1) / longest;
   const int64_t sentences = std::clamp<int64_t>(std::max(target_rows / usual_length, least), 1,
                                                 std::max<int64_t>(std::min(source_rows, target_rows), 1));

@@ -46,9 +46,12 @@ class BatchPlaces {
   Tensor memory_;
 };
 
-/// A batch of the null backend's kind, of so many rows a side, in equal sentences of about 30, at most `longest`, rows:
-/// shapes for the memory plan. Attention needs memory per row only, so any length would do. is_aligned: with word
-/// alignments; is_weighted: with weights.
+/// Tokens of a sentence, where nothing is known of the text.
+inline constexpr int64_t usual_length = 30;
+
+/// A batch of the null backend's kind, of so many rows a side, in equal sentences of about usual_length, at most
+/// `longest`, rows: shapes for the memory plan. Attention needs memory per row only, so any length would do.
+/// is_aligned: with word alignments; is_weighted: with weights.
 Batch imagined_batch(int64_t source_rows, int64_t target_rows, int64_t longest, bool is_aligned = false,
                      bool is_weighted = false);
 

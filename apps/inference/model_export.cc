@@ -73,6 +73,16 @@ void fold_admin(const ModelOptions& options, std::vector<ModelArray>& arrays) {
   std::erase_if(arrays, [](const ModelArray& a) { return names::is_omega(a.name); });
 }
 
+/// "post-ln, pre-ln and deepnorm"
+std::string names_of_exportable_kinds() {
+  std::vector<std::string> names;
+  for (const ResidualTraits& kind : all_residual_traits())
+    if (kind.plain_form != PlainForm::none) names.push_back(kind.name);
+  const std::string last = names.back();
+  names.pop_back();
+  return fmt::format("{} and {}", fmt::join(names, ", "), last);
+}
+
 }  // namespace
 
 std::map<std::string, double> fold_factors(const ModelOptions& options, const std::vector<double>& branch_scales) {
@@ -86,16 +96,6 @@ std::map<std::string, double> fold_factors(const ModelOptions& options, const st
       factors[array] = branch_scales[i] / sites[i].residual_scale;
   }
   return factors;
-}
-
-/// "post-ln, pre-ln and deepnorm"
-std::string names_of_exportable_kinds() {
-  std::vector<std::string> names;
-  for (const ResidualTraits& kind : all_residual_traits())
-    if (kind.plain_form != PlainForm::none) names.push_back(kind.name);
-  const std::string last = names.back();
-  names.pop_back();
-  return fmt::format("{} and {}", fmt::join(names, ", "), last);
 }
 
 ModelOptions plain_post_ln(ModelOptions options) {

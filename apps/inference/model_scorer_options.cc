@@ -27,9 +27,7 @@ void ModelScorerOptions::settings(Settings& v) {
   machine.accepted_settings(v);
   v.group("Scoring");
   v(models, {"model", 'm'}, "model file (.npz); several: an ensemble", Path{});
-  v(weights, "weights",
-    "of the models of an ensemble: scores are the sum of weight * log-probability; all 1 if not given",
-    Range<double>{0});
+  weights_setting(v, weights);
   v.accepted<bool>("no-reload", "the model is always read");
   v.accepted<bool>("quiet-translation", "nothing is translated");
   v(corpus.train_sets, {"train-sets", 't'}, "files to score, source first; with n-best the second is an n-best list",
@@ -70,9 +68,7 @@ void ModelScorerOptions::validate() const {
         "summary prints one number over all sentences, word-scores some for each; leave one out");
   check(!corpus.tsv || !n_best,
         "tsv and n-best are both given: an n-best list has no fields for a source; leave one out");
-  check(corpus.tsv_fields == 0 || corpus.tsv, "tsv-fields is given without tsv; give both or neither");
-  check(corpus.tsv_fields == 0 || corpus.tsv_fields >= 2, "tsv-fields is {}, must be at least 2: source and target",
-        corpus.tsv_fields);
+  corpus.check_fields(2, "source and target");
   if (corpus.tsv)
     check(corpus.train_sets.size() == 1, "train-sets has {} files, must have 1 with tsv", corpus.train_sets.size());
   else

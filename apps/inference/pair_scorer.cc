@@ -8,18 +8,6 @@
 namespace bough {
 namespace {
 
-/// Downloads f32 or f64 as f64.
-std::vector<double> download(Backend& backend, In tensor) {
-  std::vector<double> values(size_t(tensor.size()));
-  if (tensor.dtype() == DType::f64) {
-    backend.download(values.data(), tensor);
-    return values;
-  }
-  std::vector<float> narrow(values.size());
-  backend.download(narrow.data(), tensor);
-  return {narrow.begin(), narrow.end()};
-}
-
 /// Pairs on the backend, and what their decoder is asked for.
 struct PackedPairs {
   Batch host;
@@ -31,8 +19,9 @@ struct PackedPairs {
     for (size_t i = 0; i < pairs.size(); ++i) references.push_back({pairs[i].source, pairs[i].target, int64_t(i)});
     host = pack(references, ends);
     batch = upload_batch(backend, host);
-    const DType type = backend.compute_dtype() == DType::f64 ? DType::f64 : DType::f32;
-    if (wants_alignments) request.weights = backend.allocate({host.target.rows(), batch.source.packing.longest}, type);
+    if (wants_alignments)
+      request.weights =
+          backend.allocate({host.target.rows(), batch.source.packing.longest}, backend.statistics_dtype());
   }
   /// use(pair, row) for the target rows of every pair, in order.
   template <class Use>
@@ -42,7 +31,8 @@ struct PackedPairs {
         use(size_t(host.sentence_ids[s]), row);
   }
   std::vector<SoftAlignment> alignments(Backend& backend, const std::vector<ScoredPair>& pairs) const {
-    const std::vector<double> weights = download(backend, request.weights);
+    std::vector<double> weights;
+    backend.download(weights, request.weights);
     std::vector<SoftAlignment> all(pairs.size());
     for_each_row([&](size_t pair, int32_t row) {
       const auto first = weights.begin() + row * request.weights.cols();
@@ -70,7 +60,8 @@ std::vector<TokenScores> score_batch(Transformer& transformer, Backend& backend,
   const Var memory = transformer.encode(tape, packed.batch.source);
   const Tensor loss = cross_entropy(transformer.decode(memory, packed.batch, &packed.request), packed.batch.labels, 0,
                                     transformer.target_vocabulary());
-  const std::vector<double> losses = download(backend, loss);
+  std::vector<double> losses;
+  backend.download(losses, loss);
   std::vector<TokenScores> scores(pairs.size());
   packed.for_each_row([&](size_t pair, int32_t row) { scores[pair].push_back(-losses[size_t(row)]); });
   if (alignments) *alignments = packed.alignments(backend, pairs);

@@ -23,16 +23,6 @@ DecoderStep upload_rows(Backend& backend, const StepRows& rows, int32_t rows_per
           block.view(sentences, {count}), block.view(ancestry, {count, rows.length})};
 }
 
-void download(Backend& backend, In tensor, std::vector<double>& out) {
-  out.resize(size_t(tensor.size()));
-  if (tensor.dtype() == DType::f64) return backend.download(out.data(), tensor);
-  std::vector<float> narrow(out.size());
-  backend.download(narrow.data(), tensor);
-  std::copy(narrow.begin(), narrow.end(), out.begin());
-}
-
-DType score_type(const Backend& backend) { return backend.compute_dtype() == DType::f64 ? DType::f64 : DType::f32; }
-
 }  // namespace
 
 TransformerSteps::TransformerSteps(const Ensemble& ensemble, Backend& backend, const Batch& source,
@@ -72,19 +62,19 @@ void TransformerSteps::step(const StepRows& rows, int64_t k, StepScores& out) {
 }
 
 void TransformerSteps::best_of_one(In logits, StepScores& out) {
-  const Tensor scores = backend_.allocate({logits.rows(), out.k}, score_type(backend_));
+  const Tensor scores = backend_.allocate({logits.rows(), out.k}, backend_.statistics_dtype());
   const Tensor ids = backend_.allocate({logits.rows(), out.k}, DType::i32);
   backend_.log_softmax_top_k(scores, ids, logits, ensemble_.target_vocabulary(), out.k, int64_t(banned_id_));
-  download(backend_, scores, out.scores);
+  backend_.download(out.scores, scores);
   out.ids.resize(size_t(ids.size()));
   backend_.download(out.ids.data(), ids);
 }
 
 /// What must come need not be among the k best: its cross-entropy is its negative log-probability.
 void TransformerSteps::score_forced(In logits, In forced, StepScores& out) {
-  const Tensor loss = backend_.allocate({logits.rows()}, score_type(backend_));
+  const Tensor loss = backend_.allocate({logits.rows()}, backend_.statistics_dtype());
   backend_.cross_entropy(loss, logits, forced, Tensor(), 0.0, ensemble_.target_vocabulary(), false);
-  download(backend_, loss, out.forced_scores);
+  backend_.download(out.forced_scores, loss);
   for (double& score : out.forced_scores) score = -score;
 }
 

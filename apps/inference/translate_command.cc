@@ -44,8 +44,7 @@ class Translation {
         output_(options.output) {
     check(!options.decoding.force_decode || !loaded_.ensemble.right_left(),
           "force-decode: '{}' writes from right to left, so it cannot be given the beginning. Use a model that writes "
-          "from "
-          "left to right",
+          "from left to right",
           options.models.front());
     if (options.decoding.sampling)
       log::info("[translate] sampling {}, seed {}", fmt::join(format_items(options.decoding.sampling), " "),

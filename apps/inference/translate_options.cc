@@ -20,9 +20,7 @@ void TranslateOptions::settings(Settings& v) {
   machine.accepted_settings(v);
   v.group("Translation");
   v(models, {"models", 'm'}, "model file (.npz); several: an ensemble", Path{});
-  v(weights, "weights",
-    "of the models of an ensemble: scores are the sum of weight * log-probability; all 1 if not given",
-    Range<double>{0});
+  weights_setting(v, weights);
   vocabulary.settings(v);
   v(input, {"input", 'i'}, "file with one sentence a line; with force-decode and without tsv a second file", Path{});
   v(corpus.tsv, "tsv",
@@ -63,10 +61,10 @@ void TranslateOptions::validate() const {
                     : "1: a model has one source");
   check(!two_files || !is_stdin(input[0]) || !is_stdin(input[1]),
         "input is standard input twice, must be two inputs. Give one line for both, with a tab between, and tsv");
-  const int used = decoding.force_decode ? 2 : 1;
-  check(corpus.tsv_fields == 0 || corpus.tsv, "tsv-fields is given without tsv; give both or neither");
-  check(corpus.tsv_fields == 0 || corpus.tsv_fields >= used, "tsv-fields is {}, must be at least {}: the source{}",
-        corpus.tsv_fields, used, used == 2 ? ", and what translations begin with" : "");
+  if (decoding.force_decode)
+    corpus.check_fields(2, "the source, and what translations begin with");
+  else
+    corpus.check_fields(1, "the source");
 }
 
 }  // namespace bough

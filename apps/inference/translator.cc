@@ -8,6 +8,7 @@
 #include "apps/inference/batch_cut.h"
 #include "apps/inference/pair_scorer.h"
 #include "apps/inference/transformer_steps.h"
+#include "core/base/rounding.h"
 #include "core/base/special_ids.h"
 
 namespace bough {
@@ -31,7 +32,7 @@ std::vector<std::vector<size_t>> Translator::cut(const std::vector<Source>& wind
   for (const Source& source : window)
     sizes.push_back({.source_tokens = int64_t(source.tokens.size()) + 1, .longest_result = limit_of(source)});
   const int64_t workers = int64_t(workers_.count()), most_bytes = settings_.cache_bytes / workers;
-  const int64_t share = (int64_t(window.size()) + workers - 1) / workers;  // of few sentences: nobody is idle
+  const int64_t share = divide_up(int64_t(window.size()), workers);  // of few sentences: nobody is idle
   return cut_batches(sizes, settings_.batch, [&](const BatchSize& batch) {
     return batch.sentences <= share &&
            batch.sentences * decoding_.hypotheses() * batch.longest_result * token_bytes_ <= most_bytes;

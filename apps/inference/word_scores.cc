@@ -8,24 +8,6 @@
 namespace bough {
 namespace {
 
-/// (R, C) of any type as f32.
-std::vector<float> download(Backend& backend, In tensor) {
-  std::vector<float> values(size_t(tensor.size()));
-  if (tensor.dtype() == DType::f64) {
-    std::vector<double> wide(values.size());
-    backend.download(wide.data(), tensor);
-    std::ranges::copy(wide, values.begin());
-    return values;
-  }
-  Tensor narrow = tensor;
-  if (tensor.dtype() != DType::f32) {
-    narrow = backend.allocate(tensor.shape(), DType::f32);
-    backend.cast(narrow, tensor);
-  }
-  backend.download(values.data(), narrow);
-  return values;
-}
-
 /// log of the sum of exp(x[i]).
 float log_of_sum(const float* x, int64_t n) {
   const float maximum = *std::max_element(x, x + n);
@@ -41,7 +23,8 @@ WordScores::WordScores(int64_t rows, int64_t vocabulary)
     : rows_(rows), vocabulary_(vocabulary), values_(size_t(rows * vocabulary)) {}
 
 void WordScores::add(Backend& backend, In logits, double weight) {
-  const std::vector<float> host = download(backend, logits);
+  std::vector<float> host;
+  backend.download(host, logits);
   for (int64_t r = 0; r < rows_; ++r) {
     const float* const x = host.data() + r * logits.cols();
     float* const sum = values_.data() + r * vocabulary_;

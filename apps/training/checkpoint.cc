@@ -183,8 +183,7 @@ std::optional<TrainingState> Checkpoint::resume() {
     if (!options_.no_optimizer_reload)
       log::warn(
           "[train] '{}' is there, but '{}.optimizer.npz' is not: going on from its parameters alone, with the "
-          "optimizer, "
-          "the learning rate's warmup and the corpus at their start",
+          "optimizer, the learning rate's warmup and the corpus at their start",
           saved.path, saved.path);
     load_parameters(saved.path);
     return std::nullopt;

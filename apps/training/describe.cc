@@ -1,15 +1,15 @@
 #include "apps/training/describe.h"
 
 #include "apps/inference/device.h"
+#include "apps/inference/model_batch.h"
 #include "apps/training/memory_plan.h"
 #include "apps/training/training_model.h"
 #include "core/base/files.h"
+#include "core/base/rounding.h"
 #include "data/vocabulary.h"
 
 namespace bough {
 namespace {
-
-constexpr int64_t usual_length = 30;  // tokens of a sentence, where the batch size is in sentences
 
 void set_vocabulary_sizes(TrainOptions& options) {
   constexpr int usual_size = 32000;
@@ -34,11 +34,10 @@ std::string describe_model(TrainOptions options, int ranks) {
     text += fmt::format("{:<44} {:>18} {:>12}\n", part.name, to_string(part.file_shape()), part.size());
   text += fmt::format("{:<44} {:>18} {:>12}\n", "all parameters", "", model.parameters().trained_elements());
 
-  MemoryOptions memory = options.memory();
-  memory.ranks = ranks;
+  const MemoryOptions memory = options.memory(ranks);
   const int64_t of_all =
       options.batch.mini_batch_words > 0 ? options.batch.mini_batch_words : options.batch.mini_batch * usual_length;
-  const int64_t budget = (of_all + ranks - 1) / ranks;
+  const int64_t budget = divide_up(of_all, ranks);
   for (const int layers : {0, options.model.layers()})
     text += fmt::format("gradient-checkpointing {:<5}: {}\n", layers > 0,
                         format_plan(plan_memory(memory, budget, budget, layers)));

@@ -1,7 +1,6 @@
 #include "apps/training/memory_plan.h"
 
 #include <algorithm>
-#include <cstdlib>
 
 #include "apps/inference/model_batch.h"
 #include "apps/inference/translator.h"
@@ -10,25 +9,8 @@
 namespace bough {
 namespace {
 
-constexpr int64_t sentence_rows = 30;
 constexpr size_t product_bytes = size_t{2} * 64 << 20;  // CudaOptions::workspace_bytes, for two streams
 constexpr size_t small_bytes = size_t{64} << 20;        // partial sums, UpdateState, batches, tables of positions
-
-/// So many ranks on the null backend, where nothing is exchanged.
-class ImaginedRanks : public Communicator {
- public:
-  explicit ImaginedRanks(int size) : size_(size) {}
-  int rank() const override { return 0; }
-  int size() const override { return size_; }
-  std::string engine() const override { return {}; }
-  void all_gather(const void*, size_t, void*) override {}
-  void broadcast(void*, size_t) override {}
-  void all_to_all(const std::vector<Tensor>&, const std::vector<Tensor>&) override {}
-  [[noreturn]] void abort(int code) override { std::_Exit(code); }
-
- private:
-  int size_;
-};
 
 std::string gibibytes(size_t bytes) {
   const double mib = double(bytes) / (1 << 20);
@@ -95,8 +77,8 @@ MemoryPlan recompute_until_it_fits(const MemoryOptions& options, int64_t source_
 
 MemoryPlan plan_memory(const MemoryOptions& options, int64_t source_rows, int64_t target_rows, int recomputed_layers) {
   const auto backend = make_null_backend(planned_type(options.machine));
-  ImaginedRanks ranks(options.ranks);
-  TrainingModel model(*backend, options.model, options.dropout, options.optimizer, 1, ranks);
+  const std::unique_ptr<Communicator> ranks = imagined_ranks(options.ranks);
+  TrainingModel model(*backend, options.model, options.dropout, options.optimizer, 1, *ranks);
   model.set_recompute(recomputed_layers);
   if (options.measures_layers) model.enable_layer_norms(options.measures_model_update);
   MemoryPlan plan;

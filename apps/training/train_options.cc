@@ -55,7 +55,7 @@ void TrainOptions::resolve(const GivenNames& given) {
   if (batch.mini_batch_words > 0) batch.mini_batch_fit = false;
 }
 
-MemoryOptions TrainOptions::memory() const {
+MemoryOptions TrainOptions::memory(int ranks) const {
   return {.machine = machine,
           .model = model,
           .dropout = dropout,
@@ -65,6 +65,7 @@ MemoryOptions TrainOptions::memory() const {
           .max_length = corpus.max_length,
           .measures_layers = bool(display.log_layer_norms),
           .measures_model_update = display.log_model_update,
+          .ranks = ranks,
           .learns_alignments = corpus.has_alignments(),
           .has_weights = corpus.has_weights(),
           .longest_validated = validation.valid_sets.empty() ? 0 : validation.max_length};

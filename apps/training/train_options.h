@@ -37,8 +37,8 @@ struct TrainOptions {
   void resolve(const GivenNames& given);
   void validate() const;
 
-  /// What the memory plan reads of all this.
-  MemoryOptions memory() const;
+  /// What the memory plan reads of all this, in a run of so many ranks.
+  MemoryOptions memory(int ranks = 1) const;
 };
 
 }  // namespace bough

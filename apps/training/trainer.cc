@@ -124,12 +124,6 @@ void Trainer::open_vocabularies() {
         options_.model.vocab_sizes.front(), options_.model.vocab_sizes.back());
 }
 
-MemoryOptions Trainer::memory_options() const {
-  MemoryOptions memory = options_.memory();
-  memory.ranks = ranks_.size();
-  return memory;
-}
-
 void Trainer::open_data() {
   const int delay = std::max(1, int(std::lround(options_.optimizer.delay)));
   data_ = std::make_unique<TrainingData>(
@@ -139,7 +133,7 @@ void Trainer::open_data() {
       vocabularies_);
   check_same_text();
   if (options_.batch.mini_batch_fit) {
-    const MemoryPlan fitted = fit_memory(memory_options(), data_->statistics().length_ratio());
+    const MemoryPlan fitted = fit_memory(options_.memory(ranks_.size()), data_->statistics().length_ratio());
     data_->fit_budgets(least_of_ranks(fitted.target_rows),
                        checkpoint_state_ ? checkpoint_state_->loader.fitted_tokens : 0);
     recomputed_layers_ = fitted.recomputed_layers;
@@ -148,8 +142,8 @@ void Trainer::open_data() {
 
 /// With memory for the largest batch, or an Error before anything was trained.
 void Trainer::make_backend_on(const DeviceChoice& device) {
-  const MemoryPlan plan =
-      plan_training(memory_options(), data_->most_source_rows(), data_->most_target_rows(), recomputed_layers_, device);
+  const MemoryPlan plan = plan_training(options_.memory(ranks_.size()), data_->most_source_rows(),
+                                        data_->most_target_rows(), recomputed_layers_, device);
   log::info("[memory] {}", format_plan(plan));
   check_memory(plan, device);
   recomputed_layers_ = plan.recomputed_layers;

@@ -42,7 +42,6 @@ class Trainer {
   void lock_model();
   void keep_seed();
   void open_vocabularies();
-  MemoryOptions memory_options() const;
   void open_data();
   void start_or_resume();
   bool is_finished() const;

@@ -103,9 +103,10 @@ class Converter {
   int depth_ = 0;
 };
 
-/// yaml-cpp leaves a carriage return as it is, which is no part of the text when it is read again.
+/// yaml-cpp leaves a carriage return, and what begins or ends a document, as they are: neither is text when it is read
+/// again.
 void emit_text(YAML::Emitter& out, const std::string& text) {
-  if (text.find('\r') != text.npos) out << YAML::DoubleQuoted;
+  if (text.find('\r') != text.npos || text.starts_with("---") || text.starts_with("...")) out << YAML::DoubleQuoted;
   out << text;
 }
 

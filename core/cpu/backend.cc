@@ -24,11 +24,11 @@ std::pair<void*, size_t> reserve_address_space() {
   void* memory = reserve(capacity);
   if (memory != MAP_FAILED) return {memory, capacity};
   while (memory == MAP_FAILED && capacity / 2 >= least) memory = reserve(capacity /= 2);
-  check(memory != MAP_FAILED,
-        "memory: the system refuses to reserve {} MiB of address space. Raise its limit (ulimit -v)", capacity >> 20);
-  munmap(memory, capacity);
-  capacity = std::max(least, capacity / 4 / huge_page * huge_page);
-  memory = reserve(capacity);
+  if (memory != MAP_FAILED) {
+    munmap(memory, capacity);
+    capacity = std::max(least, capacity / 4 / huge_page * huge_page);
+    memory = reserve(capacity);
+  }
   check(memory != MAP_FAILED,
         "memory: the system refuses to reserve {} MiB of address space. Raise its limit (ulimit -v)", capacity >> 20);
   return {memory, capacity};

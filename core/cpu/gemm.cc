@@ -5,6 +5,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "core/base/rounding.h"
 #include "core/cpu/backend.h"
 #include "core/cpu/panels.h"
 
@@ -63,7 +64,7 @@ void multiply_columns(const PanelKernels& kernels, const Block<float>& b, int64_
     const int64_t k = std::min(most_k, b.k - k0);
     const bool is_last = k0 + k == b.k;
     if (!b.panels) {
-      packed.resize(std::max(packed.size(), size_t((n + panel_columns - 1) / panel_columns * k)));
+      packed.resize(std::max(packed.size(), size_t(divide_up(n, panel_columns) * k)));
       pack(kernels, packed.data()->column, b, k0, k, n0, n);
     }
     for (int64_t m0 = 0; m0 < b.m; m0 += row_block) {
@@ -152,9 +153,7 @@ void multiply(ThreadPool& pool, const PanelKernels& kernels, const Block<T>& who
 
 std::shared_ptr<void> CpuBackend::keep_weights(const std::vector<Tensor>& weights) {
   if (compute_dtype_ != DType::f32) return nullptr;
-  const auto padded_size = [](const Tensor& w) {
-    return (w.rows() + panel_columns - 1) / panel_columns * panel_columns * w.cols();
-  };
+  const auto padded_size = [](const Tensor& w) { return round_up(w.rows(), panel_columns) * w.cols(); };
   int64_t total = 0;
   for (const Tensor& w : weights) total += padded_size(w);
   struct Kept {

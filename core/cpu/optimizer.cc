@@ -9,7 +9,6 @@
 namespace bough {
 namespace {
 
-constexpr int64_t norm_block = 1 << 16;  // part of the result: the same on every backend and world size
 constexpr int64_t update_grain = 1 << 14;
 
 double state_word(In state, UpdateState::Word word) {
@@ -96,8 +95,8 @@ void update(ThreadPool& pool, const OptimizerArenas& a, In gradient, const Numbe
 
 void CpuBackend::block_square_sums_impl(Out sums, In x) {
   dispatch(x.dtype(), [&]<class T>() {
-    pool_.parallel_for(x.size(), norm_block, [&](int64_t begin, int64_t end) {
-      sums.data<double>()[begin / norm_block] = square_sum(x.data<T>() + begin, end - begin);
+    pool_.parallel_for(x.size(), square_sum_block, [&](int64_t begin, int64_t end) {
+      sums.data<double>()[begin / square_sum_block] = square_sum(x.data<T>() + begin, end - begin);
     });
   });
 }

@@ -8,26 +8,14 @@
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 bough=$(cd "$here/../.." && pwd)
-command="experiments/cpu/startup.sh"  # for the result: folders are nobody else's business
-
-fail() {
-  echo "startup.sh: $1" >&2
-  exit 1
-}
+. "$bough/experiments/options.sh"
 . "$bough/experiments/multi30k/data.sh"
 
 data=""
 work="${XDG_CACHE_HOME:-$HOME/.cache}/bough/startup"
-while [ $# -gt 0 ]; do
-  [ $# -ge 2 ] || fail "$1 needs a value; see the first lines of this script"
-  case $1 in
-    --data) data=$2 ;;
-    --work) work=$2 ;;
-    *) fail "'$1' is not an option of this script" ;;
-  esac
-  command="$command $1 FOLDER"
-  shift 2
-done
+take_options "data work" "$@"
+command="experiments/cpu/startup.sh"  # for the result: folders are nobody else's business
+for option in $given; do command="$command $option FOLDER"; done
 mkdir -p "$work"
 work=$(cd "$work" && pwd)
 multi30k_data "$data" "$work"

@@ -15,10 +15,7 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 bough=$(cd "$here/../.." && pwd)
 
-fail() {
-  echo "run.sh: $1" >&2
-  exit 1
-}
+. "$bough/experiments/options.sh"
 . "$here/../multi30k/data.sh"
 
 data=""

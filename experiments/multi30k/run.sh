@@ -12,10 +12,7 @@ bough=$(cd "$here/../.." && pwd)
 command="experiments/multi30k/run.sh"  # for the result: folders are nobody else's business
 averaged=10
 
-fail() {
-  echo "run.sh: $1" >&2
-  exit 1
-}
+. "$bough/experiments/options.sh"
 . "$here/data.sh"
 
 data=""

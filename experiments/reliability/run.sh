@@ -9,23 +9,11 @@
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 bough=$(cd "$here/../.." && pwd)
+. "$bough/experiments/options.sh"
 
-fail() {
-  echo "run.sh: $1" >&2
-  exit 1
-}
 work="${XDG_CACHE_HOME:-$HOME/.cache}/bough/reliability"
 moments=260 jobs=$(nproc)
-while [ $# -gt 0 ]; do
-  [ $# -ge 2 ] || fail "$1 needs a value; see the first lines of this script"
-  case $1 in
-    --moments) moments=$2 ;;
-    --jobs) jobs=$2 ;;
-    --work) work=$2 ;;
-    *) fail "'$1' is not an option of this script" ;;
-  esac
-  shift 2
-done
+take_options "moments jobs work" "$@"
 mkdir -p "$work"
 work=$(cd "$work" && pwd)
 

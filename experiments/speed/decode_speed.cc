@@ -15,6 +15,7 @@
 #include "core/base/io.h"
 #include "core/base/log.h"
 #include "data/vocabulary.h"
+#include "experiments/speed/program.h"
 
 namespace {
 
@@ -80,11 +81,4 @@ int run(int argc, char** argv) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  try {
-    return run(argc, argv);
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "bough-decode-speed: %s\n", error.what());
-    return 1;
-  }
-}
+int main(int argc, char** argv) { return bough::speed::run_program("bough-decode-speed", run, argc, argv); }

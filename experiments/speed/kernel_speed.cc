@@ -14,6 +14,7 @@
 #include "cuda/factory.h"
 #include "experiments/speed/kernel_rows.h"
 #include "experiments/speed/probes.h"
+#include "experiments/speed/program.h"
 
 namespace {
 
@@ -158,11 +159,4 @@ int run(int argc, char** argv) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  try {
-    return run(argc, argv);
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "bough-kernel-speed: %s\n", error.what());
-    return 1;
-  }
-}
+int main(int argc, char** argv) { return bough::speed::run_program("bough-kernel-speed", run, argc, argv); }

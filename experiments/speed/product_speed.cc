@@ -17,6 +17,7 @@
 
 #include "core/base/random.h"
 #include "core/cpu/factory.h"
+#include "experiments/speed/program.h"
 
 namespace {
 
@@ -209,11 +210,4 @@ int run(int argc, char** argv) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  try {
-    return run(argc, argv);
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "bough-product-speed: %s\n", error.what());
-    return 1;
-  }
-}
+int main(int argc, char** argv) { return bough::speed::run_program("bough-product-speed", run, argc, argv); }

@@ -24,6 +24,7 @@
 #include "apps/training/training_model.h"
 #include "core/base/log.h"
 #include "experiments/speed/probes.h"
+#include "experiments/speed/program.h"
 
 namespace {
 
@@ -162,11 +163,4 @@ int run(int argc, char** argv) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  try {
-    return run(argc, argv);
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "bough-train-speed: %s\n", error.what());
-    return 1;
-  }
-}
+int main(int argc, char** argv) { return bough::speed::run_program("bough-train-speed", run, argc, argv); }
