@@ -3,16 +3,18 @@
 # test/fuzz/seeds. Needs clang++-16 with libFuzzer (Debian: clang-16, libclang-rt-16-dev). Inputs that reached something
 # new stay in build-fuzz/corpus, where the next call goes on; those that broke something are in build-fuzz/found. At the
 # end: how many inputs each row took, in this call and in all, and what was found.
-# Usage: test/fuzz/run.sh [--seconds N] [--jobs N] [ROW...]
+# Usage: test/fuzz/run.sh [--seconds N] [--jobs N] [--seed N] [ROW...]
 #   --seconds N  for each row; default: 600
 #   --jobs N     rows at a time; default: the number of cores
+#   --seed N     the same inputs in every call, as long as build-fuzz/corpus is empty; default: others each time
 set -eu
 cd "$(dirname "$0")/../.."
-seconds=600 jobs=$(nproc) rows=""
+seconds=600 jobs=$(nproc) seed=0 rows=""
 while [ $# -gt 0 ]; do
   case $1 in
     --seconds) seconds=$2; shift ;;
     --jobs) jobs=$2; shift ;;
+    --seed) seed=$2; shift ;;
     *) rows="$rows $1" ;;
   esac
   shift
@@ -24,8 +26,9 @@ mkdir -p build-fuzz/corpus build-fuzz/found build-fuzz/inputs
 
 attack() {  # attack ROW
   mkdir -p "build-fuzz/corpus/$1"
-  build-fuzz/bough-fuzz "--row=$1" -max_total_time="$seconds" -timeout=10 -malloc_limit_mb=100 -print_final_stats=1 \
-    -artifact_prefix="build-fuzz/found/$1-" "build-fuzz/corpus/$1" "test/fuzz/seeds/$1" >"build-fuzz/$1.log" 2>&1
+  build-fuzz/bough-fuzz "--row=$1" -seed="$seed" -max_total_time="$seconds" -timeout=10 -malloc_limit_mb=100 \
+    -print_final_stats=1 -artifact_prefix="build-fuzz/found/$1-" "build-fuzz/corpus/$1" "test/fuzz/seeds/$1" \
+    >"build-fuzz/$1.log" 2>&1
 }
 inputs_of() { sed -n 's/^stat::number_of_executed_units: *//p' "build-fuzz/$1.log"; }
 
@@ -47,7 +50,10 @@ for row in $rows; do
   all=$(awk '{ n += $1 } END { print n + 0 }' "build-fuzz/inputs/$row")
   found=$(sed -n 's/^SUMMARY: *//p' "build-fuzz/$row.log" | head -n 1)
   [ -n "$found" ] || grep -q '^stat::' "build-fuzz/$row.log" || found=$(tail -n 1 "build-fuzz/$row.log")
-  [ -z "$found" ] || broken=$((broken + 1))
+  if [ -n "$found" ]; then  # the log names the input and shows it in base64, where it is short
+    broken=$((broken + 1))
+    grep -e "Test unit written to" -e "^Base64: " "build-fuzz/$row.log" || true
+  fi
   printf '%-16s %12s %12s  %s\n' "$row" "$(inputs_of "$row")" "$all" "${found:--}"
   now=$((now + $(inputs_of "$row" | awk '{ n += $1 } END { print n + 0 }')))
   total=$((total + all))
