@@ -1,4 +1,5 @@
 // The settings tables seen from outside: what a user can write, and what becomes of it.
+
 #include <unistd.h>
 
 #include <algorithm>
@@ -9,6 +10,7 @@
 
 #include "apps/option_parser.h"
 #include "apps/option_tables.h"
+#include "apps/scoring/options.h"
 #include "core/base/settings_reader.h"
 #include "test/catch.h"
 #include "test/scratch_folder.h"
@@ -597,7 +599,7 @@ TEST_CASE("no name or letter is given twice", "[settings]") {
     for (const Setting& row : rows) {
       INFO(row.name);
       CHECK(++seen[row.name] == 1);
-      if (row.letter) CHECK(++seen[std::string(1, row.letter)] == 1);
+      if (!row.short_name.empty()) CHECK(++seen[row.short_name] == 1);
     }
   };
   TrainOptions train;
@@ -610,6 +612,8 @@ TEST_CASE("no name or letter is given twice", "[settings]") {
   AverageOptions average;
   check_names(rows_of(vocab));
   check_names(rows_of(average));
+  ScoreOptions score;
+  check_names(rows_of(score));
 }
 
 TEST_CASE("bough-vocab and bough-average read their options from tables", "[settings]") {
