@@ -277,6 +277,14 @@ TEST_CASE("reports for people", "[scoring]") {
   CHECK(outcome.out.find("p = 0.0020  worse") != std::string::npos);
   const std::string page = read_file(html);
   fs::remove(html);
+  const fs::path packed = html.string() + ".gz";
+  CHECK(run_here({folder + "ref.txt", "-i", folder + "sysA.txt", folder + "sysB.txt", "-m", "bleu", "ter", "--html",
+                  packed.string()})
+            .exit_code == 0);
+  CHECK(read_file(packed).starts_with("\x1f\x8b"));
+  std::string line;
+  CHECK((LineReader(packed.string()).next(line) && line.starts_with("<!doctype html>")));
+  fs::remove(packed);
   CHECK(page.find("<!doctype html>") == 0);
   CHECK(page.find("64.1 ± 1.8") != std::string::npos);
   CHECK(page.find("class='wrong'") != std::string::npos);

@@ -2,15 +2,13 @@
 
 #include <fmt/format.h>
 
-#include <fstream>
-
 #include "apps/scoring/corpus.h"
 #include "apps/scoring/html.h"
 #include "apps/scoring/input.h"
 #include "apps/scoring/options.h"
 #include "apps/scoring/report.h"
-#include "core/base/files.h"
 #include "core/base/io.h"
+#include "core/base/text_output.h"
 #include "core/base/version.h"
 
 namespace bough {
@@ -51,14 +49,9 @@ void score_sentences(const ScoreOptions& options, SegmentReader& reader, std::os
 }
 
 void write_html(const ScoredCorpus& corpus, const ScoreReport& report, const ScoreOptions& options) {
-  make_folder_of(options.html);
-  std::ofstream file(options.html);
-  file << format_html(corpus, report, options);
+  TextOutput file(options.html);
+  file.write(format_html(corpus, report, options));
   file.close();
-  if (!file)
-    throw ScoreError(user_error, fmt::format("--html: '{}' cannot be written. Check the folder, "
-                                             "the permissions and the space left.",
-                                             options.html));
 }
 
 void score_systems(const ScoreOptions& options, SegmentReader& reader, std::ostream& out, std::ostream& messages,
