@@ -1,5 +1,7 @@
 // The settings tables seen from outside: what a user can write, and what becomes of it.
 
+#include "apps/scoring/options.h"
+
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,7 +12,6 @@
 
 #include "apps/option_parser.h"
 #include "apps/option_tables.h"
-#include "apps/scoring/options.h"
 #include "core/base/settings_reader.h"
 #include "test/catch.h"
 #include "test/scratch_folder.h"

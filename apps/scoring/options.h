@@ -18,7 +18,9 @@ struct ScoreError : Error {
   int exit_code;
 };
 
+/// How results are printed; table is bough's own, for people.
 enum class ScoreFormat { json, text, latex, table };
+/// How each system is compared with the first one.
 enum class PairedTest { none, bootstrap, randomisation };
 
 /// The command line of bough-score in sacreBLEU mode. Names and defaults are sacreBLEU 2.6.0's.

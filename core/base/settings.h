@@ -46,6 +46,7 @@ using Probability = Range<double>;
 inline const Probability probability{0, 1, true};
 inline constexpr int most_threads = 4096;  ///< of an option that counts threads
 
+/// What each value is called; of several names the first is printed.
 template <class E>
 using EnumNames = std::vector<std::pair<std::string_view, E>>;
 
