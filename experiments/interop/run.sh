@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Takes BranchNorm models to CTranslate2, Hugging Face Transformers and PyTorch, and back, and counts the translations that
 # stay the same (README.md). Two models of Multi30k, a small one and a wide one, or the one that --model names. Everything
-# runs on one core; minutes. Writes result.json beside this script.
+# runs on one core; minutes. Writes result.json beside this script. Interrupted, the same command goes on.
 #
 # Usage: run.sh [--data FOLDER] [--work FOLDER] [--programs FOLDER] [--model FILE --vocab FILE]
 #   --data FOLDER      files as experiments/multi30k/README.md lists them; without it they are downloaded
@@ -78,7 +78,8 @@ measure() {
     >"$folder/torch.scores"
   "$programs/bough-score" --model "$folder/plain.npz" -t "$test.en" "$test.de" -v "$vocab" "$vocab" --cpu-threads 1 \
     --quiet >"$folder/bough.scores"
-  python3 "$here/report.py" model "$folder" >"$folder/result.json"
+  python3 "$here/report.py" model "$folder" >"$folder/result.json.part"
+  mv "$folder/result.json.part" "$folder/result.json"
 }
 
 if [ -n "$model" ]; then
@@ -92,6 +93,7 @@ train small
 train wide --dim-emb 512 --transformer-heads 8 --transformer-dim-ffn 512 --enc-depth 1 --dec-depth 1 --after 500u \
   --learn-rate 0.001
 for name in small wide; do
+  [ ! -s "$work/$name/result.json" ] || continue
   convert "$name" "$work/$name/model.npz"
   measure "$name"
 done
