@@ -44,14 +44,14 @@ translate() {
     --quiet --quiet-translation --cpu-threads 1 --mini-batch 64
 }
 
-# measure TEST: JSON: BLEU of each; the ensemble against either seed.
+# measure TEST: JSON: the ensemble against either seed; systems are named by their files in the work folder.
 measure() {
   local seed models=("$work/seed1/model.npz" "$work/seed2/model.npz")
   translate ensemble "$1" "${models[@]}"
   echo "{"
   for seed in 1 2; do
     translate "seed$seed" "$1" "${models[seed - 1]}"
-    echo "\"against_seed$seed\": $("$programs/bough-score" "$data/$1.de" -i "$work/$1.seed$seed" "$work/$1.ensemble" -m bleu -pbs),"
+    echo "\"against_seed$seed\": $(cd "$work" && "$programs/bough-score" "$data/$1.de" -i "$1.seed$seed" "$1.ensemble" -pbs),"
   done
   echo "\"sentences\": $(wc -l <"$data/$1.en")}"
 }
