@@ -8,7 +8,7 @@ check "a Marian user's afternoon" test $? = 0
 [ "$failed" = 0 ] || cat out.txt
 check "... to its end" says "everything as it should be" out.txt
 # What a step makes is looked at: another translation is noticed, and named.
-cd afternoon
+cd afternoon || exit
 python3 -B "$migration/checks.py" nbest data/test.nbest data/test.ensemble.1best 6 2>message
 check "another translation is noticed" says "is not the translation" message
 sed '1s/F0= -/F0= -1/' data/test.nbest >other.nbest
