@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Takes BranchNorm models to CTranslate2, Hugging Face Transformers and PyTorch, and back, and counts the translations that
-# stay the same (README.md). Two models of Multi30k, a small one and a wide one, or the one that --model names. Everything
-# runs on one core; minutes. Writes result.json beside this script. Interrupted, the same command goes on.
+# stay the same (README.md). Models of Multi30k, or the one that --model names. Everything runs on one core; minutes. Writes result.json beside this script. Interrupted, the same command goes on.
 #
-# Usage: run.sh [--data FOLDER] [--work FOLDER] [--programs FOLDER] [--model FILE --vocab FILE]
+# Usage: run.sh [--data FOLDER] [--work FOLDER] [--programs FOLDER] [--models NAMES] [--model FILE --vocab FILE]
 #   --data FOLDER      files as experiments/multi30k/README.md lists them; without it they are downloaded
 #   --work FOLDER      models, the environment of Python; default: ${XDG_CACHE_HOME:-~/.cache}/bough/interop (several GB)
 #   --programs FOLDER  bough's programs; without it they are built into build/
+#   --models NAMES     small: 2+2 layers of width 128, 1,000 sentences, the default; wide: 1+1 of width 512, 100 sentences
 #   --model FILE       a model with tied-embeddings-all and relu, not written to result.json; --vocab: its .spm
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -14,14 +14,19 @@ bough=$(cd "$here/../.." && pwd)
 . "$bough/experiments/options.sh"
 . "$bough/experiments/multi30k/data.sh"
 
-data="" programs="" model="" vocab=""
+data="" programs="" model="" vocab="" models=small
 work="${XDG_CACHE_HOME:-$HOME/.cache}/bough/interop"
-take_options "data work programs model vocab" "$@"
+take_options "data work programs models model vocab" "$@"
 [ -z "$model" ] || model=$(cd "$(dirname "$model")" && pwd)/${model##*/}
 [ -z "$vocab" ] || vocab=$(cd "$(dirname "$vocab")" && pwd)/${vocab##*/}
 [ -z "$model" ] || [ -n "$vocab" ] || fail "--model needs --vocab, the .spm that it was trained with"
 command="experiments/interop/run.sh"  # for the result: folders are nobody else's business
-for option in $given; do command="$command $option FOLDER"; done
+for option in $given; do
+  case $option in
+    --models) command="$command $option '$models'" ;;
+    *) command="$command $option FOLDER" ;;
+  esac
+done
 mkdir -p "$work"
 work=$(cd "$work" && pwd)
 multi30k_data "$data" "$work"
@@ -68,9 +73,10 @@ convert() {
   cmp "$folder/plain.npz" "$folder/back.npz" || fail "a state dict does not come back as it went"
 }
 
-# measure NAME: NAME/result.json of one model.
+# measure NAME SENTENCES: NAME/result.json of one model, on the first sentences of the test set.
 measure() {
-  local folder=$work/$1 test=$data/test_2016_flickr
+  local folder=$work/$1 test=$work/$1/test language
+  for language in en de; do head -n "$2" "$data/test_2016_flickr.$language" >"$test.$language"; done
   "$work/venv/bin/python" "$here/compare.py" "$programs" "$folder/plain.npz" "$vocab" "$test.en" "$test.de" "$folder" \
     >"$folder/compared.json"
   python3 "$here/hugging_face.py" from "$folder/hf-saved" "$folder/returned.npz"
@@ -84,18 +90,30 @@ measure() {
 
 if [ -n "$model" ]; then
   convert given "$model"
-  measure given
+  measure given 1000
   cat "$work/given/result.json"
   exit
 fi
 vocab=$work/vocab.spm
-train small
-train wide --dim-emb 512 --transformer-heads 8 --transformer-dim-ffn 512 --enc-depth 1 --dec-depth 1 --after 500u \
-  --learn-rate 0.001
-for name in small wide; do
-  [ ! -s "$work/$name/result.json" ] || continue
-  convert "$name" "$work/$name/model.npz"
-  measure "$name"
+found=""
+for name in $models; do
+  case $name in
+    small) sentences=1000 size="" ;;
+    wide)
+      sentences=100  # it takes longer
+      size="--dim-emb 512 --transformer-heads 8 --transformer-dim-ffn 512 --enc-depth 1 --dec-depth 1 --after 500u
+        --learn-rate 0.001"
+      ;;
+    *) fail "'$name' is not a model of this script, must be small or wide" ;;
+  esac
+  # shellcheck disable=SC2086  # options are words
+  [ -s "$work/$name/result.json" ] || {
+    train "$name" $size
+    convert "$name" "$work/$name/model.npz"
+    measure "$name" "$sentences"
+  }
+  found="$found${found:+,
+}    \"$name\": $(cat "$work/$name/result.json")"
 done
 processor=$(sed -n 's/^model name[^:]*: *//p' /proc/cpuinfo | head -n 1)
 cat >"$work/result.json" <<JSON
@@ -105,8 +123,7 @@ cat >"$work/result.json" <<JSON
   "date": "$(date -u +%Y-%m-%d)",
   "processor": "$processor",
   "test_2016_flickr": {
-    "small": $(cat "$work/small/result.json"),
-    "wide": $(cat "$work/wide/result.json")
+$found
   }
 }
 JSON
