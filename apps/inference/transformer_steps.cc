@@ -114,6 +114,7 @@ int64_t TransformerSteps::cache_bytes(const Ensemble& ensemble, DType dtype) {
   int64_t bytes = 0;
   for (const Ensemble::Member& member : ensemble.members) {
     const ModelOptions& options = member.transformer->options();
+    if (options.has_rnn_decoder()) continue;  // two rows a slot, whatever its length
     bytes += int64_t(options.decoder_layers) * 2 * options.model_dim * int64_t(size_of(dtype));
   }
   return bytes;

@@ -30,7 +30,7 @@ class TransformerSteps final : public StepModel {
   void step(const StepRows& rows, int64_t k, StepScores& scores) override;
   int32_t end_of_sentence() const override { return ensemble_.target.end; }
 
-  /// Memory of keys and values per slot and token, in bytes.
+  /// Memory of keys and values of self-attention per slot and token, in bytes; 0 for recurrent decoders.
   static int64_t cache_bytes(const Ensemble& ensemble, DType dtype);
 
  private:
