@@ -136,7 +136,7 @@ void ModelOptions::residual_settings(Settings& v) {
     branch_residual_names);
   v(branchnorm_bound, "branchnorm-bound",
     "bounded: largest size of a branch beside its residual, at the start and from T on; one value holds for both. "
-    "none = sqrt(2/n) from T on for the n sublayers of a stack, a tenth of that at the start",
+    "none = sqrt(2/n) from T on for the n sublayers of a stack of L layers, min(1, 250/L^2) of that at the start",
     Range<double>{0, 1});
   v(depth_scaling, "transformer-depth-scaling",
     "initial weights of layer l times l^(-1/2); not with deepnorm or sub-ln initialisation");

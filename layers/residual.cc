@@ -47,14 +47,17 @@ ResidualScales decoder_scales(const ModelOptions& o) {
 }
 
 std::vector<BranchLimits> branch_limits(const ModelOptions& o) {
-  const auto limits = [&](double a, int sublayers) {
-    const double largest = std::sqrt(2.0 / sublayers);
+  const auto limits = [&](double a, int layers, int sublayers) {
+    const double largest = std::sqrt(2.0 / sublayers), first_share = std::min(1.0, 250.0 / layers / layers);
     const std::vector<double>& given = o.branchnorm_bound;
-    return BranchLimits{1 / a, given.empty() ? largest / 10 : given.front(), given.empty() ? largest : given.back()};
+    return BranchLimits{1 / a, given.empty() ? largest * first_share : given.front(),
+                        given.empty() ? largest : given.back()};
   };
   const int encoder_sublayers = 2 * o.encoder_layers, decoder_sublayers = 3 * o.decoder_layers;
-  std::vector<BranchLimits> all(size_t(encoder_sublayers), limits(deepnorm_of_encoder(o).a, encoder_sublayers));
-  all.resize(all.size() + size_t(decoder_sublayers), limits(deepnorm_of_decoder(o).a, decoder_sublayers));
+  std::vector<BranchLimits> all(size_t(encoder_sublayers),
+                                limits(deepnorm_of_encoder(o).a, o.encoder_layers, encoder_sublayers));
+  all.resize(all.size() + size_t(decoder_sublayers),
+             limits(deepnorm_of_decoder(o).a, o.decoder_layers, decoder_sublayers));
   return all;
 }
 

@@ -57,7 +57,9 @@ TEST_CASE("alphas begin at DeepNorm's scale and follow the branches from there",
   ModelOptions by_depth = o;
   by_depth.branchnorm_bound.clear();
   CHECK(branch_limits(by_depth).front().last_bound == Approx(std::sqrt(2.0 / 6)));
-  CHECK(branch_limits(by_depth).back().first_bound == Approx(std::sqrt(2.0 / 9) / 10));
+  CHECK(branch_limits(by_depth).back().first_bound == Approx(std::sqrt(2.0 / 9)));
+  by_depth.decoder_layers = 50;
+  CHECK(branch_limits(by_depth).back().first_bound == Approx(std::sqrt(2.0 / 150) / 10));
 
   const Values start = trained_scales(make_cpu_backend(1), 0, 0), later = trained_scales(make_cpu_backend(1), 0);
   bool is_anywhere_larger = false, is_anywhere_at_the_floor = false;

@@ -13,6 +13,12 @@ kill -9 $child; wait $child 2>/dev/null
 train parts --after 60u --save-freq 100000
 check "resume after kill -9 gives the same bits" test "$(parameters whole)" = "$(parameters parts)"
 
+# A model of more layers than its checkpoint has arrays.
+deep="--enc-depth 7 --dec-depth 1"
+# shellcheck disable=SC2086
+train deep --after 4u $deep && train deep --after 6u $deep
+check "a deeper model resumes" test $? = 0
+
 # Sampled segmentations, killed in the second epoch, the encoded epochs lost, other threads: the same bits.
 alphas="--sentencepiece-alphas 0.2 0.1"
 # shellcheck disable=SC2086  # several options
