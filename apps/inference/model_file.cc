@@ -75,12 +75,12 @@ ModelOptions read_model_options(const NpzReader& file) {
   const std::string source = "'" + file.path() + "'";
   ModelOptions options = ModelOptions::from_yaml(parse_yaml(file.read_text(model_yaml_array), source), source);
   // Before anything is made of so many layers: the text may say what it likes. A checkpoint has one array of them all.
-  int64_t elements = 0;
-  for (const std::string& name : file.names()) elements += file.header(name).elements();
-  check(options.layers() <= elements / options.model_dim,
-        "{}: special:model.yml describes {} layers, but the file has {} numbers in all. The one or the other was "
+  double numbers = 0;  // shapes may say what they like, too
+  for (const std::string& name : file.names()) numbers += double(file.header(name).elements());
+  check(double(options.layers()) * options.model_dim <= numbers,
+        "{}: special:model.yml describes {} layers, but the file has {:.0f} numbers in all. The one or the other was "
         "changed: get the file anew",
-        source, options.layers(), elements);
+        source, options.layers(), numbers);
   // Marian saves the option of whoever trains a Transformer, but positions stay sinusoids and no array is there.
   if (options.learned_positions && options.max_positions == 0 && !file.contains(parameter_names::positions))
     options.learned_positions = false;
