@@ -1,5 +1,5 @@
-// Simpler simple recurrent units, f32 and bf16; the equations are in core/cpu/recurrence.cc. A thread owns a column of a
-// sentence and walks along its rows, so that every sum has one owner and a fixed order; a block more clears the tail.
+// Simpler simple recurrent units, f32 and bf16; the equations are in core/cpu/recurrence.cc. A thread owns a column of
+// a sentence and walks along its rows, so that every sum has one owner and a fixed order; a block more clears the tail.
 #include "cuda/attention.h"
 #include "cuda/column_sums.h"
 #include "cuda/cuda_backend.h"
@@ -27,9 +27,7 @@ struct Recurrence {
   __device__ int64_t column() const { return int64_t(blockIdx.y) * threads + threadIdx.x; }
   __device__ bool is_tail() const { return blockIdx.x == sentences; }
   /// The rows of the block.
-  __device__ Range rows() const {
-    return {offsets[blockIdx.x], is_tail() ? tokens : int64_t(offsets[blockIdx.x + 1])};
-  }
+  __device__ Range rows() const { return {offsets[blockIdx.x], is_tail() ? tokens : int64_t(offsets[blockIdx.x + 1])}; }
   __device__ float gate(int64_t row, int64_t column) const {
     return math::sigmoid(to_float(u[row * 2 * columns + column]) + to_float(bias[column]));
   }
@@ -80,8 +78,9 @@ __global__ void ssru_backward_kernel(Target du, float* gate_sums, const T* dy, c
 }
 
 template <class T>
-__global__ void ssru_step_kernel(T* y, float* state, const T* u, const T* bias, int64_t columns, const int32_t* ancestry,
-                                 int64_t ancestors, const int32_t* slots, const int32_t* steps) {
+__global__ void ssru_step_kernel(T* y, float* state, const T* u, const T* bias, int64_t columns,
+                                 const int32_t* ancestry, int64_t ancestors, const int32_t* slots,
+                                 const int32_t* steps) {
   const int64_t row = blockIdx.x, column = int64_t(blockIdx.y) * threads + threadIdx.x;
   if (column >= columns) return;
   const int64_t t = steps[row];

@@ -227,8 +227,9 @@ void ModelOptions::validate() const {
   check(!has_rnn_decoder() || decoder_cell == "ssru",
         "dec-cell is '{}', must be ssru under transformer-decoder-autoreg rnn: bough has no other cell. Set it",
         decoder_cell);
-  check(has_rnn_decoder() || !rnn_projection,
-        "transformer-rnn-projection is on, but no layer has it: it needs transformer-decoder-autoreg rnn. Leave it out");
+  check(
+      has_rnn_decoder() || !rnn_projection,
+      "transformer-rnn-projection is on, but no layer has it: it needs transformer-decoder-autoreg rnn. Leave it out");
   check(!is_sub_ln || !has_rnn_decoder() || rnn_projection,
         "transformer-residual is sub-ln, whose inner norms stand before a sublayer's last matrix, and a recurrence has "
         "none. Give transformer-rnn-projection, or another residual");

@@ -149,8 +149,7 @@ void Transformer::declare_decoder(ParameterSet& parameters) {
     l.group = size_t(i - 1) / cross_group_layers;
     l.place = size_t(i - 1) % cross_group_layers;
     decoder_.push_back(l);
-    sublayers.push_back(
-        {names::site(names::decoder, i, options_.has_rnn_decoder() ? names::rnn : names::self), d});
+    sublayers.push_back({names::site(names::decoder, i, options_.has_rnn_decoder() ? names::rnn : names::self), d});
     sublayers.push_back({context, d});
     sublayers.push_back({names::site(names::decoder, i, names::ffn), options_.ffn_dim_of_decoder()});
     site_layers_.insert(site_layers_.end(), {i, i, i});
@@ -453,7 +452,7 @@ Tensor Transformer::self_step(Tape& tape, size_t i, const Var& x, DecoderCache& 
   return out;
 }
 
-Tensor Transformer::step(Tape& tape, DecoderCache& cache, const DecoderStep& rows) {
+Tensor Transformer::step(Tape& tape, DecoderCache& cache, const DecoderStep& rows, const WordLists& lists) {
   Backend& backend = tape.backend;
   const int64_t d = options_.model_dim, count = rows.ids.size();
   SideRows side{{rows.ids, {}}, {}};
@@ -477,7 +476,11 @@ Tensor Transformer::step(Tape& tape, DecoderCache& cache, const DecoderStep& row
     stream = project(residual, 3 * i + 1, l.cross_out, stream, tape.constant(crossed), context);
     stream = residual.end_layer(before, feed_forward(residual, 3 * i + 2, l, stream, {}, context));
   }
-  return logits(stream.x).value();
+  if (!lists) return logits(stream.x).value();
+  const Tensor listed = backend.allocate({count, lists.longest});
+  backend.listed_logits(listed, stream.x.value(), output_->value, output_bias_ ? output_bias_->value : Tensor(),
+                        lists.offsets, lists.ids, rows.sentences);
+  return listed;
 }
 
 }  // namespace bough

@@ -36,10 +36,16 @@ struct AlignmentRequest {
 
 /// Memory of incremental decoding, for `slots` hypotheses of at most `length` tokens.
 struct DecoderCache {
-  std::vector<Tensor> self;   ///< per layer (slots, length, 2 d): keys, then values; of an rnn decoder ssru_step's state
+  std::vector<Tensor> self;  ///< per layer (slots, length, 2 d): keys, then values; of an rnn decoder ssru_step's state
   int64_t length = 0;
   std::vector<Tensor> cross;  ///< per group of layers (T source, 2 d per layer)
   Tensor offsets;             ///< (S+1) i32: the sentences in `cross`
+};
+/// The target words that each of S sentences may have: see the kernel listed_logits.
+struct WordLists {
+  Tensor offsets, ids;
+  int64_t longest = 0;  ///< L
+  explicit operator bool() const { return longest > 0; }
 };
 /// One new token for each of R rows (hypotheses); all (R) i32 but ancestry.
 struct DecoderStep {
@@ -100,8 +106,8 @@ class Transformer {
 
   /// Keys and values of the encoder's result for all layers, and room for self-attention.
   DecoderCache start_decoding(const Var& memory, const Packing& source, int64_t slots, int64_t length);
-  /// Logits (R, V padded) of the next token.
-  Tensor step(Tape& tape, DecoderCache& cache, const DecoderStep& rows);
+  /// Logits of the next token: (R, V padded), or with lists (R, L), of the words listed for each row's sentence.
+  Tensor step(Tape& tape, DecoderCache& cache, const DecoderStep& rows, const WordLists& lists = {});
 
  private:
   struct Linear {

@@ -118,6 +118,7 @@ mutant alignment.cu alignment.cu '(p * total - gradient_at' '(total - gradient_a
 mutant recurrence.cu recurrence.cu 'sum += of_gate;' 'sum = of_gate;'
 mutant recurrence.cu recurrence.cu 't > rows.begin ? c[i - a.columns] : 0.0f' 't > 0 ? c[i - a.columns] : 0.0f'
 mutant recurrence.cu recurrence.cu '(2 * slot + step % 2)' '(2 * slot)'
+mutant decode.cu decode.cu 'to_float(bias[word])' 'to_float(bias[j])'
 mutant decode.cu decode.cu 'cache.entry(ancestors[t], t)' 'cache.entry(ancestors[0], t)'
 mutant top_k.cu top_k.cu 'col + i == banned_id ||' ''
 

@@ -5,6 +5,7 @@
 
 #include "apps/inference/model_average.h"
 #include "core/base/files.h"
+#include "core/base/npz.h"
 #include "core/cpu/factory.h"
 #include "test/catch.h"
 #include "test/model_arrays.h"

@@ -94,6 +94,7 @@ mutant cpu/attention.cc 'maximum * scale + std::log(sum)' 'maximum + std::log(su
 mutant cpu/alignment.cc 'total += at_points.back()' 'total = at_points.back()'
 mutant cpu/alignment.cc '-= at_points[i] * scale' '-= at_points[i]'
 mutant cpu/recurrence.cc 't > offsets[s] ? now - columns : zeros.data()' 't > 0 ? now - columns : zeros.data()'
+mutant cpu/decode.cc 'bias.data<T>()[words[j]]' 'bias.data<T>()[j]'
 mutant cpu/recurrence.cc 'upstream[i] = g * f;' 'upstream[i] = g;'
 mutant cpu/recurrence.cc 'gate_sums[i] += gradient[i];' 'gate_sums[i] = gradient[i];'
 mutant cpu/recurrence.cc '(2 * slot + t % 2)' '(2 * slot)'

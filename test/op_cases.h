@@ -194,6 +194,9 @@ inline void add_decoding_rows(std::vector<Row>& rows) {
     rows.push_back({fmt::format("cross_attention_step D = {}", D), false,
                     [=](int64_t, int64_t) { return cross_attention_step_case(2, D); }});
   }
+  for (const bool has_bias : {true, false})
+    rows.push_back({has_bias ? "listed_logits" : "listed_logits without bias", true,
+                    [=](int64_t, int64_t C) { return listed_logits_case(C, has_bias); }});
   rows.push_back({"log_softmax_top_k", true, [](int64_t T, int64_t V) { return top_k_case(T, V + 3, V + 8, 3, -1); }});
   rows.push_back(
       {"log_softmax_top_k banned", true, [](int64_t T, int64_t V) { return top_k_case(T, V + 9, V + 9, 7, 1); }});

@@ -72,8 +72,7 @@ void fold_omega(const Site& before, const Site& site, std::vector<ModelArray>& a
 }
 
 void fold_admin(const ModelOptions& options, std::vector<ModelArray>& arrays) {
-  for (const auto& sites :
-       {sites_of_stack(options, names::encoder, {}), sites_of_stack(options, names::decoder, {})})
+  for (const auto& sites : {sites_of_stack(options, names::encoder, {}), sites_of_stack(options, names::decoder, {})})
     for (size_t i = 1; i < sites.size(); ++i) fold_omega(sites[i - 1], sites[i], arrays);
   std::erase_if(arrays, [](const ModelArray& a) { return names::is_omega(a.name); });
 }

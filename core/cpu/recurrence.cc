@@ -5,7 +5,8 @@
 #include "core/cpu/rows.h"
 #include "core/math.h"
 
-// With f = sigmoid(u_f + b), c = u_c + f (c' - u_c), c' the one before, and g = dy (c > 0) + what comes from the row after:
+// With f = sigmoid(u_f + b), c = u_c + f (c' - u_c), c' the one before, and g = dy (c > 0) + what comes from the row
+// after:
 //   du_c = g (1 - f),  du_f = g (c' - u_c) f (1 - f),  db = sum of du_f,  the row before gets g f.
 // One part of the work owns a sentence: every sum has one owner and a fixed order.
 
@@ -65,7 +66,8 @@ void CpuBackend::ssru_impl(Out y, Out c, In u, In bias, const Packing& rows) {
   });
 }
 
-void CpuBackend::ssru_backward_impl(const Grad& du, const Grad& dbias, In dy, In c, In u, In bias, const Packing& rows) {
+void CpuBackend::ssru_backward_impl(const Grad& du, const Grad& dbias, In dy, In c, In u, In bias,
+                                    const Packing& rows) {
   dispatch(dy.dtype(), [&]<class T>() {
     const int64_t columns = dy.cols();
     const int32_t* const offsets = rows.offsets.data<int32_t>();
@@ -77,9 +79,13 @@ void CpuBackend::ssru_backward_impl(const Grad& du, const Grad& dbias, In dy, In
         std::fill(upstream.begin(), upstream.end(), T(0));
         for (int64_t t = offsets[s + 1] - 1; t >= offsets[s]; --t) {
           const T* const now = c.data<T>() + t * columns;
-          const BackwardRow<T> row{dy.data<T>() + t * columns,      now, t > offsets[s] ? now - columns : zeros.data(),
-                                   u.data<T>() + t * 2 * columns,   bias.data<T>(),
-                                   &du,                             t * 2 * columns};
+          const BackwardRow<T> row{dy.data<T>() + t * columns,
+                                   now,
+                                   t > offsets[s] ? now - columns : zeros.data(),
+                                   u.data<T>() + t * 2 * columns,
+                                   bias.data<T>(),
+                                   &du,
+                                   t * 2 * columns};
           retreat(row, upstream.data(), gradient.data(), gate_sums.data() + s * columns, columns);
         }
       }

@@ -66,7 +66,7 @@ struct KernelRow {
 
 /// Those of word alignments.
 void add_alignments(std::vector<KernelRow>& rows);
-/// Those of recurrent decoders.
+/// Those of small, fast models: recurrent decoders, lists of words.
 void add_recurrences(std::vector<KernelRow>& rows);
 
 /// Every kernel of core/kernels.def at least once; Error when one has no row, or a row has no kernel.

@@ -1,8 +1,9 @@
+#include <algorithm>
 #include <vector>
 
 #include "experiments/speed/kernel_rows.h"
 
-// The kernels of recurrent decoders.
+// The kernels of small, fast models: recurrent decoders, lists of words.
 
 namespace bough::speed {
 namespace {
@@ -33,6 +34,20 @@ void add_recurrences(std::vector<KernelRow>& rows) {
                                                           b.batch.target.packing);
                                 },
                                 double(2 * r.u.bytes() + dy.bytes() + r.c.bytes())};
+                  }});
+  rows.push_back({"listed_logits", "600 words a sentence", [](Buffers& b) {
+                    const Sizes& s = b.sizes;
+                    const int64_t R = s.sentences * s.beam, L = std::min<int64_t>(600, s.vocabulary);
+                    const Tensor x = b.numbers({R, s.width}), table = b.numbers({s.vocabulary, s.width}),
+                                 bias = b.numbers({s.vocabulary}), logits = b.memory({R, L});
+                    std::vector<int32_t> offsets, ids, sentences;
+                    for (int64_t i = 0; i <= s.sentences; ++i) offsets.push_back(int32_t(i * L));
+                    for (int64_t i = 0; i < s.sentences * L; ++i) ids.push_back(int32_t((i * 7919) % s.vocabulary));
+                    for (int64_t r = 0; r < R; ++r) sentences.push_back(int32_t(r / s.beam));
+                    const Tensor first = b.integers(offsets), words = b.integers(ids), of_row = b.integers(sentences);
+                    return Call{[=, &b] { b.backend.listed_logits(logits, x, table, bias, first, words, of_row); },
+                                double(s.sentences * L * s.width) * double(size_of(b.backend.compute_dtype())) +
+                                    double(x.bytes() + logits.bytes())};
                   }});
   rows.push_back({"ssru_step", "mid-sentence", [](Buffers& b) {
                     const Sizes& s = b.sizes;
