@@ -14,6 +14,7 @@
 #include "test/throws.h"
 
 using namespace bough;
+using Catch::Matchers::Contains;
 using bough::test::BinaryArray;
 using bough::test::marian_binary;
 
@@ -39,8 +40,8 @@ TEST_CASE("Marian's binary form: reals of every precision, and text", "[binary]"
   const std::string path = folder / "model.bin";
   write(path, marian_binary(some_arrays()));
   const auto file = open_array_file(path);
-  CHECK(file->names() == std::vector<std::string>{"decoder_l1_rnn_bf", "half", "encoder_l1_self_Wq", "Wemb",
-                                                  "special:model.yml"});
+  CHECK(file->names() ==
+        std::vector<std::string>{"decoder_l1_rnn_bf", "half", "encoder_l1_self_Wq", "Wemb", "special:model.yml"});
   CHECK(file->shape_of("Wemb") == std::vector<int64_t>{2, 3});
   CHECK(file->type_of("Wemb") == "intgemm8");
   CHECK_FALSE(file->is_real("special:model.yml"));
@@ -48,7 +49,7 @@ TEST_CASE("Marian's binary form: reals of every precision, and text", "[binary]"
   CHECK(file->read_floats("half") == std::vector<float>{1, -2});
   CHECK(file->read_floats("encoder_l1_self_Wq") == std::vector<float>{0.5f, 1, 1.5f, 2, 2.5f, -3});
   CHECK(file->read_floats("Wemb") == std::vector<float>{0.25f, 0.5f, 0.75f, 1, 1.25f, -32});
-  CHECK(file->read_text("special:model.yml") == "a: b");
+  CHECK(file->read_text("special:model.yml") == "a: b\n");
   CHECK_THAT(message_of([&] { file->read_floats("special:model.yml"); }), Contains("holds i8, must hold real numbers"));
   CHECK_THAT(message_of([&] { file->shape_of("x"); }), Contains("has no array x"));
 }

@@ -11,6 +11,7 @@
 #include "test/throws.h"
 
 using namespace bough;
+using Catch::Matchers::Contains;
 
 namespace {
 
@@ -80,7 +81,8 @@ TEST_CASE("a binary shortlist", "[shortlist]") {
   CHECK_THAT(message_of([&] { files.open({.path = bad}); }), Contains("is damaged: its checksum is"));
   CHECK_NOTHROW(files.open({.path = bad, .is_checked = false}));
   const std::string other = files.write("other.bin", binary(4, 50));
-  CHECK_THAT(message_of([&] { files.open({.path = other}); }), Contains("is for 50 source words, the vocabulary has 60"));
+  CHECK_THAT(message_of([&] { files.open({.path = other}); }),
+             Contains("is for 50 source words, the vocabulary has 60"));
   const std::string whole = binary(4);
   for (size_t length = 8; length < whole.size(); length += 7) {
     const std::string part = files.write("part.bin", whole.substr(0, length));

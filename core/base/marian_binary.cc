@@ -137,7 +137,8 @@ std::vector<float> MarianBinary::read_floats(const std::string& name) const {
   const Array& array = find(name);
   check(is_real(name), "'{}': array {} holds {}, must hold real numbers", path_, name, type_of(name));
   const std::uint64_t width = array.type == f32 ? 4 : array.type == f16 ? 2 : 1;
-  const std::vector<char> data = read_bytes(name, width * array.elements + (array.type == intgemm8 ? sizeof(float) : 0));
+  const std::vector<char> data =
+      read_bytes(name, width * array.elements + (array.type == intgemm8 ? sizeof(float) : 0));
   std::vector<float> values(array.elements);
   if (array.type == f32) {
     std::memcpy(values.data(), data.data(), values.size() * sizeof(float));
