@@ -21,6 +21,8 @@ template <>
 constexpr const char* program_of<VocabOptions> = "bough-vocab";
 template <>
 constexpr const char* program_of<AverageOptions> = "bough-average";
+template <>
+constexpr const char* program_of<ReportOptions> = "bough-report";
 
 /// What --help says before the options, after "Usage: program ".
 template <class Options>
@@ -37,6 +39,12 @@ template <>
 constexpr const char* usage_of<AverageOptions> =
     "[--export] OUT.npz IN.npz [IN.npz ...]\n\n"
     "Writes the mean of the models IN, checkpoints of one run, as OUT.\n";
+template <>
+constexpr const char* usage_of<ReportOptions> =
+    "model.npz.metrics.jsonl [other/model.npz.metrics.jsonl ...] > report.html\n\n"
+    "Writes a page for a browser that shows the runs whose metrics are given, over each other: loss,\n"
+    "validation, learning rate, alpha, gradient norm, speed, and what log-layer-norms logged. Nothing\n"
+    "is loaded from elsewhere. A run may still be going on.\n";
 
 template <class Options>
 std::vector<std::string> option_names() {
@@ -204,6 +212,9 @@ std::optional<VocabOptions> parse_vocab_options(int argc, const char* const* arg
 std::optional<AverageOptions> parse_average_options(int argc, const char* const* argv) {
   return parse_tool<AverageOptions>(argc, argv, "files");
 }
+std::optional<ReportOptions> parse_report_options(int argc, const char* const* argv) {
+  return parse_tool<ReportOptions>(argc, argv, "files");
+}
 
 std::string options_markdown() {
   return "# Options\n\n"
@@ -219,7 +230,7 @@ std::string options_markdown() {
          "given without one.\n\n"
          "This file is generated from the settings tables by `test/generate_docs.sh`.\n" +
          markdown_of<TrainOptions>() + markdown_of<TranslateOptions>() + markdown_of<ModelScorerOptions>() +
-         markdown_of<VocabOptions>() + markdown_of<AverageOptions>();
+         markdown_of<VocabOptions>() + markdown_of<AverageOptions>() + markdown_of<ReportOptions>();
 }
 
 }  // namespace bough

@@ -19,6 +19,7 @@ std::optional<ModelScorerOptions> parse_model_scorer_options(int argc, const cha
 /// Without files and log.
 std::optional<VocabOptions> parse_vocab_options(int argc, const char* const* argv);
 std::optional<AverageOptions> parse_average_options(int argc, const char* const* argv);
+std::optional<ReportOptions> parse_report_options(int argc, const char* const* argv);
 
 /// docs/options.md: the options of all programs as tables.
 std::string options_markdown();

@@ -24,4 +24,19 @@ void AverageOptions::validate() const {
         files.size() == 1 ? "" : "s");
 }
 
+void ReportOptions::settings(Settings& v) {
+  v.group("Report");
+  v(files, "files",
+    "metrics of the runs to show, model.npz.metrics.jsonl, or model.npz for short; the name of the option may be left "
+    "out",
+    Path{});
+  v(output, {"output", 'o'}, "the page to write; stdout is standard output", Path{Path::output});
+  v.group("General");
+  general.information_settings(v);
+}
+
+void ReportOptions::validate() const {
+  check(!files.empty(), "no file given, must be model.npz.metrics.jsonl of one run or more. See --help");
+}
+
 }  // namespace bough

@@ -27,4 +27,14 @@ struct AverageOptions {
   void validate() const;
 };
 
+/// Everything bough-report can be told.
+struct ReportOptions {
+  GeneralOptions general;
+  std::vector<std::string> files;  ///< of metrics, or models that have one
+  std::string output = "stdout";
+
+  void settings(Settings& v);
+  void validate() const;
+};
+
 }  // namespace bough

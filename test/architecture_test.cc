@@ -30,7 +30,8 @@ const std::map<std::string, std::set<std::string>> may_include = {
     {"apps/inference", {"core/base", "core", "core/cpu", "cuda", "layers", "data"}},
     {"apps/training", {"core/base", "core", "layers", "optim", "data", "data/metrics", "apps/inference"}},
     {"apps/scoring", {"core/base", "data/metrics"}},
-    {"apps", {"core/base", "core", "data", "apps/inference", "apps/training", "apps/scoring"}},
+    {"apps/report", {"core/base"}},
+    {"apps", {"core/base", "core", "data", "apps/inference", "apps/training", "apps/scoring", "apps/report"}},
 };
 // Where a backend comes from: what else is in these folders only they know. One file chooses between them.
 const std::map<std::string, std::string> factories = {{"core/cpu", "core/cpu/factory.h"}, {"cuda", "cuda/factory.h"}};

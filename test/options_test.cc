@@ -610,9 +610,11 @@ TEST_CASE("no name or letter is given twice", "[settings]") {
   AverageOptions average;
   check_names(rows_of(vocab));
   check_names(rows_of(average));
+  ReportOptions report;
+  check_names(rows_of(report));
 }
 
-TEST_CASE("bough-vocab and bough-average read their options from tables", "[settings]") {
+TEST_CASE("bough-vocab, bough-average and bough-report read their options from tables", "[settings]") {
   const auto vocab = [](const Strings& arguments) { return run(parse_vocab_options, arguments); };
   CHECK(vocab({})->max_size == 0);
   for (const Strings& given : std::vector<Strings>{{"-m", "9"}, {"-m9"}, {"--max-size", "9"}, {"--max-size=9"}})
@@ -644,6 +646,17 @@ TEST_CASE("bough-vocab and bough-average read their options from tables", "[sett
   CHECK(error_of([&] { average({"out.npz"}); }) == "1 file given, must be OUT.npz and one IN.npz or more. See --help");
   CHECK(output_of([&] { CHECK_FALSE(average({"--help"})); }).starts_with("Usage: bough-average [--export] OUT.npz"));
   CHECK_FALSE(output_of([&] { CHECK_FALSE(average({"--version"})); }).empty());
+
+  const auto report = [](const Strings& arguments) { return run(parse_report_options, arguments); };
+  CHECK(report({"a", "b"})->files == Strings{"a", "b"});
+  CHECK(report({"a"})->output == "stdout");
+  for (const Strings& given : std::vector<Strings>{{"a", "-o", "c", "b"}, {"--output", "c", "--files", "a", "b"}}) {
+    CHECK(report(given)->files.front() == "a");
+    CHECK(report(given)->output == "c");
+  }
+  CHECK(error_of([&] { report({}); }) ==
+        "no file given, must be model.npz.metrics.jsonl of one run or more. See --help");
+  CHECK(output_of([&] { CHECK_FALSE(report({"-h"})); }).starts_with("Usage: bough-report model.npz.metrics.jsonl"));
 }
 
 TEST_CASE("docs/options.md is what the tables say", "[settings]") {

@@ -41,6 +41,7 @@ OPTIONAL = {
     "apt-get": "install.sh asks for it first",
     "curl": "asked for first; --data FOLDER instead",
     "clang++-16": "asked for first; skipped",
+    "chromium": "asked for first; skipped",
 }
 # Parts of a package of the tables that have a package of their own, which that one depends on.
 PART_OF = {"strip": "binutils", "python3": "python3-minimal"}

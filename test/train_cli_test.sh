@@ -42,6 +42,24 @@ check "log-layer-norms leaves the bits alone" test "$(parameters whole)" = "$(pa
 check "... and logs every ten updates" test "$(grep -c layer_update_norms logged/model.npz.metrics.jsonl)" = 6
 check "... with model updates" test "$(grep -c '"model_update":[0-9]' logged/model.npz.metrics.jsonl)" = 6
 
+# A page of both runs, one of which seems to be writing its next line.
+cp whole/model.npz.metrics.jsonl going-on.jsonl
+printf '{"epoch":1,"upd' >>going-on.jsonl
+"$bin/bough-report" logged/model.npz going-on.jsonl >report.html
+check "bough-report makes a page" test $? = 0
+check "... of both runs" test "$(grep -c '"name":"logged/model.npz"\|"name":"going-on.jsonl"' report.html)" = 2
+check "... with layers" grep -q '"layers":\["embeddings","encoder_l1"' report.html
+check "... whole" test "$(tail -n 1 report.html)" = '</html>'
+"$bin/bough-report" --files logged/model.npz.metrics.jsonl -o pages/report.html
+check "... and into a file" test -s pages/report.html
+for wrong in missing.npz config.yml /dev/null; do
+  "$bin/bough-report" $wrong >out.txt 2>&1
+  check "bough-report of $wrong ends with 1" test $? = 1
+  check "... in one sentence" test "$(grep -c "^bough-report: .*$wrong" out.txt) $(wc -l <out.txt)" = "1 1"
+done
+"$bin/bough-report" logged/model.npz -o logged/model.npz.metrics.jsonl >out.txt 2>&1
+check "bough-report writes over no metrics" says "output: 'logged/model.npz.metrics.jsonl' is files, too" out.txt
+
 # Every other residual kind: resumed is uninterrupted, the model translates, and comes out of an average.
 for kind in admin b2t residual-dual rezero sub-ln dlcl post-ln pre-ln deepnorm; do
   kind_options="--transformer-residual $kind --save-freq 100000"

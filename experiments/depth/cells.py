@@ -146,7 +146,7 @@ def rank_of(form, depth, seed, kind):
     if form == "cased":
         return 4 if seed == 1 else 7
     if seed > 1:
-        return 3 + seed if depth < 50 else 8
+        return 0.35 if kind == "deepnorm" and depth < 50 else 3 + seed if depth < 50 else 8
     return 1.05 if depth < 50 else {"branchnorm-deepnorm-init": 1.1, "deepnorm": 2.0, "branchnorm-T1000": 2.2, "post-ln": 2.4,
                                        "branchnorm": 3}[kind]
 

@@ -13,7 +13,7 @@ struct Row {
 };
 
 std::span<const Row> archive_rows();  ///< npz and what lies in it, token cache
-std::span<const Row> text_rows();     ///< YAML, vocabularies, corpora, n-best lists, what is scored
+std::span<const Row> text_rows();     ///< YAML, vocabularies, corpora, n-best lists, what is scored, metrics of runs
 
 /// A find unless it holds.
 inline void require(bool ok) {

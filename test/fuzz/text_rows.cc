@@ -4,6 +4,7 @@
 #include "apps/inference/nbest_list.h"
 #include "apps/inference/shortlist.h"
 #include "apps/option_tables.h"
+#include "apps/report/page.h"
 #include "apps/scoring/command.h"
 #include "apps/training/train_options.h"
 #include "apps/training/training_state.h"
@@ -124,6 +125,13 @@ void score(const std::string& path, std::string_view bytes) {
   require(code == 0 || !messages.str().empty());
 }
 
+/// No text of a file ends a script of the page.
+void report(const std::string& path, std::string_view) {
+  const std::string page = format_page({read_run_metrics(path)}, 0);
+  const size_t first = page.find("</script"), second = page.find("</script", first + 1);
+  require(second != page.npos && page.find("</script", second + 1) == page.npos);
+}
+
 /// The metric and its options that a byte chooses.
 Metric choose_metric(unsigned bits) {
   const auto bit = [&](int i) { return (bits >> i & 1) != 0; };
@@ -175,6 +183,7 @@ constexpr Row rows[] = {
     {"n-best", "", read_nbest_list},
     {"score", "text", score},
     {"metrics", "", measure},
+    {"report", "run.jsonl", report},
 };
 
 }  // namespace

@@ -1,0 +1,51 @@
+// bough-report: a page for a browser that shows training runs.
+#include <cstdio>
+#include <ctime>
+#include <exception>
+
+#include "apps/option_parser.h"
+#include "apps/report/page.h"
+#include "core/base/files.h"
+#include "core/base/io.h"
+#include "core/base/program_end.h"
+#include "core/base/signals.h"
+#include "core/base/text_output.h"
+
+namespace {
+
+using namespace bough;
+
+void write_report(const ReportOptions& options) {
+  std::vector<std::string> paths;
+  for (const std::string& file : options.files) paths.push_back(metrics_file_of(file));
+  for (const std::string& path : paths) check_not_input("output", options.output, "files", path);
+  const std::vector<std::string> names = run_names(paths);
+  std::vector<RunMetrics> runs;
+  for (size_t i = 0; i < paths.size(); ++i) {
+    runs.push_back(read_run_metrics(paths[i]));
+    runs.back().name = names[i];
+  }
+  const std::string page = format_page(runs, std::time(nullptr));
+  if (options.output == "stdout" || options.output == "-" || options.output.empty()) {
+    TextOutput output("stdout");
+    output.write(page);
+    output.close();
+  } else {
+    write_file(options.output, page);  // a browser that loads it again in between finds a whole page
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  bough::survive_file_limits();
+  bough::reopen_closed_streams();
+  try {
+    if (const auto options = parse_report_options(argc, argv)) write_report(*options);
+    return 0;
+  } catch (const std::exception& error) {
+    const auto [code, message] = bough::end_of(error);
+    if (!message.empty()) std::fprintf(stderr, "bough-report: %s\n", message.c_str());
+    return code;
+  }
+}
