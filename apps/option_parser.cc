@@ -2,6 +2,7 @@
 #include "apps/option_parser.h"
 
 #include "apps/option_tables.h"
+#include "apps/scoring/options.h"
 #include "core/base/files.h"
 #include "core/base/io.h"
 #include "core/base/version.h"
@@ -173,13 +174,13 @@ std::optional<Options> parse(int argc, const char* const* argv) {
   return options;
 }
 
-/// Of a program with a few options of its own and nothing else. words: see ReaderTables.
+/// Of a program with a few options of its own and nothing else.
 template <class Options>
-std::optional<Options> parse_tool(int argc, const char* const* argv, std::string_view words) {
+std::optional<Options> parse_tool(int argc, const char* const* argv) {
   Options options;
   Settings rows;
   options.settings(rows);
-  SettingsReader reader(rows, {.program = program_of<Options>, .words = words});
+  SettingsReader reader(rows, {.program = program_of<Options>});
   reader.read_command_line(std::vector<std::string>(argv + 1, argv + argc));
   if (print_information<Options>(reader, rows)) return std::nullopt;
   reader.apply();
@@ -188,11 +189,15 @@ std::optional<Options> parse_tool(int argc, const char* const* argv, std::string
 }
 
 template <class Options>
-std::string markdown_of() {
+std::string markdown_of(const std::string& title) {
   Options options;
   Settings rows;
   options.settings(rows);
-  return fmt::format("\n## {}\n{}", program_of<Options>, format_markdown(rows));
+  return fmt::format("\n## {}\n{}", title, format_markdown(rows));
+}
+template <class Options>
+std::string markdown_of() {
+  return markdown_of<Options>(program_of<Options>);
 }
 
 }  // namespace
@@ -207,19 +212,19 @@ std::optional<ModelScorerOptions> parse_model_scorer_options(int argc, const cha
   return parse<ModelScorerOptions>(argc, argv);
 }
 std::optional<VocabOptions> parse_vocab_options(int argc, const char* const* argv) {
-  return parse_tool<VocabOptions>(argc, argv, "");
+  return parse_tool<VocabOptions>(argc, argv);
 }
 std::optional<AverageOptions> parse_average_options(int argc, const char* const* argv) {
-  return parse_tool<AverageOptions>(argc, argv, "files");
+  return parse_tool<AverageOptions>(argc, argv);
 }
 std::optional<ReportOptions> parse_report_options(int argc, const char* const* argv) {
-  return parse_tool<ReportOptions>(argc, argv, "files");
+  return parse_tool<ReportOptions>(argc, argv);
 }
 
 std::string options_markdown() {
   return "# Options\n\n"
          "Every option can be given on the command line (`--beam-size 6`, `--beam-size=6`, `-b 6`) "
-         "and, of those that train, translate and score, "
+         "and, of those that train, translate and score with a model, "
          "in YAML files (`beam-size: 6`, given with `-c`). The command line wins over files, later "
          "files "
          "over earlier ones, and both over presets (`task`) that stand at the same place or lower. "
@@ -227,10 +232,12 @@ std::string options_markdown() {
          "updates "
          "(`4000u`, `2ku`), target tokens (`2Gt`) or epochs (`10e`). \"bare\" is the value of an "
          "option "
-         "given without one.\n\n"
+         "given without one. `bough-score` without `--model` reads its command line as sacreBLEU does: options may "
+         "be abbreviated (`--metr bleu`), the last of several counts, and no YAML is read.\n\n"
          "This file is generated from the settings tables by `test/generate_docs.sh`.\n" +
-         markdown_of<TrainOptions>() + markdown_of<TranslateOptions>() + markdown_of<ModelScorerOptions>() +
-         markdown_of<VocabOptions>() + markdown_of<AverageOptions>() + markdown_of<ReportOptions>();
+         markdown_of<TrainOptions>() + markdown_of<TranslateOptions>() + markdown_of<ScoreOptions>("bough-score") +
+         markdown_of<ModelScorerOptions>("bough-score --model") + markdown_of<VocabOptions>() +
+         markdown_of<AverageOptions>() + markdown_of<ReportOptions>();
 }
 
 }  // namespace bough

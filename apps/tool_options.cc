@@ -12,6 +12,7 @@ void VocabOptions::settings(Settings& v) {
 void AverageOptions::settings(Settings& v) {
   v.group("Models");
   v(files, "files", "the model to write, then those to read; the name of the option may be left out", Path{});
+  v.takes_words();
   v(is_export, "export",
     "fold the scales of deepnorm, branchnorm and admin into the weights: a plain post-ln Transformer that Marian, "
     "CTranslate2 and others read. Of one model it only converts");
@@ -30,6 +31,7 @@ void ReportOptions::settings(Settings& v) {
     "metrics of the runs to show, model.npz.metrics.jsonl, or model.npz for short; the name of the option may be left "
     "out",
     Path{});
+  v.takes_words();
   v(output, {"output", 'o'}, "the page to write; stdout is standard output", Path{Path::output});
   v.group("General");
   general.information_settings(v);

@@ -107,10 +107,10 @@ struct OptimizerConstants {
 inline constexpr int64_t square_sum_block = 1 << 16;
 /// Elements of the (8) f64 tensor that gradient_statistics writes.
 namespace gradient_stat {
-enum Index : int64_t {
-  norm,        ///< of gradient / tokens, before clipping
-  multiplier,  ///< what the optimizer multiplies gradient sums by: clipping and 1 / tokens
-  is_finite,   ///< 1, or 0: the update is to be skipped
+enum Index : int64_t {  ///< of an element of it
+  norm,                 ///< of gradient / tokens, before clipping
+  multiplier,           ///< what the optimizer multiplies gradient sums by: clipping and 1 / tokens
+  is_finite,            ///< 1, or 0: the update is to be skipped
   count = 8
 };
 }

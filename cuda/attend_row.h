@@ -81,6 +81,7 @@ __device__ inline void add_weighted(float* to, const float* weights, int count, 
 
 /// The shared memory of a warp that attends: q and o (dim), weights of 32 keys.
 inline size_t attend_row_bytes(int64_t dim) { return size_t(2 * dim + warp_size) * sizeof(float); }
+/// The same, as the warp sees it: pointers to its q and o, and the weights of 32 keys.
 struct AttendMemory {
   float *q, *o, *weights;
   __device__ static AttendMemory of_warp(int dim) {

@@ -136,6 +136,7 @@ __device__ inline void multiply_transposed(float (&s)[2][4], const Tile<D>& a, c
   }
 }
 
+/// (16, D) f32 sums of a warp, as the tensor cores' products leave them spread over its lanes.
 template <int D>
 struct Accumulator {
   float v[D / 8][4];

@@ -8,6 +8,7 @@
 
 namespace bough {
 
+/// Of one GPU: where it computes, in which types, and how much memory is taken beforehand.
 struct CudaOptions {
   int device = 0;
   DType compute_dtype = DType::bf16;  ///< or f32

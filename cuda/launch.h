@@ -13,6 +13,7 @@ struct Stream {
   bool debug_sync = false;
 };
 
+/// Blocks, threads and shared memory of a kernel's launch.
 struct LaunchShape {
   dim3 grid;
   unsigned threads = 0;     ///< of a block: a multiple of 32, at most 1024

@@ -109,11 +109,10 @@ std::vector<int32_t> sorted_rows(const std::vector<int32_t>& keys) {
   if (keys.empty()) return order;
   const auto [low, high] = std::minmax_element(keys.begin(), keys.end());
   const int32_t base = *low;
-  std::vector<int32_t> place(static_cast<size_t>(*high - base) + 2, 0);
-  for (const int32_t key : keys) ++place[static_cast<size_t>(key - base) + 1];
+  std::vector<int32_t> place(size_t(*high - base) + 2, 0);
+  for (const int32_t key : keys) ++place[size_t(key - base) + 1];
   std::partial_sum(place.begin(), place.end(), place.begin());
-  for (size_t row = 0; row < keys.size(); ++row)
-    order[static_cast<size_t>(place[static_cast<size_t>(keys[row] - base)]++)] = static_cast<int32_t>(row);
+  for (size_t row = 0; row < keys.size(); ++row) order[size_t(place[size_t(keys[row] - base)]++)] = int32_t(row);
   return order;
 }
 

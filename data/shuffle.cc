@@ -67,7 +67,7 @@ std::span<const uint32_t> WindowOrders::blocks(const TokenCache& cache, const Or
     if (rules.shuffle == ShuffleKind::data) permute(blocks_, stream_for(rules, Purpose::blocks, epoch, 0));
     made_for_ = wanted;
   }
-  const size_t begin = static_cast<size_t>(window) * rules.window_blocks;
+  const size_t begin = size_t(window) * rules.window_blocks;
   return std::span(blocks_).subspan(begin, std::min<size_t>(rules.window_blocks, blocks_.size() - begin));
 }
 

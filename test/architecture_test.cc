@@ -146,6 +146,45 @@ TEST_CASE("includes follow the dependency picture", "[architecture]") {
   CHECK(arrows > 500);  // the directive is still recognised
 }
 
+TEST_CASE("every public type has a docstring", "[architecture]") {
+  const std::regex type(R"((?:struct|class|enum class|enum) \w+(?: final)?(?: : [\w:<>, ]+)? \{.*)");
+  const std::regex comment(R"(\s*//.*|.*///<.*)"), heading("template <.*>");
+  int types = 0;
+  for (const char* top : {"apps", "core", "cuda", "data", "layers", "optim"})
+    for (const auto& entry : fs::recursive_directory_iterator(fs::path(BOUGH_SOURCE_DIR) / top)) {
+      if (entry.path().extension() != ".h") continue;
+      std::ifstream in(entry.path());
+      std::string before;
+      int at = 0;
+      for (std::string line; std::getline(in, line);) {
+        ++at;
+        if (std::regex_match(line, type)) {
+          ++types;
+          INFO(fs::relative(entry.path(), BOUGH_SOURCE_DIR).string() << ":" << at << ": " << line);
+          CHECK((std::regex_match(before, comment) || std::regex_match(line, comment)));
+        }
+        if (!std::regex_match(line, heading)) before = line;
+      }
+    }
+  CHECK(types > 200);
+}
+
+TEST_CASE("numbers are converted by T(x)", "[architecture]") {
+  const std::string number = "(u?int(8|16|32|64)?_t|s?size_t|ptrdiff_t|int|unsigned|uInt|char|float|double|bool)";
+  const std::regex other("static_cast<(std::)?" + number + R"(>|[=(,<+*/-] *\()" + number + R"(\) ?[\w(])");
+  for (const char* top : {"apps", "core", "cuda", "data", "experiments", "layers", "optim", "test"})
+    for (const auto& entry : fs::recursive_directory_iterator(fs::path(BOUGH_SOURCE_DIR) / top)) {
+      if (!std::set<std::string>{".h", ".cc", ".cu"}.count(entry.path().extension())) continue;
+      std::ifstream in(entry.path());
+      int at = 0;
+      for (std::string line; std::getline(in, line);) {
+        ++at;
+        INFO(fs::relative(entry.path(), BOUGH_SOURCE_DIR).string() << ":" << at << ": " << line);
+        CHECK_FALSE(std::regex_search(line, other));
+      }
+    }
+}
+
 // Two of one name in one program are one to the linker, which takes the functions of either for both.
 TEST_CASE("no two types have one name", "[architecture]") {
   std::map<std::string, std::string> homes;

@@ -76,7 +76,7 @@ double distance(const std::vector<float>& a, const std::vector<float>& b) {
 
 /// Of every rank in turn.
 std::vector<Trained> train_all(int size, ResidualKind kind, DType type, const Sentences& corpus) {
-  std::vector<Trained> results(static_cast<size_t>(size));
+  auto results = std::vector<Trained>(size_t(size));
   run_ranks(size, [&](Communicator& ranks) { results[size_t(ranks.rank())] = train(ranks, kind, type, corpus); });
   return results;
 }

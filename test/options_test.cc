@@ -1,4 +1,7 @@
 // The settings tables seen from outside: what a user can write, and what becomes of it.
+
+#include "apps/scoring/options.h"
+
 #include <unistd.h>
 
 #include <algorithm>
@@ -597,7 +600,7 @@ TEST_CASE("no name or letter is given twice", "[settings]") {
     for (const Setting& row : rows) {
       INFO(row.name);
       CHECK(++seen[row.name] == 1);
-      if (row.letter) CHECK(++seen[std::string(1, row.letter)] == 1);
+      if (!row.short_name.empty()) CHECK(++seen[row.short_name] == 1);
     }
   };
   TrainOptions train;
@@ -612,6 +615,8 @@ TEST_CASE("no name or letter is given twice", "[settings]") {
   check_names(rows_of(average));
   ReportOptions report;
   check_names(rows_of(report));
+  ScoreOptions score;
+  check_names(rows_of(score));
 }
 
 TEST_CASE("bough-vocab, bough-average and bough-report read their options from tables", "[settings]") {

@@ -154,6 +154,14 @@ TEST_CASE("arguments are read as argparse reads them", "[scoring]") {
   CHECK(parse({"-i", "h", "--", "r"}).references == std::vector<std::string>{"r"});
   CHECK(parse({"-w", "3", "r", "-i", "h"}).references.size() == 1);
   CHECK(parse({"r", "-nr", "-1"}).reference_fields == -1);
+  CHECK(parse({"r", "-sv", "-.5"}).bleu.smooth_value == -0.5);
+  CHECK(parse({"r", "-w 3"}).width == 3);
+  CHECK(parse({"-w", "3", "-w", "4"}).width == 4);
+  CHECK(parse({"r", "-m", "ter", "-m", "chrf", "bleu"}).metric_names == std::vector<std::string>{"chrf", "bleu"});
+  CHECK(parse({"r"}).reads_stdin);
+  CHECK_FALSE(parse({"r", "-i"}).reads_stdin);
+  CHECK(parse({"r", "-par", "-par"}).paired() == PairedTest::randomisation);
+  CHECK(parse({"--foo", "r", "-h", "-w", "x"}).wants_help);
   CHECK(parse({"r", "-tok", "intl", "-s", "floor", "-sv", ".5"}).bleu.smooth_value == 0.5);
   for (const std::vector<std::string>& wrong : std::vector<std::vector<std::string>>{{"--chrf-w", "2"},
                                                                                      {"--foo"},
@@ -168,6 +176,12 @@ TEST_CASE("arguments are read as argparse reads them", "[scoring]") {
                                                                                      {"-par", "-pbs"},
                                                                                      {"-sv", "x"},
                                                                                      {"--lowercase=1"},
+                                                                                     {"-w", "+-1"},
+                                                                                     {"-w", "yes"},
+                                                                                     {"-tok", "false"},
+                                                                                     {"-smooth", "exp"},
+                                                                                     {"--references", "r"},
+                                                                                     {"-w", "x", "-h"},
                                                                                      {"-ci10"}})
     try {
       parse(wrong);
@@ -175,6 +189,31 @@ TEST_CASE("arguments are read as argparse reads them", "[scoring]") {
     } catch (const ScoreError& error) {
       CHECK(error.exit_code == 2);
     }
+}
+
+TEST_CASE("help and errors of bough-score come from the settings tables", "[scoring]") {
+  const auto error_of = [](std::vector<std::string> arguments) {
+    try {
+      parse_score_options(arguments);
+    } catch (const ScoreError& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  CHECK(error_of({"r", "--tokenise", "13a"}) == "command line: unknown option 'tokenise'; did you mean 'tokenize'?");
+  CHECK(error_of({"r", "--tokenise", "13a", "--wdith=2"}).find("\ncommand line: unknown option 'wdith'") !=
+        std::string::npos);
+  CHECK(error_of({"r", "-w", "x"}) == "command line: width is 'x', must be a whole number");
+  CHECK(error_of({"r", "-m", "bleu", "bleurt"}) ==
+        "command line: metrics is 'bleurt', must be one of: bleu, chrf, ter");
+  CHECK(error_of({"r", "-f"}).find("format has no value, must have one of: json, text") != std::string::npos);
+  CHECK(error_of({"r", "--chrf-w", "2"}).find("could be --chrf-word-order or --chrf-whitespace") != std::string::npos);
+  const std::string help = run_here({"--help"}).out;
+  for (const char* line : {"\n      references PATH ...", "\n  -i, --input [PATH ...]", "\n  -tok, --tokenize NAME",
+                           "\n  -t, --test-set TEXT", "default json)"})
+    CHECK(help.find(line) != std::string::npos);
+  std::istringstream lines(help);
+  for (std::string line; std::getline(lines, line);) CHECK(line.size() <= 100);
 }
 
 TEST_CASE("wrong use and wrong input are one sentence and sacreBLEU's exit code", "[scoring]") {
@@ -238,6 +277,14 @@ TEST_CASE("reports for people", "[scoring]") {
   CHECK(outcome.out.find("p = 0.0020  worse") != std::string::npos);
   const std::string page = read_file(html);
   fs::remove(html);
+  const fs::path packed = html.string() + ".gz";
+  CHECK(run_here({folder + "ref.txt", "-i", folder + "sysA.txt", folder + "sysB.txt", "-m", "bleu", "ter", "--html",
+                  packed.string()})
+            .exit_code == 0);
+  CHECK(read_file(packed).starts_with("\x1f\x8b"));
+  std::string line;
+  CHECK((LineReader(packed.string()).next(line) && line.starts_with("<!doctype html>")));
+  fs::remove(packed);
   CHECK(page.find("<!doctype html>") == 0);
   CHECK(page.find("64.1 ± 1.8") != std::string::npos);
   CHECK(page.find("class='wrong'") != std::string::npos);

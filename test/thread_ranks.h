@@ -68,7 +68,7 @@ class ThreadRank : public Communicator {
 /// end: the others must not wait for it.
 inline void run_ranks(int size, const std::function<void(Communicator&)>& work) {
   RankMeeting meeting(size);
-  std::vector<std::exception_ptr> failures(static_cast<size_t>(size));
+  auto failures = std::vector<std::exception_ptr>(size_t(size));
   std::vector<std::thread> threads;
   for (int rank = 0; rank < size; ++rank)
     threads.emplace_back([&, rank] {

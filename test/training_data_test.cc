@@ -490,12 +490,12 @@ TEST_CASE("a cache with any damaged byte is made anew", "[data]") {
   std::vector<char> bytes(whole.begin(), whole.end());
   for (size_t at = 0; at < bytes.size(); at += at < 400 ? 1 : 101)
     for (const int change : {1, 255}) {
-      bytes[at] = static_cast<char>(bytes[at] ^ change);
+      bytes[at] = char(bytes[at] ^ change);
       REQUIRE(TokenCache::adopt(bytes, key) == nullptr);
-      bytes[at] = static_cast<char>(bytes[at] ^ change);
+      bytes[at] = char(bytes[at] ^ change);
     }
   for (const size_t size : {size_t{0}, size_t{8}, size_t{111}, size_t{112}, whole.size() - 8, whole.size() - 1})
-    CHECK(TokenCache::adopt({bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(size)}, key) == nullptr);
+    CHECK(TokenCache::adopt({bytes.begin(), bytes.begin() + std::ptrdiff_t(size)}, key) == nullptr);
   write_text(path, whole.substr(0, 500) + "damage" + whole.substr(506));
   CHECK(made() == whole);
   std::filesystem::remove(path);
@@ -589,7 +589,7 @@ TEST_CASE("windows of a large corpus cover it, each pair once", "[data]") {
     }
     CHECK((orders.pairs(*cache, rules, 2, 0) == WindowOrders().pairs(*cache, rules, 1, 0)) ==
           (shuffle == ShuffleKind::none));
-    CHECK(static_cast<int64_t>(seen.size()) == cache->statistics().pairs);
+    CHECK(int64_t(seen.size()) == cache->statistics().pairs);
     CHECK(order.size() == seen.size());
     CHECK(std::is_sorted(order.begin(), order.end()) == (shuffle == ShuffleKind::none));
   }

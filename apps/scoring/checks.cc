@@ -34,7 +34,7 @@ void choose_tokenizer(ScoreOptions& options) {
     target = options.language_pair.substr(dash + 1);
     target = target.substr(0, target.find('-'));
   }
-  const std::string name = options.tokenizer.empty() ? tokenizer_for(target) : options.tokenizer;
+  const std::string name = options.is_tokenizer_given ? options.tokenizer : tokenizer_for(target);
   const auto tokenizer = tokenizer_named(name);
   require(tokenizer.has_value(), fmt::format("--tokenize: '{}' needs a dictionary or a model that bough does not have. "
                                              "Use char or 13a, or tokenize the files yourself and give -tok none.",
@@ -54,9 +54,8 @@ void check_score_options(ScoreOptions& options) {
   options.bleu.effective_order = options.is_sentence_level;
   if (options.is_sentence_level) {
     require(options.metrics().size() == 1, "--sentence-level: several metrics, must be one. Run once for each.");
-    require(!options.inputs || options.inputs->size() <= 1,
-            "--sentence-level: several systems, must be one. Run once for each.");
-    require(!options.with_confidence && options.paired == PairedTest::none,
+    require(options.inputs.size() <= 1, "--sentence-level: several systems, must be one. Run once for each.");
+    require(!options.with_confidence && options.paired() == PairedTest::none,
             "--sentence-level: asked for with a statistical test, must be without. Leave one "
             "away.");
   }

@@ -2,15 +2,13 @@
 
 #include <fmt/format.h>
 
-#include <fstream>
-
 #include "apps/scoring/corpus.h"
 #include "apps/scoring/html.h"
 #include "apps/scoring/input.h"
 #include "apps/scoring/options.h"
 #include "apps/scoring/report.h"
-#include "core/base/files.h"
 #include "core/base/io.h"
+#include "core/base/text_output.h"
 #include "core/base/version.h"
 
 namespace bough {
@@ -25,7 +23,7 @@ void check_tests(const ScoreOptions& options, SegmentReader& reader) {
   std::string problem;
   if (options.is_sentence_level && systems > 1)
     problem = "--sentence-level: several systems, must be one. Run once for each.";
-  if (options.paired != PairedTest::none && systems == 1)
+  if (options.paired() != PairedTest::none && systems == 1)
     problem =
         "bough-score: a paired test of one system, must be two or more. Give more files to "
         "-i, or use --confidence.";
@@ -51,14 +49,9 @@ void score_sentences(const ScoreOptions& options, SegmentReader& reader, std::os
 }
 
 void write_html(const ScoredCorpus& corpus, const ScoreReport& report, const ScoreOptions& options) {
-  make_folder_of(options.html);
-  std::ofstream file(options.html);
-  file << format_html(corpus, report, options);
+  TextOutput file(options.html);
+  file.write(format_html(corpus, report, options));
   file.close();
-  if (!file)
-    throw ScoreError(user_error, fmt::format("--html: '{}' cannot be written. Check the folder, "
-                                             "the permissions and the space left.",
-                                             options.html));
 }
 
 void score_systems(const ScoreOptions& options, SegmentReader& reader, std::ostream& out, std::ostream& messages,
@@ -67,7 +60,7 @@ void score_systems(const ScoreOptions& options, SegmentReader& reader, std::ostr
   CorpusScoring wanted;
   wanted.threads = options.threads;
   wanted.keep_text = !options.html.empty();
-  wanted.keep_segments = for_people || options.with_confidence || options.paired != PairedTest::none;
+  wanted.keep_segments = for_people || options.with_confidence || options.paired() != PairedTest::none;
   const ScoredCorpus corpus = score_corpus(reader, options.metrics(), wanted);
   if (corpus.tokenized_lines >= many_tokenized_lines && !options.is_forced && !options.is_quiet)
     messages << "bough-score: " << corpus.tokenized_lines
@@ -82,10 +75,8 @@ void score_systems(const ScoreOptions& options, SegmentReader& reader, std::ostr
 /// What is written must not be what is read.
 void check_outputs(const ScoreOptions& options) {
   std::vector<std::string> read = options.references;
-  if (options.inputs)
-    read.insert(read.end(), options.inputs->begin(), options.inputs->end());
-  else
-    read.push_back("stdin");
+  read.insert(read.end(), options.inputs.begin(), options.inputs.end());
+  if (options.reads_stdin) read.push_back("stdin");
   for (const std::string& path : read) {
     if (!options.html.empty()) check_not_input("--html", options.html, "an input", path);
     check_not_input("standard output", "stdout", "an input", path);
@@ -106,7 +97,7 @@ void run(ScoreOptions options, std::ostream& out, std::ostream& messages, bool i
   check_outputs(options);
   SegmentReader reader(options);
   check_tests(options, reader);
-  if (options.inputs && options.inputs->empty()) {
+  if (!options.reads_stdin && options.inputs.empty()) {
     out << "[]\n";  // sacreBLEU's answer to no system
   } else if (options.is_sentence_level) {
     score_sentences(options, reader, out);

@@ -179,15 +179,15 @@ ScoredCorpus score_corpus(SegmentReader& reader, const std::vector<Metric>& metr
 }
 
 ScoreReport make_report(const ScoredCorpus& corpus, const ScoreOptions& options) {
-  return report_with(corpus, options, options.paired, options.with_confidence);
+  return report_with(corpus, options, options.paired(), options.with_confidence);
 }
 
 ScoreReport make_full_report(const ScoredCorpus& corpus, const ScoreOptions& options) {
   const bool is_one = corpus.names.size() == 1;
-  const bool is_chosen = options.paired != PairedTest::none;
+  const bool is_chosen = options.paired() != PairedTest::none;
   return report_with(corpus, options,
                      is_one      ? PairedTest::none
-                     : is_chosen ? options.paired
+                     : is_chosen ? options.paired()
                                  : PairedTest::bootstrap,
                      true);
 }

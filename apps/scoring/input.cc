@@ -123,8 +123,8 @@ SegmentReader::SegmentReader(const ScoreOptions& options) : encoding_(options.en
   const int fields = by_tabs ? options.reference_fields : 1;
   for (const std::string& path : options.references)
     references_.push_back(std::make_unique<Stream>(path, encoding_, size_t(std::max(0, fields))));
-  if (options.inputs) {
-    for (const std::string& path : *options.inputs) systems_.push_back(std::make_unique<Stream>(path, encoding_, 1));
+  if (!options.reads_stdin) {
+    for (const std::string& path : options.inputs) systems_.push_back(std::make_unique<Stream>(path, encoding_, 1));
   } else {
     systems_.push_back(std::make_unique<Stream>("stdin", encoding_, 1));
     systems_.back()->look_ahead();
@@ -135,13 +135,13 @@ SegmentReader::SegmentReader(const ScoreOptions& options) : encoding_(options.en
 SegmentReader::~SegmentReader() = default;
 
 void SegmentReader::name_systems(const ScoreOptions& options) {
-  if (!options.inputs) {
-    const bool is_paired = options.paired != PairedTest::none;
+  if (options.reads_stdin) {
+    const bool is_paired = options.paired() != PairedTest::none;
     for (size_t i = 0; i < system_count(); ++i)
       names_.push_back(is_paired && i == 0 ? "Baseline" : fmt::format("System {}", is_paired ? i : i + 1));
     return;
   }
-  for (const std::string& path : *options.inputs) {
+  for (const std::string& path : options.inputs) {
     if (std::ranges::find(names_, path) != names_.end())
       throw ScoreError(bad_input, fmt::format("--input: '{}' named twice, must be once. Give each "
                                               "system its own file.",

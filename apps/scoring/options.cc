@@ -1,351 +1,160 @@
 #include "apps/scoring/options.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <cstdlib>
-#include <functional>
+
+#include "apps/scoring/argparse.h"
+#include "core/base/settings_reader.h"
 
 namespace bough {
 namespace {
 
 constexpr int bad_command_line = 2;
 
-enum class Takes { nothing, one, one_or_more, any_number };
-
-/// One option: how it is written, what it takes, what that does.
-struct Row {
-  std::vector<std::string> names;  // the long one first
-  Takes takes;
-  std::vector<std::string> choices;
-  std::string help;
-  std::function<void(ScoreOptions&, std::span<const std::string>)> set;
-
-  std::string title() const { return fmt::format("{}", fmt::join(names, "/")); }
-};
-
-template <class... Args>
-[[noreturn]] void refuse(fmt::format_string<Args...> text, Args&&... args) {
-  throw ScoreError(bad_command_line,
-                   fmt::format(text, std::forward<Args>(args)...) + ". bough-score --help lists the options.");
-}
-
-int to_int(const std::string& text, const std::string& title) {
-  int value = 0;
-  const char* const begin = text.data() + (text.starts_with('+') ? 1 : 0);
-  const char* const end = text.data() + text.size();
-  const auto [last, failure] = std::from_chars(begin, end, value);
-  if (failure != std::errc() || last != end || begin == end) refuse("{}: '{}', must be a whole number", title, text);
-  return value;
-}
-
-double to_double(const std::string& text, const std::string& title) {
-  char* end = nullptr;
-  const double value = std::strtod(text.c_str(), &end);
-  if (text.empty() || *end != '\0') refuse("{}: '{}', must be a number", title, text);
-  return value;
-}
-
-Row flag(std::vector<std::string> names, bool ScoreOptions::*member, std::string help, bool value = true) {
-  return {std::move(names), Takes::nothing, {}, std::move(help), [=](ScoreOptions& o, auto) { o.*member = value; }};
-}
-
-template <class Part>
-Row flag(std::vector<std::string> names, Part ScoreOptions::*part, bool Part::*member, std::string help) {
-  return {
-      std::move(names), Takes::nothing, {}, std::move(help), [=](ScoreOptions& o, auto) { o.*part.*member = true; }};
-}
-
-Row number(std::vector<std::string> names, std::function<int&(ScoreOptions&)> target, std::string help) {
-  const std::string title = fmt::format("{}", fmt::join(names, "/"));
-  return {std::move(names), Takes::one, {}, std::move(help), [=](ScoreOptions& o, auto values) {
-            target(o) = to_int(values[0], title);
-          }};
-}
-
-Row word(std::vector<std::string> names, std::string ScoreOptions::*member, std::string help,
-         std::vector<std::string> choices = {}) {
-  return {std::move(names), Takes::one, std::move(choices), std::move(help),
-          [=](ScoreOptions& o, auto values) { o.*member = values[0]; }};
-}
-
-/// An option of sacreBLEU for what bough does not have.
-Row absent(std::vector<std::string> names, Takes takes, std::string reason) {
-  const std::string name = names[0];
-  return {std::move(names), takes, {}, "not available: " + reason, [=](ScoreOptions& o, auto) {
-            if (o.refused.empty()) o.refused = fmt::format("{}: {}", name, reason);
-          }};
-}
-
-Row paired(std::vector<std::string> names, PairedTest test, std::string help) {
-  const std::string title = fmt::format("{}", fmt::join(names, "/"));
-  return {std::move(names), Takes::nothing, {}, std::move(help), [=](ScoreOptions& o, auto) {
-            if (o.paired != PairedTest::none && o.paired != test)
-              refuse("{}: both kinds of paired test asked for, must be one", title);
-            o.paired = test;
-          }};
-}
-
-constexpr std::pair<const char*, Smoothing> smoothings[] = {
+const EnumNames<Smoothing> smoothings = {
     {"none", Smoothing::none}, {"floor", Smoothing::floor}, {"add-k", Smoothing::add_k}, {"exp", Smoothing::exp}};
-constexpr std::pair<const char*, ScoreFormat> formats[] = {{"json", ScoreFormat::json},
-                                                           {"text", ScoreFormat::text},
-                                                           {"latex", ScoreFormat::latex},
-                                                           {"table", ScoreFormat::table}};
+const EnumNames<ScoreFormat> formats = {{"json", ScoreFormat::json},
+                                        {"text", ScoreFormat::text},
+                                        {"latex", ScoreFormat::latex},
+                                        {"table", ScoreFormat::table}};
 
-template <class Pairs>
-auto named(const Pairs& pairs, std::string_view name) {
-  const auto found = std::ranges::find_if(pairs, [&](const auto& p) { return p.first == name; });
-  return found->second;
-}
-
-template <class Pairs>
-std::vector<std::string> names_of(const Pairs& pairs) {
-  std::vector<std::string> names;
-  for (const auto& [name, value] : pairs) names.push_back(name);
+/// Words that stand for themselves.
+EnumNames<std::string> words(std::initializer_list<std::string_view> all) {
+  EnumNames<std::string> names;
+  for (const std::string_view word : all) names.emplace_back(word, word);
   return names;
 }
 
-std::vector<std::string> names_of_metrics() {
-  std::vector<std::string> names;
-  for (const MetricKind& kind : metric_kinds()) names.emplace_back(kind.name);
+EnumNames<std::string> names_of_metrics() {
+  EnumNames<std::string> names;
+  for (const MetricKind& kind : metric_kinds()) names.emplace_back(kind.name, kind.name);
   return names;
 }
 
-std::vector<Row> input_rows() {
-  const std::string no_test_sets = "bough downloads no test sets; give the reference files";
-  return {
-      {{"--help", "-h"}, Takes::nothing, {}, "show this and stop", [](ScoreOptions& o, auto) { o.wants_help = true; }},
-      {{"--version", "-V"},
-       Takes::nothing,
-       {},
-       "show the version and stop",
-       [](ScoreOptions& o, auto) { o.wants_version = true; }},
-      {{"--input", "-i"},
-       Takes::any_number,
-       {},
-       "one file per system (default: standard input)",
-       [](ScoreOptions& o, auto values) { o.inputs.emplace(values.begin(), values.end()); }},
-      number(
-          {"--num-refs", "-nr"}, [](auto& o) -> int& { return o.reference_fields; },
-          "the reference file holds this many references, separated by tabs"),
-      word({"--encoding", "-e"}, &ScoreOptions::encoding, "encoding of the files (utf-8)"),
-      word({"--language-pair", "-l"}, &ScoreOptions::language_pair, "e.g. en-zh: the target chooses the tokenizer"),
-      {{"--metrics", "-m"},
-       Takes::one_or_more,
-       names_of_metrics(),
-       "metrics (bleu)",
-       [](ScoreOptions& o, auto values) { o.metric_names.assign(values.begin(), values.end()); }},
-      flag({"--sentence-level", "-sl"}, &ScoreOptions::is_sentence_level, "score each line"),
-      absent({"--citation", "--cite"}, Takes::nothing, no_test_sets),
-      absent({"--list"}, Takes::nothing, no_test_sets),
-      absent({"--test-set", "-t"}, Takes::one, no_test_sets),
-      absent({"--origlang", "-ol"}, Takes::one, no_test_sets),
-      absent({"--subset"}, Takes::one, no_test_sets),
-      absent({"--download"}, Takes::one, no_test_sets),
-      absent({"--echo"}, Takes::one_or_more, no_test_sets),
-  };
+/// What sacreBLEU has and bough has not.
+void absent_settings(Settings& v) {
+  v.group("Test sets");
+  const std::string reason = "bough downloads no test sets; give the reference files";
+  v.refused<bool>("citation", reason);
+  v.refused<bool>("cite", reason);
+  v.refused<bool>("list", reason);
+  v.refused<std::string>({"test-set", 't'}, reason);
+  v.refused<std::string>({"origlang", "ol"}, reason);
+  v.refused<std::string>("subset", reason);
+  v.refused<std::string>("download", reason);
+  v.refused_list("echo", reason);
 }
 
-std::vector<Row> metric_rows() {
-  return {
-      {{"--smooth-method", "-s"},
-       Takes::one,
-       names_of(smoothings),
-       "BLEU smoothing (exp)",
-       [](ScoreOptions& o, auto values) { o.bleu.smoothing = named(smoothings, values[0]); }},
-      {{"--smooth-value", "-sv"},
-       Takes::one,
-       {},
-       "value for floor (0.1) and add-k (1)",
-       [](ScoreOptions& o, auto values) { o.bleu.smooth_value = to_double(values[0], "--smooth-value/-sv"); }},
-      word({"--tokenize", "-tok"}, &ScoreOptions::tokenizer, "BLEU tokenizer (13a)",
-           {"none", "zh", "13a", "intl", "char", "ja-mecab", "ko-mecab", "spm", "flores101", "flores200", "spBLEU-1K"}),
-      flag({"--lowercase", "-lc"}, &ScoreOptions::bleu, &BleuOptions::lowercase, "BLEU of lower-cased text"),
-      flag({"--force"}, &ScoreOptions::is_forced, "no warning about tokenized input"),
-      number(
-          {"--chrf-char-order", "-cc"}, [](auto& o) -> int& { return o.chrf.char_order; },
-          "character n-gram order (6)"),
-      number(
-          {"--chrf-word-order", "-cw"}, [](auto& o) -> int& { return o.chrf.word_order; },
-          "word n-gram order (0); 2 is chrF++"),
-      number(
-          {"--chrf-beta"}, [](auto& o) -> int& { return o.chrf.beta; }, "weight of recall over precision (2)"),
-      flag({"--chrf-whitespace"}, &ScoreOptions::chrf, &ChrfOptions::whitespace, "white space counts as characters"),
-      flag({"--chrf-lowercase"}, &ScoreOptions::chrf, &ChrfOptions::lowercase, "chrF of lower-cased text"),
-      flag({"--chrf-eps-smoothing"}, &ScoreOptions::chrf, &ChrfOptions::eps_smoothing,
-           "smooth as chrF++.py, NLTK and Moses do"),
-      flag({"--ter-case-sensitive"}, &ScoreOptions::ter, &TerOptions::case_sensitive, "TER of cased text"),
-      flag({"--ter-asian-support"}, &ScoreOptions::ter, &TerOptions::asian_support, "treat Asian characters as words"),
-      flag({"--ter-no-punct"}, &ScoreOptions::ter, &TerOptions::no_punctuation, "remove punctuation"),
-      flag({"--ter-normalized"}, &ScoreOptions::ter, &TerOptions::normalized, "normalize and tokenize"),
-  };
+void text_settings(ScoreOptions& o, Settings& v) {
+  v.group("Text");
+  v(o.references, "references", "files of references, before --input", Path{});
+  v.takes_words_only();
+  v(o.inputs, {"input", 'i', ""}, "one file per system; without this option standard input, separated by tabs", Path{});
+  v(o.reference_fields, {"num-refs", "nr"}, "the reference file holds this many references, separated by tabs");
+  v(o.encoding, {"encoding", 'e'}, "encoding of the files");
+  v(o.language_pair, {"language-pair", 'l'}, "e.g. en-zh: the target chooses the tokenizer");
 }
 
-std::vector<Row> report_rows() {
-  return {
-      flag({"--confidence", "-ci"}, &ScoreOptions::with_confidence, "bootstrap confidence of one system"),
-      number(
-          {"--confidence-n", "-cin"}, [](auto& o) -> int& { return o.confidence_samples; }, "samples for that (1000)"),
-      paired({"--paired-ar", "-par"}, PairedTest::randomisation, "compare systems by approximate randomisation"),
-      paired({"--paired-bs", "-pbs"}, PairedTest::bootstrap, "compare systems by paired bootstrap"),
-      number(
-          {"--paired-ar-n", "-parn"}, [](auto& o) -> int& { return o.randomisation_trials; }, "trials (10000)"),
-      number(
-          {"--paired-bs-n", "-pbsn"}, [](auto& o) -> int& { return o.bootstrap_samples; }, "samples (1000)"),
-      number(
-          {"--paired-jobs", "-j"}, [](auto& o) -> int& { return o.threads; }, "threads (0: all cores)"),
-      flag({"--quiet", "-q"}, &ScoreOptions::is_quiet, "no messages"),
-      flag({"--short", "-sh"}, &ScoreOptions::is_short, "short signatures"),
-      flag({"--score-only", "-b"}, &ScoreOptions::is_score_only, "only the score"),
-      number(
-          {"--width", "-w"}, [](auto& o) -> int& { return o.width; }, "decimals (1)"),
-      flag({"--detail", "-d"}, &ScoreOptions::with_details, "text format with details"),
-      flag({"--no-color", "-nc"}, &ScoreOptions::with_color, "no colors on terminals", false),
-      {{"--format", "-f"},
-       Takes::one,
-       names_of(formats),
-       "json, text, latex (several systems) or bough's own table for people (json)",
-       [](ScoreOptions& o, auto values) { o.format = named(formats, values[0]); }},
-      word({"--html"}, &ScoreOptions::html, "also write a report for people to this file"),
-  };
+void bleu_settings(ScoreOptions& o, Settings& v) {
+  v.group("BLEU");
+  v(o.bleu.smoothing, {"smooth-method", 's'}, "what stands for a precision of zero", smoothings);
+  v(o.bleu.smooth_value, {"smooth-value", "sv"}, "value of floor (0.1 unless given) and add-k (1 unless given)");
+  v(o.tokenizer, {"tokenize", "tok"},
+    "tokenizer; unless given that of the target language. ja-mecab and those that follow it need what bough does not "
+    "have",
+    words({"none", "zh", "13a", "intl", "char", "ja-mecab", "ko-mecab", "spm", "flores101", "flores200", "spBLEU-1K"}));
+  v(o.bleu.lowercase, {"lowercase", "lc"}, "of lower-cased text");
+  v(o.is_forced, "force", "no warning about tokenized input");
 }
 
-const std::vector<Row>& rows() {
-  static const std::vector<Row> all = [] {
-    std::vector<Row> joined = input_rows();
-    for (const auto& more : {metric_rows(), report_rows()}) joined.insert(joined.end(), more.begin(), more.end());
-    return joined;
-  }();
-  return all;
+void other_metric_settings(ScoreOptions& o, Settings& v) {
+  v.group("chrF");
+  v(o.chrf.char_order, {"chrf-char-order", "cc"}, "character n-gram order, at most 1000");
+  v(o.chrf.word_order, {"chrf-word-order", "cw"}, "word n-gram order, at most 1000; 2 is chrF++");
+  v(o.chrf.beta, "chrf-beta", "weight of recall over precision");
+  v(o.chrf.whitespace, "chrf-whitespace", "white space counts as characters");
+  v(o.chrf.lowercase, "chrf-lowercase", "of lower-cased text");
+  v(o.chrf.eps_smoothing, "chrf-eps-smoothing", "smooth as chrF++.py, NLTK and Moses do");
+  v.group("TER");
+  v(o.ter.case_sensitive, "ter-case-sensitive", "of cased text");
+  v(o.ter.asian_support, "ter-asian-support", "treat Asian characters as words");
+  v(o.ter.no_punctuation, "ter-no-punct", "remove punctuation");
+  v(o.ter.normalized, "ter-normalized", "normalize and tokenize");
 }
 
-/// An argument that names an option, with the value written into it.
-struct Match {
-  const Row* row;
-  std::optional<std::string> value;
-};
-
-bool looks_like_option(const std::string& argument) {
-  const bool is_number = argument.size() > 1 && argument[1] >= '0' && argument[1] <= '9';
-  return argument.size() > 1 && argument[0] == '-' && !is_number && argument.find(' ') == argument.npos;
+void significance_settings(ScoreOptions& o, Settings& v) {
+  v.group("Significance");
+  v(o.with_confidence, {"confidence", "ci"}, "bootstrap confidence of one system");
+  v(o.confidence_samples, {"confidence-n", "cin"}, "samples for that");
+  v(o.with_randomisation, {"paired-ar", "par"}, "compare systems by approximate randomisation");
+  v(o.with_bootstrap, {"paired-bs", "pbs"}, "compare systems by paired bootstrap");
+  v(o.randomisation_trials, {"paired-ar-n", "parn"}, "trials of paired-ar");
+  v(o.bootstrap_samples, {"paired-bs-n", "pbsn"}, "samples of paired-bs");
+  v(o.threads, {"paired-jobs", 'j'}, "threads for everything; 0 = all cores");
 }
 
-const Row* find_exact(std::string_view name) {
-  for (const Row& row : rows())
-    if (std::ranges::find(row.names, name) != row.names.end()) return &row;
-  return nullptr;
+void report_settings(ScoreOptions& o, Settings& v) {
+  v.group("Report");
+  v(o.is_quiet, {"quiet", 'q'}, "no messages");
+  v(o.is_short, {"short", "sh"}, "short signatures");
+  v(o.is_score_only, {"score-only", 'b'}, "only the score");
+  v(o.width, {"width", 'w'}, "decimals, at most 64");
+  v(o.with_details, {"detail", 'd'}, "text format with details");
+  v(o.is_plain, {"no-color", "nc"}, "no colors on terminals");
+  v(o.format, {"format", 'f'}, "latex is for several systems, table bough's own for people", formats);
+  v(o.html, "html", "also write a report for people to this file", Path{Path::output});
+  v(o.wants_version, {"version", 'V'}, "print the version and exit");
+  v.command_line();
+  v(o.wants_help, {"help", 'h'}, "print this and exit");
+  v.command_line();
 }
 
-/// All options that the argument may abbreviate, or ("-w2") a one-letter option with its value.
-std::vector<std::pair<std::string, Match>> find_prefixed(const std::string& argument) {
-  std::vector<std::pair<std::string, Match>> found;
-  const bool is_long = argument.starts_with("--");
-  const size_t equals = argument.find('=');
-  const std::string prefix = is_long ? argument.substr(0, equals) : argument;
-  std::optional<std::string> value;
-  if (is_long && equals != argument.npos) value = argument.substr(equals + 1);
-  for (const Row& row : rows())
-    for (const std::string& name : row.names) {
-      if (!is_long && name == argument.substr(0, 2)) {
-        found.push_back({name, {&row, argument.substr(2)}});
-      } else if (name.starts_with(prefix)) {
-        found.push_back({name, {&row, value}});
-      }
-    }
-  return found;
+ScoreOptions read_options(std::span<const std::string> arguments) {
+  ScoreOptions options;
+  Settings rows;
+  options.settings(rows);
+  SettingsReader reader(rows, {.program = "bough-score"});
+  read_as_argparse(rows, arguments, reader);
+  check(!options.with_bootstrap || !options.with_randomisation,
+        "{}: paired-ar and paired-bs are both given, must be one", command_line);
+  if (options.wants_help || options.wants_version) return options;
+  reader.apply();
+  options.reads_stdin = !reader.find("input");
+  options.is_tokenizer_given = reader.find("tokenize");
+  for (const Setting& row : rows.rows())
+    if (!row.refusal.empty() && reader.find(row.name)) options.refused = fmt::format("{}: {}", row.name, row.refusal);
+  return options;
 }
-
-Match match_option(const std::string& argument) {
-  if (const Row* row = find_exact(argument)) return {row, std::nullopt};
-  if (const size_t equals = argument.find('='); equals != argument.npos)
-    if (const Row* row = find_exact(argument.substr(0, equals))) return {row, argument.substr(equals + 1)};
-  const auto found = find_prefixed(argument);
-  if (found.empty()) refuse("'{}': unknown option", argument);
-  if (found.size() > 1) {
-    std::vector<std::string> names;
-    for (const auto& [name, match] : found) names.push_back(name);
-    refuse("'{}': could be {}, must be one of them", argument, fmt::join(names, " or "));
-  }
-  return found[0].second;
-}
-
-class Parser {
- public:
-  explicit Parser(std::span<const std::string> arguments) : arguments_(arguments) {
-    const auto end = std::ranges::find(arguments_, "--");
-    options_end_ = size_t(end - arguments_.begin());
-  }
-
-  ScoreOptions parse() {
-    while (at_ < arguments_.size()) {
-      if (at_ < options_end_ && looks_like_option(arguments_[at_])) {
-        const std::string& argument = arguments_[at_++];
-        read_option(match_option(argument));
-        if (options_.wants_help || options_.wants_version) break;
-      } else {
-        read_references();
-      }
-    }
-    return options_;
-  }
-
- private:
-  std::vector<std::string> take_values(size_t limit) {
-    std::vector<std::string> values;
-    for (; at_ < options_end_ && values.size() < limit; ++at_) {
-      if (looks_like_option(arguments_[at_])) break;
-      values.push_back(arguments_[at_]);
-    }
-    return values;
-  }
-
-  void read_option(const Match& match) {
-    const Row& row = *match.row;
-    if (row.takes == Takes::nothing) {
-      row.set(options_, {});
-      if (!match.value) return;
-      // "-bq" is -b -q.
-      const Row* next = find_exact("-" + match.value->substr(0, 1));
-      if (row.names.back().size() != 2 || next == nullptr)
-        refuse("{}: '{}' given, must stand alone", row.title(), *match.value);
-      const std::string rest = match.value->substr(1);
-      return read_option({next, rest.empty() ? std::nullopt : std::optional(rest)});
-    }
-    const std::vector<std::string> values =
-        match.value ? std::vector{*match.value} : take_values(row.takes == Takes::one ? 1 : SIZE_MAX);
-    if (values.empty() && row.takes != Takes::any_number) refuse("{}: no value, must have one", row.title());
-    for (const std::string& value : values)
-      if (!row.choices.empty() && std::ranges::find(row.choices, value) == row.choices.end())
-        refuse("{}: '{}' is not one of: {}", row.title(), value, fmt::join(row.choices, ", "));
-    row.set(options_, values);
-  }
-
-  void read_references() {
-    std::vector<std::string> values;
-    for (; at_ < arguments_.size(); ++at_) {
-      if (at_ == options_end_) continue;  // "--" itself
-      if (at_ < options_end_ && looks_like_option(arguments_[at_])) break;
-      values.push_back(arguments_[at_]);
-    }
-    if (values.empty()) return;
-    if (has_references_) refuse("'{}': references must stand together, before -i", values[0]);
-    has_references_ = true;
-    options_.references = values;
-  }
-
-  std::span<const std::string> arguments_;
-  size_t at_ = 0, options_end_ = 0;
-  bool has_references_ = false;
-  ScoreOptions options_;
-};
 
 }  // namespace
 
-ScoreOptions parse_score_options(std::span<const std::string> arguments) { return Parser(arguments).parse(); }
+void ScoreOptions::settings(Settings& v) {
+  text_settings(*this, v);
+  v.group("Metrics");
+  v(metric_names, {"metrics", 'm'}, "what to compute", names_of_metrics());
+  v(is_sentence_level, {"sentence-level", "sl"}, "score each line");
+  bleu_settings(*this, v);
+  other_metric_settings(*this, v);
+  significance_settings(*this, v);
+  report_settings(*this, v);
+  absent_settings(v);
+}
+
+PairedTest ScoreOptions::paired() const {
+  if (with_bootstrap) return PairedTest::bootstrap;
+  return with_randomisation ? PairedTest::randomisation : PairedTest::none;
+}
+
+ScoreOptions parse_score_options(std::span<const std::string> arguments) {
+  try {
+    return read_options(arguments);
+  } catch (const Error& error) {
+    throw ScoreError(bad_command_line, error.what(), error.where);
+  }
+}
 
 void apply_environment(ScoreOptions& options) {
   const auto read = [](const char* name) {
@@ -358,9 +167,9 @@ void apply_environment(ScoreOptions& options) {
     return text;
   };
   const std::string format = lower(read("SACREBLEU_FORMAT")), seed = read("SACREBLEU_SEED");
-  if (const auto known = names_of(formats); std::ranges::find(known, format) != known.end())
-    options.format = named(formats, format);
-  if (!read("NO_COLOR").empty()) options.with_color = false;
+  for (const auto& [name, value] : formats)
+    if (name == format) options.format = value;
+  if (!read("NO_COLOR").empty()) options.is_plain = true;
   if (lower(seed) == "none") {
     options.seed.reset();
   } else if (!seed.empty()) {
@@ -381,25 +190,19 @@ std::vector<Metric> ScoreOptions::metrics() const {
     const auto is_asked = [&](const Metric& metric) { return kind_of(metric).name == name; };
     if (std::ranges::none_of(all, is_asked)) all.push_back(*std::ranges::find_if(configured, is_asked));
   }
-  if (paired == PairedTest::none) std::ranges::sort(all, {}, &Metric::index);
+  if (paired() == PairedTest::none) std::ranges::sort(all, {}, &Metric::index);
   return all;
 }
 
 std::string score_help() {
-  std::string text =
-      "Usage: bough-score REFERENCE... -i SYSTEM... [options]\n"
-      "Scores translations against references: BLEU, chrF, TER, as sacreBLEU 2.6.0.\n"
-      "Files have one segment a line; .gz is unpacked. Without -i, systems come from standard\n"
-      "input, separated by tabs.\n\n";
-  for (const Row& row : rows()) {
-    std::string value;
-    if (row.takes == Takes::one) value = " VALUE";
-    if (row.takes == Takes::one_or_more) value = " VALUE...";
-    if (row.takes == Takes::any_number) value = " [FILE...]";
-    text += fmt::format("  {:<32}{}\n", fmt::format("{}{}", fmt::join(row.names, ", "), value), row.help);
-    if (!row.choices.empty()) text += fmt::format("  {:<32}one of: {}\n", "", fmt::join(row.choices, ", "));
-  }
-  return text;
+  ScoreOptions options;
+  Settings rows;
+  options.settings(rows);
+  return "Usage: bough-score REFERENCE ... -i SYSTEM ... [options]\n"
+         "       bough-score --model MODEL.npz ... [options]\n\n"
+         "Scores translations against references: BLEU, chrF, TER, as sacreBLEU 2.6.0. Files have one segment\n"
+         "a line; .gz is unpacked. With --model: log-probabilities as marian-scorer's, see --model --help.\n\n" +
+         format_help(rows);
 }
 
 }  // namespace bough

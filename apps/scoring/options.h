@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "core/base/error.h"
+#include "core/base/settings.h"
 #include "data/metrics/metric.h"
 
 namespace bough {
@@ -18,28 +18,32 @@ struct ScoreError : Error {
   int exit_code;
 };
 
+/// How results are printed; table is bough's own, for people.
 enum class ScoreFormat { json, text, latex, table };
+/// How each system is compared with the first one.
 enum class PairedTest { none, bootstrap, randomisation };
 
 /// The command line of bough-score in sacreBLEU mode. Names and defaults are sacreBLEU 2.6.0's.
 struct ScoreOptions {
   std::vector<std::string> references;
-  std::optional<std::vector<std::string>> inputs;  ///< systems; none = standard input
-  int reference_fields = 1;                        ///< -nr: tab-separated references in one file
+  std::vector<std::string> inputs;  ///< systems, unless reads_stdin
+  bool reads_stdin = true;          ///< no --input: the systems come from standard input
+  int reference_fields = 1;         ///< -nr: tab-separated references in one file
   std::string encoding = "utf-8";
   std::string language_pair;
   std::vector<std::string> metric_names = {"bleu"};
   bool is_sentence_level = false;
 
-  BleuOptions bleu;
-  std::string tokenizer;  ///< -tok; "" = by the language pair
+  BleuOptions bleu;  ///< its tokenizer is known after check_score_options()
+  std::string tokenizer = "13a";
+  bool is_tokenizer_given = false;  ///< else the language pair may choose another
   ChrfOptions chrf;
   TerOptions ter;
   bool is_forced = false;  ///< no warning about tokenized input
 
   bool with_confidence = false;
   int confidence_samples = 1000;
-  PairedTest paired = PairedTest::none;
+  bool with_bootstrap = false, with_randomisation = false;  ///< see paired()
   int bootstrap_samples = 1000;
   int randomisation_trials = 10000;
   std::optional<uint64_t> seed = 12345;  ///< SACREBLEU_SEED; nothing = a random one
@@ -48,21 +52,23 @@ struct ScoreOptions {
   ScoreFormat format = ScoreFormat::json;
   bool is_quiet = false, is_short = false, is_score_only = false;
   bool with_details = false;
-  bool with_color = true;
+  bool is_plain = false;  ///< no colors, on terminals neither
   int width = 1;
   std::string html;  ///< also write a report for people to this file
 
   bool wants_help = false, wants_version = false;
   std::string refused;  ///< an option of sacreBLEU that bough does not have, with the reason
 
+  void settings(Settings& v);
+
+  PairedTest paired() const;
   /// The metrics without repetitions, as sacreBLEU orders them: by name, but as asked for in paired
   /// tests.
   std::vector<Metric> metrics() const;
 };
 
-/// Reads arguments as Python's argparse does: options may be abbreviated, "-w2" and "--width=2"
-/// hold their value, references are the first run of arguments that belong to no option.
-/// Throws ScoreError (exit code 2) on what sacreBLEU would refuse there.
+/// Reads arguments as sacreBLEU does, see read_as_argparse(). Throws ScoreError (exit code 2) on what sacreBLEU would
+/// refuse there.
 ScoreOptions parse_score_options(std::span<const std::string> arguments);
 
 /// Applies SACREBLEU_FORMAT, SACREBLEU_SEED and NO_COLOR.

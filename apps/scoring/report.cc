@@ -85,7 +85,7 @@ std::string format_one_system(const SystemResult& system, const ScoreOptions& op
 }
 
 std::string shown_name(const ScoreReport& report, size_t system, const ScoreOptions& options) {
-  const bool is_baseline = system == 0 && report.paired != PairedTest::none && options.inputs;
+  const bool is_baseline = system == 0 && report.paired != PairedTest::none && !options.reads_stdin;
   return (is_baseline ? "Baseline: " : "") + report.systems[system].name;
 }
 
@@ -257,7 +257,7 @@ std::string verdict(const ScoreReport& report, size_t system, size_t m) {
 }
 
 std::string format_report(const ScoreReport& report, const ScoreOptions& options, bool is_terminal) {
-  const bool with_color = is_terminal && options.with_color;
+  const bool with_color = is_terminal && !options.is_plain;
   if (options.format == ScoreFormat::table) return format_for_people(report, options, with_color);
   if (report.systems.size() == 1) return format_one_system(report.systems[0], options);
   if (options.format == ScoreFormat::json) return format_systems_json(report, options);

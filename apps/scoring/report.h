@@ -18,6 +18,7 @@ struct MetricResult {
   std::vector<SignatureItem> signature;
 };
 
+/// The scores of one system.
 struct SystemResult {
   std::string name;
   std::vector<MetricResult> metrics;  ///< the same metrics, in the same order, for each system

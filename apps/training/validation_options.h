@@ -8,6 +8,7 @@
 
 namespace bough {
 
+/// Which metrics must have stalled for training to stop early: the first one, all of them, or any.
 enum class StopOn { first, all, any };
 
 /// What is measured on the validation set, when, and what follows from it.

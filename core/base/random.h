@@ -12,6 +12,7 @@
 
 namespace bough {
 
+/// 128 random bits, in the order in which draws take them.
 struct Philox4 {
   uint32_t x[4];
 };

@@ -10,7 +10,7 @@ namespace {
 
 template <class T>
 bool parse_number(std::string_view text, T& value) {
-  if (!text.empty() && text.front() == '+') text.remove_prefix(1);
+  if (text.starts_with('+') && !text.starts_with("+-")) text.remove_prefix(1);
   T parsed{};
   const char* end = text.data() + text.size();
   const auto [stop, error] = std::from_chars(text.data(), end, parsed);
@@ -23,8 +23,8 @@ bool parse_number(std::string_view text, T& value) {
 std::string spelled_in_lower_case(std::string_view text) {
   std::string lower, upper;
   for (const unsigned char c : text) {
-    lower += static_cast<char>(std::tolower(c));
-    upper += static_cast<char>(std::toupper(c));
+    lower += char(std::tolower(c));
+    upper += char(std::toupper(c));
   }
   if (text == lower || text == upper || text == upper.substr(0, 1) + lower.substr(lower.empty() ? 0 : 1)) return lower;
   return "";
@@ -97,9 +97,15 @@ const Setting* Settings::find(std::string_view name) const {
   return nullptr;
 }
 
-const Setting* Settings::find_letter(char letter) const {
+const Setting* Settings::find_short(std::string_view short_name) const {
   for (const Setting& row : rows_)
-    if (row.letter == letter) return &row;
+    if (!short_name.empty() && row.short_name == short_name) return &row;
+  return nullptr;
+}
+
+const Setting* Settings::find_word_list() const {
+  for (const Setting& row : rows_)
+    if (row.takes_words) return &row;
   return nullptr;
 }
 
@@ -131,6 +137,16 @@ void Settings::accepted_list(Key key, const std::string& why) {
   row.get = [] { return Yaml(); };
 }
 
+void Settings::refused_list(Key key, const std::string& why) {
+  accepted_list(key, why);
+  mark_refused(why);
+}
+
+void Settings::mark_refused(const std::string& why) {
+  rows_.back().refusal = why;
+  rows_.back().help = "not available: " + why;
+}
+
 void Settings::remark(std::string text, std::string resting, Remark::Kind kind) {
   const auto applies = [resting](const std::vector<std::string>& items) { return !says(items, resting); };
   rows_.back().remarks.push_back({kind, std::move(text), applies});
@@ -151,7 +167,7 @@ void Settings::require_scalar(const std::string& name, const GivenValue& given) 
 Setting& Settings::start(const Key& key, const char* help, std::string type, const char* word, std::string limits) {
   Setting row;
   row.name = key.name;
-  row.letter = key.letter;
+  row.short_name = key.short_name;
   row.has_bare = key.bare != nullptr;
   if (key.bare) row.bare = key.bare;
   row.help = help;

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -22,12 +23,15 @@ namespace bough {
 /// configuration and docs/options.md are loops over the rows (core/base/settings.cc); this header is the
 /// only place where the members' types matter.
 
-/// Name, one-letter form (0 = none), and the value that giving the option bare stands for
-/// (null = a value is required; flags need none: bare is true).
+/// Name, short form (Marian's are one letter, sacreBLEU's up to four; 0 = none), and the value that giving the option
+/// bare stands for (null = a value is required, "" of a list = an empty one; flags need none: bare is true).
 struct Key {
-  Key(const char* name, char letter = 0, const char* bare = nullptr) : name(name), letter(letter), bare(bare) {}
+  Key(const char* name, char letter = 0, const char* bare = nullptr)
+      : Key(name, std::string_view(&letter, letter != 0), bare) {}
+  Key(const char* name, std::string_view short_name, const char* bare = nullptr)
+      : name(name), short_name(short_name), bare(bare) {}
   const char* name;
-  char letter;
+  std::string short_name;
   const char* bare;
 };
 
@@ -42,6 +46,7 @@ using Probability = Range<double>;
 inline const Probability probability{0, 1, true};
 inline constexpr int most_threads = 4096;  ///< of an option that counts threads
 
+/// What each value is called; of several names the first is printed.
 template <class E>
 using EnumNames = std::vector<std::pair<std::string_view, E>>;
 
@@ -120,8 +125,8 @@ struct Remark {
 /// A row, its type erased.
 struct Setting {
   std::string name;
-  char letter = 0;
-  std::string bare;  ///< value of the bare option; "" with has_bare false = a value is required
+  std::string short_name;  ///< "" = none
+  std::string bare;        ///< value of the bare option; "" with has_bare false = a value is required
   bool has_bare = false;
   std::string help;
   std::string group;
@@ -138,6 +143,9 @@ struct Setting {
   bool is_alias = false;         ///< stands for other settings; no member, not dumped
   bool is_transient = false;     ///< asked of this run only (dump-config): not dumped
   bool is_command_line = false;  ///< transient, and without meaning in a file (help)
+  bool takes_words = false;      ///< a list: words that belong to no option are its values
+  bool is_nameless = false;      ///< takes words, and no option has its name
+  std::string refusal;           ///< not "": the program does not have this, and why
   std::vector<Remark> remarks;
   std::function<void(const GivenValue&)> set;  ///< Error "<where>: <name> is …, must be …"
   std::function<Yaml()> get;
@@ -162,6 +170,16 @@ class Settings {
       return range.low <= v && (range.half_open ? v < range.high : v <= range.high);
     };
     add(value, key, help, inside, range_phrase(range));
+  }
+  /// A number or text that may be missing.
+  template <class T>
+  void operator()(std::optional<T>& value, Key key, const char* help) {
+    Setting& row = start<T>(key, help, "");
+    row.set = [&value, row](const GivenValue& given) {
+      require_scalar(row.name, given);
+      value = parse_item<T>(row, given.items[0], given.where, [](const T&) { return true; });
+    };
+    row.get = [&value] { return Yaml(value ? format_value(*value) : ""); };
   }
   /// A file name.
   template <class T>
@@ -249,10 +267,23 @@ class Settings {
   /// The same of a list of any values.
   void accepted_list(Key key, const std::string& why);
 
+  /// A row without a member of what the program does not have: read as such an option is, for the caller to refuse.
+  template <class T>
+  void refused(Key key, const std::string& why) {
+    accepted<T>(key, why);
+    mark_refused(why);
+  }
+  void refused_list(Key key, const std::string& why);
+
   /// Of the row added last: a value that does not say `resting` is worth a line of the log.
   void remark(std::string text, std::string resting, Remark::Kind kind = Remark::info);
   /// The same of the value, or one of the values, `item`; a warning.
   void warn_of(std::string item, std::string text);
+
+  /// Marks the list added last: words that belong to no option are its values, too; or they alone, and no option has
+  /// its name.
+  void takes_words() { rows_.back().takes_words = true; }
+  void takes_words_only() { rows_.back().takes_words = rows_.back().is_nameless = true; }
 
   /// Marks the row added last as asked of this run only.
   void transient() { rows_.back().is_transient = true; }
@@ -264,9 +295,10 @@ class Settings {
   }
 
   const std::vector<Setting>& rows() const { return rows_; }
-  /// The row of that name, or letter; null if there is none.
+  /// The row of that name, or of that short form, or that takes words; null if there is none.
   const Setting* find(std::string_view name) const;
-  const Setting* find_letter(char letter) const;
+  const Setting* find_short(std::string_view short_name) const;
+  const Setting* find_word_list() const;
 
  private:
   template <class N>
@@ -300,6 +332,7 @@ class Settings {
     return "";
   }
 
+  void mark_refused(const std::string& why);
   static void require_scalar(const std::string& name, const GivenValue& given);
   Setting& start(const Key& key, const char* help, std::string type, const char* word, std::string limits);
   /// "a whole number" + "at least 1".

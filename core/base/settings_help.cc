@@ -20,6 +20,14 @@ std::string placeholder(const Setting& row) {
   return row.has_bare ? "[" + word + "]" : word;
 }
 
+/// "  -b, --beam-size N"
+std::string head_of(const Setting& row) {
+  const std::string word = placeholder(row);
+  const std::string name = fmt::format("{}{}", row.is_nameless ? "" : "--", row.name);
+  const std::string short_name = row.short_name.empty() ? "    " : fmt::format("-{}, ", row.short_name);
+  return fmt::format("  {}{}{}{}", short_name, name, word.empty() ? "" : " ", word);
+}
+
 /// "in [0, 1); default 0; bare 1e-4": what the meaning leaves open.
 std::string fine_print(const Setting& row) {
   std::string text = row.limits;
@@ -28,7 +36,7 @@ std::string fine_print(const Setting& row) {
   const std::string value = one_line(row.get());
   if (!row.is_flag) append("default " + (value.empty() ? "none" : value));
   if (row.is_flag && value == "true") append("default true");
-  if (row.has_bare) append("bare " + row.bare);
+  if (row.has_bare && !row.bare.empty()) append("bare " + row.bare);
   return text;
 }
 
@@ -74,9 +82,7 @@ std::string format_help(const Settings& rows) {
     out += (out.empty() ? "" : "\n") + group + ":\n";
     for (const Setting& row : rows.rows()) {
       if (row.group != group) continue;
-      std::string head = row.letter ? fmt::format("  -{}, --", row.letter) : "      --";
-      head += row.name;
-      if (const std::string word = placeholder(row); !word.empty()) head += " " + word;
+      const std::string head = head_of(row);
       out += head;
       if (head.size() + 2 > help_column)
         out += "\n" + std::string(help_column, ' ');
@@ -95,12 +101,12 @@ std::string format_markdown(const Settings& rows) {
     out += fmt::format("\n### {}\n\n| option | value | default | meaning |\n|---|---|---|---|\n", group);
     for (const Setting& row : rows.rows()) {
       if (row.group != group) continue;
-      const std::string letter = row.letter ? fmt::format(", `-{}`", row.letter) : "";
+      const std::string short_name = row.short_name.empty() ? "" : fmt::format(", `-{}`", row.short_name);
       const std::string value = row.is_alias || row.is_transient ? "" : one_line(row.get());
       std::string type = row.is_flag ? "true or false" : row.type;
       if (row.is_list) type = "list: " + type;
-      if (row.has_bare) type += fmt::format("; bare: {}", row.bare);
-      out += fmt::format("| `{}`{} | {} | {} | {} |\n", row.name, letter, escape_cell(type),
+      if (row.has_bare && !row.bare.empty()) type += fmt::format("; bare: {}", row.bare);
+      out += fmt::format("| `{}`{} | {} | {} | {} |\n", row.name, short_name, escape_cell(type),
                          value.empty() ? "" : "`" + value + "`", escape_cell(row.help));
     }
   }

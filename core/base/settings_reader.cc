@@ -8,8 +8,6 @@
 namespace bough {
 namespace {
 
-constexpr const char* command_line = "command line";
-
 bool looks_like_option(const std::string& token) {
   if (token.size() < 2 || token[0] != '-') return false;
   const size_t first = token[1] == '-' ? 2 : 1;
@@ -58,8 +56,8 @@ void SettingsReader::read_command_line(const std::vector<std::string>& arguments
 /// Reads the option at `at` and returns where the next one begins.
 size_t SettingsReader::read_option(const std::vector<std::string>& arguments, size_t at) {
   const std::string& token = arguments[at];
-  if (!looks_like_option(token) && !tables_.words.empty()) {
-    store(std::string(tables_.words), {{{token}, true, command_line}, Place::command_line}, true);
+  if (const Setting* words = rows_.find_word_list(); words && !looks_like_option(token)) {
+    store(words->name, {{{token}, true, command_line}, Place::command_line}, true);
     return at + 1;
   }
   check(looks_like_option(token), "{}: '{}' belongs to no option. Give values after an option's name", command_line,
@@ -72,7 +70,7 @@ size_t SettingsReader::read_option(const std::vector<std::string>& arguments, si
     has_attached = equals != std::string::npos;
     if (has_attached) attached = token.substr(equals + 1);
   } else {
-    const Setting* row = rows_.find_letter(token[1]);
+    const Setting* row = rows_.find_short(token.substr(1, 1));
     name = row ? row->name : token.substr(1, 1);
     has_attached = token.size() > 2;
     attached = token.substr(2);
@@ -112,7 +110,7 @@ size_t SettingsReader::take_values(const Setting* row, const std::vector<std::st
 
 bool SettingsReader::is_known_option(const std::string& token) const {
   if (!looks_like_option(token)) return false;
-  if (token[1] != '-') return token.size() == 2 && rows_.find_letter(token[1]) != nullptr;
+  if (token[1] != '-') return token.size() == 2 && rows_.find_short(token.substr(1)) != nullptr;
   return rows_.find(token.substr(2, token.find('=') - 2)) != nullptr;
 }
 
@@ -137,6 +135,12 @@ void SettingsReader::read_yaml(const Yaml& file, const std::string& source, bool
     if (node.kind == Yaml::Kind::null && row->is_list) value.items.clear();
     store(name, {std::move(value), Place::file, false, files_, relative_to}, false);
   }
+}
+
+void SettingsReader::give(const Setting& row, std::vector<std::string> items) {
+  GivenValue value{std::move(items), row.is_list, command_line};
+  row.set(value);
+  store(row.name, {std::move(value), Place::command_line}, false);
 }
 
 bool SettingsReader::is_ignored(const std::string& name) const {
@@ -171,6 +175,7 @@ std::string SettingsReader::unknown(const std::string& name, const std::string& 
   const Setting* best = nullptr;
   size_t best_distance = std::max<size_t>(2, name.size() / 3) + 1;
   for (const Setting& row : rows_.rows()) {
+    if (row.is_nameless) continue;
     const size_t distance = edit_distance(name, row.name);
     if (distance < best_distance) {
       best = &row;

@@ -39,7 +39,6 @@ struct ReaderTables {
   std::vector<RefusedOption> refused;
   std::vector<Rivals> rivals;
   std::vector<std::string_view> ignored;  ///< options without any effect, in Marian neither
-  std::string_view words = {};            ///< the list that takes words which belong to no option; "": they are errors
   /// Names of the options of each other program, for "belongs to".
   std::vector<std::pair<std::string, std::vector<std::string>>> others;
 };
@@ -55,6 +54,13 @@ class SettingsReader {
   /// Marian's grammar: `--key value`, `--key=value`, `-k value`, `-kvalue`, lists up to the next
   /// option, bare options, flags with or without true/false.
   void read_command_line(const std::vector<std::string>& arguments);
+
+  /// For another grammar of command lines: what stands there for a row, in place of what stood there before, checked at
+  /// once (Error), and a problem that apply() reports.
+  void give(const Setting& row, std::vector<std::string> items);
+  void complain(std::string problem) { problems_.push_back(std::move(problem)); }
+  /// "command line: unknown option 'beem-size'; did you mean 'beam-size'?"
+  std::string unknown(const std::string& name, const std::string& where) const;
 
   /// A YAML map of settings. With relative_paths (or its own `relative-paths: true`) its file names, once
   /// interpolate-env-vars has replaced variables in them, are relative to the folder of `source`.
@@ -99,7 +105,6 @@ class SettingsReader {
   void expand_aliases();
   void expand(const AliasExpansion& alias, Place place, const std::string& where);
   void refuse_or_complain(const std::string& name, const GivenValue& value);
-  std::string unknown(const std::string& name, const std::string& where) const;
   void store(const std::string& name, Given given, bool join);
 
   Settings& rows_;
@@ -109,6 +114,9 @@ class SettingsReader {
   std::vector<std::string> problems_;
   std::vector<Remark> truth_values_;  ///< remarks on numbers given as such
 };
+
+/// Where a value of the command line stands, in errors.
+inline constexpr const char* command_line = "command line";
 
 /// Number of single-letter edits between two words.
 size_t edit_distance(std::string_view a, std::string_view b);

@@ -15,9 +15,7 @@ struct TextOutput::Packer {
   ~Packer() {
     if (file) gzclose_w(file);
   }
-  bool write(std::string_view text) {
-    return text.empty() || gzwrite(file, text.data(), static_cast<unsigned>(text.size())) > 0;
-  }
+  bool write(std::string_view text) { return text.empty() || gzwrite(file, text.data(), unsigned(text.size())) > 0; }
   bool close() { return gzclose_w(std::exchange(file, nullptr)) == Z_OK; }
 };
 

@@ -10,7 +10,7 @@ namespace {
 
 void wait_up_to(unsigned milliseconds) {
   thread_local std::minstd_rand random{std::random_device{}()};
-  usleep(static_cast<unsigned>(random()) % (1000 * milliseconds));
+  usleep(unsigned(random()) % (1000 * milliseconds));
 }
 
 template <class Function>
