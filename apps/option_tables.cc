@@ -204,6 +204,9 @@ std::vector<std::string_view> options_of_the_model() {
           "transformer-depth-scaling",
           "transformer-train-position-embeddings",
           "transformer-guided-alignment-layer",
+          "transformer-decoder-autoreg",
+          "transformer-rnn-projection",
+          "dec-cell",
           "input-types"};
 }
 

@@ -14,9 +14,9 @@
 #include "test/throws.h"
 
 using namespace bough;
-using Catch::Matchers::Contains;
 using bough::test::BinaryArray;
 using bough::test::marian_binary;
+using Catch::Matchers::Contains;
 
 namespace {
 

@@ -75,17 +75,6 @@ ModelOptions read_model_options(const ArrayFile& file) {
         file.path());
   const std::string source = "'" + file.path() + "'";
   ModelOptions options = ModelOptions::from_yaml(parse_yaml(file.read_text(model_yaml_array), source), source);
-  // Before anything is made of so many layers: the text may say what it likes. A checkpoint has one array of them all.
-  double numbers = 0;  // shapes may say what they like, too
-  for (const std::string& name : file.names()) {
-    double elements = 1;
-    for (const int64_t axis : file.shape_of(name)) elements *= double(axis);
-    numbers += elements;
-  }
-  check(double(options.layers()) * options.model_dim <= numbers,
-        "{}: special:model.yml describes {} layers, but the file has {:.0f} numbers in all. The one or the other was "
-        "changed: get the file anew",
-        source, options.layers(), numbers);
   // Marian saves the option of whoever trains a Transformer, but positions stay sinusoids and no array is there.
   if (options.learned_positions && options.max_positions == 0 && !file.contains(parameter_names::positions))
     options.learned_positions = false;

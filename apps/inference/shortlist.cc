@@ -118,7 +118,7 @@ void Shortlist::read_binary(const std::string& content, const ShortlistOptions& 
 
 void Shortlist::read_text(const ShortlistOptions& options, const Vocabulary& source, const Vocabulary& target) {
   first_ = std::min(options.first, int(target_words_));
-  std::vector<std::map<int32_t, double>> probabilities(static_cast<size_t>(source_words_));
+  auto probabilities = std::vector<std::map<int32_t, double>>(size_t(source_words_));
   LineReader lines(path_);
   for (std::string line; lines.next(line);) {
     std::vector<std::string> fields;
@@ -146,7 +146,7 @@ void Shortlist::read_text(const ShortlistOptions& options, const Vocabulary& sou
 
 std::vector<int32_t> Shortlist::words(std::span<const int32_t> tokens, std::span<const int32_t> always,
                                       int32_t banned) const {
-  std::vector<bool> is_in(static_cast<size_t>(target_words_));
+  auto is_in = std::vector<bool>(size_t(target_words_));
   const auto add = [&](int32_t source_word) {
     for (uint64_t i = offsets_[size_t(source_word)]; i < offsets_[size_t(source_word) + 1]; ++i)
       is_in[size_t(ids_[i])] = true;

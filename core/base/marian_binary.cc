@@ -157,7 +157,7 @@ std::vector<float> MarianBinary::read_floats(const std::string& name) const {
     const std::size_t rows = array.elements / columns;
     for (std::size_t k = 0; k < rows; ++k)
       for (std::size_t n = 0; n < columns; ++n)
-        values[k * columns + n] = float(static_cast<signed char>(data[n * rows + k])) / multiplier;
+        values[k * columns + n] = float(int8_t(data[n * rows + k])) / multiplier;
   }
   return values;
 }

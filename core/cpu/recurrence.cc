@@ -51,7 +51,7 @@ void CpuBackend::ssru_impl(Out y, Out c, In u, In bias, const Packing& rows) {
     const int64_t columns = y.cols();
     const int32_t* const offsets = rows.offsets.data<int32_t>();
     pool_.parallel_for(rows.sentences, 1, [&](int64_t begin, int64_t end) {
-      std::vector<T> state(static_cast<size_t>(columns));
+      auto state = std::vector<T>(size_t(columns));
       for (int64_t s = begin; s < end; ++s) {
         std::fill(state.begin(), state.end(), T(0));
         for (int64_t t = offsets[s]; t < offsets[s + 1]; ++t) {
@@ -71,10 +71,10 @@ void CpuBackend::ssru_backward_impl(const Grad& du, const Grad& dbias, In dy, In
   dispatch(dy.dtype(), [&]<class T>() {
     const int64_t columns = dy.cols();
     const int32_t* const offsets = rows.offsets.data<int32_t>();
-    const std::vector<T> zeros(static_cast<size_t>(columns));
-    std::vector<T> gate_sums(static_cast<size_t>(rows.sentences * columns));
+    const auto zeros = std::vector<T>(size_t(columns));
+    auto gate_sums = std::vector<T>(size_t(rows.sentences * columns));
     pool_.parallel_for(rows.sentences, 1, [&](int64_t begin, int64_t end) {
-      std::vector<T> upstream(static_cast<size_t>(columns)), gradient(static_cast<size_t>(2 * columns));
+      auto upstream = std::vector<T>(size_t(columns)), gradient = std::vector<T>(size_t(2 * columns));
       for (int64_t s = begin; s < end; ++s) {
         std::fill(upstream.begin(), upstream.end(), T(0));
         for (int64_t t = offsets[s + 1] - 1; t >= offsets[s]; --t) {
@@ -94,7 +94,7 @@ void CpuBackend::ssru_backward_impl(const Grad& du, const Grad& dbias, In dy, In
     deposit<T>(du, used, u.size() - used, [](int64_t) { return T(0); });
     deposit<T>(dbias, 0, columns, [&](int64_t i) {
       T sum = 0;
-      for (int64_t s = 0; s < rows.sentences; ++s) sum += gate_sums[static_cast<size_t>(s * columns + i)];
+      for (int64_t s = 0; s < rows.sentences; ++s) sum += gate_sums[size_t(s * columns + i)];
       return sum;
     });
   });
