@@ -135,6 +135,7 @@ std::vector<std::string> file_names(const Setting& row) {
   std::vector<std::string> names;
   if (value.is_scalar()) names.push_back(value.text);
   for (const Yaml& item : value.items) names.push_back(item.text);
+  if (row.is_path_first) names.resize(std::min<size_t>(names.size(), 1));
   if (!(row.name == "output")) std::erase(names, "");  // standard output
   return names;
 }

@@ -73,12 +73,11 @@ constexpr RefusedOption refused[] = {
     {"enc-type", "bidirectional", rnn},
     {"enc-cell", "gru", rnn},
     {"enc-cell-depth", "1", rnn},
-    {"dec-cell", "gru", rnn},
     {"dec-cell-base-depth", "2", rnn},
     {"dec-cell-high-depth", "1", rnn},
     {"skip", "false", rnn},
     {"best-deep", "false", rnn},
-    {"dropout-rnn", "0", rnn},
+    {"dropout-rnn", "0", "is not supported: transformer-dropout is there for recurrent decoders, too"},
     {"layer-normalization", "false",
      "belongs to Marian's RNN models. A Transformer's layer norms follow from "
      "transformer-residual"},
@@ -113,12 +112,10 @@ constexpr RefusedOption refused[] = {
     {"comet-prepend-zero", "false", comet},
     {"comet-use-separator", "false", comet},
     {"train-embedder-rank", "", comet},
-    {"transformer-decoder-autoreg", "self-attention", average_attention},
     {"transformer-dim-aan", "2048", average_attention},
     {"transformer-aan-depth", "2", average_attention},
     {"transformer-aan-activation", "swish", average_attention},
     {"transformer-aan-nogate", "false", average_attention},
-    {"transformer-rnn-projection", "false", rnn},
     {"transformer-pool", "false", "belongs to LASER models, which bough does not have"},
     {"transformer-attention-mask", "default", alibi},
     {"transformer-alibi-shift", "false", alibi},
@@ -207,6 +204,9 @@ std::vector<std::string_view> options_of_the_model() {
           "transformer-depth-scaling",
           "transformer-train-position-embeddings",
           "transformer-guided-alignment-layer",
+          "transformer-decoder-autoreg",
+          "transformer-rnn-projection",
+          "dec-cell",
           "input-types"};
 }
 

@@ -56,6 +56,9 @@ struct AlignmentLoss {
 /// Added to the probability of a point before the logarithm is taken, as in Marian.
 inline constexpr double alignment_epsilon = 1e-6;
 
+/// A logit that no word has: its probability is 0 beside any other, and sums with it stay finite.
+inline constexpr double unlisted_logit = -1e30;
+
 /// sum = residual x [+ second] + branch_scale dropout(branch + bias);  y = LN(sum) gamma + beta.
 struct ResidualNorm {
   Scale residual_scale, branch_scale;

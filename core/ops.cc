@@ -227,6 +227,24 @@ Var alignment_loss(const AttentionArguments& a, int64_t heads, const AlignmentLo
   return y;
 }
 
+Var ssru(const Var& u, const Var& bias, const Packing& rows) {
+  Tape& tape = u.tape();
+  Backend& b = tape.backend;
+  check(u.rows() == rows.tokens, "ssru: {} rows, but the sentences have {}", u.rows(), rows.tokens);
+  check(u.cols() == 2 * bias.value().size(), "ssru: {} columns for a bias of {}, must be twice as many", u.cols(),
+        bias.value().size());
+  const bool needs = any_gradient({&u, &bias});
+  const Shape shape{u.rows(), bias.value().size()};
+  const Tensor out = b.allocate(shape);
+  const Tensor c = tape.is_recording() && needs ? b.allocate(shape, b.statistics_dtype()) : Tensor();
+  b.ssru(out, c, u.value(), bias.value(), rows);
+  const Var y = tape.result(out, needs);
+  if (!y.needs_gradient()) return y;
+  tape.record({y}, [&b, c, u = u.value(), bias = bias.value(), rows, du = u.gradient(), db = bias.gradient(),
+                    gy = y.gradient()] { b.ssru_backward(du.claim(), db.claim(), gy.value(), c, u, bias, rows); });
+  return y;
+}
+
 Tensor cross_entropy(const Var& logits, In labels, double smoothing, int64_t vocabulary, In weights) {
   Tape& tape = logits.tape();
   Backend& b = tape.backend;

@@ -62,6 +62,9 @@ Var attention(const AttentionArguments& arguments, const Attention& p);
 /// tests).
 Var alignment_loss(const AttentionArguments& a, int64_t heads, const AlignmentLoss& p);
 
+/// The kernel ssru: u: (T, 2 C), bias: (C). Returns (T, C).
+Var ssru(const Var& u, const Var& bias, const Packing& rows);
+
 /// Label-smoothed cross-entropy of every row, in nats, 0 where label < 0.
 ///   loss_t = -(1-e) log p(y_t) - e/V sum_v log p(v)      (Szegedy et al. 2016, sec. 7)
 /// logits: (T, Vpad >= vocabulary); labels: (T) i32; weights: (T) i32 words that hold floats, factors of the rows'

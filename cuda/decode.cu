@@ -55,6 +55,25 @@ __global__ void cross_attention_step_kernel(T* o, const T* q, ColumnRows<const T
       [](int64_t) { return 1.0f; });
 }
 
+/// A warp owns a word of a row.
+template <class T>
+__global__ void listed_logits_kernel(T* logits, const T* x, const T* table, const T* bias, int64_t columns,
+                                     int64_t length, const int32_t* offsets, const int32_t* ids,
+                                     const int32_t* sentences) {
+  const int64_t row = blockIdx.x, j = int64_t(blockIdx.y) * warps + warp_id();
+  if (j >= length) return;
+  const int64_t first = offsets[sentences[row]], words = offsets[sentences[row] + 1] - first;
+  float sum = float(unlisted_logit);
+  if (j < words) {
+    const int64_t word = ids[first + j];
+    sum = 0;
+    for (int64_t c = lane_id(); c < columns; c += warp_size)
+      sum += to_float(x[row * columns + c]) * to_float(table[word * columns + c]);
+    sum = warp_sum(sum) + (bias != nullptr ? to_float(bias[word]) : 0.0f);
+  }
+  if (lane_id() == 0) logits[row * length + j] = from_float<T>(sum);
+}
+
 LaunchShape step_shape(int64_t rows, int64_t heads, int64_t dim) {
   return {dim3(unsigned(rows), blocks_for(heads, warps)), unsigned(warps * warp_size), warps * attend_row_bytes(dim)};
 }
@@ -76,6 +95,15 @@ void CudaBackend::self_attention_step_impl(Out o, Out cache, In qkv, In ancestry
     launch(stream(), "self_attention_step", self_attention_step_kernel<T>, step_shape(rows, heads, dim), o.data<T>(),
            cache.data<T>(), qkv.data<T>(), c, int(heads), int(dim), float(1.0 / std::sqrt(double(dim))),
            rows_are_vectors(dim, cache));
+  });
+}
+
+void CudaBackend::listed_logits_impl(Out logits, In x, In table, In bias, In offsets, In ids, In sentences) {
+  dispatch_float(logits.dtype(), [&]<class T>() {
+    launch(stream(), "listed_logits", listed_logits_kernel<T>,
+           {dim3(unsigned(x.rows()), blocks_for(logits.cols(), warps)), unsigned(warps * warp_size)}, logits.data<T>(),
+           x.data<T>(), table.data<T>(), bias ? bias.data<T>() : nullptr, x.cols(), logits.cols(),
+           offsets.data<int32_t>(), ids.data<int32_t>(), sentences.data<int32_t>());
   });
 }
 

@@ -27,6 +27,8 @@ const EnumNames<BranchResidual> branch_residual_names = {{"one", BranchResidual:
 const EnumNames<ResidualPrecision> precision_names = {{"auto", ResidualPrecision::automatic},
                                                       {"bfloat16", ResidualPrecision::bfloat16},
                                                       {"split", ResidualPrecision::split}};
+const EnumNames<DecoderMemory> memory_names = {{"self-attention", DecoderMemory::self_attention},
+                                               {"rnn", DecoderMemory::rnn}};
 const EnumNames<Activation> activation_names = {
     {"swish", Activation::swish}, {"relu", Activation::relu}, {"gelu", Activation::gelu}};
 
@@ -93,6 +95,14 @@ void ModelOptions::family_settings(Settings& v) {
   v(right_left, "right-left",
     "learn and generate the target from its last token to its first; its output is turned round "
     "again");
+  v(decoder_memory, "transformer-decoder-autoreg",
+    "what a decoder layer has of the target so far: self-attention over it, or rnn, a recurrent state (dec-cell) whose "
+    "size does not grow: for small, fast models",
+    memory_names);
+  v(decoder_cell, "dec-cell",
+    "the cell of transformer-decoder-autoreg rnn: ssru must be given, f = sigmoid(x Wf + bf), c' = f c + (1 - f) x W, "
+    "result relu(c')");
+  v(rnn_projection, "transformer-rnn-projection", "an output matrix behind that recurrence");
   v(guided_alignment_layer, "transformer-guided-alignment-layer",
     "decoder layer, from 1, or last, whose first head of cross-attention learns guided-alignment, and gives what "
     "alignment prints");
@@ -214,6 +224,15 @@ void ModelOptions::validate() const {
   check(branchnorm_bound.size() <= 2, "branchnorm-bound has {} values, must have 1 or 2: at the start, and from T on",
         branchnorm_bound.size());
   const bool is_sub_ln = traits().depth_constants == DepthConstants::sub_ln;
+  check(!has_rnn_decoder() || decoder_cell == "ssru",
+        "dec-cell is '{}', must be ssru under transformer-decoder-autoreg rnn: bough has no other cell. Set it",
+        decoder_cell);
+  check(
+      has_rnn_decoder() || !rnn_projection,
+      "transformer-rnn-projection is on, but no layer has it: it needs transformer-decoder-autoreg rnn. Leave it out");
+  check(!is_sub_ln || !has_rnn_decoder() || rnn_projection,
+        "transformer-residual is sub-ln, whose inner norms stand before a sublayer's last matrix, and a recurrence has "
+        "none. Give transformer-rnn-projection, or another residual");
   check(!(depth_scaling && (is_sub_ln || has_deepnorm_init())),
         "transformer-depth-scaling is on, but {} scales its initial weights itself. Turn it off",
         is_sub_ln ? "sub-ln" : "deepnorm");

@@ -18,6 +18,8 @@ enum class BranchSchedule { linear, by_layer, square, sqrt, cosine, bounded };
 enum class BranchResidual { one, deepnorm };
 /// Initial weights of a BranchNorm model: Glorot's, or smaller by DeepNorm's gain.
 enum class BranchInit { xavier, deepnorm };
+/// What a decoder layer has of the target so far: attention over it, or a recurrent state.
+enum class DecoderMemory { self_attention, rnn };
 /// What keeps the residual stream of a bf16 model: bf16, or two of them (hi + lo).
 enum class ResidualPrecision { automatic, bfloat16, split };
 
@@ -58,6 +60,9 @@ struct ModelOptions {
   bool tied_embeddings_all = false;
   bool output_omit_bias = false;
   bool right_left = false;
+  DecoderMemory decoder_memory = DecoderMemory::self_attention;
+  std::string decoder_cell = "gru";  ///< Marian's default, which a Transformer cannot have: with rnn it must be ssru
+  bool rnn_projection = false;       ///< an output matrix behind the recurrence
   std::string guided_alignment_layer = "last";  ///< read through aligned_layer()
   bool learned_positions = false;
   int max_positions = 0;  ///< rows of the learned position table; set from max-length, saved
@@ -85,6 +90,7 @@ struct ModelOptions {
   bool ties_source_and_target() const { return tied_embeddings_src || tied_embeddings_all; }
   /// The output matrix is the target embedding.
   bool ties_output() const { return tied_embeddings || tied_embeddings_all; }
+  bool has_rnn_decoder() const { return decoder_memory == DecoderMemory::rnn; }
   bool embedding_dropout() const { return postprocess_emb == "d"; }
   /// The decoder layer, from 1, whose cross-attention's first head stands for word alignments. Error if there is none.
   int aligned_layer() const;

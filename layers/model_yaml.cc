@@ -14,10 +14,8 @@ using KeyValue = std::pair<const char*, const char*>;
 /// for them; a model with another value would compute something else.
 constexpr std::array fixed_keys = {
     KeyValue{"transformer-no-projection", "false"},
-    KeyValue{"transformer-rnn-projection", "false"},
     KeyValue{"transformer-ffn-depth", "2"},
     KeyValue{"transformer-decoder-ffn-depth", "0"},
-    KeyValue{"transformer-decoder-autoreg", "self-attention"},
     KeyValue{"transformer-tied-layers", "[]"},
     KeyValue{"transformer-pool", "false"},
     KeyValue{"transformer-no-bias", "false"},
@@ -37,7 +35,6 @@ constexpr std::array idle_keys = {
     KeyValue{"enc-cell", "gru"},
     KeyValue{"enc-type", "bidirectional"},
     KeyValue{"enc-cell-depth", "1"},
-    KeyValue{"dec-cell", "gru"},
     KeyValue{"dec-cell-base-depth", "2"},
     KeyValue{"dec-cell-high-depth", "1"},
     KeyValue{"skip", "false"},
@@ -72,6 +69,9 @@ constexpr std::array saved_rows = {
     SavedSetting{"tied-embeddings-all", arithmetic, "false"},
     SavedSetting{"output-omit-bias", arithmetic, "false"},
     SavedSetting{"right-left", arithmetic, "false"},
+    SavedSetting{"transformer-decoder-autoreg", arithmetic, "self-attention"},
+    SavedSetting{"dec-cell", arithmetic, "gru"},
+    SavedSetting{"transformer-rnn-projection", arithmetic, "false"},
     SavedSetting{"transformer-train-position-embeddings", arithmetic, "false"},
     SavedSetting{"transformer-residual", arithmetic, "post-ln"},
     SavedSetting{"dim-vocabs", arithmetic, nullptr},

@@ -19,11 +19,20 @@ std::string bias(const std::string& site, const std::string& product) { return s
 namespace {
 
 bool is_ffn(const std::string& site) { return site.ends_with(fmt::format("_{}", ffn)); }
+bool is_rnn(const std::string& site) { return site.ends_with(fmt::format("_{}", rnn)); }
 
 }  // namespace
 
-const char* last_product(const std::string& site) { return is_ffn(site) ? "2" : "o"; }
-std::string norm_owner(const std::string& site) { return is_ffn(site) ? site + "_ffn" : weight(site, "o"); }
+const char* last_product(const std::string& site, bool has_projection) {
+  if (is_rnn(site) && !has_projection) return "";
+  return is_ffn(site) ? "2" : "o";
+}
+
+std::string norm_owner(const std::string& site, bool is_before) {
+  if (is_rnn(site)) return is_before ? site : site + "_ffn";
+  return is_ffn(site) ? site + "_ffn" : weight(site, "o");
+}
+
 std::string norm_scale(const std::string& owner, const char* variant) { return owner + "_ln_scale" + variant; }
 std::string norm_bias(const std::string& owner, const char* variant) { return owner + "_ln_bias" + variant; }
 std::string top(const std::string& stack) { return stack + "_top"; }

@@ -8,6 +8,7 @@ namespace bough::parameter_names {
 
 inline constexpr const char *encoder = "encoder", *decoder = "decoder";
 inline constexpr const char *self = "self", *context = "context", *ffn = "ffn";  ///< sublayers; context: of the source
+inline constexpr const char* rnn = "rnn";                                        ///< in place of a decoder's self
 inline constexpr const char* embedding = "Wemb";                                 ///< where both sides share one
 inline constexpr const char *source_embedding = "encoder_Wemb", *target_embedding = "decoder_Wemb";
 inline constexpr const char* positions = "Wpos";
@@ -19,13 +20,15 @@ std::string layer(const std::string& stack, int number);
 /// "encoder_l1_self".
 std::string site(const std::string& stack, int number, const std::string& sublayer);
 /// "encoder_l1_self_Wq" and "encoder_l1_self_bq". Products of attention: q, k, v, o; of the feed-forward sublayer:
-/// 1, 2.
+/// 1, 2; of a recurrence: f (the gate), none ("decoder_l1_rnn_W"), o where it has a projection.
 std::string weight(const std::string& site, const std::string& product);
 std::string bias(const std::string& site, const std::string& product);
-/// The product that a branch ends with: "o", or "2".
-const char* last_product(const std::string& site);
-/// What a site's norms are named after: "encoder_l1_self_Wo", "encoder_l1_ffn_ffn".
-std::string norm_owner(const std::string& site);
+/// The product that scales a branch: the one that it ends with, "o" or "2"; of a recurrence without projection, which
+/// is homogeneous in it, "".
+const char* last_product(const std::string& site, bool has_projection = true);
+/// What a site's norms are named after: "encoder_l1_self_Wo", "encoder_l1_ffn_ffn", "decoder_l1_rnn_ffn", but
+/// "decoder_l1_rnn" where the norm stands before the sublayer.
+std::string norm_owner(const std::string& site, bool is_before);
 /// "encoder_l1_self_Wo_ln_scale", "..._ln_bias". variant: "_pre" for a norm before the sublayer, "_inner" inside.
 std::string norm_scale(const std::string& owner, const char* variant = "");
 std::string norm_bias(const std::string& owner, const char* variant = "");

@@ -135,9 +135,9 @@ void ResidualStack::declare(const std::string& prefix, const std::vector<Sublaye
   };
   for (size_t i = 0; i < sublayers.size(); ++i) {
     const auto& [site, inner_width] = sublayers[i];
-    const std::string owner = parameter_names::norm_owner(site);
-    if (kind_.norm != NormPlace::nowhere)
-      norms_.push_back(norm(owner, width, kind_.norm == NormPlace::before_branch ? "_pre" : ""));
+    const bool is_before = kind_.norm == NormPlace::before_branch;
+    const std::string owner = parameter_names::norm_owner(site, is_before);
+    if (kind_.norm != NormPlace::nowhere) norms_.push_back(norm(owner, width, is_before ? "_pre" : ""));
     if (kind_.has_inner_norm) inner_norms_.push_back(norm(owner, inner_width, "_inner"));
     if (kind_.learned == LearnedScale::residual)
       omegas_.push_back(i == 0 ? nullptr : declare_vector(parameters, parameter_names::omega(site), width, 1));
@@ -219,12 +219,14 @@ Var ResidualStack::before_output(size_t i, const Var& inner) const {
   return residual_norm(a, {}).y;
 }
 
-ResidualStream ResidualStack::add(const ResidualStream& stream, size_t i, const Var& branch, const Parameter& bias,
+ResidualStream ResidualStack::add(const ResidualStream& stream, size_t i, const Var& branch, const Parameter* bias,
                                   const ResidualContext& context) const {
   Tape& tape = branch.tape();
   const bool has_sum = kind_.second == SecondStream::sum;
-  ResidualArguments terms{
-      .x = has_sum ? stream.second : stream.x, .branch = branch, .bias = bias.on(tape), .keep_sum = has_sum};
+  ResidualArguments terms{.x = has_sum ? stream.second : stream.x,
+                          .branch = branch,
+                          .bias = bias ? bias->on(tape) : Var(),
+                          .keep_sum = has_sum};
   const ResidualArguments branch_alone = terms;
   if (!omegas_.empty() && omegas_[i]) terms.residual_parameter = omegas_[i]->on(tape);
   if (!alphas_.empty()) terms.branch_parameter = alphas_[i / per_layer_]->on(tape);

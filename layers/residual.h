@@ -105,8 +105,9 @@ class ResidualStack {
   ResidualStream begin(const Var& embedded) const;
   /// What the last matrix of sublayer i reads: `inner`, normalised for sub-ln.
   Var before_output(size_t i, const Var& inner) const;
-  /// After sublayer i: branch = F(stream.x) without its last bias. stream.history is not read and not passed on.
-  ResidualStream add(const ResidualStream& stream, size_t i, const Var& branch, const Parameter& bias,
+  /// After sublayer i: branch = F(stream.x) without its last bias, if it has one. stream.history is not read and not
+  /// passed on.
+  ResidualStream add(const ResidualStream& stream, size_t i, const Var& branch, const Parameter* bias,
                      const ResidualContext& context) const;
   /// After a layer: the stream that enters the next, from those before and behind it. The last one leaves in `x` what
   /// the stack returns.

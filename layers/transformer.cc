@@ -76,28 +76,48 @@ void Transformer::declare_embeddings(ParameterSet& parameters) {
   target_site_ = next_site_++;
 }
 
-Transformer::EncoderLayer Transformer::declare_self_and_ffn(ParameterSet& parameters, const std::string& stack,
-                                                            int layer, int64_t ffn_dim, double gain) {
+void Transformer::declare_self(ParameterSet& parameters, EncoderLayer& l, const std::string& stack, int layer,
+                               double gain) {
   const int64_t d = options_.model_dim;
-  const std::string self = names::site(stack, layer, names::self), ffn = names::site(stack, layer, names::ffn);
+  const std::string site = names::site(stack, layer, names::self);
   const double depth = depth_gain(layer), scaled = gain * depth;
-  EncoderLayer l;
-  l.qkv = declare_linear(parameters, self, {"q", "k", "v"}, d, d, {depth, depth, scaled});
-  l.self_out = declare_linear(parameters, self, {"o"}, d, d, {scaled});
-  l.ffn1 = declare_linear(parameters, ffn, {"1"}, d, ffn_dim, {scaled});
-  l.ffn2 = declare_linear(parameters, ffn, {"2"}, ffn_dim, d, {scaled});
+  l.qkv = declare_linear(parameters, site, {"q", "k", "v"}, d, d, {depth, depth, scaled});
+  l.self_out = declare_linear(parameters, site, {"o"}, d, d, {scaled});
+}
+
+/// The gain is V's and O's in attention. Without a projection one matrix, in which the branch is linear, gets both.
+void Transformer::declare_recurrence(ParameterSet& parameters, DecoderLayer& l, int layer, double gain) {
+  const int64_t d = options_.model_dim;
+  const std::string site = names::site(names::decoder, layer, names::rnn);
+  const double depth = depth_gain(layer), scaled = gain * depth;
+  const double of_candidates = options_.rnn_projection ? scaled : scaled * scaled;
+  l.recurrence = {&parameters.declare({{names::weight(site, "f"), d, d, true, glorot_uniform(d, d, depth)},
+                                       {names::weight(site, ""), d, d, true, glorot_uniform(d, d, of_candidates)}}),
+                  &parameters.declare_vector({{names::bias(site, "f"), 1, d, false, constant(0)}})};
+  if (options_.rnn_projection) l.self_out = declare_linear(parameters, site, {"o"}, d, d, {scaled});
+}
+
+void Transformer::declare_ffn(ParameterSet& parameters, EncoderLayer& l, const std::string& stack, int layer,
+                              int64_t ffn_dim, double gain) {
+  const int64_t d = options_.model_dim;
+  const std::string site = names::site(stack, layer, names::ffn);
+  const double scaled = gain * depth_gain(layer);
+  l.ffn1 = declare_linear(parameters, site, {"1"}, d, ffn_dim, {scaled});
+  l.ffn2 = declare_linear(parameters, site, {"2"}, ffn_dim, d, {scaled});
   l.attention_site = next_site_++;
   l.self_site = next_site_++;
   l.activation_site = next_site_++;
   l.ffn_site = next_site_++;
-  return l;
 }
 
 void Transformer::declare_encoder(ParameterSet& parameters) {
   const ResidualScales scales = encoder_scales(options_);
   std::vector<Sublayer> sublayers;
   for (int i = 1; i <= options_.encoder_layers; ++i) {
-    encoder_.push_back(declare_self_and_ffn(parameters, names::encoder, i, options_.ffn_dim, scales.init_gain));
+    EncoderLayer l;
+    declare_self(parameters, l, names::encoder, i, scales.init_gain);
+    declare_ffn(parameters, l, names::encoder, i, options_.ffn_dim, scales.init_gain);
+    encoder_.push_back(l);
     sublayers.push_back({names::site(names::encoder, i, names::self), options_.model_dim});
     sublayers.push_back({names::site(names::encoder, i, names::ffn), options_.ffn_dim});
     site_layers_.insert(site_layers_.end(), {i, i});
@@ -117,8 +137,11 @@ void Transformer::declare_decoder(ParameterSet& parameters) {
     const std::string context = names::site(names::decoder, i, names::context);
     const double scaled = scales.cross_init_gain * depth_gain(i);
     DecoderLayer l;
-    static_cast<EncoderLayer&>(l) =
-        declare_self_and_ffn(parameters, names::decoder, i, options_.ffn_dim_of_decoder(), scales.init_gain);
+    if (options_.has_rnn_decoder())
+      declare_recurrence(parameters, l, i, scales.init_gain);
+    else
+      declare_self(parameters, l, names::decoder, i, scales.init_gain);
+    declare_ffn(parameters, l, names::decoder, i, options_.ffn_dim_of_decoder(), scales.init_gain);
     l.query = declare_linear(parameters, context, {"q"}, d, d, {depth_gain(i)});
     l.cross_out = declare_linear(parameters, context, {"o"}, d, d, {scaled});
     l.cross_attention_site = next_site_++;
@@ -126,7 +149,7 @@ void Transformer::declare_decoder(ParameterSet& parameters) {
     l.group = size_t(i - 1) / cross_group_layers;
     l.place = size_t(i - 1) % cross_group_layers;
     decoder_.push_back(l);
-    sublayers.push_back({names::site(names::decoder, i, names::self), d});
+    sublayers.push_back({names::site(names::decoder, i, options_.has_rnn_decoder() ? names::rnn : names::self), d});
     sublayers.push_back({context, d});
     sublayers.push_back({names::site(names::decoder, i, names::ffn), options_.ffn_dim_of_decoder()});
     site_layers_.insert(site_layers_.end(), {i, i, i});
@@ -167,10 +190,11 @@ void Transformer::declare_cross_groups(ParameterSet& parameters) {
 std::vector<Tensor> Transformer::weights() const {
   std::vector<Tensor> all{output_->value};
   const auto add = [&](std::initializer_list<Linear> linears) {
-    for (const Linear& linear : linears) all.push_back(linear.weight->value);
+    for (const Linear& linear : linears)
+      if (linear.weight) all.push_back(linear.weight->value);
   };
   for (const EncoderLayer& l : encoder_) add({l.qkv, l.self_out, l.ffn1, l.ffn2});
-  for (const DecoderLayer& l : decoder_) add({l.qkv, l.self_out, l.query, l.cross_out, l.ffn1, l.ffn2});
+  for (const DecoderLayer& l : decoder_) add({l.qkv, l.recurrence, l.self_out, l.query, l.cross_out, l.ffn1, l.ffn2});
   for (const Linear& group : cross_groups_) add({group});
   return all;
 }
@@ -261,12 +285,12 @@ ResidualStream Transformer::feed_forward(const ResidualStack& residual, size_t s
   return project(residual, sublayer, l.ffn2, stream, inner, context);
 }
 
-/// The end of a sublayer: its last matrix, and the residual connection.
+/// The end of a sublayer: its last matrix, where it has one, and the residual connection.
 ResidualStream Transformer::project(const ResidualStack& residual, size_t sublayer, const Linear& linear,
                                     const ResidualStream& stream, const Var& inner,
                                     const ResidualContext& context) const {
-  return residual.add(stream, sublayer, matrix_only(linear, residual.before_output(sublayer, inner)), *linear.bias,
-                      context);
+  const Var branch = linear.weight ? matrix_only(linear, residual.before_output(sublayer, inner)) : inner;
+  return residual.add(stream, sublayer, branch, linear.bias, context);
 }
 
 namespace {
@@ -328,6 +352,10 @@ void Transformer::align(const AttentionArguments& cross, const ModelBatch& batch
         cross, options_.heads, {batch.target.packing, batch.source.packing, batch.alignment, alignment.loss_weight});
 }
 
+Var Transformer::recur(const DecoderLayer& l, const Var& x, const Packing& rows) const {
+  return ssru(matrix_only(l.recurrence, x), l.recurrence.bias->on(x.tape()), rows);
+}
+
 ResidualStream Transformer::decoder_layer(size_t i, ResidualStream stream, const Var& cross, const ModelBatch& batch,
                                           AlignmentRequest* alignment) {
   const DecoderLayer& l = decoder_[i];
@@ -337,9 +365,10 @@ ResidualStream Transformer::decoder_layer(size_t i, ResidualStream stream, const
   const auto attention_dropout = [&](uint32_t site) {
     return dropout(dropout_.attention_dropout, site, rows.first_row);
   };
-  const Var attended =
-      self_attention(apply(l.qkv, stream.x), batch.target, options_.heads, true, attention_dropout(l.attention_site));
-  stream = project(residual, 3 * i, l.self_out, stream, attended, residual_context(l.self_site, rows));
+  const Var so_far = options_.has_rnn_decoder() ? recur(l, stream.x, rows)
+                                                : self_attention(apply(l.qkv, stream.x), batch.target, options_.heads,
+                                                                 true, attention_dropout(l.attention_site));
+  stream = project(residual, 3 * i, l.self_out, stream, so_far, residual_context(l.self_site, rows));
   const int64_t key_column = int64_t(l.place) * 2 * d;
   const AttentionArguments crossing{.queries = apply(l.query, stream.x),
                                     .keys_values = cross,
@@ -400,28 +429,43 @@ DecoderCache Transformer::start_decoding(const Var& memory, const Packing& sourc
   Backend& backend = memory.tape().backend;
   DecoderCache cache;
   cache.offsets = source.offsets;
+  cache.length = length;
   for (size_t g = 0; g < cross_groups_.size(); ++g) cache.cross.push_back(cross_keys_values(g, memory).value());
+  const int64_t d = options_.model_dim;
   for (size_t i = 0; i < decoder_.size(); ++i)
-    cache.self.push_back(backend.allocate({slots, length, 2 * options_.model_dim}));
+    cache.self.push_back(options_.has_rnn_decoder() ? backend.allocate({slots, 2, d}, backend.statistics_dtype())
+                                                    : backend.allocate({slots, length, 2 * d}));
   return cache;
 }
 
-Tensor Transformer::step(Tape& tape, DecoderCache& cache, const DecoderStep& rows) {
+/// What layer i has of the target so far, (R, d), the new token included.
+Tensor Transformer::self_step(Tape& tape, size_t i, const Var& x, DecoderCache& cache, const DecoderStep& rows) const {
+  Backend& backend = tape.backend;
+  const DecoderLayer& l = decoder_[i];
+  const Tensor out = backend.allocate({rows.ids.size(), options_.model_dim});
+  if (options_.has_rnn_decoder())
+    backend.ssru_step(out, cache.self[i], matrix_only(l.recurrence, x).value(), l.recurrence.bias->on(tape).value(),
+                      rows.ancestry, rows.slots, rows.steps);
+  else
+    backend.self_attention_step(out, cache.self[i], apply(l.qkv, x).value(), rows.ancestry, rows.slots, rows.steps,
+                                options_.heads);
+  return out;
+}
+
+Tensor Transformer::step(Tape& tape, DecoderCache& cache, const DecoderStep& rows, const WordLists& lists) {
   Backend& backend = tape.backend;
   const int64_t d = options_.model_dim, count = rows.ids.size();
   SideRows side{{rows.ids, {}}, {}};
   side.packing.positions = rows.steps;
-  side.packing.longest = cache.self.front().shape()[1];
+  side.packing.longest = cache.length;
   const ResidualContext context{.branch_scales = branch_scales()};
   ResidualStream stream = decoder_residual_->begin(embed(tape, side, false));
   for (size_t i = 0; i < decoder_.size(); ++i) {
     const DecoderLayer& l = decoder_[i];
     const ResidualStack& residual = *decoder_residual_;
-    const Tensor attended = backend.allocate({count, d});
-    backend.self_attention_step(attended, cache.self[i], apply(l.qkv, stream.x).value(), rows.ancestry, rows.slots,
-                                rows.steps, options_.heads);
     const ResidualStream before = stream;
-    stream = project(residual, 3 * i, l.self_out, stream, tape.constant(attended), context);
+    const Var so_far = tape.constant(self_step(tape, i, stream.x, cache, rows));
+    stream = project(residual, 3 * i, l.self_out, stream, so_far, context);
     const Tensor query = apply(l.query, stream.x).value();
     const Tensor crossed = backend.allocate({count, d});
     const int64_t key_column = int64_t(l.place) * 2 * d;
@@ -432,7 +476,11 @@ Tensor Transformer::step(Tape& tape, DecoderCache& cache, const DecoderStep& row
     stream = project(residual, 3 * i + 1, l.cross_out, stream, tape.constant(crossed), context);
     stream = residual.end_layer(before, feed_forward(residual, 3 * i + 2, l, stream, {}, context));
   }
-  return logits(stream.x).value();
+  if (!lists) return logits(stream.x).value();
+  const Tensor listed = backend.allocate({count, lists.longest});
+  backend.listed_logits(listed, stream.x.value(), output_->value, output_bias_ ? output_bias_->value : Tensor(),
+                        lists.offsets, lists.ids, rows.sentences);
+  return listed;
 }
 
 }  // namespace bough

@@ -36,9 +36,16 @@ struct AlignmentRequest {
 
 /// Memory of incremental decoding, for `slots` hypotheses of at most `length` tokens.
 struct DecoderCache {
-  std::vector<Tensor> self;   ///< per layer (slots, length, 2 d): keys, then values
+  std::vector<Tensor> self;  ///< per layer (slots, length, 2 d): keys, then values; of an rnn decoder ssru_step's state
+  int64_t length = 0;
   std::vector<Tensor> cross;  ///< per group of layers (T source, 2 d per layer)
   Tensor offsets;             ///< (S+1) i32: the sentences in `cross`
+};
+/// The target words that each of S sentences may have: see the kernel listed_logits.
+struct WordLists {
+  Tensor offsets, ids;
+  int64_t longest = 0;  ///< L
+  explicit operator bool() const { return longest > 0; }
 };
 /// One new token for each of R rows (hypotheses); all (R) i32 but ancestry.
 struct DecoderStep {
@@ -99,8 +106,8 @@ class Transformer {
 
   /// Keys and values of the encoder's result for all layers, and room for self-attention.
   DecoderCache start_decoding(const Var& memory, const Packing& source, int64_t slots, int64_t length);
-  /// Logits (R, V padded) of the next token.
-  Tensor step(Tape& tape, DecoderCache& cache, const DecoderStep& rows);
+  /// Logits of the next token: (R, V padded), or with lists (R, L), of the words listed for each row's sentence.
+  Tensor step(Tape& tape, DecoderCache& cache, const DecoderStep& rows, const WordLists& lists = {});
 
  private:
   struct Linear {
@@ -110,8 +117,8 @@ class Transformer {
     Linear qkv, self_out, ffn1, ffn2;
     uint32_t attention_site, self_site, activation_site, ffn_site;
   };
-  struct DecoderLayer : EncoderLayer {
-    Linear query, cross_out;
+  struct DecoderLayer : EncoderLayer {  // self_out of an rnn decoder: its projection, if it has one; no qkv
+    Linear recurrence, query, cross_out;
     uint32_t cross_attention_site, cross_site;
     size_t group, place;  // of this layer's cross keys and values
   };
@@ -119,8 +126,10 @@ class Transformer {
   void declare_encoder(ParameterSet& parameters);
   void declare_decoder(ParameterSet& parameters);
   void declare_cross_groups(ParameterSet& parameters);
-  EncoderLayer declare_self_and_ffn(ParameterSet& parameters, const std::string& stack, int layer, int64_t ffn_dim,
-                                    double gain);
+  void declare_self(ParameterSet& parameters, EncoderLayer& l, const std::string& stack, int layer, double gain);
+  void declare_recurrence(ParameterSet& parameters, DecoderLayer& l, int layer, double gain);
+  void declare_ffn(ParameterSet& parameters, EncoderLayer& l, const std::string& stack, int layer, int64_t ffn_dim,
+                   double gain);
   Linear declare_linear(ParameterSet& parameters, const std::string& site, const std::vector<std::string>& products,
                         int64_t in, int64_t out, const std::vector<double>& gains);
   double depth_gain(int layer) const;
@@ -131,6 +140,7 @@ class Transformer {
   Tensor position_rows(Backend& backend, int64_t longest);
   Var embed(Tape& tape, const SideRows& side, bool is_source);
   ResidualStream encoder_layer(size_t i, ResidualStream stream, const SideRows& source);
+  Var recur(const DecoderLayer& l, const Var& x, const Packing& rows) const;
   ResidualStream decoder_layer(size_t i, ResidualStream stream, const Var& cross, const ModelBatch& batch,
                                AlignmentRequest* alignment);
   void align(const AttentionArguments& cross, const ModelBatch& batch, AlignmentRequest& alignment) const;
@@ -139,6 +149,7 @@ class Transformer {
                               const ResidualContext& context) const;
   ResidualStream project(const ResidualStack& residual, size_t sublayer, const Linear& linear,
                          const ResidualStream& stream, const Var& inner, const ResidualContext& context) const;
+  Tensor self_step(Tape& tape, size_t i, const Var& x, DecoderCache& cache, const DecoderStep& rows) const;
   Var cross_keys_values(size_t group, const Var& memory) const;
   size_t aligned_layer() const { return size_t(options_.aligned_layer() - 1); }
   bool is_recomputed(size_t layer) const { return layer < size_t(recomputed_layers_); }

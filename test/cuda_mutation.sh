@@ -115,6 +115,10 @@ mutant residual_norm.cu residual_norm.cu 'return out.sum && !out.sum_low ? round
 mutant residual_norm.cu residual_norm.cu 'if (out.sum && out.sum_low) {' 'if (false) {'
 mutant alignment.cu alignment.cu 'if (a.points[i] == place) sum +=' 'if (a.points[i] == place) sum ='
 mutant alignment.cu alignment.cu '(p * total - gradient_at' '(total - gradient_at'
+mutant recurrence.cu recurrence.cu 'sum += of_gate;' 'sum = of_gate;'
+mutant recurrence.cu recurrence.cu 't > rows.begin ? c[i - a.columns] : 0.0f' 't > 0 ? c[i - a.columns] : 0.0f'
+mutant recurrence.cu recurrence.cu '(2 * slot + step % 2)' '(2 * slot)'
+mutant decode.cu decode.cu 'to_float(bias[word])' 'to_float(bias[j])'
 mutant decode.cu decode.cu 'cache.entry(ancestors[t], t)' 'cache.entry(ancestors[0], t)'
 mutant top_k.cu top_k.cu 'col + i == banned_id ||' ''
 

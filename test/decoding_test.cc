@@ -106,6 +106,12 @@ TEST_CASE("incremental decoding is the teacher-forced pass", "[decoding]") {
       options.decoder_ffn_dim = 40;
       check_decoding(options);
     }
+  for (ResidualKind kind : all_residual_kinds()) DYNAMIC_SECTION("recurrent decoder, residual " << int(kind)) {
+      ModelOptions options = recurrent(small_options(kind));
+      check_decoding(options);
+      options.rnn_projection = false;
+      if (kind != ResidualKind::sub_ln) check_decoding(options);
+    }
   SECTION("more decoder layers than one group of cross-attention has") {
     ModelOptions options = small_options(ResidualKind::branchnorm);
     options.decoder_layers = 19;
@@ -121,6 +127,7 @@ TEST_CASE("incremental decoding is the teacher-forced pass on a GPU", "[decoding
       CHECK(decoding_error(options, make_cuda_backend({.compute_dtype = DType::f32})) <= 1e-5);
       options.activation = Activation::relu;  // in the product before it
       CHECK(decoding_error(options, make_cuda_backend({.compute_dtype = DType::f32})) <= 1e-5);
+      CHECK(decoding_error(recurrent(options), make_cuda_backend({.compute_dtype = DType::f32})) <= 1e-5);
     }
 }
 

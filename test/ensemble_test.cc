@@ -230,7 +230,7 @@ TEST_CASE("models and weights of an ensemble are checked", "[ensemble]") {
   CHECK(message({"a.npz", "b.npz"}, {}) == "no exception");
   CHECK(message({"a.npz", "b.npz"}, {0, 1}) == "no exception");
   CHECK_THAT(message({}, {}), Contains("models is empty"));
-  CHECK_THAT(message({"a.npz", "b.bin"}, {}), Contains("models is 'b.bin', must end in .npz"));
+  CHECK_THAT(message({"a.npz", "b.model"}, {}), Contains("models is 'b.model', must end in .npz"));
   CHECK_THAT(message({"a.npz", "b.npz"}, {1}), Contains("weights has 1 number, must have 2"));
   CHECK_THAT(message({"a.npz"}, {1, 2, 3}), Contains("weights has 3 numbers, must have 1"));
   CHECK_THAT(message({"a.npz", "b.npz"}, {0, 0}), Contains("weights are all 0"));

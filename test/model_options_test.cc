@@ -136,7 +136,9 @@ TEST_CASE("models that bough cannot compute are refused", "[settings]") {
   CHECK(with("transformer-ffn-depth", 3) ==
         "m.npz: special:model.yml has transformer-ffn-depth '3', must be 2. bough does not have this "
         "variant of the Transformer");
-  CHECK(with("transformer-decoder-autoreg", "rnn").find("must be self-attention") != std::string::npos);
+  CHECK(with("transformer-decoder-autoreg", "average-attention").find("must be one of: self-attention, rnn") !=
+        std::string::npos);
+  CHECK(with("transformer-decoder-autoreg", "rnn").find("dec-cell is 'gru', must be ssru") != std::string::npos);
   CHECK(with("transformer-tied-layers", Yaml::list({"1"})).find("transformer-tied-layers") != std::string::npos);
   CHECK(with("transformer-new-thing", true) ==
         "m.npz: special:model.yml has transformer-new-thing, which bough does not know. A newer "

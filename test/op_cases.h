@@ -1,5 +1,6 @@
 #pragma once
 #include "test/op_cases_kernels.h"
+#include "test/op_cases_recurrence.h"
 
 // The op table: a row for every kernel of core/kernels.def and every way to use it. The checks of
 // test/ops_test.cc run on every row, backend and (where it has one) width.
@@ -114,6 +115,12 @@ inline void add_alignment_rows(std::vector<Row>& rows) {
                     [=](int64_t, int64_t) { return attention_weights_case(D); }});
 }
 
+inline void add_recurrence_rows(std::vector<Row>& rows) {
+  rows.push_back({"ssru ragged", true, [](int64_t, int64_t C) { return ssru_case({5, 1, 12, 3, 30, 100}, 3, C); }});
+  rows.push_back({"ssru without a tail", true, [](int64_t, int64_t C) { return ssru_case({1, 2}, 0, C); }});
+  rows.push_back({"ssru_step", true, [](int64_t, int64_t C) { return ssru_step_case(C); }});
+}
+
 inline void add_loss_rows(std::vector<Row>& rows) {
   for (const double smoothing : {0.0, 0.1})
     for (const int padding : {0, 5})
@@ -187,6 +194,9 @@ inline void add_decoding_rows(std::vector<Row>& rows) {
     rows.push_back({fmt::format("cross_attention_step D = {}", D), false,
                     [=](int64_t, int64_t) { return cross_attention_step_case(2, D); }});
   }
+  for (const bool has_bias : {true, false})
+    rows.push_back({has_bias ? "listed_logits" : "listed_logits without bias", true,
+                    [=](int64_t, int64_t C) { return listed_logits_case(C, has_bias); }});
   rows.push_back({"log_softmax_top_k", true, [](int64_t T, int64_t V) { return top_k_case(T, V + 3, V + 8, 3, -1); }});
   rows.push_back(
       {"log_softmax_top_k banned", true, [](int64_t T, int64_t V) { return top_k_case(T, V + 9, V + 9, 7, 1); }});
@@ -201,6 +211,7 @@ inline const std::vector<Row>& op_rows() {
     add_activation_rows(rows);
     add_attention_rows(rows);
     add_alignment_rows(rows);
+    add_recurrence_rows(rows);
     add_loss_rows(rows);
     add_elementwise_rows(rows);
     add_optimizer_rows(rows);

@@ -412,6 +412,33 @@ inline Case self_attention_step_case(int64_t heads, int64_t D) {
           }};
 }
 
+/// Lists of 5, 1 and 9 words for five rows; some words are in several.
+inline Case listed_logits_case(int64_t C, bool has_bias) {
+  const int64_t V = 20, L = 11, rows = 5;
+  const std::vector<int32_t> offsets{0, 5, 6, 15}, sentences{2, 0, 0, 1, 2};
+  const std::vector<int32_t> ids{0, 3, 4, 11, 19, 7, 0, 1, 2, 3, 8, 9, 10, 17, 18};
+  return {{data({rows, C}), data({V, C}), data({V})},
+          [=](Bench& b, auto& v) {
+            const Tensor logits = b.output({rows, L});
+            b.backend().listed_logits(logits, v[0].value(), v[1].value(), has_bias ? v[2].value() : Tensor(),
+                                      b.ints(offsets), b.ints(ids), b.ints(sentences));
+            return constants(v[0], {logits});
+          },
+          [=]<class R>(const Lists<R>& in) -> Lists<R> {
+            auto logits = std::vector<R>(size_t(rows * L), R(unlisted_logit));
+            for (int64_t r = 0; r < rows; ++r) {
+              const size_t s = size_t(sentences[size_t(r)]);
+              for (int32_t j = 0; j < offsets[s + 1] - offsets[s]; ++j) {
+                const int32_t word = ids[size_t(offsets[s] + j)];
+                R sum = has_bias ? in[2][size_t(word)] : R(0);
+                for (int64_t c = 0; c < C; ++c) sum += in[0][size_t(r * C + c)] * in[1][size_t(word * C + c)];
+                logits[size_t(r * L + j)] = sum;
+              }
+            }
+            return {logits};
+          }};
+}
+
 inline Case cross_attention_step_case(int64_t heads, int64_t D) {
   const int64_t W = heads * D, rows = 5;
   const Sentences keys({3, 1, 70}, 2);

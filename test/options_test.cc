@@ -168,6 +168,9 @@ TEST_CASE("every option of bough-train changes something", "[settings]") {
        {"devices", {{"1"}, ""}},
        {"branchnorm-bound", {{"0.1"}, "branchnorm-bound is given, but nothing follows it"}},
        {"transformer-guided-alignment-layer", {{"1"}, ""}},
+       {"transformer-decoder-autoreg", {{"rnn"}, "dec-cell is 'gru', must be ssru"}},
+       {"transformer-rnn-projection", {{"true"}, "no layer has it"}},
+       {"dec-cell", {{"ssru"}, ""}},
        {"guided-alignment-cost", {{"mse"}, ""}},  // refused with guided-alignment
        {"input-types", {{"sequence", "sequence"}, ""}},
        {"transformer-preprocess", {{"n"}, "give them as post-ln or pre-ln"}},

@@ -7,6 +7,15 @@
 #include "core/base/random.h"
 
 /// Options of a Transformer small enough to decode in milliseconds; branchnorm stands at alpha = 0.37.
+/// The same with a recurrent decoder.
+inline bough::ModelOptions recurrent(bough::ModelOptions o) {
+  o.decoder_memory = bough::DecoderMemory::rnn;
+  o.decoder_cell = "ssru";
+  o.rnn_projection = true;
+  o.validate();
+  return o;
+}
+
 inline bough::ModelOptions small_options(bough::ResidualKind kind) {
   bough::ModelOptions o;
   o.vocab_sizes = {60, 60};

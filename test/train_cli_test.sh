@@ -80,6 +80,32 @@ check "... and no other kind does" test "$(cat b2t.txt deepnorm.txt | grep -c om
 check "a kind without plain form is not exported" test $? = 1
 check "... and says why" says "transformer-residual is rezero, which no plain" out.txt
 
+# A recurrent decoder: resumed, with what the checkpoint says of it, is uninterrupted; exported, the model translates the
+# same; what does not fit is refused.
+rnn="--transformer-decoder-autoreg rnn --dec-cell ssru"
+# shellcheck disable=SC2086  # several options
+{
+  train rnn-whole --after 10u --save-freq 100000 $rnn
+  train rnn-parts --after 4u --save-freq 100000 $rnn
+}
+train rnn-parts --after 10u --save-freq 100000 --gradient-checkpointing --cpu-threads 1
+check "recurrent decoder: resumed and recomputed gives the same bits" \
+  test "$(parameters rnn-whole)" = "$(parameters rnn-parts)"
+"$bin/bough-average" --export rnn-plain.npz rnn-whole/model.npz
+for model in rnn-whole/model.npz rnn-plain.npz; do
+  "$bin/bough-translate" -m $model -v vocab.spm vocab.spm --quiet -b 2 <corpus/test.en >"$model.de"
+done
+check "... its export translates the same" cmp rnn-whole/model.npz.de rnn-plain.npz.de
+train rnn-gru --after 2u --transformer-decoder-autoreg rnn >out.txt 2>&1
+check "another cell is refused" says "dec-cell is 'gru', must be ssru" out.txt
+printf '%s\n' '</s> </s> 0.1' >lex.s2t
+listed() { "$bin/bough-translate" -m rnn-plain.npz -v vocab.spm vocab.spm --quiet -b 2 --shortlist "$@" <corpus/test.en; }
+listed lex.s2t 20 >listed.de
+check "with a shortlist it translates" test "$(wc -l <listed.de)" = 60
+check "... to other words" test "$(cat listed.de)" != "$(cat rnn-plain.npz.de)"
+listed nowhere.bin false >out.txt 2>&1
+check "a missing shortlist is one sentence" says "nowhere.bin" out.txt
+
 # A diverged run ends with 3 and one sentence; what it logged says so, too.
 train diverged --after 200u --learn-rate 50 --lr-warmup 0 --clip-norm 0 --divergence-threshold 20 \
   --divergence-updates 3 --quiet false >out.txt 2>&1

@@ -37,8 +37,6 @@ void DecodingOptions::output_settings(Settings& v) {
   v(replace_unk, "replace-unk",
     "print the source word that it is aligned with in place of each unknown word; allows unknown words");
   constexpr auto whole = "the output layer always computes the whole vocabulary";
-  v.accepted_list("shortlist", whole);
-  v.remark(std::string("has no effect: ") + whole + ", which is slower", "", Remark::warning);
   v.accepted_list({"output-approx-knn", 0, "100 1024"}, whole);
   v.remark(std::string("has no effect: ") + whole + ", which is slower", "", Remark::warning);
   v.accepted<bool>("skip-cost", "scores are always log-probabilities");

@@ -69,7 +69,8 @@ void weights_setting(Settings& v, std::vector<double>& weights) {
 
 void check_models(const char* option, const std::vector<std::string>& models, const std::vector<double>& weights) {
   check(!models.empty(), "{0} is empty, must name a model. Use --{0} model.npz, or -c model.npz.decoder.yml", option);
-  for (const std::string& model : models) check(model.ends_with(".npz"), "{} is '{}', must end in .npz", option, model);
+  for (const std::string& model : models)
+    check(model.ends_with(".npz") || model.ends_with(".bin"), "{} is '{}', must end in .npz or .bin", option, model);
   check(weights.empty() || weights.size() == models.size(),
         "weights has {} number{}, must have {}: one for each model. Leave weights out to give all the same",
         weights.size(), weights.size() == 1 ? "" : "s", models.size());

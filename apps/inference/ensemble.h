@@ -51,7 +51,8 @@ LoadedEnsemble load_ensemble(const std::vector<std::string>& paths, const std::v
 /// The option weights, of the programs that take several models.
 void weights_setting(Settings& v, std::vector<double>& weights);
 
-/// Error unless `option` names .npz files, at least one, and `weights` is empty or has one for each, not all of them 0.
+/// Error unless `option` names .npz or .bin files, at least one, and `weights` is empty or has one for each, not all of
+/// them 0.
 void check_models(const char* option, const std::vector<std::string>& models, const std::vector<double>& weights);
 
 }  // namespace bough

@@ -5,6 +5,7 @@
 
 #include "apps/inference/model_export.h"
 #include "apps/inference/model_file.h"
+#include "core/base/npz.h"
 #include "layers/parameter_names.h"
 
 namespace bough {

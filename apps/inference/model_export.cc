@@ -21,14 +21,19 @@ struct Site {
   double residual_scale;
 };
 
-std::vector<Site> sites_of_stack(const std::string& stack, int layers, const ResidualScales& scales) {
+std::vector<Site> sites_of_stack(const ModelOptions& options, const std::string& stack, const ResidualScales& scales) {
+  const bool is_decoder = stack == names::decoder;
+  const int layers = is_decoder ? options.decoder_layers : options.encoder_layers;
   std::vector<Site> sites;
   for (int l = 1; l <= layers; ++l) {
     const auto add = [&](const char* sublayer, std::vector<const char*> readers) {
       sites.push_back({names::site(stack, l, sublayer), std::move(readers), scales.residual_scale});
     };
-    add(names::self, {"q", "k", "v"});
-    if (stack == names::decoder) add(names::context, {"q"});
+    if (is_decoder && options.has_rnn_decoder())
+      add(names::rnn, {"f", ""});
+    else
+      add(names::self, {"q", "k", "v"});
+    if (is_decoder) add(names::context, {"q"});
     add(names::ffn, {"1"});
   }
   return sites;
@@ -54,7 +59,7 @@ void fold_omega(const Site& before, const Site& site, std::vector<ModelArray>& a
         "export: an element of {} is closer to 0 than {}, but its inverse is needed; translate with the model as "
         "it is",
         names::omega(site.name), smallest);
-  const std::string owner = names::norm_owner(before.name);
+  const std::string owner = names::norm_owner(before.name, false);
   for (const std::string& vector : {names::norm_scale(owner), names::norm_bias(owner)}) {
     ModelArray& array = find(arrays, vector);
     for (size_t c = 0; c < omega.size(); ++c) array.values[c] *= omega[c];
@@ -67,8 +72,7 @@ void fold_omega(const Site& before, const Site& site, std::vector<ModelArray>& a
 }
 
 void fold_admin(const ModelOptions& options, std::vector<ModelArray>& arrays) {
-  for (const auto& sites : {sites_of_stack(names::encoder, options.encoder_layers, {}),
-                            sites_of_stack(names::decoder, options.decoder_layers, {})})
+  for (const auto& sites : {sites_of_stack(options, names::encoder, {}), sites_of_stack(options, names::decoder, {})})
     for (size_t i = 1; i < sites.size(); ++i) fold_omega(sites[i - 1], sites[i], arrays);
   std::erase_if(arrays, [](const ModelArray& a) { return names::is_omega(a.name); });
 }
@@ -86,14 +90,15 @@ std::string names_of_exportable_kinds() {
 }  // namespace
 
 std::map<std::string, double> fold_factors(const ModelOptions& options, const std::vector<double>& branch_scales) {
-  std::vector<Site> sites = sites_of_stack(names::encoder, options.encoder_layers, encoder_scales(options));
-  const auto decoder = sites_of_stack(names::decoder, options.decoder_layers, decoder_scales(options));
+  std::vector<Site> sites = sites_of_stack(options, names::encoder, encoder_scales(options));
+  const auto decoder = sites_of_stack(options, names::decoder, decoder_scales(options));
   sites.insert(sites.end(), decoder.begin(), decoder.end());
   std::map<std::string, double> factors;
   for (size_t i = 0; i < sites.size(); ++i) {
-    const char* const last = names::last_product(sites[i].name);
-    for (const std::string& array : {names::weight(sites[i].name, last), names::bias(sites[i].name, last)})
-      factors[array] = branch_scales[i] / sites[i].residual_scale;
+    const std::string last = names::last_product(sites[i].name, options.rnn_projection);
+    const double factor = branch_scales[i] / sites[i].residual_scale;
+    factors[names::weight(sites[i].name, last)] = factor;
+    if (!last.empty()) factors[names::bias(sites[i].name, last)] = factor;
   }
   return factors;
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "core/base/npz.h"
 #include "layers/parameter_names.h"
 
 namespace bough {
@@ -16,7 +17,7 @@ struct Place {
   bool is_transposed = false;
 };
 
-Place place_of(const NpzReader& file, const ParameterPart& part) {
+Place place_of(const ArrayFile& file, const ParameterPart& part) {
   if (part.name == parameter_names::output && !file.contains(part.name) && file.contains(parameter_names::old_output))
     return {parameter_names::old_output, true};
   return {part.name, false};
@@ -30,27 +31,27 @@ Axes without_leading_ones(Axes axes) {
 
 std::string format_axes(const Axes& axes) { return fmt::format("({})", fmt::join(axes, ", ")); }
 
-void check_array(const NpzReader& file, const ParameterPart& part, ShapesBy by) {
+void check_array(const ArrayFile& file, const ParameterPart& part, ShapesBy by) {
   const Place place = place_of(file, part);
   check(file.contains(place.name), "'{}': array {} is missing, the model that {} has one. {}", file.path(), part.name,
         by == ShapesBy::run ? "this run's options describe" : "its special:model.yml describes",
         by == ShapesBy::run ? "Use the options of the run that wrote it"
                             : "Was the file changed, or made by a program that "
                               "bough does not know?");
-  const NpzHeader header = file.header(place.name);
+  const Axes found = file.shape_of(place.name);
   const Shape shape = part.file_shape();
   Axes expected{shape[0], shape[1]};
   if (place.is_transposed) std::swap(expected[0], expected[1]);
-  check(without_leading_ones(header.shape) == without_leading_ones(expected), "'{}': array {} is {}, must be {} by {}",
-        file.path(), place.name, format_axes(header.shape), format_axes(expected),
+  check(without_leading_ones(found) == without_leading_ones(expected), "'{}': array {} is {}, must be {} by {}",
+        file.path(), place.name, format_axes(found), format_axes(expected),
         by == ShapesBy::run ? "this run's vocabularies and options. Use those that the model was trained with"
                             : "its special:model.yml. The one or the other was changed: get the file anew");
-  check(header.type == NpzType::f32 || header.type == NpzType::f64 || header.type == NpzType::f16,
-        "'{}': array {} holds {}, must hold f32, f16 or f64. Convert the model to float32 first", file.path(),
-        place.name, name_of(header.type));
+  check(file.is_real(place.name),
+        "'{}': array {} holds {}, must hold f32, f16, f64 or intgemm8. Convert the model to float32 first", file.path(),
+        place.name, file.type_of(place.name));
 }
 
-void check_no_others(const NpzReader& file, const ParameterSet& parameters, ShapesBy by) {
+void check_no_others(const ArrayFile& file, const ParameterSet& parameters, ShapesBy by) {
   std::set<std::string> known;
   for (const ParameterPart& part : parameters.parts()) known.insert(place_of(file, part).name);
   for (const std::string& name : file.names())
@@ -60,27 +61,20 @@ void check_no_others(const NpzReader& file, const ParameterSet& parameters, Shap
                               : "its special:model.yml describes. bough does not have this variant of the model");
 }
 
-void check_arrays(const NpzReader& file, const ParameterSet& parameters, ShapesBy by) {
+void check_arrays(const ArrayFile& file, const ParameterSet& parameters, ShapesBy by) {
   for (const ParameterPart& part : parameters.parts()) check_array(file, part, by);
   check_no_others(file, parameters, by);
 }
 
 }  // namespace
 
-ModelOptions read_model_options(const NpzReader& file) {
+ModelOptions read_model_options(const ArrayFile& file) {
   check(file.contains(model_yaml_array),
         "'{}': no special:model.yml in it, must be a model saved by bough or Marian. Give MODEL.npz, not "
         "its optimizer file",
         file.path());
   const std::string source = "'" + file.path() + "'";
   ModelOptions options = ModelOptions::from_yaml(parse_yaml(file.read_text(model_yaml_array), source), source);
-  // Before anything is made of so many layers: the text may say what it likes. A checkpoint has one array of them all.
-  double numbers = 0;  // shapes may say what they like, too
-  for (const std::string& name : file.names()) numbers += double(file.header(name).elements());
-  check(double(options.layers()) * options.model_dim <= numbers,
-        "{}: special:model.yml describes {} layers, but the file has {:.0f} numbers in all. The one or the other was "
-        "changed: get the file anew",
-        source, options.layers(), numbers);
   // Marian saves the option of whoever trains a Transformer, but positions stay sinusoids and no array is there.
   if (options.learned_positions && options.max_positions == 0 && !file.contains(parameter_names::positions))
     options.learned_positions = false;
@@ -89,25 +83,25 @@ ModelOptions read_model_options(const NpzReader& file) {
 
 namespace {
 
-void read_part(const NpzReader& file, const ParameterSet& parameters, ParameterPart part, Out arena) {
+void read_part(const ArrayFile& file, const ParameterSet& parameters, ParameterPart part, Out arena) {
   const Place place = place_of(file, part);
   if (place.is_transposed) part.is_transposed = !part.is_transposed;
   parameters.insert(arena, part, file.read_floats(place.name));
 }
 
-void read_checked(const NpzReader& file, const ParameterSet& parameters, Out arena) {
+void read_checked(const ArrayFile& file, const ParameterSet& parameters, Out arena) {
   parameters.backend().fill(arena, 0.0);
   for (const ParameterPart& part : parameters.parts()) read_part(file, parameters, part, arena);
 }
 
 }  // namespace
 
-void read_parameters(const NpzReader& file, const ParameterSet& parameters, Out arena, ShapesBy by) {
+void read_parameters(const ArrayFile& file, const ParameterSet& parameters, Out arena, ShapesBy by) {
   check_arrays(file, parameters, by);
   read_checked(file, parameters, arena);
 }
 
-int64_t read_matching_parameters(const NpzReader& file, const ParameterSet& parameters, Out arena) {
+int64_t read_matching_parameters(const ArrayFile& file, const ParameterSet& parameters, Out arena) {
   int64_t found = 0;
   for (const ParameterPart& part : parameters.parts()) {
     if (!file.contains(place_of(file, part).name)) continue;
@@ -137,7 +131,8 @@ Tensor inference_state(const std::vector<double>& branch_scales, Backend& backen
 }
 
 Model load_model(const std::string& path, Backend& backend) {
-  const NpzReader file(path);
+  const std::unique_ptr<ArrayFile> opened = open_array_file(path);
+  const ArrayFile& file = *opened;
   Model model{read_model_options(file), std::make_unique<ParameterSet>(backend), nullptr};
   model.transformer = std::make_unique<Transformer>(model.options, nullptr, *model.parameters);
   model.parameters->lay_out();

@@ -2,7 +2,7 @@
 #include <memory>
 #include <string>
 
-#include "core/base/npz.h"
+#include "core/base/array_file.h"
 #include "core/parameters.h"
 #include "layers/transformer.h"
 
@@ -15,13 +15,13 @@ struct Model {
   std::unique_ptr<Transformer> transformer;
 };
 
-/// Loads bough's or Marian's model file (an npz with special:model.yml) onto a backend, without memory
-/// for gradients. Throws Error naming the file: missing, truncated, no npz, no model of a
+/// Loads bough's or Marian's model file (an npz, or Marian's binary form, with special:model.yml) onto a backend,
+/// without memory for gradients. Throws Error naming the file: missing, truncated, of neither form, no model of a
 /// family that bough has, an array that is missing, superfluous, of another type or shape.
 Model load_model(const std::string& path, Backend& backend);
 
 /// special:model.yml of a model file.
-ModelOptions read_model_options(const NpzReader& file);
+ModelOptions read_model_options(const ArrayFile& file);
 
 /// What says how large the arrays of a file must be, for messages: its own special:model.yml, or the options and
 /// vocabularies of a run that begins with its parameters.
@@ -29,12 +29,12 @@ enum class ShapesBy { model_file, run };
 
 /// Fills an arena of `parameters` from the arrays of a model file; `options` are those of the file.
 /// Throws Error like load_model; before the arena changes, unless an array's data is damaged.
-void read_parameters(const NpzReader& file, const ParameterSet& parameters, Out arena,
+void read_parameters(const ArrayFile& file, const ParameterSet& parameters, Out arena,
                      ShapesBy by = ShapesBy::model_file);
 
 /// The same for the parts that the file has under their name; the others stay as they are. Returns how many
 /// there were. Throws Error when one has another shape, or none is there.
-int64_t read_matching_parameters(const NpzReader& file, const ParameterSet& parameters, Out arena);
+int64_t read_matching_parameters(const ArrayFile& file, const ParameterSet& parameters, Out arena);
 
 /// Writes an arena (the parameters, or their average) as a model file, atomically. `options` with
 /// branchnorm_progress of these parameters. Throws Error if it cannot be written.

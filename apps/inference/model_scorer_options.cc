@@ -26,7 +26,7 @@ void ModelScorerOptions::settings(Settings& v) {
   machine.settings(v);
   machine.accepted_settings(v);
   v.group("Scoring");
-  v(models, {"model", 'm'}, "model file (.npz); several: an ensemble", Path{});
+  v(models, {"model", 'm'}, "model file (.npz, or Marian's .bin); several: an ensemble", Path{});
   weights_setting(v, weights);
   v.accepted<bool>("no-reload", "the model is always read");
   v.accepted<bool>("quiet-translation", "nothing is translated");

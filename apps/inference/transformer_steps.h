@@ -18,22 +18,34 @@ struct SampledBatch {
   std::vector<int64_t> numbers = {};  ///< of the sentences in the input
 };
 
+/// The target words that each sentence of a batch may have, sorted; none: all words.
+using ListedWords = std::vector<std::vector<int32_t>>;
+
 /// Transformers as beam search sees them: encodes a batch, then gives the next tokens step by step.
 /// Keys and values of a slot stay where they are; nothing is moved when hypotheses change places.
 class TransformerSteps final : public StepModel {
  public:
   /// `source`: packed for decoding with the ensemble's ids. limits: of every sentence, as beam_search gets them.
-  /// banned_id never becomes a candidate; -1: none is banned. With a rule in `samples` the one candidate of a row is a
+  /// banned_id never becomes a candidate; -1: none is banned. lists: of each sentence of `source`, without banned_id;
+  /// probabilities are then over its words. With a rule in `samples` the one candidate of a row is a
   /// draw, a function of seed, sentence, sample and position.
   TransformerSteps(const Ensemble& ensemble, Backend& backend, const Batch& source, std::span<const int64_t> limits,
-                   int beam_size, int32_t banned_id, SampledBatch samples = {});
+                   int beam_size, int32_t banned_id, SampledBatch samples = {}, ListedWords lists = {});
   void step(const StepRows& rows, int64_t k, StepScores& scores) override;
   int32_t end_of_sentence() const override { return ensemble_.target.end; }
 
-  /// Memory of keys and values per slot and token, in bytes.
+  /// Memory of keys and values of self-attention per slot and token, in bytes; 0 for recurrent decoders.
   static int64_t cache_bytes(const Ensemble& ensemble, DType dtype);
 
  private:
+  /// Words that logits have: all, or those of the longest list.
+  int64_t columns() const { return device_lists_ ? device_lists_.longest : ensemble_.target_vocabulary(); }
+  const std::vector<int32_t>& list_of(const StepRows& rows, size_t row) const {
+    return lists_[size_t(rows.sentences[row] / samples_.per_sentence)];
+  }
+  void upload_lists();
+  std::vector<int32_t> forced_columns(const StepRows& rows) const;
+  void name_words(const StepRows& rows, StepScores& out) const;
   void best_of_one(In logits, StepScores& out);
   void score_forced(In logits, In forced, StepScores& out);
   WordScores total(const std::vector<Tensor>& logits) const;
@@ -44,6 +56,8 @@ class TransformerSteps final : public StepModel {
   Backend& backend_;
   int32_t banned_id_;
   SampledBatch samples_;
+  ListedWords lists_;
+  WordLists device_lists_;
   Tape tape_;
   std::vector<DecoderCache> caches_;  // of every member
 };

@@ -46,6 +46,8 @@ class Translation {
           "force-decode: '{}' writes from right to left, so it cannot be given the beginning. Use a model that writes "
           "from left to right",
           options.models.front());
+    if (!options.shortlist.path.empty())
+      shortlist_.emplace(options.shortlist, *loaded_.vocabularies.front(), *loaded_.vocabularies.back());
     if (options.decoding.sampling)
       log::info("[translate] sampling {}, seed {}", fmt::join(format_items(options.decoding.sampling), " "),
                 options.decoding.seed);
@@ -55,6 +57,7 @@ class Translation {
     const auto start = std::chrono::steady_clock::now();
     if (!output_.is_stdout() || !isatty(STDOUT_FILENO)) progress_.emplace("translate");
     TranslatorSettings settings = translator_settings(options_);
+    settings.shortlist = shortlist_ ? &*shortlist_ : nullptr;
     settings.on_batch = [this](int64_t sentences, int64_t tokens) { speed_.note(sentences, tokens); };
     Translator translator(loaded_.ensemble, *backend_, options_.decoding, settings);
     translator.run([this] { return read_window(); }, [this](Translator::Result&& result) { write(result); },
@@ -118,6 +121,7 @@ class Translation {
   const TranslateOptions& options_;
   std::unique_ptr<Backend> backend_;
   LoadedEnsemble loaded_;
+  std::optional<Shortlist> shortlist_;
   TranslationPrinter printer_;
   TranslationInput lines_;
   TextEncoder source_encoder_, prefix_encoder_;

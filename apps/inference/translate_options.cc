@@ -19,7 +19,7 @@ void TranslateOptions::settings(Settings& v) {
   machine.settings(v);
   machine.accepted_settings(v);
   v.group("Translation");
-  v(models, {"models", 'm'}, "model file (.npz); several: an ensemble", Path{});
+  v(models, {"models", 'm'}, "model file (.npz, or Marian's .bin); several: an ensemble", Path{});
   weights_setting(v, weights);
   vocabulary.settings(v);
   v(input, {"input", 'i'}, "file with one sentence a line; with force-decode and without tsv a second file", Path{});
@@ -35,6 +35,12 @@ void TranslateOptions::settings(Settings& v) {
   batch.settings(v);
   decoding.settings(v);
   decoding.translate_settings(v);
+  v.file_and_items(
+      shortlist, "shortlist",
+      "choose words of each sentence from those that a lexical shortlist has for it: a binary file, or text (lines "
+      "of target, source, probability) with the first FIRST words of the vocabulary and the BEST most probable "
+      "above PRUNE of each source word (100 100 0). CHECK: compare a binary file's checksum. false = all words",
+      "PATH [FIRST [BEST [PRUNE]]] or PATH CHECK; FIRST >= 0, BEST >= 1, PRUNE >= 0");
   v(general.seed, "seed", "of output-sampling: the same seed and input give the same samples. 0 = from the clock");
   v.group("Output");
   decoding.output_settings(v);

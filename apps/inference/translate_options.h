@@ -4,6 +4,7 @@
 
 #include "apps/inference/decoding_options.h"
 #include "apps/inference/machine_options.h"
+#include "apps/inference/shortlist.h"
 #include "core/base/general_options.h"
 #include "data/data_options.h"
 
@@ -23,6 +24,7 @@ struct TranslateOptions {
   CorpusOptions corpus;  ///< max_length, max_length_crop, tsv and tsv_fields only
   BatchOptions batch;
   DecodingOptions decoding;
+  ShortlistOptions shortlist;
 
   TranslateOptions();
   void settings(Settings& v);

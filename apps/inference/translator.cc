@@ -80,9 +80,13 @@ std::vector<Translator::Result> Translator::search(Backend& backend, const std::
     limits.insert(limits.end(), size_t(copies), limit_of(*source));
     prefixes.insert(prefixes.end(), size_t(copies), source->prefix);
   }
+  const int32_t banned = options.allow_unk ? -1 : ensemble_.target.unknown;
+  ListedWords lists;
+  if (settings_.shortlist)
+    for (const Source* source : sources)
+      lists.push_back(settings_.shortlist->words(source->tokens, source->prefix, banned));
   TransformerSteps steps(ensemble_, backend, pack_source(pairs, ensemble_.source.end), limits, options.beam_size,
-                         options.allow_unk ? -1 : ensemble_.target.unknown,
-                         {options.sampling, options.seed, copies, std::move(numbers)});
+                         banned, {options.sampling, options.seed, copies, std::move(numbers)}, std::move(lists));
   std::vector<Result> found = beam_search(steps, limits, options, prefixes);
   if (copies == 1) return found;
   std::vector<Result> results(sources.size());

@@ -7,15 +7,17 @@
 #include "apps/inference/beam_search.h"
 #include "apps/inference/ensemble.h"
 #include "apps/inference/ordered_work.h"
+#include "apps/inference/shortlist.h"
 #include "data/data_options.h"
 
 namespace bough {
 
-/// How a Translator works; none of it changes a translation.
+/// How a Translator works; nothing but the shortlist changes a translation.
 struct TranslatorSettings {
-  BatchOptions batch;               ///< mini_batch, mini_batch_words (source tokens), maxi_batch_sort
-  int workers = 1;                  ///< threads, on the CPU
-  int64_t cache_bytes = 512 << 20;  ///< keys and values of all batches in work, at most
+  BatchOptions batch;                    ///< mini_batch, mini_batch_words (source tokens), maxi_batch_sort
+  int workers = 1;                       ///< threads, on the CPU
+  int64_t cache_bytes = 512 << 20;       ///< keys and values of all batches in work, at most
+  const Shortlist* shortlist = nullptr;  ///< changes translations: see there. Outlives the translator
   /// Called when a batch is done, from any thread.
   std::function<void(int64_t sentences, int64_t source_tokens)> on_batch = {};
 };

@@ -16,6 +16,7 @@
 
 #include "core/base/error.h"
 #include "core/base/files.h"
+#include "core/base/half.h"
 #include "core/base/npy_header.h"
 
 namespace bough {
@@ -407,18 +408,6 @@ void NpzReader::read_checked(const std::string& name, NpzType type, std::size_t 
   read(name, dst);
 }
 
-/// IEEE binary16: 1 bit of sign, 5 of exponent, 10 of fraction.
-static float from_half(std::uint16_t half) {
-  const int exponent = (half >> 10) & 0x1F;
-  const float fraction = float(half & 0x3FF) / 1024;
-  float magnitude = 0;
-  if (exponent == 0x1F)
-    magnitude = fraction == 0 ? std::numeric_limits<float>::infinity() : std::numeric_limits<float>::quiet_NaN();
-  else
-    magnitude = exponent == 0 ? std::ldexp(fraction, -14) : std::ldexp(1 + fraction, exponent - 15);
-  return half & 0x8000 ? -magnitude : magnitude;
-}
-
 std::vector<float> NpzReader::read_floats(const std::string& name) const {
   const NpzHeader found = header(name);
   if (found.type == NpzType::f16) {
@@ -431,6 +420,13 @@ std::vector<float> NpzReader::read_floats(const std::string& name) const {
   if (found.type != NpzType::f64) return read_f32(name);
   const std::vector<double> wide = read_f64(name);
   return {wide.begin(), wide.end()};
+}
+
+std::vector<std::int64_t> NpzReader::shape_of(const std::string& name) const { return header(name).shape; }
+std::string NpzReader::type_of(const std::string& name) const { return name_of(header(name).type); }
+bool NpzReader::is_real(const std::string& name) const {
+  const NpzType type = header(name).type;
+  return type == NpzType::f32 || type == NpzType::f64 || type == NpzType::f16;
 }
 
 std::string NpzReader::read_text(const std::string& name) const {

@@ -8,6 +8,8 @@
 #include <type_traits>
 #include <vector>
 
+#include "core/base/array_file.h"
+
 namespace bough {
 
 /// Element types of npy that are read and written.
@@ -82,17 +84,20 @@ void write_npz(const std::string& path, std::span<const NpzArray> arrays);
 /// The file may be replaced meanwhile: this keeps reading the one it opened.
 /// Throws Error naming path and array: missing or truncated file, not an npz, absent array, type
 /// or shape this reader does not take, damaged data. One thread at a time per reader.
-class NpzReader {
+class NpzReader final : public ArrayFile {
  public:
   /// Opens the file and reads its list of arrays.
   explicit NpzReader(const std::string& path);
-  ~NpzReader();
+  ~NpzReader() override;
   NpzReader(NpzReader&&) noexcept;
   NpzReader& operator=(NpzReader&&) noexcept;
 
-  const std::string& path() const;
-  const std::vector<std::string>& names() const;  ///< in file order, without ".npy"
-  bool contains(const std::string& name) const;
+  const std::string& path() const override;
+  const std::vector<std::string>& names() const override;  ///< in file order, without ".npy"
+  bool contains(const std::string& name) const override;
+  std::vector<std::int64_t> shape_of(const std::string& name) const override;
+  std::string type_of(const std::string& name) const override;
+  bool is_real(const std::string& name) const override;
   /// Type and shape, without the data.
   NpzHeader header(const std::string& name) const;
 
@@ -131,9 +136,9 @@ class NpzReader {
   std::vector<float> read_f32(const std::string& name) const { return read_vector<float>(name); }
   std::vector<double> read_f64(const std::string& name) const { return read_vector<double>(name); }
   /// The whole array of f16, f32 or f64, as f32. Every f16 is one; f64 is rounded.
-  std::vector<float> read_floats(const std::string& name) const;
+  std::vector<float> read_floats(const std::string& name) const override;
   /// An i8 or u8 array as text, without the zero bytes that pad it (Marian's special:model.yml).
-  std::string read_text(const std::string& name) const;
+  std::string read_text(const std::string& name) const override;
 
  private:
   struct Archive;

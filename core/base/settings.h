@@ -139,6 +139,7 @@ struct Setting {
   bool is_path = false;
   Path::Use path_use = Path::input;
   bool is_path_or_field = false;
+  bool is_path_first = false;    ///< the first item of a list is a path, unless it says false
   bool is_alias = false;         ///< stands for other settings; no member, not dumped
   bool is_transient = false;     ///< asked of this run only (dump-config): not dumped
   bool is_command_line = false;  ///< transient, and without meaning in a file (help)
@@ -239,6 +240,13 @@ class Settings {
       for (const std::string& item : format_items(value)) list.items.emplace_back(item);
       return list;
     };
+  }
+  /// The same where the first item is the name of a file, unless it says false.
+  template <class T>
+  void file_and_items(T& value, Key key, const char* help, const char* type) {
+    items(value, key, help, type);
+    rows_.back().is_path = rows_.back().is_path_first = true;
+    rows_.back().word = "PATH";
   }
 
   /// A row without a member: `task`, `fp16`, `no-shuffle`. What it stands for is the parser's.

@@ -226,6 +226,7 @@ void SettingsReader::settle_file_names() {
     const Setting* row = rows_.find(name);
     if (!row || !row->is_path) continue;
     for (std::string& item : given.value.items) {
+      if (row->is_path_first && (&item != &given.value.items.front() || says({item}, "false"))) break;
       if (row->is_path_or_field && is_none_or_number(item)) continue;
       if (interpolates) item = interpolate_environment(name, item);
       if (!given.relative_to.empty()) item = beside(given.relative_to, item);

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cstring>
+#include <span>
 #include <vector>
 
 #include "core/cpu/backend.h"
@@ -108,6 +109,26 @@ void attend(const Queries<T>& s, int64_t keys, int64_t heads, int64_t dim, Key k
   }
 }
 
+/// The logits of rows [r, r + rows), which may have the same `words`: their table rows are read once.
+template <class T>
+void list_logits(Out logits, In x, In table, In bias, std::span<const int32_t> words, int64_t r, int64_t rows) {
+  const int64_t columns = x.cols(), whole = columns / lanes<T> * lanes<T>, length = logits.cols();
+  for (size_t j = 0; j < words.size(); ++j) {
+    const T* const weights = table.data<T>() + words[j] * columns;
+    for (int64_t i = r; i < r + rows; ++i) {
+      const T* const in = x.data<T>() + i * columns;
+      typename Lanes<T>::type sum{};
+      for (int64_t d = 0; d < whole; d += lanes<T>) sum += load(in + d) * load(weights + d);
+      T dot = total<T>(sum);
+      for (int64_t d = whole; d < columns; ++d) dot += in[d] * weights[d];
+      logits.data<T>()[i * length + int64_t(j)] = dot + (bias ? bias.data<T>()[words[j]] : T(0));
+    }
+  }
+  for (int64_t i = r; i < r + rows; ++i)
+    std::fill(logits.data<T>() + i * length + int64_t(words.size()), logits.data<T>() + (i + 1) * length,
+              T(unlisted_logit));
+}
+
 template <class T>
 struct Candidate {
   T value;
@@ -145,6 +166,21 @@ void select_best(std::vector<Candidate<T>>& best, const std::vector<T>& groups, 
 }
 
 }  // namespace
+
+void CpuBackend::listed_logits_impl(Out logits, In x, In table, In bias, In offsets, In ids, In sentences) {
+  dispatch(logits.dtype(), [&]<class T>() {
+    const int32_t *first = offsets.data<int32_t>(), *sentence = sentences.data<int32_t>();
+    pool_.parallel_for(x.rows(), most_queries, [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin, rows; r < end; r += rows) {
+        rows = 1;  // beams of a sentence lie side by side
+        while (r + rows < end && sentence[r + rows] == sentence[r]) ++rows;
+        const std::span<const int32_t> words(ids.data<int32_t>() + first[sentence[r]],
+                                             ids.data<int32_t>() + first[sentence[r] + 1]);
+        list_logits<T>(logits, x, table, bias, words, r, rows);
+      }
+    });
+  });
+}
 
 void CpuBackend::self_attention_step_impl(Out o, Out cache, In qkv, In ancestry, In slots, In steps, int64_t heads) {
   dispatch(o.dtype(), [&]<class T>() {

@@ -371,6 +371,7 @@ std::vector<KernelRow> kernel_rows() {
   add_activations(rows);
   add_attention(rows);
   add_alignments(rows);
+  add_recurrences(rows);
   add_loss_and_sums(rows);
   add_arenas(rows);
   add_decoding(rows);

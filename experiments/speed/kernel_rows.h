@@ -66,6 +66,8 @@ struct KernelRow {
 
 /// Those of word alignments.
 void add_alignments(std::vector<KernelRow>& rows);
+/// Those of small, fast models: recurrent decoders, lists of words.
+void add_recurrences(std::vector<KernelRow>& rows);
 
 /// Every kernel of core/kernels.def at least once; Error when one has no row, or a row has no kernel.
 std::vector<KernelRow> kernel_rows();

@@ -7,6 +7,7 @@
 
 #include "apps/inference/model_file.h"
 #include "apps/training/checkpoint.h"
+#include "core/base/marian_binary.h"
 #include "core/base/npy_header.h"
 #include "core/base/npz.h"
 #include "core/cpu/factory.h"
@@ -50,6 +51,15 @@ void read_npz(const std::string& path, std::string_view) {
     std::vector<char> data(file.header(name).bytes());
     file.read(name, data.data());
   }
+}
+
+void read_marian_binary(const std::string& path, std::string_view) {
+  const MarianBinary file(path);
+  for (const std::string& name : file.names())
+    if (file.is_real(name))
+      file.read_floats(name);
+    else if (file.type_of(name) == "i8")
+      file.read_text(name);
 }
 
 void read_npy_header(const std::string&, std::string_view bytes) {
@@ -153,6 +163,7 @@ void read_token_cache(const std::string& path, std::string_view bytes) {
 
 constexpr Row rows[] = {
     {"npz", "arrays.npz", read_npz},
+    {"marian-binary", "model.bin", read_marian_binary},
     {"npy-header", "", read_npy_header},
     {"model", "model.npz", read_model},
     {"optimizer", "model.npz.optimizer.npz", read_optimizer},

@@ -14,6 +14,28 @@ printf '%s: %s\n' '</s>' 0 '<unk>' 1 a 2 b 3 >"$work/words.yml"
   --tied-embeddings-all --after 2u --overwrite --tempdir "$work"
 text_of() { python3 -c 'import sys, zipfile
 sys.stdout.buffer.write(zipfile.ZipFile(sys.argv[1]).read(sys.argv[2] + ".npy").split(b"\n", 1)[1].rstrip(b"\0"))' "$@"; }
+# Marian's binary form of the same arrays, one of them in int8; and a binary shortlist for four words.
+python3 - "$work/model.npz" <<'PY'
+import os, struct, sys, zipfile
+arrays = []
+archive = zipfile.ZipFile(sys.argv[1])
+for name in archive.namelist():
+    raw = archive.read(name)
+    header, data = raw[10:10 + raw[8] + 256 * raw[9]], raw[10 + raw[8] + 256 * raw[9]:]
+    shape = eval(header.decode().split("'shape': ")[1].split(")")[0] + ")")
+    arrays.append([name[:-4], 0x101 if name.startswith("special") else 0x404, shape, data])
+arrays[0] = [arrays[0][0], 0x4101, arrays[0][2], bytes(range(len(arrays[0][3]) // 4)) + struct.pack("<f", 8)]
+words = [1, len(arrays)]
+for name, kind, shape, data in arrays:
+    words += [len(name) + 1, kind, len(shape), len(data)]
+out = struct.pack(f"<{len(words)}Q", *words) + b"".join(a[0].encode() + b"\0" for a in arrays)
+out += b"".join(struct.pack(f"<{len(a[2])}i", *a[2]) for a in arrays) + struct.pack("<Q", 3) + b"\0" * 3
+os.makedirs("marian-binary", exist_ok=True)
+open("marian-binary/tiny.bin", "wb").write(out + b"".join(a[3] for a in arrays))
+os.makedirs("shortlist", exist_ok=True)
+open("shortlist/tiny.bin", "wb").write(struct.pack("<11Q4I", 0xF11A48D5013417F5, 0, 1, 1, 5, 4, 0, 1, 2, 3, 4, 3, 2, 1, 0))
+open("shortlist/tiny.s2t", "w").write("a b 0.5\nb a 0.25\nNULL a 0.1\n")
+PY
 mkdir -p model optimizer model-yaml state-yaml token-cache settings gzip npz
 cp "$work/model.npz" model/tiny.npz
 cp "$work/model.npz" npz/tiny.npz

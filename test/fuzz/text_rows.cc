@@ -2,6 +2,7 @@
 #include <sstream>
 
 #include "apps/inference/nbest_list.h"
+#include "apps/inference/shortlist.h"
 #include "apps/option_tables.h"
 #include "apps/report/page.h"
 #include "apps/scoring/command.h"
@@ -73,6 +74,17 @@ void read_vocabulary(const std::string& path, std::string_view) {
     if (id > unknown_id) ids.push_back(id);
   }
   vocabulary->decode(ids);
+}
+
+/// Of vocabularies of four words.
+void read_shortlist(const std::string& path, std::string_view) {
+  static const auto words = [&] {
+    std::ofstream(path + ".words") << "</s>\n<unk>\na\nb\n";
+    return load_vocabulary(path + ".words", 0);
+  }();
+  const Shortlist list({.path = path, .first = 1, .is_checked = false}, *words, *words);
+  const std::vector<int32_t> sentence{2, 3, 1};
+  for (const int32_t id : list.words(sentence, {}, 1)) require(id >= 0 && id < 4 && id != 1);
 }
 
 void read_lines(const std::string& path, std::string_view) {
@@ -165,6 +177,7 @@ constexpr Row rows[] = {
     {"settings", "", read_settings},
     {"vocabulary-yaml", "vocabulary.yml", read_vocabulary},
     {"vocabulary-text", "vocabulary.txt", read_vocabulary},
+    {"shortlist", "lex.s2t", read_shortlist},
     {"gzip", "lines.gz", read_lines},
     {"tsv", "corpus.tsv", read_tsv},
     {"n-best", "", read_nbest_list},

