@@ -25,6 +25,12 @@ struct Row {
   std::function<void(ScoreOptions&, std::span<const std::string>)> set;
 
   std::string title() const { return fmt::format("{}", fmt::join(names, "/")); }
+  /// Stands for what it takes in --help.
+  const char* value() const {
+    if (takes == Takes::one) return "VALUE";
+    if (takes == Takes::one_or_more) return "VALUE...";
+    return takes == Takes::any_number ? "[FILE...]" : "";
+  }
 };
 
 template <class... Args>
@@ -392,14 +398,25 @@ std::string score_help() {
       "Files have one segment a line; .gz is unpacked. Without -i, systems come from standard\n"
       "input, separated by tabs.\n\n";
   for (const Row& row : rows()) {
-    std::string value;
-    if (row.takes == Takes::one) value = " VALUE";
-    if (row.takes == Takes::one_or_more) value = " VALUE...";
-    if (row.takes == Takes::any_number) value = " [FILE...]";
+    const std::string value = *row.value() ? fmt::format(" {}", row.value()) : "";
     text += fmt::format("  {:<32}{}\n", fmt::format("{}{}", fmt::join(row.names, ", "), value), row.help);
     if (!row.choices.empty()) text += fmt::format("  {:<32}one of: {}\n", "", fmt::join(row.choices, ", "));
   }
   return text;
+}
+
+std::vector<OptionEntry> score_option_entries() {
+  std::vector<OptionEntry> entries;
+  for (const Row& row : rows()) {
+    const std::string choices = row.choices.empty() ? "" : fmt::format(" (one of: {})", fmt::join(row.choices, ", "));
+    entries.push_back({.group = "Scores against references",
+                       .spellings = row.names,
+                       .value = row.value(),
+                       .meaning = row.help + choices,
+                       .choices = row.choices,
+                       .is_path = row.takes == Takes::any_number || row.names[0] == "--html"});
+  }
+  return entries;
 }
 
 }  // namespace bough

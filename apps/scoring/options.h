@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/base/error.h"
+#include "core/base/manual.h"
 #include "data/metrics/metric.h"
 
 namespace bough {
@@ -72,5 +73,8 @@ void apply_environment(ScoreOptions& options);
 void check_score_options(ScoreOptions& options);
 
 std::string score_help();
+
+/// The options of this mode, for the manual page.
+std::vector<OptionEntry> score_option_entries();
 
 }  // namespace bough
