@@ -41,7 +41,8 @@ DeviceChoice choose_cpu(const MachineOptions& options) {
 #if defined(__x86_64__)
   if (cpu_levels().size() == 1)
     log::warn(
-        "[device] this CPU lacks AVX2 and FMA (x86-64-v3): matrix products are many times slower. Use a newer one");
+        "[device] this CPU lacks AVX2 and FMA (x86-64-v3): matrix products are a hundred times slower. Use a newer "
+        "one");
 #endif
   return choice;
 }
