@@ -2,6 +2,7 @@
 #include "apps/option_parser.h"
 
 #include "apps/option_tables.h"
+#include "apps/programs.h"
 #include "apps/scoring/options.h"
 #include "core/base/files.h"
 #include "core/base/io.h"
@@ -9,43 +10,6 @@
 
 namespace bough {
 namespace {
-
-template <class Options>
-constexpr const char* program_of = "";
-template <>
-constexpr const char* program_of<TrainOptions> = "bough-train";
-template <>
-constexpr const char* program_of<TranslateOptions> = "bough-translate";
-template <>
-constexpr const char* program_of<ModelScorerOptions> = "bough-score";
-template <>
-constexpr const char* program_of<VocabOptions> = "bough-vocab";
-template <>
-constexpr const char* program_of<AverageOptions> = "bough-average";
-template <>
-constexpr const char* program_of<ReportOptions> = "bough-report";
-
-/// What --help says before the options, after "Usage: program ".
-template <class Options>
-constexpr const char* usage_of =
-    "[-c config.yml] [--option value ...]\n\n"
-    "Every option can stand in the YAML file, too (option: value). N is a number, PERIOD a number of\n"
-    "updates (4000u, 2ku), target tokens (2Gt) or epochs (10e), [X] may be left out, ... is a list.\n";
-template <>
-constexpr const char* usage_of<VocabOptions> =
-    "[--max-size N] < text > vocabulary.yml\n\n"
-    "Writes the words of standard input (separated by white space) as a YAML dictionary `word: id`,\n"
-    "most frequent first, after </s>: 0 and <unk>: 1.\n";
-template <>
-constexpr const char* usage_of<AverageOptions> =
-    "[--export] OUT.npz IN.npz [IN.npz ...]\n\n"
-    "Writes the mean of the models IN, checkpoints of one run, as OUT.\n";
-template <>
-constexpr const char* usage_of<ReportOptions> =
-    "model.npz.metrics.jsonl [other/model.npz.metrics.jsonl ...] > report.html\n\n"
-    "Writes a page for a browser that shows the runs whose metrics are given, over each other: loss,\n"
-    "validation, learning rate, alpha, gradient norm, speed, and what log-layer-norms logged. Nothing\n"
-    "is loaded from elsewhere. A run may still be going on.\n";
 
 template <class Options>
 std::vector<std::string> option_names() {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that building bough needs, those that are missing only.
-# --peers: what products are timed beside. As root with apt-get; otherwise prints the one line to run and stops. Usage: install.sh [--tests] [--python] [--venv] [--peers]
+# --peers: what products are timed beside. As root with apt-get; otherwise prints the one line to run and stops. Usage: install.sh [--tests] [--python] [--venv] [--peers] [--package]
 set -eu
 packages="g++ cmake ninja-build ccache libeigen3-dev libsentencepiece-dev libyaml-cpp-dev
   libcli11-dev libfmt-dev libspdlog-dev libzip-dev zlib1g-dev nlohmann-json3-dev libicu-dev"
@@ -10,6 +10,7 @@ for option in "$@"; do
     --python) packages="$packages python3" ;;
     --venv) packages="$packages python3 python3-venv" ;;
     --peers) packages="$packages libdnnl-dev" ;;
+    --package) packages="$packages dpkg-dev file man-db qemu-user-static" ;;
   esac
 done
 missing=""

@@ -35,7 +35,7 @@ foreach(level "generic x86-64" "avx2 x86-64-v3" "avx512 x86-64-v4")
   target_sources(bough-test PRIVATE $<TARGET_OBJECTS:${name}>)
 endforeach()
 target_include_directories(bough-test PRIVATE ${PROJECT_SOURCE_DIR})
-target_compile_definitions(bough-test PRIVATE BOUGH_VERSION="mutant" BOUGH_BUILD="mutant")
+target_compile_definitions(bough-test PRIVATE BOUGH_VERSION="mutant" BOUGH_BUILD="mutant" BOUGH_LEVEL=native)
 target_compile_options(bough-test PRIVATE -O1 -w -march=native -fno-math-errno -fno-trapping-math -fopenmp-simd)
 target_link_libraries(bough-test PRIVATE fmt::fmt spdlog::spdlog yaml-cpp Eigen3::Eigen zip z icuuc pthread)
 CMAKE

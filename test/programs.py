@@ -13,8 +13,8 @@ ON_EVERY_DEBIAN = {
     "bash": "bash",
     "coreutils": """cat chmod cksum cp cut date dirname head id ln ls mkdir mkfifo mktemp mv nproc paste rm seq sha256sum
         sleep sort stat tail timeout touch tr uname wc""",
-    "diffutils": "cmp",
-    "dpkg": "dpkg-query",
+    "diffutils": "cmp diff",
+    "dpkg": "dpkg-deb dpkg-query",
     "findutils": "find xargs",
     "grep": "grep",
     "gzip": "gzip",
@@ -27,8 +27,8 @@ ON_EVERY_DEBIAN = {
 }
 INSTALLED = {
     "clang-format": "clang-format",
-    "cmake": "cmake ctest",
-    "g++": "g++ strip",  # by binutils
+    "cmake": "cmake cpack ctest",
+    "g++": "g++ readelf strip",  # by binutils
     "ninja-build": "ninja",
     "openmpi-bin": "mpirun",
     "python3": "python3",
@@ -42,9 +42,11 @@ OPTIONAL = {
     "curl": "asked for first; --data FOLDER instead",
     "clang++-16": "asked for first; skipped",
     "chromium": "asked for first; skipped",
+    "man": "asked for first; pages are then compared as they are",
+    "qemu-x86_64-static": "asked for first; skipped",
 }
 # Parts of a package of the tables that have a package of their own, which that one depends on.
-PART_OF = {"strip": "binutils", "python3": "python3-minimal"}
+PART_OF = {"readelf": "binutils", "strip": "binutils", "python3": "python3-minimal"}
 
 
 def packages_of_install(text):

@@ -38,6 +38,12 @@ DeviceChoice choose_cpu(const MachineOptions& options) {
   choice.cpu_level = options.cpu_level.value_or(cpu_levels().back());
   log::info("[device] CPU, {} thread{}, float32, {}", choice.threads, choice.threads == 1 ? "" : "s",
             name_of(choice.cpu_level));
+#if defined(__x86_64__)
+  if (cpu_levels().size() == 1)
+    log::warn(
+        "[device] this CPU lacks AVX2 and FMA (x86-64-v3): matrix products are a hundred times slower. Use a newer "
+        "one");
+#endif
   return choice;
 }
 

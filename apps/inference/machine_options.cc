@@ -61,7 +61,8 @@ void MachineOptions::settings(Settings& v) {
     "cores",
     Range<int>{0, most_threads});
   v(cpu_level, "cpu-level",
-    "instructions that matrix products on the CPU use; auto = the machine's best. Results have the same bits with all",
+    "instructions that matrix products on the CPU use, and in a portable build its other kernels, too; auto = the "
+    "machine's best. Products have the same bits with all",
     level_names);
   v(workspace, {"workspace", 'w'}, "MiB of memory for activations; negative: all of the device's memory but that much");
   v(precision, "precision",

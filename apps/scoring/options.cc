@@ -205,4 +205,11 @@ std::string score_help() {
          format_help(rows);
 }
 
+std::vector<OptionEntry> score_option_entries() {
+  ScoreOptions options;
+  Settings rows;
+  options.settings(rows);
+  return option_entries(rows);
+}
+
 }  // namespace bough

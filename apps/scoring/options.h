@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "core/base/manual.h"
 #include "core/base/settings.h"
 #include "data/metrics/metric.h"
 
@@ -78,5 +79,8 @@ void apply_environment(ScoreOptions& options);
 void check_score_options(ScoreOptions& options);
 
 std::string score_help();
+
+/// The options of this mode, for the manual page.
+std::vector<OptionEntry> score_option_entries();
 
 }  // namespace bough

@@ -1,6 +1,7 @@
-// --help, docs/options.md and the dumped configuration: loops over the rows.
+// --help, manual pages, docs/options.md and the dumped configuration: loops over the rows.
 #include <algorithm>
 
+#include "core/base/manual.h"
 #include "core/base/settings_reader.h"
 
 namespace bough {
@@ -20,14 +21,6 @@ std::string placeholder(const Setting& row) {
   return row.has_bare ? "[" + word + "]" : word;
 }
 
-/// "  -b, --beam-size N"
-std::string head_of(const Setting& row) {
-  const std::string word = placeholder(row);
-  const std::string name = fmt::format("{}{}", row.is_nameless ? "" : "--", row.name);
-  const std::string short_name = row.short_name.empty() ? "    " : fmt::format("-{}, ", row.short_name);
-  return fmt::format("  {}{}{}{}", short_name, name, word.empty() ? "" : " ", word);
-}
-
 /// "in [0, 1); default 0; bare 1e-4": what the meaning leaves open.
 std::string fine_print(const Setting& row) {
   std::string text = row.limits;
@@ -38,6 +31,19 @@ std::string fine_print(const Setting& row) {
   if (row.is_flag && value == "true") append("default true");
   if (row.has_bare && !row.bare.empty()) append("bare " + row.bare);
   return text;
+}
+
+/// What "one of: a, b" names.
+std::vector<std::string> choices_of(const Setting& row) {
+  constexpr std::string_view begin = "one of: ";
+  std::vector<std::string> words;
+  if (!row.limits.starts_with(begin)) return words;
+  for (size_t at = begin.size(); at < row.limits.size();) {
+    const size_t end = std::min(row.limits.find(", ", at), row.limits.size());
+    words.push_back(row.limits.substr(at, end - at));
+    at = end + 2;
+  }
+  return words;
 }
 
 /// Appends words of text, breaking lines at page_width and indenting what follows.
@@ -76,21 +82,37 @@ std::vector<std::string> groups_of(const Settings& rows) {
 
 }  // namespace
 
-std::string format_help(const Settings& rows) {
-  std::string out;
-  for (const std::string& group : groups_of(rows)) {
-    out += (out.empty() ? "" : "\n") + group + ":\n";
+std::vector<OptionEntry> option_entries(const Settings& rows) {
+  std::vector<OptionEntry> entries;
+  for (const std::string& group : groups_of(rows))
     for (const Setting& row : rows.rows()) {
       if (row.group != group) continue;
-      const std::string head = head_of(row);
-      out += head;
-      if (head.size() + 2 > help_column)
-        out += "\n" + std::string(help_column, ' ');
-      else
-        out += std::string(help_column - head.size(), ' ');
       const std::string print = fine_print(row);
-      wrap(out, row.help + (print.empty() ? "" : " (" + print + ")"), help_column, help_column);
+      OptionEntry entry{.group = group,
+                        .spellings = {"--" + row.name},
+                        .value = placeholder(row),
+                        .meaning = row.help + (print.empty() ? "" : " (" + print + ")"),
+                        .choices = choices_of(row),
+                        .is_path = row.is_path};
+      if (!row.short_name.empty()) entry.spellings.insert(entry.spellings.begin(), "-" + row.short_name);
+      entries.push_back(std::move(entry));
     }
+  return entries;
+}
+
+std::string format_help(const Settings& rows) {
+  std::string out, group;
+  for (const OptionEntry& entry : option_entries(rows)) {
+    if (entry.group != group) out += (out.empty() ? "" : "\n") + (group = entry.group) + ":\n";
+    std::string head =
+        fmt::format("{}{}", entry.spellings.size() == 1 ? "      " : "  ", fmt::join(entry.spellings, ", "));
+    if (!entry.value.empty()) head += " " + entry.value;
+    out += head;
+    if (head.size() + 2 > help_column)
+      out += "\n" + std::string(help_column, ' ');
+    else
+      out += std::string(help_column - head.size(), ' ');
+    wrap(out, entry.meaning, help_column, help_column);
   }
   return out;
 }

@@ -7,6 +7,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "core/cpu/levels.h"
+
 namespace bough {
 namespace {
 
@@ -88,10 +90,7 @@ std::unique_ptr<Backend> CpuBackend::make_worker() const {
   return worker;
 }
 
-std::unique_ptr<Backend> make_cpu_backend(int threads, DType compute_dtype, CpuLevel level) {
-  const std::vector<CpuLevel>& levels = cpu_levels();
-  check(std::find(levels.begin(), levels.end(), level) != levels.end(),
-        "cpu-level: {} is asked for, this machine lacks it. Use auto, or {}", name_of(level), name_of(levels.back()));
+std::unique_ptr<Backend> BOUGH_LEVEL::make_backend_of_level(int threads, DType compute_dtype, CpuLevel level) {
   return std::make_unique<CpuBackend>(threads, compute_dtype, level);
 }
 

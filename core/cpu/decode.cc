@@ -9,6 +9,8 @@
 // One decoding step: attention of single queries over cached keys and values, and the choice of the
 // best words. A row's result depends on its own data only, never on the rows beside it.
 
+#pragma GCC diagnostic ignored "-Wpsabi"  // vectors never cross a call that is not inlined
+
 namespace bough {
 namespace {
 

@@ -7,7 +7,7 @@
 
 namespace bough {
 
-/// Instructions that matrix products are compiled for; results have the same bits at each. generic: any machine.
+/// Instructions of products, which have the same bits at each, and of all kernels if portable. generic: any machine.
 enum class CpuLevel : uint8_t { generic, avx2, avx512 };
 /// "avx2", as the option `cpu-level` has it.
 std::string_view name_of(CpuLevel level);

@@ -1,4 +1,6 @@
-#include "core/cpu/factory.h"
+#include <algorithm>
+
+#include "core/cpu/levels.h"
 #include "core/cpu/panels.h"
 
 namespace bough {
@@ -47,5 +49,32 @@ const std::vector<CpuLevel>& cpu_levels() {
 const PanelKernels& panel_kernels(CpuLevel) { return generic::panel_kernels; }
 
 #endif
+
+#if defined(BOUGH_PORTABLE)
+
+bool level_is_of_all_kernels() { return true; }
+
+static std::unique_ptr<Backend> backend_for(int threads, DType compute_dtype, CpuLevel level) {
+  if (level == CpuLevel::avx512) return avx512::make_backend_of_level(threads, compute_dtype, level);
+  if (level == CpuLevel::avx2) return avx2::make_backend_of_level(threads, compute_dtype, level);
+  return generic::make_backend_of_level(threads, compute_dtype, level);
+}
+
+#else
+
+bool level_is_of_all_kernels() { return false; }
+
+static std::unique_ptr<Backend> backend_for(int threads, DType compute_dtype, CpuLevel level) {
+  return native::make_backend_of_level(threads, compute_dtype, level);
+}
+
+#endif
+
+std::unique_ptr<Backend> make_cpu_backend(int threads, DType compute_dtype, CpuLevel level) {
+  const std::vector<CpuLevel>& levels = cpu_levels();
+  check(std::find(levels.begin(), levels.end(), level) != levels.end(),
+        "cpu-level: {} is asked for, this machine lacks it. Use auto, or {}", name_of(level), name_of(levels.back()));
+  return backend_for(threads, compute_dtype, level);
+}
 
 }  // namespace bough

@@ -1,4 +1,4 @@
-// Compiled once for every instruction level, each time in a namespace of its own, BOUGH_LEVEL (CMakeLists.txt). Nothing
+// Compiled once for every instruction level, each time in a namespace of its own, BOUGH_LEVEL (levels.cmake). Nothing
 // that other files define inline may be called here: the linker keeps one copy of such a function, of any level.
 #include "core/cpu/panels.h"
 

@@ -1,0 +1,40 @@
+# What `cmake --install` and `cpack` take: programs, manual pages, completions, documentation. Included by CMakeLists.txt.
+include(GNUInstallDirs)
+if(BOUGH_CUDA AND NOT DEFINED CMAKE_INSTALL_RPATH)
+  set(CMAKE_INSTALL_RPATH_USE_LINK_PATH ON)  # CUDA's libraries are where the loader does not look
+endif()
+
+add_executable(bough-pages packaging/write_pages.cc)
+target_link_libraries(bough-pages PRIVATE bough_apps)
+set(pages ${CMAKE_BINARY_DIR}/pages)
+set(page_files "")
+foreach(program ${programs})
+  set(man ${pages}/man/bough-${program}.1)
+  set(bash ${pages}/bash/bough-${program})
+  set(fish ${pages}/fish/bough-${program}.fish)
+  list(APPEND page_files ${man} ${bash} ${fish})
+  install(TARGETS bough-${program} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+  install(FILES ${man} DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+  install(FILES ${bash} DESTINATION ${CMAKE_INSTALL_DATAROOTDIR}/bash-completion/completions)
+  install(FILES ${fish} DESTINATION ${CMAKE_INSTALL_DATAROOTDIR}/fish/vendor_completions.d)
+endforeach()
+add_custom_command(OUTPUT ${page_files} COMMAND bough-pages ${pages} DEPENDS bough-pages VERBATIM)
+add_custom_target(bough-manual ALL DEPENDS ${page_files})
+install(FILES README.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} RENAME copyright)  # Debian's name for it
+install(DIRECTORY docs DESTINATION ${CMAKE_INSTALL_DOCDIR})
+
+set(CPACK_GENERATOR DEB)
+set(CPACK_PACKAGE_CONTACT "bough developers")
+set(CPACK_PACKAGE_VENDOR "bough developers")
+set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "trainer and translator for Transformer machine translation")
+set(CPACK_DEBIAN_PACKAGE_DESCRIPTION "bough trains, runs and scores encoder-decoder Transformers for machine translation.
+It takes Marian's options, configuration files, vocabularies and model files.")
+set(CPACK_DEBIAN_PACKAGE_SECTION science)
+set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
+set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
+set(CPACK_STRIP_FILES ON)
+# A package is for other machines.
+set(CPACK_PROJECT_CONFIG_FILE ${PROJECT_SOURCE_DIR}/packaging/check.cmake)
+set(CPACK_BOUGH_ARCH ${BOUGH_ARCH})
+include(CPack)

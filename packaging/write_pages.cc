@@ -1,0 +1,40 @@
+// bough-pages FOLDER: writes manual pages and what shells complete command lines with, from the tables of options.
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+
+#include "apps/manual.h"
+#include "core/base/error.h"
+
+namespace {
+
+void write(const std::filesystem::path& path, const std::string& text) {
+  std::filesystem::create_directories(path.parent_path());
+  std::ofstream out(path);
+  out << text << std::flush;
+  bough::check(out.good(), "pages: {} cannot be written. Check the disk and the rights", path.string());
+}
+
+void write_all(const std::filesystem::path& folder) {
+  const auto programs = bough::program_entries();
+  std::vector<std::string> names;
+  for (const auto& program : programs) names.push_back(program.name);
+  for (const auto& program : programs) {
+    write(folder / "man" / (program.name + ".1"), bough::format_man_page(program, names));
+    write(folder / "bash" / program.name, bough::format_bash_completion(program));
+    write(folder / "fish" / (program.name + ".fish"), bough::format_fish_completion(program));
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    bough::check(argc == 2, "usage: bough-pages FOLDER");
+    write_all(argv[1]);
+    return 0;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "bough-pages: %s\n", error.what());
+    return 1;
+  }
+}
