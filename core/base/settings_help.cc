@@ -89,7 +89,7 @@ std::vector<OptionEntry> option_entries(const Settings& rows) {
       if (row.group != group) continue;
       const std::string print = fine_print(row);
       OptionEntry entry{.group = group,
-                        .spellings = {"--" + row.name},
+                        .spellings = {(row.is_nameless ? "" : "--") + row.name},
                         .value = placeholder(row),
                         .meaning = row.help + (print.empty() ? "" : " (" + print + ")"),
                         .choices = choices_of(row),
