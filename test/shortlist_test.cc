@@ -89,6 +89,10 @@ TEST_CASE("a binary shortlist", "[shortlist]") {
     CHECK_THAT(message_of([&] { files.open({.path = part, .is_checked = false}); }), Contains("is truncated"));
   }
   CHECK_THAT(message_of([&] { files.open({.path = files.folder / "none"}); }), Contains("none"));
+  // Offsets without any id, as the fuzzer made them.
+  const uint64_t words[] = {0xF11A48D5013417F5, 0, 1, 1, 0, 0};
+  const std::string none = files.write("none.bin", std::string(reinterpret_cast<const char*>(words), sizeof words));
+  CHECK_THAT(message_of([&] { files.open({.path = none, .is_checked = false}); }), Contains("is for -1 source words"));
   const std::string line = files.write("line.s2t", "b2 a2 0.5\nb2 a2\n");
   CHECK_THAT(message_of([&] { files.open({.path = line}); }), Contains("line 2 is 'b2 a2', must be"));
 }

@@ -47,7 +47,7 @@ template <class T>
 std::vector<T> words_at(const std::string& content, size_t& at, uint64_t count, const std::string& path) {
   check(count <= (content.size() - at) / sizeof(T), "shortlist: '{}' is truncated. Get the file anew", path);
   std::vector<T> words(count);
-  std::memcpy(words.data(), content.data() + at, count * sizeof(T));
+  if (count > 0) std::memcpy(words.data(), content.data() + at, count * sizeof(T));
   at += count * sizeof(T);
   return words;
 }

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <fstream>
 #include <sstream>
 
 #include "apps/inference/nbest_list.h"
