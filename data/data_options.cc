@@ -144,6 +144,14 @@ size_t CorpusOptions::field_of(const char* option, const std::string& number) co
   return field;
 }
 
+std::array<size_t, 2> CorpusOptions::text_fields() const {
+  std::vector<size_t> text;
+  for (size_t field = 0; field < fields(); ++field)
+    if (!(has_alignments() && field == alignment_field()) && !(has_weights() && field == weight_field()))
+      text.push_back(field);
+  return {text[0], text[1]};
+}
+
 size_t CorpusOptions::alignment_field() const { return field_of("guided-alignment", guided_alignment); }
 size_t CorpusOptions::weight_field() const { return field_of("data-weighting", data_weighting); }
 

@@ -1,4 +1,5 @@
 #pragma once
+#include <array>
 #include <string>
 #include <vector>
 
@@ -65,6 +66,8 @@ struct CorpusOptions {
   /// Of a tab-separated line.
   size_t fields() const { return 2 + size_t(has_alignments()) + size_t(has_weights()); }
   std::string text_of_fields() const;  ///< for messages
+  /// The fields of source and target, with tsv.
+  std::array<size_t, 2> text_fields() const;
   /// The field that alignments are in, with tsv. Error if guided-alignment is none of them.
   size_t alignment_field() const;
   size_t weight_field() const;  ///< the same of weights

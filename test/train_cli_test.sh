@@ -80,6 +80,22 @@ check "... and no other kind does" test "$(cat b2t.txt deepnorm.txt | grep -c om
 check "a kind without plain form is not exported" test $? = 1
 check "... and says why" says "transformer-residual is rezero, which no plain" out.txt
 
+# With tab-separated fields a validation set has those of training, or the text alone.
+with_points() { sed 's/.*/0-0/' "$1" | paste "$1" - "$2"; }
+with_points corpus/train.en corpus/train.de >train.tsv
+with_points corpus/dev.en corpus/dev.de >all.tsv
+paste corpus/dev.en corpus/dev.de >text.tsv
+for valid in all text; do
+  train $valid-fields --after 2u --tsv --train-sets train.tsv --guided-alignment 1 --valid-sets $valid.tsv \
+    --valid-freq 2 --valid-metrics ce-mean-words --quiet false >$valid.txt 2>&1
+  grep -o "ce-mean-words : [0-9.]*" $valid.txt >$valid.ce
+done
+check "valid-sets has the fields of train-sets" test -s all.ce
+check "... or the text alone" cmp all.ce text.ce
+paste text.tsv text.tsv >wrong.tsv
+train wrong-fields --after 2u --tsv --train-sets train.tsv --guided-alignment 1 --valid-sets wrong.tsv >out.txt 2>&1
+check "other numbers of fields are one sentence" says "wrong.tsv line 1: 4 fields, must be 2" out.txt
+
 # A recurrent decoder: resumed, with what the checkpoint says of it, is uninterrupted; exported, the model translates the
 # same; what does not fit is refused.
 rnn="--transformer-decoder-autoreg rnn --dec-cell ssru"

@@ -43,6 +43,8 @@ ValidationSettings validation_settings(const TrainOptions& o) {
   return {.options = o.validation,
           .decoding = o.decoding,
           .tsv = o.corpus.tsv,
+          .fields = o.corpus.fields(),
+          .text_fields = o.corpus.tsv ? o.corpus.text_fields() : std::array<size_t, 2>{0, 1},
           .no_spm_encode = o.vocabulary.no_spm_encode,
           .model = o.saving.model,
           .workers = cpu_thread_count(o.machine)};

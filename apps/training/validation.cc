@@ -8,6 +8,8 @@
 #include <cstdlib>
 #include <filesystem>
 #include <numeric>
+#include <sstream>
+#include <tuple>
 
 #include "apps/inference/model_file.h"
 #include "apps/inference/text_encoder.h"
@@ -68,6 +70,18 @@ Validation::Validation(ValidationSettings settings, std::vector<std::shared_ptr<
     log::warn("[valid] valid-translation-output: no metric of valid-metrics needs translations, so none are written");
 }
 
+std::pair<std::string, std::string> Validation::text_of_fields(const std::string& line, int64_t number) const {
+  std::vector<std::string> fields;
+  std::istringstream in(line + '\t');
+  for (std::string field; std::getline(in, field, '\t');) fields.push_back(field);
+  const std::string or_all = settings_.fields == 2 ? "" : fmt::format(", or {} as in train-sets", settings_.fields);
+  check(fields.size() == 2 || fields.size() == settings_.fields,
+        "{} line {}: {} fields, must be 2 with a tab between them{}", options_.valid_sets.front(), number,
+        fields.size(), or_all);
+  if (fields.size() == 2) return {fields[0], fields[1]};
+  return {fields[settings_.text_fields[0]], fields[settings_.text_fields[1]]};
+}
+
 void Validation::read_files() {
   const auto& sets = options_.valid_sets;
   const bool is_tsv = settings_.tsv;
@@ -87,10 +101,7 @@ void Validation::read_files() {
   while (source_lines.next(source)) {
     const int64_t number = source_lines.line_number();
     if (is_tsv) {
-      const size_t tab = source.find('\t');
-      check(tab != std::string::npos, "{} line {}: one field, must be two separated by a tab", sets.front(), number);
-      target = source.substr(tab + 1);
-      source.resize(tab);
+      std::tie(source, target) = text_of_fields(source, number);
     } else {
       check(target_lines->next(target), "valid-sets: '{}' has more lines than '{}', which ends after {}", sets.front(),
             sets.back(), number - 1);

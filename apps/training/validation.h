@@ -1,4 +1,5 @@
 #pragma once
+#include <array>
 #include <limits>
 #include <memory>
 #include <string>
@@ -16,10 +17,12 @@ namespace bough {
 struct ValidationSettings {
   ValidationOptions options;
   DecodingOptions decoding;
-  bool tsv = false;            ///< valid-sets is one file of two fields
-  bool no_spm_encode = false;  ///< its text is pieces already
-  std::string model;           ///< files for scripts stand beside this one
-  int workers = 1;             ///< threads that decode, on the CPU
+  bool tsv = false;   ///< valid-sets is one file of tab-separated fields: as in training, or the text alone
+  size_t fields = 2;  ///< in training
+  std::array<size_t, 2> text_fields = {0, 1};  ///< of them, source and target
+  bool no_spm_encode = false;                  ///< its text is pieces already
+  std::string model;                           ///< files for scripts stand beside this one
+  int workers = 1;                             ///< threads that decode, on the CPU
 };
 
 /// One metric's value after a validation.
@@ -51,6 +54,7 @@ class Validation {
     std::vector<std::string> texts;
   };
   void read_files();
+  std::pair<std::string, std::string> text_of_fields(const std::string& line, int64_t number) const;
   std::vector<SentencePair> next_pairs(const std::vector<size_t>& order, size_t first) const;
   ValidationCosts costs() const;
   Decoded decode() const;
