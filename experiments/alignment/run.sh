@@ -9,29 +9,20 @@
 #   --programs FOLDER  bough's programs; without it they are built into build/
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-bough=$(cd "$here/../.." && pwd)
-. "$bough/experiments/options.sh"
-. "$bough/experiments/multi30k/data.sh"
+. "$here/../options.sh"
+. "$here/../multi30k/data.sh"
 
 data=""
 programs=""
-work="${XDG_CACHE_HOME:-$HOME/.cache}/bough/alignment"
+work=$caches/alignment
 take_options "data work programs" "$@"
-command="experiments/alignment/run.sh"  # for the result: folders are nobody else's business
-for option in $given; do command="$command $option FOLDER"; done
-mkdir -p "$work"
-work=$(cd "$work" && pwd)
+make_work
 multi30k_data "$data" "$work"
 text=$data/tok
 
 cd "$bough"
 experiments/install.sh --venv
-if [ -z "$programs" ]; then
-  cmake --preset cpu >/dev/null
-  cmake --build build >&2
-  programs=build
-fi
-programs=$(cd "$programs" && pwd)
+have_programs
 
 # The validation set is aligned together with the training text.
 if [ ! -s "$work/backward" ]; then
@@ -70,13 +61,9 @@ measure() {
 
 train plain
 train guided --guided-alignment "$work/train.align"
-processor=$(sed -n 's/^model name[^:]*: *//p' /proc/cpuinfo | head -n 1)
 cat >"$work/result.json" <<JSON
 {
-  "command": "$command",
-  "commit": "$(git rev-parse --short HEAD 2>/dev/null || echo unknown)",
-  "date": "$(date -u +%Y-%m-%d)",
-  "processor": "$processor",
+$(result_head)
   "validation_set": {
     "plain": $(measure plain),
     "guided": $(measure guided)

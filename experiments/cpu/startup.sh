@@ -7,17 +7,13 @@
 #   --work FOLDER  vocabulary, token cache, models; default: ${XDG_CACHE_HOME:-~/.cache}/bough/startup
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-bough=$(cd "$here/../.." && pwd)
-. "$bough/experiments/options.sh"
-. "$bough/experiments/multi30k/data.sh"
+. "$here/../options.sh"
+. "$here/../multi30k/data.sh"
 
 data=""
-work="${XDG_CACHE_HOME:-$HOME/.cache}/bough/startup"
+work=$caches/startup
 take_options "data work" "$@"
-command="experiments/cpu/startup.sh"  # for the result: folders are nobody else's business
-for option in $given; do command="$command $option FOLDER"; done
-mkdir -p "$work"
-work=$(cd "$work" && pwd)
+make_work
 multi30k_data "$data" "$work"
 
 cd "$bough"

@@ -13,13 +13,11 @@
 #   --figures      make tables and figures from the results there are, and stop
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-bough=$(cd "$here/../.." && pwd)
-
-. "$bough/experiments/options.sh"
+. "$here/../options.sh"
 . "$here/../multi30k/data.sh"
 
 data=""
-work="${XDG_CACHE_HOME:-$HOME/.cache}/bough/depth"
+work=$caches/depth
 trains=yes
 preset=cpu build=build packages=""
 arguments=()
@@ -41,8 +39,7 @@ while [ $# -gt 0 ]; do
   esac
   shift
 done
-mkdir -p "$work"
-work=$(cd "$work" && pwd)
+make_work
 [ -z "$data" ] || data=$(cd "$data" && pwd) || fail "--data is '$data', which is not a folder"
 
 cd "$bough"

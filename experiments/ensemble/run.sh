@@ -9,27 +9,18 @@
 #   --programs FOLDER  bough's programs; without it they are built into build/
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-bough=$(cd "$here/../.." && pwd)
-. "$bough/experiments/options.sh"
-. "$bough/experiments/multi30k/data.sh"
+. "$here/../options.sh"
+. "$here/../multi30k/data.sh"
 
 data="" programs=""
-work="${XDG_CACHE_HOME:-$HOME/.cache}/bough/ensemble"
+work=$caches/ensemble
 take_options "data work programs" "$@"
-command="experiments/ensemble/run.sh"  # for the result: folders are nobody else's business
-for option in $given; do command="$command $option FOLDER"; done
-mkdir -p "$work"
-work=$(cd "$work" && pwd)
+make_work
 multi30k_data "$data" "$work"
 
 cd "$bough"
 experiments/install.sh
-if [ -z "$programs" ]; then
-  cmake --preset cpu >/dev/null
-  cmake --build build >&2
-  programs=build
-fi
-programs=$(cd "$programs" && pwd)
+have_programs
 
 for seed in 1 2; do
   mkdir -p "$work/seed$seed"
@@ -57,13 +48,9 @@ measure() {
 }
 
 for test in test_2016_flickr test_2017_flickr; do measure "$test" >"$work/$test.json"; done
-processor=$(sed -n 's/^model name[^:]*: *//p' /proc/cpuinfo | head -n 1)
 cat >"$work/result.json" <<JSON
 {
-  "command": "$command",
-  "commit": "$(git rev-parse --short HEAD 2>/dev/null || echo unknown)",
-  "date": "$(date -u +%Y-%m-%d)",
-  "processor": "$processor",
+$(result_head)
   "updates": $(sed -n 's/^after: \([0-9]*\)u$/\1/p' "$bough/experiments/interop/config.yml"),
   "test_2016_flickr": $(cat "$work/test_2016_flickr.json"),
   "test_2017_flickr": $(cat "$work/test_2017_flickr.json")

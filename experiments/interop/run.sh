@@ -10,35 +10,21 @@
 #   --model FILE       a model with tied-embeddings-all and relu, not written to result.json; --vocab: its .spm
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-bough=$(cd "$here/../.." && pwd)
-. "$bough/experiments/options.sh"
-. "$bough/experiments/multi30k/data.sh"
+. "$here/../options.sh"
+. "$here/../multi30k/data.sh"
 
 data="" programs="" model="" vocab="" models=small
-work="${XDG_CACHE_HOME:-$HOME/.cache}/bough/interop"
+work=$caches/interop
 take_options "data work programs models model vocab" "$@"
 [ -z "$model" ] || model=$(cd "$(dirname "$model")" && pwd)/${model##*/}
 [ -z "$vocab" ] || vocab=$(cd "$(dirname "$vocab")" && pwd)/${vocab##*/}
 [ -z "$model" ] || [ -n "$vocab" ] || fail "--model needs --vocab, the .spm that it was trained with"
-command="experiments/interop/run.sh"  # for the result: folders are nobody else's business
-for option in $given; do
-  case $option in
-    --models) command="$command $option '$models'" ;;
-    *) command="$command $option FOLDER" ;;
-  esac
-done
-mkdir -p "$work"
-work=$(cd "$work" && pwd)
+make_work
 multi30k_data "$data" "$work"
 
 cd "$bough"
 experiments/install.sh --venv
-if [ -z "$programs" ]; then
-  cmake --preset cpu >/dev/null
-  cmake --build build >&2
-  programs=build
-fi
-programs=$(cd "$programs" && pwd)
+have_programs
 if [ ! -e "$work/venv/ready" ]; then
   python3 -m venv "$work/venv"
   "$work/venv/bin/pip" install --quiet ctranslate2 pyyaml torch transformers safetensors sentencepiece numpy
@@ -115,13 +101,9 @@ for name in $models; do
   found="$found${found:+,
 }    \"$name\": $(cat "$work/$name/result.json")"
 done
-processor=$(sed -n 's/^model name[^:]*: *//p' /proc/cpuinfo | head -n 1)
 cat >"$work/result.json" <<JSON
 {
-  "command": "$command",
-  "commit": "$(git rev-parse --short HEAD 2>/dev/null || echo unknown)",
-  "date": "$(date -u +%Y-%m-%d)",
-  "processor": "$processor",
+$(result_head)
   "test_2016_flickr": {
 $found
   }

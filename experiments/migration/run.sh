@@ -12,20 +12,15 @@
 #   --bleu B           what every translation of the test set must reach; default: 50
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-bough=$(cd "$here/../.." && pwd)
-. "$bough/experiments/options.sh"
+. "$here/../options.sh"
 
 programs="" sentences=5000 updates=600 bleu=50
-work="${XDG_CACHE_HOME:-$HOME/.cache}/bough/migration"
+work=$caches/migration
 take_options "work programs sentences updates bleu" "$@"
+make_work
 cd "$bough"
 experiments/install.sh --python
-if [ -z "$programs" ]; then
-  cmake --preset cpu >/dev/null
-  cmake --build build >&2
-  programs=build
-fi
-programs=$(cd "$programs" && pwd)
+have_programs
 rm -rf "${work:?}/afternoon"
 mkdir -p "$work/afternoon"
 cd "$work/afternoon"

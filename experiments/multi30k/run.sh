@@ -8,15 +8,13 @@
 #   --work FOLDER  checkpoints, logs, translations; default: ${XDG_CACHE_HOME:-~/.cache}/bough/multi30k
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-bough=$(cd "$here/../.." && pwd)
-command="experiments/multi30k/run.sh"  # for the result: folders are nobody else's business
 averaged=10
 
-. "$bough/experiments/options.sh"
+. "$here/../options.sh"
 . "$here/data.sh"
 
 data=""
-work="${XDG_CACHE_HOME:-$HOME/.cache}/bough/multi30k"
+work=$caches/multi30k
 forms="tok cased"
 while [ $# -gt 0 ]; do
   case $1 in
@@ -41,8 +39,7 @@ for form in $forms; do
   case $form in tok | cased) ;; *) fail "--only is '$form', must be tok or cased" ;; esac
 done
 
-mkdir -p "$work"
-work=$(cd "$work" && pwd)
+make_work
 multi30k_data "$data" "$work"
 
 cd "$bough"
@@ -78,13 +75,9 @@ score() {
 }    \"$test\": $json"
     echo "$1 $test: BLEU = $(build/bough-score "$2/$test.de" -i "$run/$test.de" -m bleu -tok "$3" -b -w 2)"
   done
-  processor=$(sed -n 's/^model name[^:]*: *//p' /proc/cpuinfo | head -n 1)
   cat >"$run/result.json" <<JSON
 {
-  "command": "$command",
-  "commit": "$(git rev-parse --short HEAD 2>/dev/null || echo unknown)",
-  "date": "$(date -u +%Y-%m-%d)",
-  "processor": "$processor, $(nproc) cores",
+$(result_head)
   "averaged_updates": [$(paste -s -d, "$run/averaged" | sed 's/,/, /g')],
   "scores": {
 $scores

@@ -8,14 +8,12 @@
 #   --work FOLDER  corpus, checkpoints, what was seen; default: ${XDG_CACHE_HOME:-~/.cache}/bough/reliability
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-bough=$(cd "$here/../.." && pwd)
-. "$bough/experiments/options.sh"
+. "$here/../options.sh"
 
-work="${XDG_CACHE_HOME:-$HOME/.cache}/bough/reliability"
+work=$caches/reliability
 moments=260 jobs=$(nproc)
 take_options "moments jobs work" "$@"
-mkdir -p "$work"
-work=$(cd "$work" && pwd)
+make_work
 
 cd "$bough"
 experiments/install.sh --python

