@@ -99,15 +99,7 @@ Strings candidates(const Setting& row) {
   if (row.is_flag) return {"true", "false"};
   if (row.word == "N") return {"2", "1", "0.5", "3"};
   if (row.word == "PERIOD") return {"7u", "5t"};
-  if (row.word != "NAME") return {"other.npz"};
-  Strings names;
-  const std::string list = row.limits.substr(row.limits.find(": ") + 2);
-  for (size_t at = 0; at < list.size();) {
-    const size_t end = std::min(list.find(", ", at), list.size());
-    names.push_back(list.substr(at, end - at));
-    at = end + 2;
-  }
-  return names;
+  return row.choices.empty() ? Strings{"other.npz"} : row.choices;
 }
 
 /// Sets each option alone and checks that the effective settings change there. `special` has the

@@ -116,8 +116,7 @@ std::string Settings::units_phrase(const std::string& letters) {
 }
 
 void Settings::operator()(std::string& value, Key key, const char* help, Words words) {
-  const std::string type = fmt::format("one of: {}", fmt::join(words.allowed, ", "));
-  Setting& row = start(key, help, type, "NAME", type);
+  Setting& row = start_choice(key, help, words.allowed);
   row.set = [&value, words, row](const GivenValue& given) {
     require_scalar(row.name, given);
     value.clear();
@@ -179,9 +178,15 @@ Setting& Settings::start(const Key& key, const char* help, std::string type, con
   return rows_.back();
 }
 
+Setting& Settings::start_choice(const Key& key, const char* help, std::vector<std::string> choices) {
+  const std::string type = fmt::format("one of: {}", fmt::join(choices, ", "));
+  Setting& row = start(key, help, type, "NAME", type);
+  row.choices = std::move(choices);
+  return row;
+}
+
 void Settings::alias(Key key, const char* help, bool is_list, std::vector<std::string> choices) {
-  const std::string type = choices.empty() ? type_phrase(bool{}) : fmt::format("one of: {}", fmt::join(choices, ", "));
-  Setting& row = start(key, help, type, choices.empty() ? "" : "NAME", choices.empty() ? "" : type);
+  Setting& row = choices.empty() ? start(key, help, type_phrase(bool{}), "", "") : start_choice(key, help, choices);
   row.is_alias = true;
   row.is_list = is_list;
   row.is_flag = choices.empty();

@@ -130,9 +130,10 @@ struct Setting {
   bool has_bare = false;
   std::string help;
   std::string group;
-  std::string type;    ///< completes "must be …": "a whole number, at least 1", "one of: a, b"
-  std::string word;    ///< stands for a value in --help: N, PERIOD, NAME, PATH, TEXT
-  std::string limits;  ///< what `word` leaves open: "at least 1", "one of: a, b"
+  std::string type;                  ///< completes "must be …": "a whole number, at least 1", "one of: a, b"
+  std::string word;                  ///< stands for a value in --help: N, PERIOD, NAME, PATH, TEXT
+  std::string limits;                ///< what `word` leaves open: "at least 1", "one of: a, b"
+  std::vector<std::string> choices;  ///< the names that a value may be; none = other values
   bool is_flag = false;
   bool is_number = false;  ///< or a list of them
   bool is_list = false;
@@ -202,7 +203,7 @@ class Settings {
   /// One of the names, or (below) a list of them.
   template <class E>
   void operator()(E& value, Key key, const char* help, const EnumNames<E>& names) {
-    Setting& row = start(key, help, choices_phrase(names), "NAME", choices_phrase(names));
+    Setting& row = start_choice(key, help, names_of(names));
     row.set = [&value, name = row.name, phrase = row.type, names](const GivenValue& given) {
       require_scalar(name, given);
       value = choose(name, phrase, given.items[0], given.where, names);
@@ -211,7 +212,7 @@ class Settings {
   }
   template <class E>
   void operator()(std::vector<E>& value, Key key, const char* help, const EnumNames<E>& names) {
-    Setting& row = start(key, help, choices_phrase(names), "NAME", choices_phrase(names));
+    Setting& row = start_choice(key, help, names_of(names));
     row.is_list = true;
     row.set = [&value, name = row.name, phrase = row.type, names](const GivenValue& given) {
       std::vector<E> parsed;
@@ -309,10 +310,10 @@ class Settings {
   static std::string units_phrase(const std::string& letters);
 
   template <class E>
-  static std::string choices_phrase(const EnumNames<E>& names) {
-    std::string all = "one of:";
+  static std::vector<std::string> names_of(const EnumNames<E>& names) {
+    std::vector<std::string> all;
     for (const auto& [name, e] : names)
-      if (!name.empty()) all += fmt::format("{} {}", all.back() == ':' ? "" : ",", name);
+      if (!name.empty()) all.emplace_back(name);
     return all;
   }
   template <class E>
@@ -335,6 +336,8 @@ class Settings {
   void mark_refused(const std::string& why);
   static void require_scalar(const std::string& name, const GivenValue& given);
   Setting& start(const Key& key, const char* help, std::string type, const char* word, std::string limits);
+  /// Whose value is one of some names.
+  Setting& start_choice(const Key& key, const char* help, std::vector<std::string> choices);
   /// "a whole number" + "at least 1".
   template <class T>
   Setting& start(const Key& key, const char* help, const std::string& limits) {

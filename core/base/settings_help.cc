@@ -33,19 +33,6 @@ std::string fine_print(const Setting& row) {
   return text;
 }
 
-/// What "one of: a, b" names.
-std::vector<std::string> choices_of(const Setting& row) {
-  constexpr std::string_view begin = "one of: ";
-  std::vector<std::string> words;
-  if (!row.limits.starts_with(begin)) return words;
-  for (size_t at = begin.size(); at < row.limits.size();) {
-    const size_t end = std::min(row.limits.find(", ", at), row.limits.size());
-    words.push_back(row.limits.substr(at, end - at));
-    at = end + 2;
-  }
-  return words;
-}
-
 /// Appends words of text, breaking lines at page_width and indenting what follows.
 void wrap(std::string& out, const std::string& text, size_t column, size_t indent) {
   size_t at = 0;
@@ -92,7 +79,7 @@ std::vector<OptionEntry> option_entries(const Settings& rows) {
                         .spellings = {(row.is_nameless ? "" : "--") + row.name},
                         .value = placeholder(row),
                         .meaning = row.help + (print.empty() ? "" : " (" + print + ")"),
-                        .choices = choices_of(row),
+                        .choices = row.choices,
                         .is_path = row.is_path};
       if (!row.short_name.empty()) entry.spellings.insert(entry.spellings.begin(), "-" + row.short_name);
       entries.push_back(std::move(entry));
