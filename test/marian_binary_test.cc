@@ -42,16 +42,16 @@ TEST_CASE("Marian's binary form: reals of every precision, and text", "[binary]"
   const auto file = open_array_file(path);
   CHECK(file->names() ==
         std::vector<std::string>{"decoder_l1_rnn_bf", "half", "encoder_l1_self_Wq", "Wemb", "special:model.yml"});
-  CHECK(file->shape_of("Wemb") == std::vector<int64_t>{2, 3});
-  CHECK(file->type_of("Wemb") == "intgemm8");
-  CHECK_FALSE(file->is_real("special:model.yml"));
+  CHECK(file->describe("Wemb").shape == std::vector<int64_t>{2, 3});
+  CHECK(file->describe("Wemb").type == "intgemm8");
+  CHECK_FALSE(file->describe("special:model.yml").is_real);
   CHECK(file->read_floats("decoder_l1_rnn_bf") == std::vector<float>{0.5f, -1, 2});
   CHECK(file->read_floats("half") == std::vector<float>{1, -2});
   CHECK(file->read_floats("encoder_l1_self_Wq") == std::vector<float>{0.5f, 1, 1.5f, 2, 2.5f, -3});
   CHECK(file->read_floats("Wemb") == std::vector<float>{0.25f, 0.5f, 0.75f, 1, 1.25f, -32});
   CHECK(file->read_text("special:model.yml") == "a: b\n");
   CHECK_THAT(message_of([&] { file->read_floats("special:model.yml"); }), Contains("holds i8, must hold real numbers"));
-  CHECK_THAT(message_of([&] { file->shape_of("x"); }), Contains("has no array x"));
+  CHECK_THAT(message_of([&] { file->describe("x"); }), Contains("has no array x"));
 }
 
 TEST_CASE("a damaged binary model is one sentence", "[binary]") {
@@ -60,7 +60,7 @@ TEST_CASE("a damaged binary model is one sentence", "[binary]") {
   const auto read_all = [&] {
     const MarianBinary file(path);
     for (const std::string& name : file.names())
-      if (file.is_real(name)) file.read_floats(name);
+      if (file.describe(name).is_real) file.read_floats(name);
   };
   for (size_t length = 0; length < whole.size(); ++length) {
     write(path, whole.substr(0, length));
@@ -100,8 +100,9 @@ TEST_CASE("a model is the same in both forms", "[binary]") {
   const NpzReader file(npz);
   std::vector<BinaryArray> arrays;
   for (const std::string& name : file.names())
-    arrays.push_back(file.is_real(name) ? BinaryArray::f32(name, file.shape_of(name), file.read_floats(name))
-                                        : BinaryArray::text(name, file.read_text(name)));
+    arrays.push_back(file.describe(name).is_real
+                         ? BinaryArray::f32(name, file.describe(name).shape, file.read_floats(name))
+                         : BinaryArray::text(name, file.read_text(name)));
   write(bin, marian_binary(arrays));
   const Model again = load_model(bin, *backend);
   CHECK(again.options.has_rnn_decoder());

@@ -38,17 +38,17 @@ void check_array(const ArrayFile& file, const ParameterPart& part, ShapesBy by) 
         by == ShapesBy::run ? "Use the options of the run that wrote it"
                             : "Was the file changed, or made by a program that "
                               "bough does not know?");
-  const Axes found = file.shape_of(place.name);
+  const ArrayDescription found = file.describe(place.name);
   const Shape shape = part.file_shape();
   Axes expected{shape[0], shape[1]};
   if (place.is_transposed) std::swap(expected[0], expected[1]);
-  check(without_leading_ones(found) == without_leading_ones(expected), "'{}': array {} is {}, must be {} by {}",
-        file.path(), place.name, format_axes(found), format_axes(expected),
+  check(without_leading_ones(found.shape) == without_leading_ones(expected), "'{}': array {} is {}, must be {} by {}",
+        file.path(), place.name, format_axes(found.shape), format_axes(expected),
         by == ShapesBy::run ? "this run's vocabularies and options. Use those that the model was trained with"
                             : "its special:model.yml. The one or the other was changed: get the file anew");
-  check(file.is_real(place.name),
+  check(found.is_real,
         "'{}': array {} holds {}, must hold f32, f16, f64 or intgemm8. Convert the model to float32 first", file.path(),
-        place.name, file.type_of(place.name));
+        place.name, found.type);
 }
 
 void check_no_others(const ArrayFile& file, const ParameterSet& parameters, ShapesBy by) {

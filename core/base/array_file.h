@@ -6,6 +6,13 @@
 
 namespace bough {
 
+/// What a file says of an array, without its data.
+struct ArrayDescription {
+  std::vector<std::int64_t> shape;  ///< {} is a scalar
+  std::string type;                 ///< "f32", "f16", "i8", "intgemm8", ...: as messages print it
+  bool is_real;                     ///< read_floats reads it: real numbers, of whatever precision
+};
+
 /// A file of named arrays, as models are kept in: npz (core/base/npz.h) or Marian's binary form
 /// (core/base/marian_binary.h). One thread at a time.
 class ArrayFile {
@@ -14,12 +21,8 @@ class ArrayFile {
   virtual const std::string& path() const = 0;
   virtual const std::vector<std::string>& names() const = 0;  ///< in file order
   virtual bool contains(const std::string& name) const = 0;
-  /// Of an array that is there; {} is a scalar.
-  virtual std::vector<std::int64_t> shape_of(const std::string& name) const = 0;
-  /// "f32", "f16", "i8", "intgemm8", ...: as messages print it.
-  virtual std::string type_of(const std::string& name) const = 0;
-  /// Whether read_floats reads it: real numbers, of whatever precision.
-  virtual bool is_real(const std::string& name) const = 0;
+  /// Of an array that is there.
+  virtual ArrayDescription describe(const std::string& name) const = 0;
   /// The whole array, row-major, as f32. Error where the array is damaged, or is_real is false.
   virtual std::vector<float> read_floats(const std::string& name) const = 0;
   /// An array of bytes as text, without the zero bytes that pad it (special:model.yml).

@@ -101,24 +101,20 @@ const MarianBinary::Array& MarianBinary::find(const std::string& name) const {
   return at->second;
 }
 
-std::string MarianBinary::type_of(const std::string& name) const {
-  switch (const std::uint64_t type = find(name).type) {
+ArrayDescription MarianBinary::describe(const std::string& name) const {
+  const Array& array = find(name);
+  switch (array.type) {
     case f32:
-      return "f32";
+      return {array.shape, "f32", true};
     case f16:
-      return "f16";
-    case i8:
-      return "i8";
+      return {array.shape, "f16", true};
     case intgemm8:
-      return "intgemm8";
+      return {array.shape, "intgemm8", true};
+    case i8:
+      return {array.shape, "i8", false};
     default:
-      return fmt::format("type {:#x}", type);
+      return {array.shape, fmt::format("type {:#x}", array.type), false};
   }
-}
-
-bool MarianBinary::is_real(const std::string& name) const {
-  const std::uint64_t type = find(name).type;
-  return type == f32 || type == f16 || type == intgemm8;
 }
 
 std::vector<char> MarianBinary::read_bytes(const std::string& name, std::uint64_t bytes) const {
@@ -135,7 +131,8 @@ std::vector<char> MarianBinary::read_bytes(const std::string& name, std::uint64_
 
 std::vector<float> MarianBinary::read_floats(const std::string& name) const {
   const Array& array = find(name);
-  check(is_real(name), "'{}': array {} holds {}, must hold real numbers", path_, name, type_of(name));
+  const ArrayDescription description = describe(name);
+  check(description.is_real, "'{}': array {} holds {}, must hold real numbers", path_, name, description.type);
   const std::uint64_t width = array.type == f32 ? 4 : array.type == f16 ? 2 : 1;
   const std::vector<char> data =
       read_bytes(name, width * array.elements + (array.type == intgemm8 ? sizeof(float) : 0));
@@ -164,7 +161,7 @@ std::vector<float> MarianBinary::read_floats(const std::string& name) const {
 
 std::string MarianBinary::read_text(const std::string& name) const {
   check(find(name).type == i8, "'{}': array {} is {}, must be i8 (text). Give a file of the right kind", path_, name,
-        type_of(name));
+        describe(name).type);
   constexpr std::uint64_t most_bytes = std::uint64_t{4} << 20;
   const std::uint64_t bytes = find(name).elements;
   check(bytes <= most_bytes, "'{}': array {} has {} MiB of text, must have {} at most. Get the file anew", path_, name,

@@ -21,9 +21,7 @@ class MarianBinary final : public ArrayFile {
   const std::string& path() const override { return path_; }
   const std::vector<std::string>& names() const override { return names_; }
   bool contains(const std::string& name) const override { return arrays_.count(name) == 1; }
-  std::vector<std::int64_t> shape_of(const std::string& name) const override { return find(name).shape; }
-  std::string type_of(const std::string& name) const override;
-  bool is_real(const std::string& name) const override;
+  ArrayDescription describe(const std::string& name) const override;
   std::vector<float> read_floats(const std::string& name) const override;
   std::string read_text(const std::string& name) const override;
 

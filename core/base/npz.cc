@@ -422,11 +422,9 @@ std::vector<float> NpzReader::read_floats(const std::string& name) const {
   return {wide.begin(), wide.end()};
 }
 
-std::vector<std::int64_t> NpzReader::shape_of(const std::string& name) const { return header(name).shape; }
-std::string NpzReader::type_of(const std::string& name) const { return name_of(header(name).type); }
-bool NpzReader::is_real(const std::string& name) const {
-  const NpzType type = header(name).type;
-  return type == NpzType::f32 || type == NpzType::f64 || type == NpzType::f16;
+ArrayDescription NpzReader::describe(const std::string& name) const {
+  const auto [type, shape] = header(name);
+  return {shape, name_of(type), type == NpzType::f32 || type == NpzType::f64 || type == NpzType::f16};
 }
 
 std::string NpzReader::read_text(const std::string& name) const {

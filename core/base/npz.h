@@ -95,9 +95,7 @@ class NpzReader final : public ArrayFile {
   const std::string& path() const override;
   const std::vector<std::string>& names() const override;  ///< in file order, without ".npy"
   bool contains(const std::string& name) const override;
-  std::vector<std::int64_t> shape_of(const std::string& name) const override;
-  std::string type_of(const std::string& name) const override;
-  bool is_real(const std::string& name) const override;
+  ArrayDescription describe(const std::string& name) const override;
   /// Type and shape, without the data.
   NpzHeader header(const std::string& name) const;
 

@@ -55,11 +55,13 @@ void read_npz(const std::string& path, std::string_view) {
 
 void read_marian_binary(const std::string& path, std::string_view) {
   const MarianBinary file(path);
-  for (const std::string& name : file.names())
-    if (file.is_real(name))
+  for (const std::string& name : file.names()) {
+    const ArrayDescription array = file.describe(name);
+    if (array.is_real)
       file.read_floats(name);
-    else if (file.type_of(name) == "i8")
+    else if (array.type == "i8")
       file.read_text(name);
+  }
 }
 
 void read_npy_header(const std::string&, std::string_view bytes) {
