@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <numeric>
 
 #include "core/base/error.h"
 #include "core/base/io.h"
@@ -146,26 +147,23 @@ void Shortlist::read_text(const ShortlistOptions& options, const Vocabulary& sou
 
 std::vector<int32_t> Shortlist::words(std::span<const int32_t> tokens, std::span<const int32_t> always,
                                       int32_t banned) const {
-  auto is_in = std::vector<bool>(size_t(target_words_));
+  std::vector<int32_t> ids(size_t(first_) + 1, target_special_.end);
+  std::iota(ids.begin(), ids.end() - 1, 0);
   const auto add = [&](int32_t source_word) {
-    for (uint64_t i = offsets_[size_t(source_word)]; i < offsets_[size_t(source_word) + 1]; ++i)
-      is_in[size_t(ids_[i])] = true;
-    if (is_shared_) is_in[size_t(source_word)] = true;
+    const uint64_t* const range = offsets_.data() + source_word;
+    ids.insert(ids.end(), ids_.begin() + std::ptrdiff_t(range[0]), ids_.begin() + std::ptrdiff_t(range[1]));
+    if (is_shared_) ids.push_back(source_word);
   };
-  for (int64_t id = 0; id < first_; ++id) is_in[size_t(id)] = true;
   for (const int32_t token : tokens) add(token);
   add(source_special_.end);
-  is_in[size_t(target_special_.end)] = true;
-  for (const int32_t token : always) is_in[size_t(token)] = true;
-  size_t count = size_t(std::count(is_in.begin(), is_in.end(), true));
-  for (size_t id = size_t(first_); count % multiple != 0 && id < is_in.size(); ++id)
-    if (!is_in[id]) {
-      is_in[id] = true;
-      ++count;
-    }
-  std::vector<int32_t> ids;
-  for (int32_t id = 0; id < target_words_; ++id)
-    if (is_in[size_t(id)] && id != banned) ids.push_back(id);
+  ids.insert(ids.end(), always.begin(), always.end());
+  std::ranges::sort(ids);
+  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
+  const size_t chosen = ids.size();
+  for (auto id = int32_t(first_); ids.size() % multiple != 0 && id < target_words_; ++id)
+    if (!std::binary_search(ids.begin(), ids.begin() + std::ptrdiff_t(chosen), id)) ids.push_back(id);
+  std::inplace_merge(ids.begin(), ids.begin() + std::ptrdiff_t(chosen), ids.end());
+  std::erase(ids, banned);
   return ids;
 }
 
