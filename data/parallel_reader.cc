@@ -1,7 +1,6 @@
 #include "data/parallel_reader.h"
 
 #include <algorithm>
-#include <map>
 #include <utility>
 
 #include "core/base/error.h"
@@ -36,24 +35,37 @@ void check_text(const std::string& line, const std::string& path, int64_t line_n
         "'{}': line {} contains a NUL byte, must be text. Remove it, e.g. with tr -d '\\000'.", path, line_number);
 }
 
+/// What each field of a tab-separated line holds.
+static std::vector<std::string RawPair::*> columns_of_fields(const CorpusOptions& corpus) {
+  std::vector<std::string RawPair::*> columns(corpus.fields());
+  const auto [source, target] = corpus.text_fields();
+  columns[source] = &RawPair::source;
+  columns[target] = &RawPair::target;
+  if (corpus.has_alignments()) columns[corpus.alignment_field()] = &RawPair::alignment;
+  if (corpus.has_weights()) columns[corpus.weight_field()] = &RawPair::weights;
+  return columns;
+}
+
 ParallelReader::ParallelReader(const CorpusOptions& corpus) {
   const size_t files = corpus.tsv ? 1 : 2, fields = corpus.fields();
   check(corpus.train_sets.size() == files, "train-sets has {} files, must have {}. bough translates from one source.",
         corpus.train_sets.size(), corpus.tsv ? "1 with tsv" : "2: source, target");
   if (corpus.tsv) fields_ = corpus.tsv_fields == 0 ? fields : size_t(corpus.tsv_fields);
   check(!corpus.tsv || fields_ >= fields, "tsv-fields is {}, must be at least {}.", fields_, corpus.text_of_fields());
+  for (const auto& path : corpus.train_sets) readers_.emplace_back(path);
+  if (corpus.tsv) {
+    columns_ = columns_of_fields(corpus);
+    return;
+  }
   columns_ = {&RawPair::source, &RawPair::target};
   options_ = {"train-sets", "train-sets"};
-  for (const auto& path : corpus.train_sets) readers_.emplace_back(path);
-  std::map<size_t, std::string RawPair::*> extras;  // by field, or one file after another
   const auto add = [&](const char* option, const std::string& path, std::string RawPair::*column) {
-    if (!corpus.tsv) readers_.emplace_back(path);
+    readers_.emplace_back(path);
     options_.push_back(option);
-    extras[corpus.tsv ? corpus.field_of(option, path) : options_.size() - 1] = column;
+    columns_.push_back(column);
   };
   if (corpus.has_alignments()) add("guided-alignment", corpus.guided_alignment, &RawPair::alignment);
   if (corpus.has_weights()) add("data-weighting", corpus.data_weighting, &RawPair::weights);
-  for (const auto& [place, column] : extras) columns_.insert(columns_.begin() + std::ptrdiff_t(place), column);
 }
 
 bool ParallelReader::next(RawPair& pair) {
