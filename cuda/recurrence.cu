@@ -9,44 +9,50 @@ namespace {
 
 constexpr int threads = 128;  // columns of a block
 
-/// What the kernels over sentences get.
+/// The inputs of a unit, and what it computes of them.
 template <class T>
-struct Recurrence {
+struct Unit {
   const T *u, *bias;
-  const int32_t* offsets;
-  int64_t sentences, tokens, columns;
-  Recurrence(In u, In bias, const Packing& rows)
-      : u(u.data<T>()),
-        bias(bias.data<T>()),
-        offsets(rows.offsets.data<int32_t>()),
-        sentences(rows.sentences),
-        tokens(rows.tokens),
-        columns(bias.size()) {}
+  int64_t columns;
+  Unit(In u, In bias) : u(u.data<T>()), bias(bias.data<T>()), columns(bias.size()) {}
 
-  LaunchShape shape() const { return {dim3(unsigned(sentences + 1), blocks_for(columns, threads)), threads}; }
   __device__ int64_t column() const { return int64_t(blockIdx.y) * threads + threadIdx.x; }
-  __device__ bool is_tail() const { return blockIdx.x == sentences; }
-  /// The rows of the block.
-  __device__ Range rows() const { return {offsets[blockIdx.x], is_tail() ? tokens : int64_t(offsets[blockIdx.x + 1])}; }
   __device__ float gate(int64_t row, int64_t column) const {
     return math::sigmoid(to_float(u[row * 2 * columns + column]) + to_float(bias[column]));
   }
   __device__ float candidate(int64_t row, int64_t column) const {
     return to_float(u[row * 2 * columns + columns + column]);
   }
+  /// c of a row, from the c before it.
+  __device__ float next(float before, int64_t row, int64_t column) const {
+    const float x = candidate(row, column);
+    return x + gate(row, column) * (before - x);
+  }
+  /// Of blocks that own columns of something each.
+  LaunchShape shape(int64_t count) const { return {dim3(unsigned(count), blocks_for(columns, threads)), threads}; }
+};
+
+/// The sentences of the blocks, and the tail.
+struct BlockRows {
+  const int32_t* offsets;
+  int64_t sentences, tokens;
+  explicit BlockRows(const Packing& rows)
+      : offsets(rows.offsets.data<int32_t>()), sentences(rows.sentences), tokens(rows.tokens) {}
+
+  __device__ bool is_tail() const { return blockIdx.x == sentences; }
+  __device__ Range range() const {
+    return {offsets[blockIdx.x], is_tail() ? tokens : int64_t(offsets[blockIdx.x + 1])};
+  }
 };
 
 template <class T>
-__global__ void ssru_kernel(T* y, float* c, Recurrence<T> a) {
+__global__ void ssru_kernel(T* y, float* c, Unit<T> a, BlockRows block) {
   const int64_t column = a.column();
   if (column >= a.columns) return;
-  const Range rows = a.rows();
+  const Range rows = block.range();
   float state = 0;
   for (int64_t t = rows.begin; t < rows.end; ++t) {
-    if (!a.is_tail()) {
-      const float candidate = a.candidate(t, column);
-      state = candidate + a.gate(t, column) * (state - candidate);
-    }
+    if (!block.is_tail()) state = a.next(state, t, column);
     y[t * a.columns + column] = from_float<T>(state > 0 ? state : 0.0f);
     if (c != nullptr) c[t * a.columns + column] = state;
   }
@@ -54,14 +60,15 @@ __global__ void ssru_kernel(T* y, float* c, Recurrence<T> a) {
 
 /// gate_sums: (S + 1, C), of each sentence and the tail.
 template <class T>
-__global__ void ssru_backward_kernel(Target du, float* gate_sums, const T* dy, const float* c, Recurrence<T> a) {
+__global__ void ssru_backward_kernel(Target du, float* gate_sums, const T* dy, const float* c, Unit<T> a,
+                                     BlockRows block) {
   const int64_t column = a.column();
   if (column >= a.columns) return;
-  const Range rows = a.rows();
+  const Range rows = block.range();
   float upstream = 0, sum = 0;
   for (int64_t t = rows.end - 1; t >= rows.begin; --t) {
     float of_gate = 0, of_candidate = 0;
-    if (!a.is_tail()) {
+    if (!block.is_tail()) {
       const int64_t i = t * a.columns + column;
       const float f = a.gate(t, column), before = t > rows.begin ? c[i - a.columns] : 0.0f;
       const float g = upstream + (c[i] > 0 ? to_float(dy[i]) : 0.0f);
@@ -78,19 +85,16 @@ __global__ void ssru_backward_kernel(Target du, float* gate_sums, const T* dy, c
 }
 
 template <class T>
-__global__ void ssru_step_kernel(T* y, float* state, const T* u, const T* bias, int64_t columns,
-                                 const int32_t* ancestry, int64_t ancestors, const int32_t* slots,
-                                 const int32_t* steps) {
-  const int64_t row = blockIdx.x, column = int64_t(blockIdx.y) * threads + threadIdx.x;
-  if (column >= columns) return;
+__global__ void ssru_step_kernel(T* y, float* state, Unit<T> a, const int32_t* ancestry, int64_t ancestors,
+                                 const int32_t* slots, const int32_t* steps) {
+  const int64_t row = blockIdx.x, column = a.column();
+  if (column >= a.columns) return;
   const int64_t t = steps[row];
-  const auto place = [&](int64_t slot, int64_t step) { return (2 * slot + step % 2) * columns + column; };
+  const auto place = [&](int64_t slot, int64_t step) { return (2 * slot + step % 2) * a.columns + column; };
   const float before = t == 0 ? 0.0f : state[place(ancestry[row * ancestors + t - 1], t - 1)];
-  const float candidate = to_float(u[row * 2 * columns + columns + column]);
-  const float f = math::sigmoid(to_float(u[row * 2 * columns + column]) + to_float(bias[column]));
-  const float c = candidate + f * (before - candidate);
+  const float c = a.next(before, row, column);
   state[place(slots[row], t)] = c;
-  y[row * columns + column] = from_float<T>(c > 0 ? c : 0.0f);
+  y[row * a.columns + column] = from_float<T>(c > 0 ? c : 0.0f);
 }
 
 }  // namespace
@@ -102,8 +106,9 @@ using namespace cuda;
 
 void CudaBackend::ssru_impl(Out y, Out c, In u, In bias, const Packing& rows) {
   dispatch_float(y.dtype(), [&]<class T>() {
-    const Recurrence<T> a(u, bias, rows);
-    launch(stream(), "ssru", ssru_kernel<T>, a.shape(), y.data<T>(), c ? c.data<float>() : nullptr, a);
+    const Unit<T> a(u, bias);
+    launch(stream(), "ssru", ssru_kernel<T>, a.shape(rows.sentences + 1), y.data<T>(), c ? c.data<float>() : nullptr, a,
+           BlockRows(rows));
   });
 }
 
@@ -112,19 +117,18 @@ void CudaBackend::ssru_backward_impl(const Grad& du, const Grad& dbias, In dy, I
   const int64_t parts = rows.sentences + 1;
   float* const gate_sums = scratch<float>(parts * bias.size());
   dispatch_float(dy.dtype(), [&]<class T>() {
-    const Recurrence<T> a(u, bias, rows);
-    launch(stream(), "ssru_backward", ssru_backward_kernel<T>, a.shape(), target_of(du), gate_sums, dy.data<T>(),
-           c.data<float>(), a);
+    const Unit<T> a(u, bias);
+    launch(stream(), "ssru_backward", ssru_backward_kernel<T>, a.shape(parts), target_of(du), gate_sums, dy.data<T>(),
+           c.data<float>(), a, BlockRows(rows));
   });
   if (dbias) finish_column_sums(stream(), gate_sums, parts, bias.size(), {{target_of(dbias)}});
 }
 
 void CudaBackend::ssru_step_impl(Out y, Out state, In u, In bias, In ancestry, In slots, In steps) {
   dispatch_float(y.dtype(), [&]<class T>() {
-    launch(stream(), "ssru_step", ssru_step_kernel<T>,
-           {dim3(unsigned(y.rows()), blocks_for(y.cols(), threads)), threads}, y.data<T>(), state.data<float>(),
-           u.data<T>(), bias.data<T>(), y.cols(), ancestry.data<int32_t>(), ancestry.cols(), slots.data<int32_t>(),
-           steps.data<int32_t>());
+    const Unit<T> a(u, bias);
+    launch(stream(), "ssru_step", ssru_step_kernel<T>, a.shape(y.rows()), y.data<T>(), state.data<float>(), a,
+           ancestry.data<int32_t>(), ancestry.cols(), slots.data<int32_t>(), steps.data<int32_t>());
   });
 }
 
