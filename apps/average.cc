@@ -1,5 +1,4 @@
 // bough-average: the mean of checkpoints, and models for other programs.
-#include <cstdio>
 #include <exception>
 
 #include "apps/inference/model_average.h"
@@ -19,8 +18,6 @@ int main(int argc, char** argv) {
     bough::average_models(files[0], {files.begin() + 1, files.end()}, options->is_export);
     return 0;
   } catch (const std::exception& error) {
-    const auto [code, message] = bough::end_of(error);
-    if (!message.empty()) std::fprintf(stderr, "bough-average: %s\n", message.c_str());
-    return code;
+    return bough::end_program("bough-average", error);
   }
 }

@@ -9,10 +9,10 @@ namespace {
 
 using Meanings = std::vector<std::pair<std::string, std::string>>;
 
-const Meanings usual_codes = {{"0", "done"},
-                              {"1", "a problem of the input, the options or the machine; one sentence says which"},
-                              {"2", "a fault of bough"}};
+const Meanings first_codes = {{"0", "done"},
+                              {"1", "a problem of the input, the options or the machine; one sentence says which"}};
 
+/// all, and more.
 Meanings with(Meanings all, const Meanings& more) {
   all.insert(all.end(), more.begin(), more.end());
   return all;
@@ -31,7 +31,7 @@ ProgramEntry entry(const char* purpose) {
           .usages = {text.substr(0, end)},
           .description = text.substr(begin, text.find_last_not_of('\n') + 1 - begin),
           .options = option_entries(rows),
-          .exit_codes = usual_codes};
+          .exit_codes = with(first_codes, {{"2", "a fault of bough"}})};
 }
 
 ProgramEntry train_entry() {
@@ -40,8 +40,8 @@ ProgramEntry train_entry() {
       "Trains an encoder-decoder Transformer on sentences and their translations, with Marian's options. "
       "The same command goes on where an earlier one was interrupted.\n\n" +
       train.description;
-  train.exit_codes = with(usual_codes, {{"3", "the run has diverged; the last checkpoint stays"},
-                                        {"130, 143", "ended by CTRL-C or SIGTERM, after a save"}});
+  train.exit_codes = with(train.exit_codes, {{"3", "the run has diverged; the last checkpoint stays"},
+                                             {"130, 143", "ended by CTRL-C or SIGTERM, after a save"}});
   train.files = {{"model.npz", "the model, by the name that model gives"},
                  {"model.npz.optimizer.npz", "the state of training, from which a run goes on"},
                  {"model.npz.yml", "all options of the run; read where no -c is given"},
@@ -76,10 +76,8 @@ ProgramEntry score_entry() {
     options.push_back(std::move(option));
   }
   score.options = std::move(options);
-  score.exit_codes = {{"0", "done"},
-                      {"1", "a problem of the input, the options or the machine; one sentence says which"},
-                      {"2", "a wrong command line (without --model), or a fault of bough"},
-                      {"17", "lines of different numbers of fields (without --model)"}};
+  score.exit_codes = with(first_codes, {{"2", "a wrong command line (without --model), or a fault of bough"},
+                                        {"17", "lines of different numbers of fields (without --model)"}});
   return score;
 }
 

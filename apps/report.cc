@@ -26,8 +26,8 @@ void write_report(const ReportOptions& options) {
     runs.back().name = names[i];
   }
   const std::string page = format_page(runs, std::time(nullptr));
-  if (options.output == "stdout" || options.output == "-" || options.output.empty()) {
-    TextOutput output("stdout");
+  if (is_stdout(options.output)) {
+    TextOutput output(options.output);
     output.write(page);
     output.close();
   } else {
@@ -44,8 +44,6 @@ int main(int argc, char** argv) {
     if (const auto options = parse_report_options(argc, argv)) write_report(*options);
     return 0;
   } catch (const std::exception& error) {
-    const auto [code, message] = bough::end_of(error);
-    if (!message.empty()) std::fprintf(stderr, "bough-report: %s\n", message.c_str());
-    return code;
+    return bough::end_program("bough-report", error);
   }
 }

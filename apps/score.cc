@@ -1,7 +1,6 @@
 // bough-score: scores translations against references (sacreBLEU's command line) or by a model.
 #include <unistd.h>
 
-#include <cstdio>
 #include <exception>
 #include <iostream>
 #include <string>
@@ -22,8 +21,6 @@ int main(int argc, char** argv) {
     }
     return bough::run_score(arguments, std::cout, std::cerr, isatty(STDOUT_FILENO) == 1);
   } catch (const std::exception& error) {
-    const auto [code, message] = bough::end_of(error);
-    if (!message.empty()) std::fprintf(stderr, "bough-score: %s\n", message.c_str());
-    return code;
+    return bough::end_program("bough-score", error);
   }
 }

@@ -1,5 +1,4 @@
 // bough-translate: translates text with a trained model.
-#include <cstdio>
 #include <exception>
 
 #include "apps/inference/translate_command.h"
@@ -15,8 +14,6 @@ int main(int argc, char** argv) {
     if (options) bough::run_translate(*options);
     return 0;
   } catch (const std::exception& error) {
-    const auto [code, message] = bough::end_of(error);
-    if (!message.empty()) std::fprintf(stderr, "bough-translate: %s\n", message.c_str());
-    return code;
+    return bough::end_program("bough-translate", error);
   }
 }

@@ -38,8 +38,6 @@ int main(int argc, char** argv) {
     if (const auto options = parse_vocab_options(argc, argv)) make_vocabulary(options->max_size);
     return 0;
   } catch (const std::exception& error) {
-    const auto [code, message] = bough::end_of(error);
-    if (!message.empty()) std::fprintf(stderr, "bough-vocab: %s\n", message.c_str());
-    return code;
+    return bough::end_program("bough-vocab", error);
   }
 }

@@ -1,18 +1,16 @@
 // bough-pages FOLDER: writes manual pages and what shells complete command lines with, from the tables of options.
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
 
 #include "apps/manual.h"
 #include "core/base/error.h"
+#include "core/base/files.h"
 
 namespace {
 
 void write(const std::filesystem::path& path, const std::string& text) {
-  std::filesystem::create_directories(path.parent_path());
-  std::ofstream out(path);
-  out << text << std::flush;
-  bough::check(out.good(), "pages: {} cannot be written. Check the disk and the rights", path.string());
+  bough::make_folder_of(path);
+  bough::write_file(path, text);
 }
 
 void write_all(const std::filesystem::path& folder) {

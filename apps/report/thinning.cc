@@ -4,6 +4,8 @@
 #include <cmath>
 #include <numeric>
 
+#include "core/base/rounding.h"
+
 namespace bough {
 namespace {
 
@@ -34,7 +36,7 @@ std::vector<size_t> thinned(std::span<const std::vector<double>> curves, size_t 
 }
 
 std::vector<size_t> every_kth(size_t size, size_t most) {
-  const size_t k = size <= most ? 1 : (size - 1 + most - 2) / (most - 1);
+  const size_t k = size <= most ? 1 : size_t(divide_up(int64_t(size) - 1, int64_t(most) - 1));
   std::vector<size_t> chosen;
   for (size_t i = 0; i < size; i += k) chosen.push_back(i);
   if (size > 0 && chosen.back() != size - 1) chosen.push_back(size - 1);

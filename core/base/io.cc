@@ -63,14 +63,14 @@ std::string content_for(const std::string& path, const std::string& text) {
 
 void check_not_input(const std::string& output_name, const std::string& output, const std::string& input_name,
                      const std::string& input) {
-  const bool to_stdout = output.empty() || output == "-" || output == "stdout";
-  const auto written = identify(output, to_stdout, STDOUT_FILENO);
+  const auto written = identify(output, is_stdout(output), STDOUT_FILENO);
   check(!written || written != identify(input, is_stdin(input), STDIN_FILENO),
         "{}: '{}' is {}, too, and would be overwritten. Give another file", output_name,
-        to_stdout ? "standard output" : output, input_name);
+        is_stdout(output) ? "standard output" : output, input_name);
 }
 
 bool is_stdin(const std::string& path) { return path == "-" || path == "stdin"; }
+bool is_stdout(const std::string& path) { return path.empty() || path == "-" || path == "stdout"; }
 
 /// An open file descriptor, or a gzip stream on one.
 struct LineReader::Source {

@@ -39,6 +39,8 @@ class LineReader {
 
 /// True if `path` names standard input: "-" or "stdin".
 bool is_stdin(const std::string& path);
+/// True if `path` names standard output: "-", "stdout" or nothing.
+bool is_stdout(const std::string& path);
 
 /// True if a file of this name is gzip data: it ends in .gz.
 bool is_gzip_name(const std::string& path);

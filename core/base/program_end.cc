@@ -1,5 +1,6 @@
 #include "core/base/program_end.h"
 
+#include <cstdio>
 #include <filesystem>
 #include <new>
 #include <system_error>
@@ -24,6 +25,12 @@ ProgramEnd end_of(const std::exception& exception) {
                         "limit (ulimit -u)",
                         system->code().message())};
   return {ours, fmt::format("internal error, please report: {}", exception.what())};
+}
+
+int end_program(const char* program, const std::exception& exception) {
+  const auto [code, message] = end_of(exception);
+  if (!message.empty()) std::fprintf(stderr, "%s: %s\n", program, message.c_str());
+  return code;
 }
 
 }  // namespace bough

@@ -14,4 +14,7 @@ struct ProgramEnd {
 /// system does not give are no bugs.
 ProgramEnd end_of(const std::exception& exception);
 
+/// Says it on stderr, "program: message", and returns the exit code.
+int end_program(const char* program, const std::exception& exception);
+
 }  // namespace bough

@@ -20,7 +20,7 @@ struct TextOutput::Packer {
 };
 
 TextOutput::TextOutput(const std::string& path) : path_(path), owned_(nullptr, &std::fclose), file_(stdout) {
-  if (path.empty() || path == "-" || path == "stdout") {
+  if (bough::is_stdout(path)) {
     path_ = "standard output";
     return;
   }
