@@ -1,23 +1,17 @@
 // bough-average: the mean of checkpoints, and models for other programs.
-#include <exception>
 
 #include "apps/inference/model_average.h"
 #include "apps/option_parser.h"
 #include "core/base/io.h"
-#include "core/base/program_end.h"
-#include "core/base/signals.h"
+#include "core/base/program.h"
 
 int main(int argc, char** argv) {
-  bough::survive_file_limits();
-  bough::reopen_closed_streams();
-  try {
+  return bough::run_program("bough-average", [&] {
     const auto options = bough::parse_average_options(argc, argv);
     if (!options) return 0;
     const auto& files = options->files;
     for (size_t i = 1; i < files.size(); ++i) bough::check_not_input("OUT", files[0], "IN", files[i]);
     bough::average_models(files[0], {files.begin() + 1, files.end()}, options->is_export);
     return 0;
-  } catch (const std::exception& error) {
-    return bough::end_program("bough-average", error);
-  }
+  });
 }

@@ -1,14 +1,12 @@
 // bough-report: a page for a browser that shows training runs.
 #include <cstdio>
 #include <ctime>
-#include <exception>
 
 #include "apps/option_parser.h"
 #include "apps/report/page.h"
 #include "core/base/files.h"
 #include "core/base/io.h"
-#include "core/base/program_end.h"
-#include "core/base/signals.h"
+#include "core/base/program.h"
 #include "core/base/text_output.h"
 
 namespace {
@@ -38,12 +36,8 @@ void write_report(const ReportOptions& options) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  bough::survive_file_limits();
-  bough::reopen_closed_streams();
-  try {
+  return bough::run_program("bough-report", [&] {
     if (const auto options = parse_report_options(argc, argv)) write_report(*options);
     return 0;
-  } catch (const std::exception& error) {
-    return bough::end_program("bough-report", error);
-  }
+  });
 }

@@ -9,7 +9,7 @@
 #include "apps/training/describe.h"
 #include "apps/training/trainer.h"
 #include "core/base/log.h"
-#include "core/base/program_end.h"
+#include "core/base/program.h"
 #include "core/base/settings_reader.h"
 #include "core/base/signals.h"
 #include "core/base/version.h"

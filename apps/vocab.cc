@@ -7,7 +7,7 @@
 #include "apps/option_parser.h"
 #include "core/base/error.h"
 #include "core/base/io.h"
-#include "core/base/program_end.h"
+#include "core/base/program.h"
 #include "data/dictionary.h"
 #include "data/parallel_reader.h"
 
@@ -34,10 +34,8 @@ void make_vocabulary(int64_t max_size) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  try {
+  return bough::run_program("bough-vocab", [&] {
     if (const auto options = parse_vocab_options(argc, argv)) make_vocabulary(options->max_size);
     return 0;
-  } catch (const std::exception& error) {
-    return bough::end_program("bough-vocab", error);
-  }
+  });
 }

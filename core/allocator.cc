@@ -8,7 +8,6 @@ namespace bough {
 
 size_t Allocator::allocate(size_t bytes) {
   bytes = std::max<size_t>((bytes + alignment - 1) / alignment, 1) * alignment;
-  in_use_ += bytes;
   size_t offset = end_;
   if (const auto fit = by_size_.lower_bound({bytes, 0}); fit != by_size_.end()) {
     offset = fit->second;
@@ -28,7 +27,6 @@ void Allocator::release(size_t offset) {
   assert(it != used_.end());
   size_t bytes = it->second;
   used_.erase(it);
-  in_use_ -= bytes;
   if (const auto next = gaps_.lower_bound(offset); next != gaps_.end() && next->first == offset + bytes) {
     bytes += next->second;
     remove_gap(next);

@@ -16,9 +16,8 @@ class Allocator {
   size_t allocate(size_t bytes);  ///< returns the offset; 0 bytes take one aligned unit
   void release(size_t offset);
 
-  /// Bytes of the ranges that are out, rounded up to `alignment`.
-  size_t in_use() const { return in_use_; }
   size_t peak() const { return peak_; }  ///< the largest end of any range so far: the memory needed
+  /// To the end of the ranges that are out now; 0 where there are none.
   void reset_peak() { peak_ = end_; }
 
  private:
@@ -27,7 +26,7 @@ class Allocator {
 
   std::map<size_t, size_t> used_, gaps_;         // offset -> bytes
   std::set<std::pair<size_t, size_t>> by_size_;  // (bytes, offset) of every gap
-  size_t end_ = 0, peak_ = 0, in_use_ = 0;       // end_: everything from here on is free
+  size_t end_ = 0, peak_ = 0;                    // end_: everything from here on is free
 };
 
 }  // namespace bough

@@ -17,8 +17,7 @@ Graph::Graph(const Stream& stream, const std::function<void()>& work) {
     throw;
   }
   check_cuda(cudaStreamEndCapture(stream.handle, &graph), "recording a graph");
-  cudaError_t status = cudaGraphGetNodes(graph, nullptr, &nodes_);
-  if (status == cudaSuccess) status = cudaGraphInstantiate(&executable_, graph, 0);
+  const cudaError_t status = cudaGraphInstantiate(&executable_, graph, 0);
   cudaGraphDestroy(graph);
   check_cuda(status, "preparing a graph");
 }

@@ -18,11 +18,9 @@ class Graph {
   ~Graph();
   Graph(const Graph&) = delete;
   void launch(const Stream& stream) const;
-  size_t nodes() const { return nodes_; }
 
  private:
   cudaGraphExec_t executable_ = nullptr;
-  size_t nodes_ = 0;
 };
 
 /// Backend::repeat on CUDA: the first call of a key runs `work` as it is, so that memory grows and plans are

@@ -279,7 +279,6 @@ TEST_CASE("emulator: graphs replay with the arguments they were recorded with", 
   float value = 1;
   {
     const Graph graph(recorded, [&] { launch(recorded, "add", add_kernel, {1, 32}, x.data(), value); });
-    CHECK(graph.nodes() == 1);
     CHECK(x.read()[0] == 0);  // recording runs nothing
     value = 100;
     graph.launch(recorded);

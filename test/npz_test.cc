@@ -72,9 +72,6 @@ TEST_CASE("npz: every type and shape reads back", "[npz]") {
   CHECK(reader.read_vector<std::uint8_t>("u8") == u8);
   CHECK(reader.read_f32("nothing").empty());
   CHECK(reader.read_text("special:model.yml") == "a: b\n");
-  std::vector<float> part(6);
-  reader.read_into<float>("decoder_l1_W", part);
-  CHECK(part == f32);
 }
 
 TEST_CASE("npz: the same arrays are the same bytes, stored as they lie", "[npz]") {
@@ -210,11 +207,6 @@ TEST_CASE("npz: arrays this reader does not take are sentences", "[npz]") {
         who + "'f32' is f32, must be f64. Give a file of the right kind.");
   CHECK(message_of([&] { reader.read_text("f32"); }) ==
         who + "'f32' is f32, must be i8 (text). Give a file of the right kind.");
-  std::vector<float> five(5);
-  CHECK(message_of([&] { reader.read_into<float>("f32", five); }) ==
-        who +
-            "'f32' has shape (2, 3), 6 elements, where 5 are needed. Give the file that belongs "
-            "to this model.");
   CHECK_THAT(message_of([&] { reader.header("W"); }), StartsWith("'" + numpy_file + "' has no array 'W'. "));
 }
 

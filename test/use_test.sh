@@ -84,6 +84,14 @@ until (ulimit -v $limit; "$bin/bough-train" --version >out.txt 2>&1); do limit=$
 (ulimit -v $limit; train limited --after 1u --quiet false >out.txt 2>&1)
 code=$?
 refused "too little is no bug of ours" "(ulimit -v)"
+(ulimit -f 1; "$bin/bough-vocab" <corpus/train.en >words.yml 2>out.txt)
+code=$?
+refused "a limit of files is an error of bough-vocab" "standard output cannot be written"
+(ulimit -f 1; "$bin/bough-score" -sl -i corpus/dev.en -- corpus/dev.en >scores 2>out.txt)
+code=$?
+refused "... and of bough-score" "the output cannot be written"
+"$bin/bough-score" corpus/dev.en -i corpus/dev.en corpus/dev.de -m ter --paired-bs -j 100000 >out.txt 2>&1
+check "a hundred thousand threads are as many as there are cores" says '"TER' out.txt
 train nowhere --tempdir /proc/none >out.txt 2>&1
 code=$?
 refused "a tempdir where nothing can be" "tempdir: no file can be written in '/proc/none'"

@@ -398,16 +398,6 @@ void NpzReader::expect_type(const std::string& name, const NpzHeader& header, Np
         name_of(header.type), name_of(type));
 }
 
-void NpzReader::read_checked(const std::string& name, NpzType type, std::size_t elements, void* dst) const {
-  const NpzHeader found = header(name);
-  expect_type(name, found, type);
-  check(std::size_t(found.elements()) == elements,
-        "'{}': array '{}' has shape ({}), "
-        "{} elements, where {} are needed. Give the file that belongs to this model.",
-        path(), name, fmt::join(found.shape, ", "), found.elements(), elements);
-  read(name, dst);
-}
-
 std::vector<float> NpzReader::read_floats(const std::string& name) const {
   const NpzHeader found = header(name);
   if (found.type == NpzType::f16) {

@@ -117,11 +117,6 @@ class NpzReader final : public ArrayFile {
     std::unique_ptr<State> state_;
   };
 
-  /// Fills dst, whose element type and count must be the array's.
-  template <class T>
-  void read_into(const std::string& name, std::span<T> dst) const {
-    read_checked(name, npz_type_of<T>(), dst.size(), dst.data());
-  }
   /// The whole array; its type must be T.
   template <class T>
   std::vector<T> read_vector(const std::string& name) const {
@@ -141,7 +136,6 @@ class NpzReader final : public ArrayFile {
  private:
   struct Archive;
   void expect_type(const std::string& name, const NpzHeader& header, NpzType type) const;
-  void read_checked(const std::string& name, NpzType type, std::size_t elements, void* dst) const;
   std::unique_ptr<Archive> archive_;
 };
 

@@ -9,8 +9,11 @@
 
 namespace bough {
 
-/// The number of threads to use: `asked`, or one for each core if that is 0.
-inline int thread_count(int asked) { return asked > 0 ? asked : std::max(1, int(std::thread::hardware_concurrency())); }
+/// The number of threads that compute: `asked`, or as many as this process has cores if that is 0 or more than those.
+inline int thread_count(int asked) {
+  const int cores = std::max(1, int(std::thread::hardware_concurrency()));
+  return asked > 0 ? std::min(asked, cores) : cores;
+}
 
 /// Runs work() on `threads` threads (this one included), or on as many as the system gives, until all return. The first
 /// exception is thrown again here.

@@ -181,7 +181,6 @@ const Yaml* Yaml::find(std::string_view key) const {
   return nullptr;
 }
 
-std::string Yaml::get_string(std::string_view key) const { return get<std::string>(*this, key, "text"); }
 int64_t Yaml::get_int(std::string_view key) const { return get<int64_t>(*this, key, "a whole number"); }
 uint64_t Yaml::get_unsigned(std::string_view key) const { return get<uint64_t>(*this, key, "a whole number from 0"); }
 double Yaml::get_double(std::string_view key) const { return get<double>(*this, key, "a number"); }

@@ -42,7 +42,6 @@ struct Yaml {
   const Yaml* find(std::string_view key) const;
 
   /// The entry, converted. Error "<key> is missing" / "<key> is '…', must be …" otherwise.
-  std::string get_string(std::string_view key) const;
   int64_t get_int(std::string_view key) const;
   uint64_t get_unsigned(std::string_view key) const;
   double get_double(std::string_view key) const;

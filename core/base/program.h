@@ -1,5 +1,6 @@
 #pragma once
 #include <exception>
+#include <functional>
 #include <string>
 
 namespace bough {
@@ -14,7 +15,8 @@ struct ProgramEnd {
 /// system does not give are no bugs.
 ProgramEnd end_of(const std::exception& exception);
 
-/// Says it on stderr, "program: message", and returns the exit code.
-int end_program(const char* program, const std::exception& exception);
+/// main() of a program: runs `body`, whose result is the exit code; what it throws is said on stderr, "program:
+/// message". The system's surprises at a start are met first, see survive_file_limits and reopen_closed_streams.
+int run_program(const char* program, const std::function<int()>& body);
 
 }  // namespace bough

@@ -1,4 +1,4 @@
-#include "core/base/program_end.h"
+#include "core/base/program.h"
 
 #include <cstdio>
 #include <filesystem>
@@ -6,6 +6,7 @@
 #include <system_error>
 
 #include "core/base/error.h"
+#include "core/base/signals.h"
 #include "core/base/text_output.h"
 
 namespace bough {
@@ -27,10 +28,16 @@ ProgramEnd end_of(const std::exception& exception) {
   return {ours, fmt::format("internal error, please report: {}", exception.what())};
 }
 
-int end_program(const char* program, const std::exception& exception) {
-  const auto [code, message] = end_of(exception);
-  if (!message.empty()) std::fprintf(stderr, "%s: %s\n", program, message.c_str());
-  return code;
+int run_program(const char* program, const std::function<int()>& body) {
+  survive_file_limits();
+  reopen_closed_streams();
+  try {
+    return body();
+  } catch (const std::exception& error) {
+    const auto [code, message] = end_of(error);
+    if (!message.empty()) std::fprintf(stderr, "%s: %s\n", program, message.c_str());
+    return code;
+  }
 }
 
 }  // namespace bough
