@@ -67,6 +67,7 @@ inline Ints dot(Ints sum, Ints x, Ints w) {
   return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(x, w), _mm256_set1_epi16(1)));
 }
 
+/// The same: bytes of x, and their sizes.
 struct SignedBytes {
   Ints size, value;
 };
@@ -81,6 +82,7 @@ inline __m128i totals(Ints a, Ints b, Ints c, Ints d) {
 }
 
 #else
+/// As many sums as a Vector has floats.
 struct Ints {
   int32_t lane[lanes];
 };

@@ -49,6 +49,7 @@ constexpr int panels_for(int rows) {
   return panels;
 }
 
+/// A function for every height of a tile.
 template <class Kernel>
 struct TileTable {
   void (*of_rows[Kernel::most_rows + 1])(typename Kernel::Product);

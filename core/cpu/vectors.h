@@ -31,6 +31,7 @@ inline Vector plus(Vector x, Vector y) { return _mm256_add_ps(x, y); }
 inline Vector times(Vector x, Vector y) { return _mm256_mul_ps(x, y); }
 inline Vector positive(Vector x) { return _mm256_max_ps(x, _mm256_setzero_ps()); }
 #else
+/// Four floats.
 struct Vector {
   float lane[4];
 };
