@@ -69,9 +69,9 @@ class Backend {
   /// this one.
   virtual std::unique_ptr<Backend> make_worker() const { return nullptr; }
   /// A promise that these weights W, (N, K), stay as they are while the result lives, and will be in many products
-  /// x W^T here and on workers: a backend may keep them in a form of its own. Nobody may compute meanwhile, nor when
-  /// the result goes. May be null.
-  virtual std::shared_ptr<void> keep_weights(const std::vector<Tensor>& weights) {
+  /// x W^T here and on workers: a backend may keep them in a form of its own, and compute those products in 8 bits that
+  /// have multipliers. Nobody may compute meanwhile, nor when the result goes. May be null.
+  virtual std::shared_ptr<void> keep_weights(const std::vector<KeptWeight>& weights) {
     (void)weights;
     return nullptr;
   }

@@ -1,4 +1,8 @@
 #pragma once
+#include <memory>
+#include <utility>
+#include <vector>
+
 #include "core/tensor.h"
 #include "core/update_state.h"
 
@@ -18,6 +22,33 @@ struct Gemm {
   /// (M), of C's type: the sums of op(A) over K, only with transpose_a. Where C is a weight's gradient (A = dy), its
   /// bias' gradient.
   Grad row_sums = {};
+};
+
+/// How large x is in the products x W^T of a weight, to choose Int8Multipliers::input by.
+struct InputSizes {
+  int64_t products = 0;
+  double sum = 0, square_sum = 0;  ///< of max |x|
+  void note(double largest) {
+    ++products;
+    sum += largest;
+    square_sum += largest * largest;
+  }
+};
+/// How products x W^T are computed in 8 bits, where a backend can:
+///   y_tn = sum_k q(x_tk input) q(w_nk weight_n) / (input weight_n),   q(v) = v rounded, half to even, clipped to +-127
+/// whose sums are exact.
+struct Int8Multipliers {
+  std::vector<float> weight = {};                ///< (N); none: products are computed in the type of x and W
+  float input = 0;                               ///< 0: 127 / max |x| of each row
+  std::shared_ptr<InputSizes> input_sizes = {};  ///< where products are to be noted: by one thread at a time
+};
+/// See Backend::keep_weights.
+struct KeptWeight {
+  KeptWeight(Tensor w, Int8Multipliers multipliers = {}, bool listed = false)
+      : weight(std::move(w)), int8(std::move(multipliers)), is_listed(listed) {}
+  Tensor weight;
+  Int8Multipliers int8;
+  bool is_listed = false;  ///< for listed_logits, instead of products
 };
 
 /// The packed sentences of one side of a batch.

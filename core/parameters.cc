@@ -108,6 +108,25 @@ bool ParameterSet::is_fixed(const ParameterPart& part) const {
   });
 }
 
+void ParameterSet::set_int8(const std::map<std::string, Int8Part>& parts) {
+  for (Declared& d : declared_) {
+    if (!std::ranges::all_of(d.parts, [&](const ParameterPart& part) { return parts.count(part.name) == 1; })) continue;
+    Int8Multipliers& int8 = d.parameter.int8;
+    const ParameterPart& first = d.parts.front();
+    int8.input = parts.at(first.name).input;
+    for (const ParameterPart& part : d.parts) {
+      const Int8Part& of_part = parts.at(part.name);
+      check(
+          of_part.input == int8.input,
+          "int8: the multiplier of what {} is multiplied by is {}, must be {} as that of {}: it is the same. Let each "
+          "row have its own (gemm-precision: int8)",
+          part.name, of_part.input, int8.input, first.name);
+      int8.weight.insert(int8.weight.end(), size_t(part.rows), of_part.weight);
+    }
+    int8.weight.resize(size_t(d.parameter.value.rows()), 1);  // rows that pad it
+  }
+}
+
 void ParameterSet::begin_update() {
   for (Declared& d : declared_) d.parameter.slot->written = false;
 }

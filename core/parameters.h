@@ -1,5 +1,7 @@
 #pragma once
 #include <deque>
+#include <map>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -38,7 +40,14 @@ struct Parameter {
   Tensor value;                    ///< in the compute type
   std::shared_ptr<GradSlot> slot;  ///< its gradient: a part of the gradient arena
   bool is_fixed = false;           ///< not trained: its gradient is not computed, and is 0
+  Int8Multipliers int8 = {};       ///< of its products where they are in 8 bits
   Var on(Tape& tape) const { return tape.parameter(value, is_fixed ? nullptr : slot); }
+};
+
+/// The multipliers of a part that is in 8 bits: of its elements, and of what they are multiplied by (0: see
+/// Int8Multipliers).
+struct Int8Part {
+  float weight = 1, input = 0;
 };
 
 /// All parameters of a model: declared in forward order by the layers, then laid out in flat arenas in
@@ -64,6 +73,12 @@ class ParameterSet {
 
   /// Whether the part belongs to a parameter that is fixed.
   bool is_fixed(const ParameterPart& part) const;
+
+  /// Makes products with parameters be in 8 bits all of whose parts are named. Error where parts of one parameter,
+  /// which are multiplied by the same x, say different things of it.
+  void set_int8(const std::map<std::string, Int8Part>& parts);
+  /// Notes how large the x of those products are, by the name of the parameter's first part.
+  std::map<std::string, std::shared_ptr<InputSizes>> note_int8_inputs();
 
   /// Forgets which gradients exist: the next backward pass writes them.
   void begin_update();

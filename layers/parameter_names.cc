@@ -41,6 +41,13 @@ std::string omega(const std::string& site) { return site + "_omega"; }
 bool is_omega(const std::string& parameter) { return parameter.ends_with("_omega"); }
 
 bool is_int8_multiplier(const std::string& array) { return array.ends_with("_QuantMultA"); }
+std::string int8_multiplier(const std::string& array) { return array + "_QuantMultA"; }
+
+bool is_int8_matrix(const std::string& parameter) {
+  const size_t at = parameter.rfind("_W");
+  return parameter == embedding ||
+         (at != parameter.npos && (parameter.size() - at <= 3 || parameter.ends_with(embedding)));
+}
 
 std::string group_of(const std::string& parameter) {
   if (parameter == output || parameter == output_bias) return output_group;

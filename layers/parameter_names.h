@@ -40,6 +40,11 @@ bool is_omega(const std::string& parameter);
 /// Marian's multipliers of int8 activations, "encoder_l1_self_Wq_QuantMultA": models prepared for int8 have them beside
 /// their parameters, and only int8 products read them.
 bool is_int8_multiplier(const std::string& array);
+std::string int8_multiplier(const std::string& array);
+/// Of the output layer's activations where words come from a shortlist.
+inline constexpr const char* listed_int8_multiplier = "none_QuantMultA";
+/// Whether int8 models have a parameter in 8 bits: matrices of products, and embeddings.
+bool is_int8_matrix(const std::string& parameter);
 
 inline constexpr const char *embedding_group = "embeddings", *output_group = "output";
 /// The group that a parameter is logged with: its layer ("decoder_l12"), "encoder_top" for what stands behind a stack,

@@ -187,11 +187,11 @@ void Transformer::declare_cross_groups(ParameterSet& parameters) {
   }
 }
 
-std::vector<Tensor> Transformer::weights() const {
-  std::vector<Tensor> all{output_->value};
+std::vector<KeptWeight> Transformer::weights(bool with_lists) const {
+  std::vector<KeptWeight> all{{output_->value, output_->int8, with_lists}};
   const auto add = [&](std::initializer_list<Linear> linears) {
     for (const Linear& linear : linears)
-      if (linear.weight) all.push_back(linear.weight->value);
+      if (linear.weight) all.emplace_back(linear.weight->value, linear.weight->int8);
   };
   for (const EncoderLayer& l : encoder_) add({l.qkv, l.self_out, l.ffn1, l.ffn2});
   for (const DecoderLayer& l : decoder_) add({l.qkv, l.recurrence, l.self_out, l.query, l.cross_out, l.ffn1, l.ffn2});

@@ -90,8 +90,8 @@ class Transformer {
   void set_recompute(int layers);
   void set_recompute(bool) = delete;
 
-  /// W of every linear layer x W^T that decoding has, (N, K) each.
-  std::vector<Tensor> weights() const;
+  /// W of every linear layer x W^T that decoding has, (N, K) each. with_lists: logits are of WordLists alone.
+  std::vector<KeptWeight> weights(bool with_lists = false) const;
 
   /// Returns (T source, d).
   Var encode(Tape& tape, const SideRows& source);

@@ -49,6 +49,8 @@ TEST_CASE("Marian's binary form: reals of every precision, and text", "[binary]"
   CHECK(file->read_floats("half") == std::vector<float>{1, -2});
   CHECK(file->read_floats("encoder_l1_self_Wq") == std::vector<float>{0.5f, 1, 1.5f, 2, 2.5f, -3});
   CHECK(file->read_floats("Wemb") == std::vector<float>{0.25f, 0.5f, 0.75f, 1, 1.25f, -32});
+  CHECK(file->int8_multiplier("Wemb") == 4);
+  CHECK(file->int8_multiplier("half") == 0);
   CHECK(file->read_text("special:model.yml") == "a: b\n");
   CHECK_THAT(message_of([&] { file->read_floats("special:model.yml"); }), Contains("holds i8, must hold real numbers"));
   CHECK_THAT(message_of([&] { file->describe("x"); }), Contains("has no array x"));

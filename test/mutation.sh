@@ -13,7 +13,7 @@ if [[ ! $checks_only ]]; then
   mkdir "$copy/cuda" "$copy/test"
   cp -r core "$copy"
   cp cuda/{factory.h,no_cuda.cc} "$copy/cuda"
-  cp test/{main.cc,catch.h,skip.h,tolerance.h} test/op_*.h test/{ops,kernels,tape,allocator,gemm}_test.cc "$copy/test"
+  cp test/{main.cc,catch.h,skip.h,tolerance.h} test/op_*.h test/{ops,kernels,tape,allocator,gemm,int8}_test.cc "$copy/test"
   # The op table on the CPU, nothing else. Warnings are off: a mutant may leave something unused.
   cat >"$copy/CMakeLists.txt" <<'CMAKE'
 cmake_minimum_required(VERSION 3.22)
@@ -23,12 +23,16 @@ foreach(package fmt spdlog yaml-cpp Eigen3)
   find_package(${package} REQUIRED)
 endforeach()
 file(GLOB sources core/*.cc core/base/*.cc core/cpu/*.cc cuda/*.cc test/*.cc)
-list(FILTER sources EXCLUDE REGEX "/panel_kernels\\.cc$")
+list(FILTER sources EXCLUDE REGEX "/(panel|int8)_kernels\\.cc$")
 add_executable(bough-test ${sources})
-foreach(level "generic x86-64" "avx2 x86-64-v3" "avx512 x86-64-v4")
-  string(REPLACE " " ";" level ${level})
+foreach(level "generic x86-64" "avx2 x86-64-v3" "avx512 x86-64-v4" "avx512_vnni x86-64-v4;-mavx512vnni")
+  string(REPLACE " " ";" level "${level}")
   list(POP_FRONT level name)
-  add_library(${name} OBJECT core/cpu/panel_kernels.cc)
+  set(kernels core/cpu/int8_kernels.cc)
+  if(NOT name STREQUAL avx512_vnni)
+    list(APPEND kernels core/cpu/panel_kernels.cc)
+  endif()
+  add_library(${name} OBJECT ${kernels})
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
   target_compile_definitions(${name} PRIVATE BOUGH_LEVEL=${name})
   target_compile_options(${name} PRIVATE -O1 -w -march=${level} -ffp-contract=off)
@@ -94,7 +98,7 @@ mutant cpu/attention.cc 'maximum * scale + std::log(sum)' 'maximum + std::log(su
 mutant cpu/alignment.cc 'total += at_points.back()' 'total = at_points.back()'
 mutant cpu/alignment.cc '-= at_points[i] * scale' '-= at_points[i]'
 mutant cpu/recurrence.cc 't > offsets[s] ? now - columns : zeros.data()' 't > 0 ? now - columns : zeros.data()'
-mutant cpu/decode.cc 'bias.data<T>()[words[j]]' 'bias.data<T>()[j]'
+mutant cpu/decode.cc 'bias.data<T>()[word]' 'bias.data<T>()[j]'
 mutant cpu/recurrence.cc 'upstream[i] = g * f;' 'upstream[i] = g;'
 mutant cpu/recurrence.cc 'gate_sums[i] += gradient[i];' 'gate_sums[i] = gradient[i];'
 mutant cpu/recurrence.cc '(2 * slot + t % 2)' '(2 * slot)'
@@ -104,7 +108,11 @@ mutant cpu/gemm.cc 'if (part.bias) part.bias += n0;' ''
 mutant cpu/gemm.cc '.adds = b.adds || k0 > 0' '.adds = b.adds'
 mutant cpu/gemm.cc 'is_last && b.bias ?' 'b.bias ?'
 mutant cpu/panel_kernels.cc 'load(p.bias + v * lanes)' 'load(p.bias)'
-mutant cpu/panel_kernels.cc 'for (int r = 0; r < R && p.adds; ++r)' 'for (int r = 0; r < 0; ++r)'
+mutant cpu/tiles.h 'for (int r = 0; r < R && Kernel::adds(p); ++r)' 'for (int r = 0; r < 0; ++r)'
+mutant cpu/int8_kernels.cc 'p.correction_offsets += first / panel_columns' 'p.correction_offsets += 0'
+mutant cpu/int8_kernels.cc 'p.row_scales += first;' ''
+mutant cpu/int8_weight.cc 'std::clamp(sum, -most, most)' 'std::clamp(sum, -most - 8, most + 8)'
+mutant cpu/int8_weight.cc '1 / (input * multiplier)' '1 / multiplier'
 mutant ops.cc 'if (!a.branch_parameter.needs_gradient()) in.branch = {};' 'in.branch = in.x;'
 mutant tape.cc 'slot_->written ? GradMode::add : GradMode::write' 'GradMode::add'
 mutant allocator.cc 'if (rest) add_gap(offset + bytes, rest);' ''

@@ -21,6 +21,8 @@ DeviceChoice choose_gpu(const MachineOptions& options) {
   choice.name = device.name;
   choice.free_bytes = device.free_bytes;
   choice.total_bytes = device.total_bytes;
+  if (options.gemm_precision != GemmPrecision::float32)
+    log::warn("[device] gemm-precision has no effect on a GPU: products are in {}", name_of(choice.type));
   constexpr double gib = 1 << 30;
   log::info("[device] GPU {}: {}, {:.1f} of {:.1f} GiB free, {}", choice.id, device.name,
             double(device.free_bytes) / gib, double(device.total_bytes) / gib, name_of(choice.type));
@@ -36,7 +38,8 @@ DeviceChoice choose_cpu(const MachineOptions& options) {
         name_of(type));
   check(!options.debug_sync, "debug-sync is for GPUs, and this run is on the CPU; leave it out");
   choice.cpu_level = options.cpu_level.value_or(cpu_levels().back());
-  log::info("[device] CPU, {} thread{}, float32, {}", choice.threads, choice.threads == 1 ? "" : "s",
+  log::info("[device] CPU, {} thread{}, {}, {}", choice.threads, choice.threads == 1 ? "" : "s",
+            options.gemm_precision == GemmPrecision::float32 ? "float32" : "int8 and float32",
             name_of(choice.cpu_level));
 #if defined(__x86_64__)
   if (cpu_levels().size() == 1)

@@ -34,10 +34,10 @@ int64_t Ensemble::longest_sentence() const {
   return longest;
 }
 
-std::vector<Tensor> Ensemble::weights() const {
-  std::vector<Tensor> all;
+std::vector<KeptWeight> Ensemble::weights(bool with_lists) const {
+  std::vector<KeptWeight> all;
   for (const Member& member : members)
-    for (const Tensor& weight : member.transformer->weights()) all.push_back(weight);
+    for (KeptWeight& weight : member.transformer->weights(with_lists)) all.push_back(std::move(weight));
   return all;
 }
 
@@ -46,10 +46,11 @@ void Ensemble::end_training() const {
 }
 
 LoadedEnsemble load_ensemble(const std::vector<std::string>& paths, const std::vector<double>& weights,
-                             const std::vector<std::string>& vocabulary_paths, Backend& backend) {
+                             const std::vector<std::string>& vocabulary_paths, Backend& backend,
+                             GemmPrecision precision) {
   LoadedEnsemble loaded;
   for (const std::string& path : paths) {
-    loaded.models.push_back(load_model(path, backend));
+    loaded.models.push_back(load_model(path, backend, precision));
     check_fits(loaded.models.front().options, paths.front(), loaded.models.back().options, path);
   }
   loaded.vocabularies = load_model_vocabularies(vocabulary_paths, loaded.models.front().options, paths.front());

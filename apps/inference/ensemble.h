@@ -32,8 +32,8 @@ struct Ensemble {
   bool is_one_model() const { return members.size() == 1 && members.front().weight == 1; }
   /// Longest sentence, end of sentence included, that all members have positions for (learned positions only).
   int64_t longest_sentence() const;
-  std::vector<Tensor> weights() const;  ///< Transformer::weights() of all members
-  void end_training() const;            ///< no dropout
+  std::vector<KeptWeight> weights(bool with_lists = false) const;  ///< Transformer::weights() of all members
+  void end_training() const;                                       ///< no dropout
 };
 
 /// Models from files, and the vocabularies that they share.
@@ -46,7 +46,8 @@ struct LoadedEnsemble {
 /// weights: one a model, or none: all 1. Throws Error as load_model and load_model_vocabularies do, and where models do
 /// not fit together: other sizes of vocabularies, another direction.
 LoadedEnsemble load_ensemble(const std::vector<std::string>& paths, const std::vector<double>& weights,
-                             const std::vector<std::string>& vocabulary_paths, Backend& backend);
+                             const std::vector<std::string>& vocabulary_paths, Backend& backend,
+                             GemmPrecision precision);
 
 /// The option weights, of the programs that take several models.
 void weights_setting(Settings& v, std::vector<double>& weights);

@@ -10,6 +10,22 @@ const EnumNames<ComputeType> compute_names = {
     {"tf32", ComputeType::tf32},
     {"bfloat16", ComputeType::bfloat16},
     {"float16", ComputeType::bfloat16}};  // as fast, and with the range of float32
+// shift: how bytes are made unsigned; All: the output layer, too. Here both are always so.
+const EnumNames<GemmPrecision> gemm_names = {{"float32", GemmPrecision::float32},
+                                             {"int8", GemmPrecision::int8},
+                                             {"int8Alpha", GemmPrecision::int8_alphas},
+                                             {"int8shift", GemmPrecision::int8},
+                                             {"int8shiftAlpha", GemmPrecision::int8_alphas},
+                                             {"int8shiftAll", GemmPrecision::int8},
+                                             {"int8shiftAlphaAll", GemmPrecision::int8_alphas},
+                                             {"int16", GemmPrecision::float32}};
+const EnumNames<GemmPrecision> gemm_type_names = [] {
+  EnumNames<GemmPrecision> names = gemm_names;
+  for (const char* name : {"intgemm8", "packed8", "packed8avx2", "packed8avx512"})
+    names.emplace_back(name, GemmPrecision::int8);
+  for (const char* name : {"intgemm16", "packed16", "auto"}) names.emplace_back(name, GemmPrecision::float32);
+  return names;
+}();
 const EnumNames<std::optional<CpuLevel>> level_names = {
     {"auto", std::nullopt}, {"generic", CpuLevel::generic}, {"avx2", CpuLevel::avx2}, {"avx512", CpuLevel::avx512}};
 
@@ -79,19 +95,20 @@ void MachineOptions::settings(Settings& v) {
   v(debug_sync, "debug-sync", "wait after every kernel of the GPU, so that an error names the one that failed; slow");
 }
 
-void MachineOptions::accepted_settings(Settings& v) {
-  constexpr auto products = "matrix products are in float32 or bfloat16: slower than in int8, and more exact";
-  const auto has_no_effect = [&](const char* resting) {
-    v.remark(std::string("has no effect: ") + products, resting, Remark::warning);
-  };
-  v.accepted<std::string>({"gemm-type", 'g'}, products);
-  has_no_effect("float32");
-  v.accepted<std::string>("gemm-precision", products);
-  has_no_effect("float32");
-  v.accepted<double>("quantize-range", products);
-  has_no_effect("0");
-  v.accepted<bool>("optimize", products);
-  has_no_effect("false");
+void MachineOptions::inference_settings(Settings& v) {
+  v(gemm_precision, "gemm-precision",
+    "what products with the model's matrices are computed in on the CPU. int8: weights are rounded to 8 bits, "
+    "activations by the largest of each row, and sums are exact; much faster. Alpha: activations by multipliers that "
+    "the model file has. Marian's other names mean the same two",
+    gemm_names);
+  v.warn_of("int16", "int16 means float32 here: int8 is the faster one");
+  v(gemm_precision, {"gemm-type", 'g'}, "the same, by older names", gemm_type_names);
+  v.warn_of("packed16", "packed16 means float32 here: int8 is the faster one");
+  constexpr auto clips = "weights are rounded to 8 bits by the largest of their matrix";
+  v.accepted<double>("quantize-range", clips);
+  v.remark(std::string("has no effect: ") + clips, "0", Remark::warning);
+  v.accepted<bool>("optimize", "gemm-precision int8 does it");
+  v.remark("has no effect: gemm-precision int8 does what it did", "false", Remark::warning);
 }
 
 void MachineOptions::validate() const {

@@ -14,6 +14,13 @@ enum class ComputeType { float32, tf32, bfloat16 };
 /// "bfloat16", as the option `precision` has it.
 std::string name_of(ComputeType type);
 
+/// What products with a model's weights are computed in.
+enum class GemmPrecision : uint8_t {
+  float32,
+  int8,         ///< activations by 127 / max |x| of each row
+  int8_alphas,  ///< activations by multipliers that the model file has
+};
+
 /// `devices: 0 1` or `all`.
 struct DeviceList {
   bool all = false;
@@ -31,15 +38,16 @@ struct MachineOptions {
   std::optional<CpuLevel> cpu_level;  ///< none: the machine's best
   int workspace = 2048;               ///< MiB for activations; negative = all device memory but that
   bool debug_sync = false;
-  std::vector<ComputeType> precision;  ///< none: bfloat16 on a GPU, float32 on the CPU
+  std::vector<ComputeType> precision;                     ///< none: bfloat16 on a GPU, float32 on the CPU
+  GemmPrecision gemm_precision = GemmPrecision::float32;  ///< of programs that do not train
 
   /// The type asked for, if any.
   std::optional<ComputeType> compute_type() const {
     return precision.empty() ? std::nullopt : std::optional(precision.front());
   }
   void settings(Settings& v);
-  /// Of programs that do not train: Marian's options for products in less than float32.
-  static void accepted_settings(Settings& v);
+  /// Of programs that do not train.
+  void inference_settings(Settings& v);
   void validate() const;
 };
 

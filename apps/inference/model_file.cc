@@ -1,6 +1,8 @@
 #include "apps/inference/model_file.h"
 
 #include <algorithm>
+#include <cmath>
+#include <map>
 #include <set>
 
 #include "core/base/npz.h"
@@ -121,6 +123,63 @@ std::vector<double> saved_branch_scales(const ModelOptions& options) {
   return branch_scales(options, layers, options.branchnorm_progress);
 }
 
+namespace {
+
+/// By how much the activations that a parameter is multiplied by are multiplied, as the file says.
+float saved_input_multiplier(const ArrayFile& file, const std::string& array) {
+  std::string name = parameter_names::int8_multiplier(array);
+  if (!file.contains(name) && array.ends_with(parameter_names::embedding))
+    name = parameter_names::listed_int8_multiplier;
+  check(
+      file.contains(name),
+      "'{}': no array {}, which gemm-precision ...Alpha... takes multipliers of activations from. Use gemm-precision: "
+      "int8, or write the model with bough-average --export-int8 --calibrate",
+      file.path(), parameter_names::int8_multiplier(array));
+  check(file.describe(name).is_real, "'{}': array {} holds {}, must hold a number. Get the file anew", file.path(),
+        name, file.describe(name).type);
+  const std::vector<float> value = file.read_floats(name);
+  check(value.size() == 1 && value[0] > 0 && std::isfinite(value[0]),
+        "'{}': array {} must hold one positive number. Get the file anew", file.path(), name);
+  return value[0];
+}
+
+bool is_output(const ModelOptions& options, const std::string& parameter) {
+  if (!options.ties_output()) return parameter == parameter_names::output;
+  return parameter ==
+         (options.ties_source_and_target() ? parameter_names::embedding : parameter_names::target_embedding);
+}
+
+/// Rounds the parts that int8 models have in 8 bits, and returns their multipliers.
+std::map<std::string, Int8Part> int8_parts(const ArrayFile& file, const Model& model, bool has_alphas) {
+  const ParameterSet& parameters = *model.parameters;
+  std::map<std::string, Int8Part> parts;
+  for (const ParameterPart& part : parameters.parts()) {
+    if (!parameter_names::is_int8_matrix(part.name)) continue;
+    const std::string array = place_of(file, part).name;
+    Int8Part& of_part = parts[part.name];
+    of_part.weight = file.int8_multiplier(array);
+    if (of_part.weight == 0) {
+      const Tensor place = parameters.values().view(part.first, {part.size()});
+      std::vector<float> values = parameters.download(place);
+      of_part.weight = round_to_int8(values);
+      parameters.upload(place, values);
+    }
+    const bool is_looked_up = part.name.ends_with(parameter_names::embedding) && !is_output(model.options, part.name);
+    if (has_alphas && !is_looked_up) of_part.input = saved_input_multiplier(file, array);
+  }
+  return parts;
+}
+
+}  // namespace
+
+float round_to_int8(std::vector<float>& values) {
+  float largest = 0;
+  for (const float value : values) largest = std::max(largest, std::abs(value));
+  const float multiplier = largest > 0 ? 127 / largest : 1;
+  for (float& value : values) value = std::nearbyint(value * multiplier) / multiplier;
+  return multiplier;
+}
+
 Tensor inference_state(const std::vector<double>& branch_scales, Backend& backend) {
   UpdateState state;
   state.branch_scales = branch_scales;
@@ -130,7 +189,7 @@ Tensor inference_state(const std::vector<double>& branch_scales, Backend& backen
   return tensor;
 }
 
-Model load_model(const std::string& path, Backend& backend) {
+Model load_model(const std::string& path, Backend& backend, GemmPrecision precision) {
   const std::unique_ptr<ArrayFile> opened = open_array_file(path);
   const ArrayFile& file = *opened;
   Model model{read_model_options(file), std::make_unique<ParameterSet>(backend), nullptr};
@@ -139,6 +198,8 @@ Model load_model(const std::string& path, Backend& backend) {
   check_arrays(file, *model.parameters, ShapesBy::model_file);  // before memory is asked for
   model.parameters->allocate(false);
   read_checked(file, *model.parameters, model.parameters->values());
+  if (precision != GemmPrecision::float32 && backend.name() == "cpu")
+    model.parameters->set_int8(int8_parts(file, model, precision == GemmPrecision::int8_alphas));
   model.parameters->values_changed();
   model.transformer->set_update_state(inference_state(saved_branch_scales(model.options), backend));
   return model;

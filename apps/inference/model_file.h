@@ -2,6 +2,7 @@
 #include <memory>
 #include <string>
 
+#include "apps/inference/machine_options.h"
 #include "core/base/array_file.h"
 #include "core/parameters.h"
 #include "layers/transformer.h"
@@ -17,8 +18,9 @@ struct Model {
 
 /// Loads bough's or Marian's model file (an npz, or Marian's binary form, with special:model.yml) onto a backend,
 /// without memory for gradients. Throws Error naming the file: missing, truncated, of neither form, no model of a
-/// family that bough has, an array that is missing, superfluous, of another type or shape.
-Model load_model(const std::string& path, Backend& backend);
+/// family that bough has, an array that is missing, superfluous, of another type or shape. In int8 on the CPU alone;
+/// weights are then what a file of Marian's intgemm8 type holds, and those of any other file are rounded to it.
+Model load_model(const std::string& path, Backend& backend, GemmPrecision precision = GemmPrecision::float32);
 
 /// special:model.yml of a model file.
 ModelOptions read_model_options(const ArrayFile& file);
@@ -39,6 +41,10 @@ int64_t read_matching_parameters(const ArrayFile& file, const ParameterSet& para
 /// Writes an arena (the parameters, or their average) as a model file, atomically. `options` with
 /// branchnorm_progress of these parameters. Throws Error if it cannot be written.
 void save_model(const std::string& path, const ModelOptions& options, const ParameterSet& parameters, In arena);
+
+/// Rounds an array to whole multiples of 1 / q, of which none is larger than 127, and returns q: 127 / max |value|, 1
+/// where all are 0.
+float round_to_int8(std::vector<float>& values);
 
 /// alpha of every residual site of a saved model, in forward order: of each layer self-attention, in the decoder
 /// cross-attention, feed-forward. The only function that knows how a model file says it.

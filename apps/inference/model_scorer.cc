@@ -78,7 +78,8 @@ class Scoring {
   explicit Scoring(const ModelScorerOptions& options)
       : options_(options),
         backend_(make_backend(options.machine)),
-        loaded_(load_ensemble(options.models, options.weights, options.vocabulary.paths, *backend_)),
+        loaded_(load_ensemble(options.models, options.weights, options.vocabulary.paths, *backend_,
+                              options.machine.gemm_precision)),
         reader_(options),
         alignment_(AlignmentFormat::parse(options.alignment)),
         output_(options.output) {

@@ -24,7 +24,7 @@ void ModelScorerOptions::settings(Settings& v) {
   general.settings(v);
   general.accepted_settings(v);
   machine.settings(v);
-  machine.accepted_settings(v);
+  machine.inference_settings(v);
   v.group("Scoring");
   v(models, {"model", 'm'}, "model file (.npz, or Marian's .bin); several: an ensemble", Path{});
   weights_setting(v, weights);

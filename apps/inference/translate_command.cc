@@ -35,7 +35,8 @@ class Translation {
   explicit Translation(const TranslateOptions& options)
       : options_(options),
         backend_(make_backend(options.machine)),
-        loaded_(load_ensemble(options.models, options.weights, options.vocabulary.paths, *backend_)),
+        loaded_(load_ensemble(options.models, options.weights, options.vocabulary.paths, *backend_,
+                              options.machine.gemm_precision)),
         printer_(loaded_.vocabularies.back(), loaded_.ensemble.right_left(), options.decoding, options.no_spm_decode),
         lines_(options),
         source_encoder_(encoder(0)),

@@ -17,7 +17,7 @@ void TranslateOptions::settings(Settings& v) {
   general.settings(v);
   general.accepted_thread_settings(v);
   machine.settings(v);
-  machine.accepted_settings(v);
+  machine.inference_settings(v);
   v.group("Translation");
   v(models, {"models", 'm'}, "model file (.npz, or Marian's .bin); several: an ensemble", Path{});
   weights_setting(v, weights);

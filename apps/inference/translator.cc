@@ -19,8 +19,15 @@ Translator::Translator(Ensemble ensemble, Backend& backend, const DecodingOption
       decoding_(decoding),
       settings_(settings),
       workers_(backend, settings.workers),
-      kept_weights_(backend.keep_weights(ensemble_.weights())),
+      kept_weights_(backend.keep_weights(weights())),
       token_bytes_(TransformerSteps::cache_bytes(ensemble_, backend.compute_dtype())) {}
+
+/// With a shortlist the output layer is read by rows; models' own scores are of all words.
+std::vector<KeptWeight> Translator::weights() const {
+  std::vector<KeptWeight> all = ensemble_.weights(settings_.shortlist != nullptr);
+  if (settings_.shortlist && wants_model_scores()) std::ranges::move(ensemble_.weights(), std::back_inserter(all));
+  return all;
+}
 
 int64_t Translator::limit_of(const Source& source) const {
   const int64_t limit = length_limit(int64_t(source.tokens.size()) + 1, decoding_);

@@ -50,6 +50,7 @@ class Translator {
   std::vector<Result> translate(const std::vector<Tokens>& sentences);
 
  private:
+  std::vector<KeptWeight> weights() const;
   std::vector<std::vector<size_t>> cut(const std::vector<Source>& window) const;
   std::vector<Result> decode(Backend& backend, const Job<Source>& job) const;
   std::vector<Result> search(Backend& backend, const std::vector<const Source*>& sources,

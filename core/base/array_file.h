@@ -25,6 +25,11 @@ class ArrayFile {
   virtual ArrayDescription describe(const std::string& name) const = 0;
   /// The whole array, row-major, as f32. Error where the array is damaged, or is_real is false.
   virtual std::vector<float> read_floats(const std::string& name) const = 0;
+  /// What the bytes of an intgemm8 array are its real numbers times; 0 of any other.
+  virtual float int8_multiplier(const std::string& name) const {
+    (void)name;
+    return 0;
+  }
   /// An array of bytes as text, without the zero bytes that pad it (special:model.yml).
   virtual std::string read_text(const std::string& name) const = 0;
 };

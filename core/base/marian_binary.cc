@@ -117,13 +117,13 @@ ArrayDescription MarianBinary::describe(const std::string& name) const {
   }
 }
 
-std::vector<char> MarianBinary::read_bytes(const std::string& name, std::uint64_t bytes) const {
+std::vector<char> MarianBinary::read_bytes(const std::string& name, std::uint64_t first, std::uint64_t bytes) const {
   const Array& array = find(name);
-  check(bytes <= array.bytes, "'{}': array {} has {} bytes, must have {} by its shape. Get the file anew", path_, name,
-        array.bytes, bytes);
+  check(first + bytes <= array.bytes, "'{}': array {} has {} bytes, must have {} by its shape. Get the file anew",
+        path_, name, array.bytes, first + bytes);
   std::vector<char> data(bytes);
   in_.clear();
-  in_.seekg(std::streamoff(array.offset));
+  in_.seekg(std::streamoff(array.offset + first));
   check(bool(in_.read(data.data(), std::streamsize(bytes))), "'{}': array {} cannot be read. Get the file anew", path_,
         name);
   return data;
@@ -134,8 +134,8 @@ std::vector<float> MarianBinary::read_floats(const std::string& name) const {
   const ArrayDescription description = describe(name);
   check(description.is_real, "'{}': array {} holds {}, must hold real numbers", path_, name, description.type);
   const std::uint64_t width = array.type == f32 ? 4 : array.type == f16 ? 2 : 1;
-  const std::vector<char> data =
-      read_bytes(name, width * array.elements + (array.type == intgemm8 ? sizeof(float) : 0));
+  const float multiplier = int8_multiplier(name);
+  const std::vector<char> data = read_bytes(name, 0, width * array.elements);
   std::vector<float> values(array.elements);
   if (array.type == f32) {
     std::memcpy(values.data(), data.data(), values.size() * sizeof(float));
@@ -146,10 +146,6 @@ std::vector<float> MarianBinary::read_floats(const std::string& name) const {
       values[i] = from_half(half);
     }
   } else {
-    float multiplier;
-    std::memcpy(&multiplier, data.data() + array.elements, sizeof multiplier);
-    check(multiplier > 0 && std::isfinite(multiplier),
-          "'{}': the multiplier of array {} is {}, must be positive. Get the file anew", path_, name, multiplier);
     const std::size_t columns = is_embedding(name) || array.shape.size() < 2 ? 1 : std::size_t(array.shape.back());
     const std::size_t rows = array.elements / columns;
     for (std::size_t k = 0; k < rows; ++k)
@@ -159,6 +155,16 @@ std::vector<float> MarianBinary::read_floats(const std::string& name) const {
   return values;
 }
 
+float MarianBinary::int8_multiplier(const std::string& name) const {
+  const Array& array = find(name);
+  if (array.type != intgemm8) return 0;
+  float multiplier;
+  std::memcpy(&multiplier, read_bytes(name, array.elements, sizeof multiplier).data(), sizeof multiplier);
+  check(multiplier > 0 && std::isfinite(multiplier),
+        "'{}': the multiplier of array {} is {}, must be positive. Get the file anew", path_, name, multiplier);
+  return multiplier;
+}
+
 std::string MarianBinary::read_text(const std::string& name) const {
   check(find(name).type == i8, "'{}': array {} is {}, must be i8 (text). Give a file of the right kind", path_, name,
         describe(name).type);
@@ -166,7 +172,7 @@ std::string MarianBinary::read_text(const std::string& name) const {
   const std::uint64_t bytes = find(name).elements;
   check(bytes <= most_bytes, "'{}': array {} has {} MiB of text, must have {} at most. Get the file anew", path_, name,
         bytes >> 20, most_bytes >> 20);
-  const std::vector<char> data = read_bytes(name, bytes);
+  const std::vector<char> data = read_bytes(name, 0, bytes);
   std::string text(data.begin(), data.end());
   while (!text.empty() && text.back() == '\0') text.pop_back();
   return text;

@@ -23,6 +23,7 @@ class MarianBinary final : public ArrayFile {
   bool contains(const std::string& name) const override { return arrays_.count(name) == 1; }
   ArrayDescription describe(const std::string& name) const override;
   std::vector<float> read_floats(const std::string& name) const override;
+  float int8_multiplier(const std::string& name) const override;
   std::string read_text(const std::string& name) const override;
 
   /// Whether a file begins as these do.
@@ -38,7 +39,7 @@ class MarianBinary final : public ArrayFile {
   void read_list();
   std::vector<std::uint64_t> read_words(std::uint64_t count);
   void read_shape(const std::string& name, Array& array, std::uint64_t rank);
-  std::vector<char> read_bytes(const std::string& name, std::uint64_t bytes) const;
+  std::vector<char> read_bytes(const std::string& name, std::uint64_t first, std::uint64_t bytes) const;
 
   std::string path_;
   mutable std::ifstream in_;

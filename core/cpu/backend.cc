@@ -39,7 +39,11 @@ std::pair<void*, size_t> reserve_address_space() {
 }  // namespace
 
 CpuBackend::CpuBackend(int threads, DType compute_dtype, CpuLevel level)
-    : pool_(threads), compute_dtype_(compute_dtype), level_(level), panel_kernels_(&bough::panel_kernels(level)) {
+    : pool_(threads),
+      compute_dtype_(compute_dtype),
+      level_(level),
+      panel_kernels_(&bough::panel_kernels(level)),
+      int8_kernels_(&bough::int8_kernels(level)) {
   check(compute_dtype == DType::f32 || compute_dtype == DType::f64,
         "cpu: computes in float32 (float64 in tests), not in {}", name_of(compute_dtype));
 }

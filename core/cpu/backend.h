@@ -2,6 +2,7 @@
 #include "core/backend.h"
 #include "core/base/thread_pool.h"
 #include "core/cpu/factory.h"
+#include "core/cpu/int8_panels.h"
 #include "core/cpu/packed_weights.h"
 #include "core/cpu/panels.h"
 
@@ -19,7 +20,7 @@ class CpuBackend final : public Backend {
   void upload(Out destination, const void* source) override;
   void download(void* destination, In source) override;
   std::unique_ptr<Backend> make_worker() const override;
-  std::shared_ptr<void> keep_weights(const std::vector<Tensor>& weights) override;
+  std::shared_ptr<void> keep_weights(const std::vector<KeptWeight>& weights) override;
   ThreadPool& pool() { return pool_; }
 
  protected:
@@ -30,10 +31,14 @@ class CpuBackend final : public Backend {
 #undef KERNEL
 
  private:
+  /// Panels of W^T, and their memory. weight: W, (N, K).
+  std::shared_ptr<const void> pack_panels(In weight, const float*& panels);
+
   ThreadPool pool_;
   DType compute_dtype_;
   CpuLevel level_;
   const PanelKernels* panel_kernels_;
+  const Int8Kernels* int8_kernels_;
   std::shared_ptr<PackedWeights> packed_weights_ = std::make_shared<PackedWeights>();  // the workers', too
   std::byte* arena_ = nullptr;  // reserved address space; the system backs what is touched
   size_t arena_capacity_ = 0;

@@ -111,23 +111,64 @@ void attend(const Queries<T>& s, int64_t keys, int64_t heads, int64_t dim, Key k
   }
 }
 
-/// The logits of rows [r, r + rows), which may have the same `words`: their table rows are read once.
+/// The words that a sentence may have, and rows [first, first + rows) of x that ask for them.
+struct ListedRows {
+  std::span<const int32_t> words;
+  int64_t first, rows;
+};
+
+/// compute(listed) for rows [begin, end): those of a sentence at once.
+template <class Compute>
+void for_each_list(In offsets, In ids, In sentences, int64_t begin, int64_t end, const Compute& compute) {
+  const int32_t *first = offsets.data<int32_t>(), *sentence = sentences.data<int32_t>();
+  for (int64_t r = begin, rows; r < end; r += rows) {
+    rows = 1;  // beams of a sentence lie side by side
+    while (r + rows < end && sentence[r + rows] == sentence[r]) ++rows;
+    compute(
+        ListedRows{{ids.data<int32_t>() + first[sentence[r]], ids.data<int32_t>() + first[sentence[r] + 1]}, r, rows});
+  }
+}
+
+/// The logits of rows that have the same words: those rows of the table are read once.
 template <class T>
-void list_logits(Out logits, In x, In table, In bias, std::span<const int32_t> words, int64_t r, int64_t rows) {
+void list_logits(Out logits, In x, In table, In bias, const ListedRows& listed) {
   const int64_t columns = x.cols(), whole = columns / lanes<T> * lanes<T>, length = logits.cols();
-  for (size_t j = 0; j < words.size(); ++j) {
-    const T* const weights = table.data<T>() + words[j] * columns;
-    for (int64_t i = r; i < r + rows; ++i) {
+  for (size_t j = 0; j < listed.words.size(); ++j) {
+    const int32_t word = listed.words[j];
+    const T* const weights = table.data<T>() + word * columns;
+    for (int64_t i = listed.first; i < listed.first + listed.rows; ++i) {
       const T* const in = x.data<T>() + i * columns;
       typename Lanes<T>::type sum{};
       for (int64_t d = 0; d < whole; d += lanes<T>) sum += load(in + d) * load(weights + d);
       T dot = total<T>(sum);
       for (int64_t d = whole; d < columns; ++d) dot += in[d] * weights[d];
-      logits.data<T>()[i * length + int64_t(j)] = dot + (bias ? bias.data<T>()[words[j]] : T(0));
+      logits.data<T>()[i * length + int64_t(j)] = dot + (bias ? bias.data<T>()[word] : T(0));
     }
   }
-  for (int64_t i = r; i < r + rows; ++i)
-    std::fill(logits.data<T>() + i * length + int64_t(words.size()), logits.data<T>() + (i + 1) * length,
+}
+
+/// The same in 8 bits.
+void list_logits(const Int8Kernels& kernels, Out logits, const Int8Rows& x, const Int8Weight& table, In bias,
+                 const ListedRows& listed) {
+  kernels.multiply_words({.rows = listed.rows,
+                          .words = int64_t(listed.words.size()),
+                          .width = x.width,
+                          .x = x.bytes + listed.first * x.width,
+                          .row_scales = x.scales + listed.first,
+                          .table = table.bytes.data()->byte,
+                          .table_scales = table.scales.data(),
+                          .ids = listed.words.data(),
+                          .bias = bias ? bias.data<float>() : nullptr,
+                          .c = logits.data<float>() + listed.first * logits.cols(),
+                          .ldc = logits.cols()});
+}
+
+/// Columns that no word of the list has.
+template <class T>
+void fill_unlisted(Out logits, const ListedRows& listed) {
+  const int64_t length = logits.cols();
+  for (int64_t i = listed.first; i < listed.first + listed.rows; ++i)
+    std::fill(logits.data<T>() + i * length + int64_t(listed.words.size()), logits.data<T>() + (i + 1) * length,
               T(unlisted_logit));
 }
 
@@ -170,16 +211,16 @@ void select_best(std::vector<Candidate<T>>& best, const std::vector<T>& groups, 
 }  // namespace
 
 void CpuBackend::listed_logits_impl(Out logits, In x, In table, In bias, In offsets, In ids, In sentences) {
+  const KeptForm* const kept = packed_weights_->find(table.data<void>(), table.rows(), table.cols(), true);
+  Int8Rows int8_x{};
+  if (kept) int8_x = quantize_rows(pool_, *int8_kernels_, *kept->int8, x);
   dispatch(logits.dtype(), [&]<class T>() {
-    const int32_t *first = offsets.data<int32_t>(), *sentence = sentences.data<int32_t>();
     pool_.parallel_for(x.rows(), most_queries, [&](int64_t begin, int64_t end) {
-      for (int64_t r = begin, rows; r < end; r += rows) {
-        rows = 1;  // beams of a sentence lie side by side
-        while (r + rows < end && sentence[r + rows] == sentence[r]) ++rows;
-        const std::span<const int32_t> words(ids.data<int32_t>() + first[sentence[r]],
-                                             ids.data<int32_t>() + first[sentence[r] + 1]);
-        list_logits<T>(logits, x, table, bias, words, r, rows);
-      }
+      for_each_list(offsets, ids, sentences, begin, end, [&](const ListedRows& listed) {
+        kept ? list_logits(*int8_kernels_, logits, int8_x, *kept->int8, bias, listed)
+             : list_logits<T>(logits, x, table, bias, listed);
+        fill_unlisted<T>(logits, listed);
+      });
     });
   });
 }

@@ -7,7 +7,9 @@
 
 #include "core/base/rounding.h"
 #include "core/cpu/backend.h"
+#include "core/cpu/int8_weight.h"
 #include "core/cpu/panels.h"
+#include "core/cpu/product_blocks.h"
 
 // C (M, N) = op(A) op(B): every thread computes its own block of C, one-threaded. In f32 every element is one chain of
 // fused multiply-adds in ascending k (core/cpu/panels.h): its bits do not depend on M, N, threads or instructions, so
@@ -129,56 +131,26 @@ Block<T> part_of(const Block<T>& whole, int64_t m0, int64_t m1, int64_t n0, int6
   return part;
 }
 
-/// How many blocks C is cut into along an axis of `length`. A large product gets several blocks a thread, so that a
-/// thread that is held up costs less, but no block so small that packing the other operand would show.
-int64_t count_blocks(int64_t length, double work, int threads) {
-  if (threads == 1 || work < 0.5e6) return 1;  // waking a thread takes longer
-  return threads * std::clamp<int64_t>(length / (512 * threads), 1, 4);
-}
-
 template <class T>
 void multiply(ThreadPool& pool, const PanelKernels& kernels, const Block<T>& whole) {
-  // Whoever gets rows packs all of op(B), whoever gets columns transposes all of op(A).
-  const bool by_rows = whole.transpose_a ? whole.m >= whole.n : whole.m > whole.n && whole.n < 64 * pool.threads();
-  const int64_t length = by_rows ? whole.m : whole.n, unit = 64;
+  const bool by_rows = whole.transpose_a ? whole.m >= whole.n : is_cut_by_rows(whole.m, whole.n, pool.threads());
   const double work = double(whole.m) * double(whole.n) * double(whole.k);
-  const int64_t blocks = count_blocks(length, work, pool.threads());
-  const int64_t grain = ((length + blocks - 1) / blocks + unit - 1) / unit * unit;
-  pool.parallel_for(length, grain, [&](int64_t begin, int64_t end) {
-    multiply_block(kernels, by_rows ? part_of(whole, begin, end, 0, whole.n) : part_of(whole, 0, whole.m, begin, end));
+  compute_in_blocks(pool, whole.m, whole.n, work, by_rows, [&](int64_t m0, int64_t m1, int64_t n0, int64_t n1) {
+    multiply_block(kernels, part_of(whole, m0, m1, n0, n1));
   });
 }
 
 }  // namespace
 
-std::shared_ptr<void> CpuBackend::keep_weights(const std::vector<Tensor>& weights) {
-  if (compute_dtype_ != DType::f32) return nullptr;
-  const auto padded_size = [](const Tensor& w) { return round_up(w.rows(), panel_columns) * w.cols(); };
-  int64_t total = 0;
-  for (const Tensor& w : weights) total += padded_size(w);
-  struct Kept {
-    std::shared_ptr<PackedWeights> packed;
-    std::vector<Tensor> weights;
-    Tensor memory;
-    ~Kept() {
-      for (const Tensor& w : weights) packed->remove(w.data<void>());
-    }
-  };
-  const auto kept =
-      std::make_shared<Kept>(packed_weights_, std::vector<Tensor>(), allocate_outside({total}, DType::f32));
-  float* panels = kept->memory.data<float>();
-  for (const Tensor& w : weights) {
-    const int64_t n = w.rows(), k = w.cols();
-    if (packed_weights_->find(w.data<void>(), n, k)) continue;  // somebody else keeps them
-    const Block<float> block{.n = n, .k = k, .b = w.data<float>(), .ldb = k, .transpose_b = true};
-    pool_.parallel_for(n, panel_columns, [&](int64_t begin, int64_t end) {
-      pack(*panel_kernels_, panels + begin * k, block, 0, k, begin, end - begin);
-    });
-    packed_weights_->add(w.data<void>(), n, k, panels);
-    kept->weights.push_back(w);
-    panels += padded_size(w);
-  }
-  return kept;
+std::shared_ptr<const void> CpuBackend::pack_panels(In weight, const float*& panels) {
+  const int64_t n = weight.rows(), k = weight.cols();
+  const auto memory = std::make_shared<Tensor>(allocate_outside({round_up(n, panel_columns) * k}, DType::f32));
+  const Block<float> block{.n = n, .k = k, .b = weight.data<float>(), .ldb = k, .transpose_b = true};
+  pool_.parallel_for(n, panel_columns, [&](int64_t begin, int64_t end) {
+    pack(*panel_kernels_, memory->data<float>() + begin * k, block, 0, k, begin, end - begin);
+  });
+  panels = memory->data<float>();
+  return memory;
 }
 
 void CpuBackend::gemm_impl(const Grad& c, In a, In b, const Gemm& p) {
@@ -209,7 +181,11 @@ void CpuBackend::gemm_impl(const Grad& c, In a, In b, const Gemm& p) {
                    .adds = c.mode == GradMode::add,
                    .relu = p.relu};
     if constexpr (std::is_same_v<T, float>)
-      if (p.transpose_b) whole.panels = packed_weights_->find(whole.b, n, k);
+      if (const KeptForm* const kept = p.transpose_b ? packed_weights_->find(whole.b, n, k) : nullptr) {
+        if (kept->int8 && !p.transpose_a && !whole.adds)
+          return multiply_int8(pool_, *int8_kernels_, *kept->int8, c.tensor, a, p);
+        whole.panels = kept->panels;
+      }
     multiply<T>(pool_, *panel_kernels_, whole);
   });
   if (p.row_sums) column_sum_impl(p.row_sums, a);

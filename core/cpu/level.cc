@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "core/cpu/int8_panels.h"
 #include "core/cpu/levels.h"
 #include "core/cpu/panels.h"
 
@@ -39,6 +40,20 @@ const PanelKernels& panel_kernels(CpuLevel level) {
   return level == CpuLevel::avx2 ? avx2::panel_kernels : generic::panel_kernels;
 }
 
+std::vector<const Int8Kernels*> all_int8_kernels() {
+  std::vector<const Int8Kernels*> all{&generic::int8_kernels};
+  if (cpu_levels().size() > 1) all.push_back(&avx2::int8_kernels);
+  if (cpu_levels().size() > 2) all.push_back(&avx512::int8_kernels);
+  if (const Int8Kernels* best = &int8_kernels(cpu_levels().back()); best != all.back()) all.push_back(best);
+  return all;
+}
+
+const Int8Kernels& int8_kernels(CpuLevel level) {
+  if (level == CpuLevel::avx512)
+    return __builtin_cpu_supports("avx512vnni") ? avx512_vnni::int8_kernels : avx512::int8_kernels;
+  return level == CpuLevel::avx2 ? avx2::int8_kernels : generic::int8_kernels;
+}
+
 #else
 
 const std::vector<CpuLevel>& cpu_levels() {
@@ -47,6 +62,8 @@ const std::vector<CpuLevel>& cpu_levels() {
 }
 
 const PanelKernels& panel_kernels(CpuLevel) { return generic::panel_kernels; }
+const Int8Kernels& int8_kernels(CpuLevel) { return generic::int8_kernels; }
+std::vector<const Int8Kernels*> all_int8_kernels() { return {&generic::int8_kernels}; }
 
 #endif
 

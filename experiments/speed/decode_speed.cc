@@ -48,7 +48,8 @@ int run(int argc, char** argv) {
   if (!options) return 0;
   log::configure({.quiet = true});
   const auto backend = make_backend(options->machine);
-  const LoadedEnsemble loaded = load_ensemble(options->models, options->weights, options->vocabulary.paths, *backend);
+  const LoadedEnsemble loaded = load_ensemble(options->models, options->weights, options->vocabulary.paths, *backend,
+                                              options->machine.gemm_precision);
   for (const Model& model : loaded.models) forbid_end_of_sentence(*model.parameters, loaded.ensemble.target.end);
   const auto sentences = read_sentences(*options, *loaded.vocabularies.front());
   TranslatorSettings settings;
