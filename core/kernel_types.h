@@ -48,7 +48,8 @@ struct KeptWeight {
       : weight(std::move(w)), int8(std::move(multipliers)), is_listed(listed) {}
   Tensor weight;
   Int8Multipliers int8;
-  bool is_listed = false;  ///< for listed_logits, instead of products
+  bool is_listed = false;      ///< for listed_logits, instead of products
+  bool memory_may_go = false;  ///< nothing else reads W, ever: where it has another form, its content is lost
 };
 
 /// The packed sentences of one side of a batch.

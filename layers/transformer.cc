@@ -187,11 +187,16 @@ void Transformer::declare_cross_groups(ParameterSet& parameters) {
   }
 }
 
-std::vector<KeptWeight> Transformer::weights(bool with_lists) const {
+std::vector<KeptWeight> Transformer::weights(bool with_lists, bool memory_may_go) const {
   std::vector<KeptWeight> all{{output_->value, output_->int8, with_lists}};
+  const bool is_looked_up = output_ == source_embedding_ || output_ == target_embedding_;
+  all.front().memory_may_go = memory_may_go && !with_lists && !is_looked_up;
   const auto add = [&](std::initializer_list<Linear> linears) {
-    for (const Linear& linear : linears)
-      if (linear.weight) all.emplace_back(linear.weight->value, linear.weight->int8);
+    for (const Linear& linear : linears) {
+      if (!linear.weight) continue;
+      all.emplace_back(linear.weight->value, linear.weight->int8);
+      all.back().memory_may_go = memory_may_go;
+    }
   };
   for (const EncoderLayer& l : encoder_) add({l.qkv, l.self_out, l.ffn1, l.ffn2});
   for (const DecoderLayer& l : decoder_) add({l.qkv, l.recurrence, l.self_out, l.query, l.cross_out, l.ffn1, l.ffn2});

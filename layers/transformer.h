@@ -91,7 +91,8 @@ class Transformer {
   void set_recompute(bool) = delete;
 
   /// W of every linear layer x W^T that decoding has, (N, K) each. with_lists: logits are of WordLists alone.
-  std::vector<KeptWeight> weights(bool with_lists = false) const;
+  /// memory_may_go: the model is of no use once the result is not kept any more.
+  std::vector<KeptWeight> weights(bool with_lists = false, bool memory_may_go = false) const;
 
   /// Returns (T source, d).
   Var encode(Tape& tape, const SideRows& source);

@@ -209,6 +209,34 @@ TEST_CASE("a sentence's translations do not depend on its batch", "[decoding]") 
     }
 }
 
+TEST_CASE("a translator that consumes its models gives the same, scores and alignments of models, too", "[decoding]") {
+  const auto backend = make_cpu_backend(1);
+  ModelOptions options = small_options(ResidualKind::post_ln);
+  options.tied_embeddings_all = false;  // the output layer may go, too
+  options.model_dim = 64;
+  options.ffn_dim = 256;
+  const Model first = random_model(options, *backend, 1), second = random_model(options, *backend, 2);
+  Ensemble both(*first.transformer);
+  both.members.push_back({second.transformer.get(), 0.5});
+  const auto sentences = random_sentences(10, 12, 60, 11);
+  DecodingOptions decoding = search(3, 0.6);
+  decoding.n_best = true;
+  decoding.alignment = "soft";
+  TranslatorSettings settings;
+  const auto expected = Translator(both, *backend, decoding, settings).translate(sentences);
+  settings.consumes_models = true;
+  const auto found = Translator(both, *backend, decoding, settings).translate(sentences);
+  for (size_t i = 0; i < sentences.size(); ++i) {
+    check_equal(found[i], expected[i]);
+    for (size_t j = 0; j < found[i].size(); ++j) {
+      CHECK(found[i][j].model_scores == expected[i][j].model_scores);
+      CHECK(found[i][j].alignment == expected[i][j].alignment);
+    }
+  }
+  const std::vector<float> left = first.parameters->download(first.parameters->values());
+  CHECK(std::ranges::count(left, 0.0f) > int64_t(left.size()) / 2);  // nothing read what was gone
+}
+
 TEST_CASE("translations keep to their limits and their scores are the model's", "[decoding]") {
   const auto backend = make_cpu_backend(1);
   const Model model = random_model(small_options(ResidualKind::pre_ln), *backend);

@@ -168,6 +168,27 @@ TEST_CASE("weights are kept as long as somebody keeps them", "[cpu][gemm]") {
   CHECK(multiply(*worker) != before);
 }
 
+TEST_CASE("memory of a kept weight that may go is gone", "[cpu][gemm]") {
+  const auto backend = make_cpu_backend(1);
+  constexpr int64_t n = 100, k = 1000;
+  const auto values = random_values(n * k, 1), x = random_values(k, 3);
+  const Tensor w = upload(*backend, values, {n, k}), tx = upload(*backend, x, {1, k}), c = backend->allocate({1, n});
+  const auto multiply = [&] {
+    backend->gemm(write_to(c), tx, w, Gemm{.transpose_b = true});
+    auto result = std::vector<float>(size_t(n));
+    backend->download(result.data(), c);
+    return result;
+  };
+  const auto before = multiply();
+  KeptWeight weight(w);
+  weight.memory_may_go = true;
+  const auto kept = backend->keep_weights({weight});
+  CHECK(multiply() == before);
+  auto left = std::vector<float>(size_t(n * k));
+  backend->download(left.data(), w);
+  CHECK(std::ranges::count(left, 0.0f) > n * k * 9 / 10);
+}
+
 TEST_CASE("f32 gemm is the product", "[cpu][gemm]") {
   for (const int threads : {1, 2}) {
     const auto backend = make_cpu_backend(threads);

@@ -34,10 +34,10 @@ int64_t Ensemble::longest_sentence() const {
   return longest;
 }
 
-std::vector<KeptWeight> Ensemble::weights(bool with_lists) const {
+std::vector<KeptWeight> Ensemble::weights(bool with_lists, bool memory_may_go) const {
   std::vector<KeptWeight> all;
   for (const Member& member : members)
-    for (KeptWeight& weight : member.transformer->weights(with_lists)) all.push_back(std::move(weight));
+    for (KeptWeight& weight : member.transformer->weights(with_lists, memory_may_go)) all.push_back(std::move(weight));
   return all;
 }
 

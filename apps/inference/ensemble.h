@@ -32,8 +32,9 @@ struct Ensemble {
   bool is_one_model() const { return members.size() == 1 && members.front().weight == 1; }
   /// Longest sentence, end of sentence included, that all members have positions for (learned positions only).
   int64_t longest_sentence() const;
-  std::vector<KeptWeight> weights(bool with_lists = false) const;  ///< Transformer::weights() of all members
-  void end_training() const;                                       ///< no dropout
+  /// Transformer::weights() of all members.
+  std::vector<KeptWeight> weights(bool with_lists = false, bool memory_may_go = false) const;
+  void end_training() const;  ///< no dropout
 };
 
 /// Models from files, and the vocabularies that they share.

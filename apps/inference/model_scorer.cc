@@ -91,7 +91,7 @@ class Scoring {
 
   void run() {
     WorkerBackends workers(*backend_, cpu_thread_count(options_.machine));
-    const std::shared_ptr<void> kept = backend_->keep_weights(loaded_.ensemble.weights());
+    const std::shared_ptr<void> kept = backend_->keep_weights(loaded_.ensemble.weights(false, true));
     PairScorer{loaded_.ensemble, workers, options_.batch, int64_t(workspace_bytes(options_.machine)), bool(alignment_)}
         .run([this] { return read_window(); }, [this](PairScores&& scores) { write(scores); },
              [this] { reader_.stop(); });

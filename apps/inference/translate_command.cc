@@ -59,6 +59,7 @@ class Translation {
     if (!output_.is_stdout() || !isatty(STDOUT_FILENO)) progress_.emplace("translate");
     TranslatorSettings settings = translator_settings(options_);
     settings.shortlist = shortlist_ ? &*shortlist_ : nullptr;
+    settings.consumes_models = true;
     settings.on_batch = [this](int64_t sentences, int64_t tokens) { speed_.note(sentences, tokens); };
     Translator translator(loaded_.ensemble, *backend_, options_.decoding, settings);
     translator.run([this] { return read_window(); }, [this](Translator::Result&& result) { write(result); },

@@ -24,7 +24,7 @@ Translator::Translator(Ensemble ensemble, Backend& backend, const DecodingOption
 
 /// With a shortlist the output layer is read by rows; models' own scores are of all words.
 std::vector<KeptWeight> Translator::weights() const {
-  std::vector<KeptWeight> all = ensemble_.weights(settings_.shortlist != nullptr);
+  std::vector<KeptWeight> all = ensemble_.weights(settings_.shortlist != nullptr, settings_.consumes_models);
   if (settings_.shortlist && wants_model_scores()) std::ranges::move(ensemble_.weights(), std::back_inserter(all));
   return all;
 }

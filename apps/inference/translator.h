@@ -18,6 +18,7 @@ struct TranslatorSettings {
   int workers = 1;                       ///< threads, on the CPU
   int64_t cache_bytes = 512 << 20;       ///< keys and values of all batches in work, at most
   const Shortlist* shortlist = nullptr;  ///< changes translations: see there. Outlives the translator
+  bool consumes_models = false;          ///< they are of no use after it: their memory goes where it can
   /// Called when a batch is done, from any thread.
   std::function<void(int64_t sentences, int64_t source_tokens)> on_batch = {};
 };

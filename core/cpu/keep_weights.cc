@@ -1,6 +1,21 @@
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cstdint>
+
 #include "core/cpu/backend.h"
 
 namespace bough {
+namespace {
+
+/// The system takes back the whole pages of a tensor's memory, which are zeros from now on.
+void give_back(const Tensor& tensor) {
+  const auto page = uintptr_t(sysconf(_SC_PAGESIZE)), begin = reinterpret_cast<uintptr_t>(tensor.data<void>());
+  const uintptr_t first = (begin + page - 1) / page * page, end = (begin + tensor.bytes()) / page * page;
+  if (first < end) madvise(reinterpret_cast<void*>(first), end - first, MADV_DONTNEED);
+}
+
+}  // namespace
 
 std::shared_ptr<void> CpuBackend::keep_weights(const std::vector<KeptWeight>& weights) {
   if (compute_dtype_ != DType::f32) return nullptr;
@@ -25,6 +40,7 @@ std::shared_ptr<void> CpuBackend::keep_weights(const std::vector<KeptWeight>& we
     else
       form.memory = pack_panels(w.weight, form.panels);
     packed_weights_->add(place, w.is_listed, std::move(form));
+    if (w.memory_may_go) give_back(w.weight);
     kept->weights.emplace_back(w.weight, w.is_listed);
   }
   return kept;

@@ -56,6 +56,7 @@ int run(int argc, char** argv) {
   settings.batch = options->batch;
   settings.workers = cpu_thread_count(options->machine);
   settings.cache_bytes = int64_t(workspace_bytes(options->machine));
+  settings.consumes_models = true;
   Translator translator(loaded.ensemble, *backend, options->decoding, settings);
 
   std::string seconds, processor_seconds;
