@@ -33,6 +33,7 @@ int train(int argc, char** argv, const bough::LaunchedRank& launched, std::uniqu
   }
   if (!options->validation.log_file.empty()) bough::log::set_validation_file(options->validation.log_file);
   log_settings(*options);
+  options->machine.check_one_device("bough-train");
   ranks = bough::connect_ranks(launched);
   return bough::Trainer(*options, ranks ? *ranks : bough::one_process()).run();
 }
