@@ -82,14 +82,14 @@ std::vector<int> choose_gpus(const MachineOptions& options) {
   return gpus;
 }
 
-MachineOptions machine_of_rank(const MachineOptions& options, int local_rank) {
+MachineOptions machine_of_rank(const MachineOptions& options, int local_rank, int local_ranks) {
   if (!plans_for_gpu(options)) return options;
   const std::vector<int>& listed = options.devices.ids;
-  check(
-      listed.empty() || local_rank < int(listed.size()),
-      "devices names {} GPU{}, but this is process {} of this machine; name one for each, or leave it out: each takes "
-      "the GPU of its number",
-      listed.size(), listed.size() == 1 ? "" : "s", local_rank + 1);
+  check(listed.empty() || local_ranks <= int(listed.size()),
+        "devices names {} GPU{} for {} processes of one machine; name one for each, or leave it out: each takes the "
+        "GPU of "
+        "its number",
+        listed.size(), listed.size() == 1 ? "" : "s", local_ranks);
   MachineOptions machine = options;
   machine.devices = {.ids = {listed.empty() ? local_rank : listed[size_t(local_rank)]}};
   machine.num_devices = 0;

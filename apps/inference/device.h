@@ -15,9 +15,9 @@ int count_asked_gpus(const MachineOptions& options);
 /// one sentence: a GPU that is not there, none at all, built without CUDA or NCCL. The process that asks does not come
 /// to use a GPU.
 std::vector<int> choose_gpus(const MachineOptions& options);
-/// The options for one of several ranks, which is the `local_rank`th of its machine and takes the GPU at that place of
-/// those asked for. Throws Error where they are fewer.
-MachineOptions machine_of_rank(const MachineOptions& options, int local_rank);
+/// The options for one of several ranks, which takes the `local_rank`th GPU of those asked for; at most `local_ranks`
+/// are on one machine. Throws Error where they are more than GPUs.
+MachineOptions machine_of_rank(const MachineOptions& options, int local_rank, int local_ranks);
 
 /// Where and in which type a run computes: what the options ask for, as far as build and machine can.
 struct DeviceChoice {

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 #include <climits>
-#include <set>
+#include <map>
 
 #include "apps/inference/device.h"
 #include "apps/training/trainer.h"
@@ -50,9 +50,15 @@ void Trainer::meet_ranks() {
   check_alike(ranks_, format_yaml(dump(options_)), "an option",
               "give all ranks the same command line and configuration files");
   const std::vector<std::string> machines = ranks_.all_gather(machine_name());
-  machine_ = machine_of_rank(options_.machine,
-                             int(std::count(machines.begin(), machines.begin() + ranks_.rank(), machine_name())));
-  const std::set<std::string> names(machines.begin(), machines.end());
+  std::map<std::string, int> sizes;
+  int local_rank = 0, local_ranks = 0;
+  for (int r = 0; r < ranks_.size(); ++r) {
+    if (r == ranks_.rank()) local_rank = sizes[machines[size_t(r)]];
+    local_ranks = std::max(local_ranks, ++sizes[machines[size_t(r)]]);
+  }
+  machine_ = machine_of_rank(options_.machine, local_rank, local_ranks);
+  std::vector<std::string_view> names;
+  for (const auto& [name, size] : sizes) names.push_back(name);
   log::info("[train] {} processes on {} machine{} ({}), {}{}", ranks_.size(), names.size(),
             names.size() == 1 ? "" : "s", fmt::join(names, ", "), ranks_.engine(),
             plans_for_gpu(machine_) ? ", NCCL" : "");
