@@ -60,8 +60,8 @@ struct LaunchedRank {
 /// script that starts no step is one process). Throws Error naming a variable whose value makes no sense.
 LaunchedRank launched_rank();
 
-/// Says for one of several processes why it ends. What is wrong on all of them the first says; the others wait for it to
-/// end them.
+/// Says for one of several processes why it ends. What is wrong on all of them the first says; the others wait for it
+/// to end them.
 void say_why_rank_ends(int rank, const std::string& why);
 
 /// Connects to the other ranks that the launcher has started, by MPI; null where it has started this one alone. Throws
