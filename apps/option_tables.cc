@@ -180,7 +180,7 @@ std::vector<AliasExpansion> option_aliases() {
           {"task", "transformer-big-prenorm", preset(with(big, pre_norm))}};
 }
 
-std::vector<std::string_view> ignored_options() { return {"version", "special-vocab", "num-devices"}; }
+std::vector<std::string_view> ignored_options() { return {"version", "special-vocab"}; }
 
 std::vector<std::string_view> options_of_the_model() {
   return {"type",

@@ -1,10 +1,11 @@
 // bough-train: trains a translation model.
-#include <chrono>
 #include <cstdio>
 #include <exception>
 #include <memory>
-#include <thread>
+#include <optional>
+#include <utility>
 
+#include "apps/inference/device.h"
 #include "apps/option_parser.h"
 #include "apps/training/describe.h"
 #include "apps/training/trainer.h"
@@ -14,6 +15,7 @@
 #include "core/base/signals.h"
 #include "core/base/version.h"
 #include "core/communicator.h"
+#include "core/process_ranks.h"
 
 namespace {
 
@@ -24,23 +26,37 @@ void log_settings(const bough::TrainOptions& options) {
     bough::log::info("[config] {}", std::string_view(text).substr(at, end - at));
 }
 
-int train(int argc, char** argv, const bough::LaunchedRank& launched, std::unique_ptr<bough::Communicator>& ranks) {
+/// Becomes one of the ranks that a launcher has started, or that this process starts for the GPUs that it was given;
+/// their parent gets its exit code.
+std::optional<int> join_ranks(const bough::MachineOptions& machine, bough::LaunchedRank& launched,
+                              std::unique_ptr<bough::Communicator>& ranks) {
+  if (launched.size > 1) {
+    ranks = bough::connect_ranks(launched);
+    return {};
+  }
+  bough::ProcessRanks processes;
+  for (const int gpu : bough::choose_gpus(machine)) processes.names.push_back(fmt::format("GPU {}", gpu));
+  if (processes.names.empty()) return {};
+  bough::StartedProcess started = bough::start_processes(processes);
+  if (!started.ranks) return started.exit_code;
+  ranks = std::move(started.ranks);
+  launched = {.rank = ranks->rank(), .size = ranks->size()};
+  if (launched.rank > 0) bough::log::mute();
+  return {};
+}
+
+int train(int argc, char** argv, bough::LaunchedRank& launched, std::unique_ptr<bough::Communicator>& ranks) {
   const auto options = bough::parse_train_options(argc, argv);
   if (!options) return 0;
   if (options->run.describe) {
-    if (launched.rank == 0) std::fputs(bough::describe_model(*options, launched.size).c_str(), stdout);
+    const int size = launched.size > 1 ? launched.size : bough::count_asked_gpus(options->machine);
+    if (launched.rank == 0) std::fputs(bough::describe_model(*options, size).c_str(), stdout);
     return 0;
   }
+  if (const auto code = join_ranks(options->machine, launched, ranks)) return *code;
   if (!options->validation.log_file.empty()) bough::log::set_validation_file(options->validation.log_file);
   log_settings(*options);
-  ranks = bough::connect_ranks(launched);
   return bough::Trainer(*options, ranks ? *ranks : bough::one_process()).run();
-}
-
-/// What is wrong on all ranks, the first one says for them, and ends them while they wait here. What is wrong on one
-/// alone, that one says.
-void let_first_rank_speak(const bough::LaunchedRank& launched) {
-  if (launched.rank > 0) std::this_thread::sleep_for(std::chrono::seconds(2));
 }
 
 }  // namespace
@@ -60,9 +76,8 @@ int main(int argc, char** argv) {
     return diverged;
   } catch (const std::exception& error) {
     const auto [code, message] = bough::end_of(error);
-    let_first_rank_speak(launched);
-    bough::log::error("Error: {}{}", launched.rank > 0 ? fmt::format("rank {}: ", launched.rank) : "", message);
-    if (ranks) ranks->abort(code);
+    if (ranks) ranks->abort(code, message);
+    bough::say_why_rank_ends(launched.rank, message);
     return code;
   }
 }

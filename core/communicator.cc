@@ -2,8 +2,12 @@
 
 #include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <thread>
+
+#include "core/base/log.h"
 
 namespace bough {
 namespace {
@@ -19,7 +23,10 @@ class FirstRankAlone : public Communicator {
   void all_gather(const void* mine, size_t bytes, void* all) override { std::memcpy(all, mine, bytes); }
   void broadcast(void*, size_t) override {}
   void all_to_all(const std::vector<Tensor>&, const std::vector<Tensor>&) override {}
-  [[noreturn]] void abort(int code) override { std::_Exit(code); }
+  [[noreturn]] void abort(int code, const std::string& why) override {
+    say_why_rank_ends(0, why);
+    std::_Exit(code);
+  }
 
  private:
   int size_;
@@ -73,6 +80,11 @@ Communicator& one_process() {
 }
 
 std::unique_ptr<Communicator> imagined_ranks(int size) { return std::make_unique<FirstRankAlone>(size); }
+
+void say_why_rank_ends(int rank, const std::string& why) {
+  if (rank > 0) std::this_thread::sleep_for(std::chrono::seconds(2));
+  log::error("Error: {}{}", rank > 0 ? fmt::format("rank {}: ", rank) : "", why);
+}
 
 LaunchedRank launched_rank() {
   constexpr int most_ranks = 1 << 20;

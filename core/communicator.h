@@ -27,8 +27,9 @@ class Communicator {
   /// Tensors: sent[r] goes to rank r, received[r] is overwritten with what rank r sends here; nothing where they are
   /// empty. Sizes agree on both ends; received and sent of one rank do not overlap.
   virtual void all_to_all(const std::vector<Tensor>& received, const std::vector<Tensor>& sent) = 0;
-  /// Ends all ranks at once, with the exit code `code` as far as their launcher lets it through.
-  [[noreturn]] virtual void abort(int code) = 0;
+  /// Ends all ranks at once for the reason `why`, which one of them or their parent says in the log: what has gone
+  /// wrong on all alike, once. With the exit code `code` as far as their launcher lets it through.
+  [[noreturn]] virtual void abort(int code, const std::string& why) = 0;
 
   template <class T>
   std::vector<T> all_gather(const T& mine) {
@@ -58,6 +59,10 @@ struct LaunchedRank {
 /// From the variables of Open MPI (OMPI_COMM_WORLD_*), of MPICH and Intel MPI (PMI_*), of Slurm (of a step: an sbatch
 /// script that starts no step is one process). Throws Error naming a variable whose value makes no sense.
 LaunchedRank launched_rank();
+
+/// Says for one of several processes why it ends. What is wrong on all of them the first says; the others wait for it
+/// to end them.
+void say_why_rank_ends(int rank, const std::string& why);
 
 /// Connects to the other ranks that the launcher has started, by MPI; null where it has started this one alone. Throws
 /// Error when bough was built without MPI, or with that of another launcher. Once in a program.

@@ -79,7 +79,8 @@ class MpiCommunicator : public Communicator {
     wait_for(requests);
   }
 
-  [[noreturn]] void abort(int code) override {
+  [[noreturn]] void abort(int code, const std::string& why) override {
+    say_why_rank_ends(rank_, why);
     MPI_Abort(MPI_COMM_WORLD, code);
     std::_Exit(code);
   }

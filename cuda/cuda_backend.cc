@@ -10,8 +10,9 @@ using cuda::check_cuda;
 /// "13.0" of 13000.
 std::string format_version(int version) { return fmt::format("{}.{}", version / 1000, version % 1000 / 10); }
 
-/// The number of devices; throws when there is none, saying why.
-int count_devices() {
+}  // namespace
+
+int require_cuda_devices() {
   int count = 0, driver = 0, runtime = 0;
   const cudaError_t status = cudaGetDeviceCount(&count);
   cudaGetLastError();
@@ -31,12 +32,14 @@ int count_devices() {
   return count;
 }
 
+namespace {
+
 constexpr size_t smallest_scratch = size_t{1} << 20;
 using cuda::memory_advice;
 
 /// Selects the device for this thread, if it can be used.
 cudaDeviceProp select_device(int id) {
-  const int count = count_devices();
+  const int count = require_cuda_devices();
   check(id >= 0 && id < count, "cuda: device {} does not exist, must be 0 to {}: this machine has {}", id, count - 1,
         count);
   cudaDeviceProp properties;

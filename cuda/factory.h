@@ -41,7 +41,12 @@ std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options);
 /// says.
 std::unique_ptr<Communicator> connect_gpus(Communicator& host, Backend& backend);
 
+/// Throws Error when so many processes cannot connect their GPUs, as bough was built without NCCL.
+void require_nccl(int processes);
+
 /// The number of devices; 0 without CUDA, driver or device.
 int cuda_device_count();
+/// The same, at least 1: throws Error in one sentence that says why there is none.
+int require_cuda_devices();
 
 }  // namespace bough

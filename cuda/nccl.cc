@@ -2,6 +2,7 @@
 #include <nccl.h>
 
 #include <cstdlib>
+#include <exception>
 
 #include "cuda/cuda_backend.h"
 
@@ -23,7 +24,12 @@ class NcclCommunicator final : public Communicator {
     host.broadcast(&id, sizeof id);
     check_nccl(ncclCommInitRank(&communicator_, host.size(), id, host.rank()), "connecting the GPUs");
   }
-  ~NcclCommunicator() override { ncclCommDestroy(communicator_); }
+  ~NcclCommunicator() override {
+    if (std::uncaught_exceptions() > 0)
+      ncclCommAbort(communicator_);  // the others may never come to an orderly end
+    else
+      ncclCommDestroy(communicator_);
+  }
 
   int rank() const override { return host_.rank(); }
   int size() const override { return host_.size(); }
@@ -42,9 +48,9 @@ class NcclCommunicator final : public Communicator {
     check_nccl(ncclGroupEnd(), "an exchange");
   }
 
-  [[noreturn]] void abort(int code) override {
+  [[noreturn]] void abort(int code, const std::string& why) override {
     ncclCommAbort(communicator_);
-    host_.abort(code);
+    host_.abort(code, why);
     std::_Exit(code);  // nvcc does not see that it never comes here
   }
 
@@ -55,6 +61,8 @@ class NcclCommunicator final : public Communicator {
 };
 
 }  // namespace
+
+void require_nccl(int) {}
 
 std::unique_ptr<Communicator> connect_gpus(Communicator& host, Backend& backend) {
   return std::make_unique<NcclCommunicator>(host, dynamic_cast<CudaBackend&>(backend));

@@ -3,6 +3,7 @@
 # prints a short table last. From the archive that bundle.sh makes, or in a checkout built with the preset cuda.
 #   gpu_check.sh                          the default run, below 9 minutes
 #   gpu_check.sh PART [CELL...]           one part: ops memcheck racecheck losses determinism kernels train decode
+#                                         devices (several GPUs, needs NCCL)
 #   gpu_check.sh train 100+100 --tokens 4224 --peer packed
 #   gpu_check.sh --emulated               every part at toy size, without a GPU
 #   gpu_check.sh --help                   all options; experiments/gpu/README.md says how to read the table

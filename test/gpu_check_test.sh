@@ -28,7 +28,8 @@ python3 - "$work/all/gpu_check.json" core/kernels.def <<'PYTHON' || fail "the re
 import json, re, sys
 
 parts = json.load(open(sys.argv[1]))["parts"]
-assert list(parts) == ["ops", "memcheck", "racecheck", "losses", "determinism", "kernels", "train", "decode"], list(parts)
+assert list(parts) == ["ops", "memcheck", "racecheck", "losses", "determinism", "kernels", "train", "decode", "devices"], list(parts)
+assert parts.pop("devices")["result"] == "this machine has one GPU"
 assert all(p["status"] == "passed" and p["seconds"] > 0 for p in parts.values()), parts
 assert parts["ops"]["assertions"] > parts["memcheck"]["assertions"] > 30, "the op table did not run"
 assert len(parts["losses"]["bfloat16"]) == 3 and parts["losses"]["float32"] != parts["losses"]["bfloat16"]
@@ -56,6 +57,16 @@ import ast, sys
 values = {n.targets[0].id: ast.literal_eval(n.value) for n in ast.parse(open(sys.argv[1]).read()).body
           if isinstance(n, ast.Assign) and n.targets[0].id in ("PARTS", "DEFAULT_LIMIT")}
 assert sum(values["PARTS"].values()) <= values["DEFAULT_LIMIT"] < 540, values
+PYTHON
+
+# Several GPUs.
+BOUGH_EMULATED_GPUS=3 check devices 0 '^devices +passed .*3 GPUs at .* the same bits; a killed one ends all in' devices --emulated
+python3 - "$work/devices/gpu_check.json" <<'PYTHON' || fail "the rows of several GPUs are wrong"
+import json, sys
+
+part = json.load(open(sys.argv[1]))["parts"]["devices"]
+assert [row["gpus"] for row in part["rows"]] == [1, 2, 3] and part["rows"][0]["percent_of_linear"] == 100, part
+assert part["two_differ_from_one_by"] < 1e-4 and part["seconds_after_kill"] < 10, part
 PYTHON
 
 # A cell alone; a cell that is none; no time.

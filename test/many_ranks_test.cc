@@ -6,8 +6,8 @@
 #include <map>
 #include <mutex>
 
-#include "core/arena_share.h"
 #include "test/catch.h"
+#include "test/rank_checks.h"
 #include "test/skip.h"
 #include "test/thread_ranks.h"
 #include "test/throws.h"
@@ -16,15 +16,6 @@
 using namespace bough;
 
 namespace {
-
-/// The micro-batches of one rank.
-UpdateBatches share_of(const UpdateBatches& update, const Communicator& ranks) {
-  UpdateBatches share = update;
-  share.micro.clear();
-  for (size_t i = size_t(ranks.rank()); i < update.micro.size(); i += size_t(ranks.size()))
-    share.micro.push_back(update.micro[i]);
-  return share;
-}
 
 ModelOptions model_of(ResidualKind kind) {
   ModelOptions options = small_model(kind);
@@ -65,15 +56,6 @@ Trained train(Communicator& ranks, ResidualKind kind, DType type, const Sentence
   return result;
 }
 
-double distance(const std::vector<float>& a, const std::vector<float>& b) {
-  double difference = 0, size = 0;
-  for (size_t i = 0; i < a.size(); ++i) {
-    difference += std::pow(double(a[i]) - b[i], 2);
-    size += std::pow(double(a[i]), 2);
-  }
-  return std::sqrt(difference / size);
-}
-
 /// Of every rank in turn.
 std::vector<Trained> train_all(int size, ResidualKind kind, DType type, const Sentences& corpus) {
   auto results = std::vector<Trained>(size_t(size));
@@ -98,38 +80,6 @@ class Environment {
   std::map<std::string, std::string> values_;
 };
 
-/// A sum of 2.5 slices and a bit whose value depends on the order of ranks.
-void check_sums(Communicator& ranks) {
-  const auto backend = make_cpu_backend(1);
-  const int64_t n = 5 * ArenaShare::block / 2 + 3;
-  const auto value_of = [](int rank, int64_t i) {
-    return float(std::pow(10.0, (i + 3 * rank) % 9)) / float(1 + i % 7);
-  };
-  const Tensor arena = backend->allocate_persistent({n}, DType::f32);
-  for (int64_t i = 0; i < n; ++i) arena.data<float>()[i] = value_of(ranks.rank(), i);
-  ArenaShare share(ranks, *backend, n, DType::f32);
-  share.sum(arena);
-  share.gather(arena);
-  int64_t wrong = 0;
-  for (int64_t i = 0; i < n; ++i) {
-    float sum = value_of(0, i);
-    for (int r = 1; r < ranks.size(); ++r) sum += value_of(r, i);
-    wrong += arena.data<float>()[i] != sum;
-  }
-  check(wrong == 0, "rank {}: {} of {} sums are wrong", ranks.rank(), wrong, n);
-}
-
-void check_messages(Communicator& ranks) {
-  const int rank = ranks.rank(), size = ranks.size();
-  const std::vector<int> gathered = ranks.all_gather(10 * rank);
-  for (int r = 0; r < size; ++r)
-    check(gathered[size_t(r)] == 10 * r, "rank {} has gathered {}", rank, gathered[size_t(r)]);
-  const std::vector<std::string> texts = ranks.all_gather(std::string(size_t(rank), 'x'));
-  for (int r = 0; r < size; ++r) check(texts[size_t(r)] == std::string(size_t(r), 'x'), "a text came out wrong");
-  check(ranks.broadcast(rank == 0 ? "the first rank's" : "") == "the first rank's", "broadcast");
-  ranks.barrier();
-}
-
 }  // namespace
 
 TEST_CASE("slices of an arena are whole blocks", "[ranks]") {
@@ -148,7 +98,7 @@ TEST_CASE("slices of an arena are whole blocks", "[ranks]") {
 TEST_CASE("ranks exchange messages and sum in their order", "[ranks]") {
   for (const int size : {1, 2, 3, 4}) {
     CHECK_NOTHROW(run_ranks(size, check_messages));
-    CHECK_NOTHROW(run_ranks(size, check_sums));
+    CHECK_NOTHROW(run_ranks(size, [](Communicator& ranks) { check_sums(ranks, *make_cpu_backend(1)); }));
   }
   CHECK_NOTHROW(check_messages(one_process()));
 }
@@ -249,7 +199,7 @@ TEST_CASE("processes exchange messages, sum in their order and train alike", "[.
   if (skips(!joined, "not started by mpirun")) return;
   Communicator& ranks = *joined;
   CHECK_NOTHROW(check_messages(ranks));
-  CHECK_NOTHROW(check_sums(ranks));
+  CHECK_NOTHROW(check_sums(ranks, *make_cpu_backend(1)));
   // The same bits as threads have.
   const Sentences corpus(24);
   const Trained mine = train(ranks, ResidualKind::branchnorm, DType::f32, corpus);

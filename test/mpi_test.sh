@@ -162,7 +162,7 @@ refuses "more processes than sentences" 1 "3 sentences an update cannot be share
 refuses "standard input" 1 "stdin is read by one process, and this run has 2" \
   mpi 2 bad --train-sets stdin --tsv --after 2u
 # shellcheck disable=SC2086
-refuses "one GPU for two" 1 "devices names one GPU for 2 processes" \
+refuses "one GPU for two" 1 "devices names 1 GPU for 2 processes of one machine" \
   $launch -n 2 "$bin/bough-train" -c config.yml --model bad/model.npz --devices 0
 # shellcheck disable=SC2086
 refuses "other options" 1 "('learn-rate: 0.1', not 'learn-rate: 0.003')" \

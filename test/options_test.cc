@@ -183,6 +183,7 @@ TEST_CASE("every option of bough-translate changes something", "[settings]") {
                                         {"weights", {{"0.5"}, ""}},
                                         {"vocabs", {{"more"}, "vocabs has 3 files, must have 2"}},
                                         {"devices", {{"1"}, ""}},
+                                        {"num-devices", {{"1"}, ""}},
                                         {"precision", {{"bfloat16"}, ""}}});
 }
 
@@ -196,6 +197,7 @@ TEST_CASE("every option of model scoring changes something", "[settings]") {
                                           {"tsv-fields", {{"2"}, "tsv-fields is given without tsv"}},
                                           {"vocabs", {{"more"}, "vocabs has 3 files, must have 2"}},
                                           {"devices", {{"1"}, ""}},
+                                          {"num-devices", {{"1"}, ""}},
                                           {"precision", {{"bfloat16"}, ""}}});
 }
 
@@ -512,8 +514,6 @@ TEST_CASE("settings that contradict each other are errors", "[settings]") {
   CHECK(line({"--dim-emb", "100"}) == "transformer-heads is 8, must divide dim-emb, which is 100. Change one of them");
   CHECK(line({"--type", "amun"}).find("type is 'amun', must be transformer") == 0);
   CHECK(line({"--model", "model.bin"}).find("model is 'model.bin', must end in .npz") == 0);
-  CHECK(line({"--devices", "0", "1"}).find("devices asks for several GPUs") == 0);
-  CHECK(line({"--devices", "all"}).find("devices asks for several GPUs") == 0);
   CHECK(line({"--devices", "0", "2", "0"}) == "devices names GPU 0 twice, must name each once");
   CHECK(line({"--devices", "x"}) == "command line: devices is 'x', must be GPU numbers such as 0 1, or all");
   CHECK(line({"--devices", "0", "--cpu-threads", "2"}).find("devices and cpu-threads are both given") == 0);
@@ -550,7 +550,28 @@ TEST_CASE("every option bough refuses is accepted at rest and refused otherwise"
     const std::string error = error_of([&] { train({"--" + std::string(refused.name), "something"}); });
     CHECK(error == fmt::format("command line: {} {}", refused.name, refused.reason));
   }
-  CHECK_NOTHROW(train_yaml("version: v1.12.0\nspecial-vocab: [1]\nnum-devices: 4\n"));
+  CHECK_NOTHROW(train_yaml("version: v1.12.0\nspecial-vocab: [1]\n"));
+}
+
+TEST_CASE("devices: several to train on, one to translate or score with", "[settings]") {
+  CHECK(train({}).machine.asks_for_several() == false);
+  CHECK(train({"--devices", "0", "2"}).machine.devices.ids == std::vector<int>{0, 2});
+  CHECK(train({"--devices", "0 2"}).machine.asks_for_several());
+  CHECK(train({"--devices", "all"}).machine.asks_for_several());
+  CHECK(train_yaml("devices: [0, 1]\n").machine.asks_for_several());
+  CHECK(train_yaml("num-devices: 4\n").machine.asks_for_several());
+  CHECK_FALSE(train_yaml("devices: [2, 3]\nnum-devices: 1\n").machine.asks_for_several());
+  CHECK(error_of([&] { train({"--devices", "0", "2", "0"}); }) == "devices names GPU 0 twice, must name each once");
+  CHECK(error_of([&] {
+          train({"--devices", "0", "2", "--num-devices", "3"});
+        }) == "num-devices is 3, must be at most 2: devices names no more");
+  for (const Strings& several :
+       {Strings{"--devices", "0", "1"}, Strings{"--devices", "all"}, Strings{"--num-devices", "2"}}) {
+    CHECK(error_of([&] { run(parse_translate_options, join(translate_base, several)); }) ==
+          "devices asks for several GPUs, must be one number: bough-translate computes on one");
+    CHECK(error_of([&] { run(parse_model_scorer_options, join(scorer_base, several)); }) ==
+          "devices asks for several GPUs, must be one number: bough-score --model computes on one");
+  }
 }
 
 TEST_CASE("--dump-config", "[settings]") {

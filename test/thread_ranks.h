@@ -49,7 +49,7 @@ class ThreadRank : public Communicator {
       }
     });
   }
-  [[noreturn]] void abort(int) override { std::terminate(); }
+  [[noreturn]] void abort(int, const std::string&) override { std::terminate(); }
 
  private:
   template <class T, class Work>

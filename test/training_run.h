@@ -110,7 +110,10 @@ struct Run {
 
   Run(const ModelOptions& options, const DropoutOptions& dropout, const OptimizerOptions& optimizer, int threads = 2,
       DType type = DType::f32, Communicator& ranks = one_process())
-      : backend(make_cpu_backend(threads, type)), model(*backend, options, dropout, optimizer, 7, ranks) {
+      : Run(make_cpu_backend(threads, type), options, dropout, optimizer, ranks) {}
+  Run(std::unique_ptr<Backend> made, const ModelOptions& options, const DropoutOptions& dropout,
+      const OptimizerOptions& optimizer, Communicator& ranks = one_process())
+      : backend(std::move(made)), model(*backend, options, dropout, optimizer, 7, ranks) {
     model.initialize();
   }
   /// Moves what begins constant (norms, biases, scales) away from it, so that every term of the model matters.

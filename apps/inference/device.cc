@@ -4,15 +4,29 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <numeric>
 
 #include "core/base/log.h"
 #include "core/cpu/factory.h"
+#include "core/process_ranks.h"
 #include "cuda/factory.h"
 
 namespace bough {
 namespace {
 
 int gpu_number(const MachineOptions& options) { return options.devices.ids.empty() ? 0 : options.devices.ids.front(); }
+
+/// Those that `devices` and `num-devices` name on a machine that has `count`.
+std::vector<int> asked_gpus(const MachineOptions& options, int count) {
+  std::vector<int> gpus = options.devices.ids;
+  if (gpus.empty()) {
+    gpus.resize(size_t(options.devices.all && options.num_devices == 0 ? count : std::max(options.num_devices, 1)));
+    std::iota(gpus.begin(), gpus.end(), 0);
+  } else if (options.num_devices > 0) {
+    gpus.resize(size_t(options.num_devices));
+  }
+  return gpus;
+}
 
 DeviceChoice choose_gpu(const MachineOptions& options) {
   DeviceChoice choice{.is_gpu = true, .id = gpu_number(options)};
@@ -51,6 +65,36 @@ DeviceChoice choose_cpu(const MachineOptions& options) {
 }
 
 }  // namespace
+
+int count_asked_gpus(const MachineOptions& options) {
+  if (options.cpu_threads > 0) return 1;
+  return int(asked_gpus(options, options.devices.all ? require_cuda_devices() : 0).size());
+}
+
+std::vector<int> choose_gpus(const MachineOptions& options) {
+  if (options.cpu_threads > 0 || !options.asks_for_several()) return {};
+  const int count = std::stoi(ask_process([] { return std::to_string(require_cuda_devices()); }));
+  const std::vector<int> gpus = asked_gpus(options, count);
+  for (const int id : gpus)
+    check(id < count, "devices: GPU {} was asked for, must be 0 to {}: this machine has {}", id, count - 1, count);
+  if (gpus.size() == 1) return {};
+  require_nccl(int(gpus.size()));
+  return gpus;
+}
+
+MachineOptions machine_of_rank(const MachineOptions& options, int local_rank, int local_ranks) {
+  if (!plans_for_gpu(options)) return options;
+  const std::vector<int>& listed = options.devices.ids;
+  check(listed.empty() || local_ranks <= int(listed.size()),
+        "devices names {} GPU{} for {} processes of one machine; name one for each, or leave it out: each takes the "
+        "GPU of "
+        "its number",
+        listed.size(), listed.size() == 1 ? "" : "s", local_ranks);
+  MachineOptions machine = options;
+  machine.devices = {.ids = {listed.empty() ? local_rank : listed[size_t(local_rank)]}};
+  machine.num_devices = 0;
+  return machine;
+}
 
 int cpu_thread_count(const MachineOptions& options) {
   if (options.cpu_threads > 0) return options.cpu_threads;

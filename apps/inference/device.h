@@ -1,12 +1,23 @@
 #pragma once
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "apps/inference/machine_options.h"
 #include "core/backend.h"
 #include "core/communicator.h"
 
 namespace bough {
+
+/// How many GPUs the options ask for; 1 where one is chosen, or the CPU. Error where `all` finds none.
+int count_asked_gpus(const MachineOptions& options);
+/// The GPUs of a run of several that the options ask for, by number; empty where one process is enough. Throws Error in
+/// one sentence: a GPU that is not there, none at all, built without CUDA or NCCL. The process that asks does not come
+/// to use a GPU.
+std::vector<int> choose_gpus(const MachineOptions& options);
+/// The options for one of several ranks, which takes the `local_rank`th GPU of those asked for; at most `local_ranks`
+/// are on one machine. Throws Error where they are more than GPUs.
+MachineOptions machine_of_rank(const MachineOptions& options, int local_rank, int local_ranks);
 
 /// Where and in which type a run computes: what the options ask for, as far as build and machine can.
 struct DeviceChoice {

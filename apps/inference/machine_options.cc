@@ -29,6 +29,8 @@ const EnumNames<GemmPrecision> gemm_type_names = [] {
 const EnumNames<std::optional<CpuLevel>> level_names = {
     {"auto", std::nullopt}, {"generic", CpuLevel::generic}, {"avx2", CpuLevel::avx2}, {"avx512", CpuLevel::avx512}};
 
+constexpr int most_devices = 1 << 10;
+
 }  // namespace
 
 std::string name_of(ComputeType type) {
@@ -69,9 +71,12 @@ std::vector<std::string> format_items(const DeviceList& value) {
 void MachineOptions::settings(Settings& v) {
   v.group("Machine");
   v.items(devices, {"devices", 'd'},
-          "GPU to compute on, by number. Without it: the first GPU where build and machine have one, "
-          "else the CPU",
+          "GPUs to compute on, by number. Without it: the first GPU where build and machine have one, "
+          "else the CPU. bough-train starts a process on each of several; the others take one",
           "GPU numbers such as 0 1, or all");
+  v(num_devices, "num-devices",
+    "take the first so many of devices, of all that there are without it; 0 = what devices says",
+    Range<int>{0, most_devices});
   v(cpu_threads, {"cpu-threads", 0, "1"},
     "compute on the CPU with this many threads; 0 = on a GPU if there is one, else on all CPU "
     "cores",
@@ -122,11 +127,14 @@ void MachineOptions::validate() const {
   std::sort(sorted.begin(), sorted.end());
   const auto twice = std::adjacent_find(sorted.begin(), sorted.end());
   check(twice == sorted.end(), "devices names GPU {} twice, must name each once", twice == sorted.end() ? 0 : *twice);
-  check(devices.ids.size() <= 1 && !devices.all,
-        "devices asks for several GPUs, must be one number: using several is not supported yet. To train the batch of "
-        "all on one, give optimizer-delay the number of them; on CPUs mpirun starts several processes");
+  check(devices.ids.empty() || num_devices <= int(devices.ids.size()),
+        "num-devices is {}, must be at most {}: devices names no more", num_devices, devices.ids.size());
   check(!(devices.given() && cpu_threads > 0),
         "devices and cpu-threads are both given, must be one of them: cpu-threads selects the CPU");
+}
+
+void MachineOptions::check_one_device(std::string_view program) const {
+  check(!asks_for_several(), "devices asks for several GPUs, must be one number: {} computes on one", program);
 }
 
 }  // namespace bough

@@ -1,6 +1,7 @@
 #pragma once
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/base/settings.h"
@@ -34,6 +35,7 @@ std::vector<std::string> format_items(const DeviceList& value);
 /// Where and in which precision to compute.
 struct MachineOptions {
   DeviceList devices;                 ///< not given: the GPU where build and machine have one
+  int num_devices = 0;                ///< so many of them, the first; 0: all that `devices` names
   int cpu_threads = 0;                ///< > 0 selects the CPU
   std::optional<CpuLevel> cpu_level;  ///< none: the machine's best
   int workspace = 2048;               ///< MiB for activations; negative = all device memory but that
@@ -45,10 +47,16 @@ struct MachineOptions {
   std::optional<ComputeType> compute_type() const {
     return precision.empty() ? std::nullopt : std::optional(precision.front());
   }
+  /// Whether a run of one process would have to leave some of the GPUs asked for alone.
+  bool asks_for_several() const {
+    return devices.all || num_devices > 1 || (devices.ids.size() > 1 && num_devices == 0);
+  }
   void settings(Settings& v);
   /// Of programs that do not train.
   void inference_settings(Settings& v);
   void validate() const;
+  /// Of programs that compute on one GPU: Error where several are asked for.
+  void check_one_device(std::string_view program) const;
 };
 
 }  // namespace bough

@@ -55,6 +55,7 @@ void TranslateOptions::resolve(const GivenNames&) {
 
 void TranslateOptions::validate() const {
   machine.validate();
+  machine.check_one_device("bough-translate");
   vocabulary.validate();
   check_models("models", models, weights);
   (void)AlignmentFormat::parse(decoding.alignment);

@@ -53,12 +53,12 @@ ValidationSettings validation_settings(const TrainOptions& o) {
 }  // namespace
 
 Trainer::Trainer(TrainOptions options, Communicator& ranks)
-    : options_(with_one_name(std::move(options))), ranks_(ranks) {
+    : options_(with_one_name(std::move(options))), ranks_(ranks), machine_(options_.machine) {
   meet_ranks();
   if (ranks_.is_first()) lock_model();
   checkpoint_state_ = Checkpoint::saved_state(options_.saving);
   keep_seed();
-  const DeviceChoice device = choose_device(machine_of_rank());
+  const DeviceChoice device = choose_device(machine_);
   open_vocabularies();
   open_data();
   make_backend_on(device);
@@ -135,24 +135,30 @@ void Trainer::open_data() {
       vocabularies_);
   check_same_text();
   if (options_.batch.mini_batch_fit) {
-    const MemoryPlan fitted = fit_memory(options_.memory(ranks_.size()), data_->statistics().length_ratio());
+    const MemoryPlan fitted = fit_memory(memory(), data_->statistics().length_ratio());
     data_->fit_budgets(least_of_ranks(fitted.target_rows),
                        checkpoint_state_ ? checkpoint_state_->loader.fitted_tokens : 0);
     recomputed_layers_ = fitted.recomputed_layers;
   }
 }
 
+MemoryOptions Trainer::memory() const {
+  MemoryOptions memory = options_.memory(ranks_.size());
+  memory.machine = machine_;
+  return memory;
+}
+
 /// With memory for the largest batch, or an Error before anything was trained.
 void Trainer::make_backend_on(const DeviceChoice& device) {
-  const MemoryPlan plan = plan_training(options_.memory(ranks_.size()), data_->most_source_rows(),
-                                        data_->most_target_rows(), recomputed_layers_, device);
+  const MemoryPlan plan =
+      plan_training(memory(), data_->most_source_rows(), data_->most_target_rows(), recomputed_layers_, device);
   log::info("[memory] {}", format_plan(plan));
   check_memory(plan, device);
   recomputed_layers_ = plan.recomputed_layers;
   // Records of very deep models are large, on the device too.
   const int classes = options_.model.layers() > 200 ? 1 : 4;
   const int variants = data_->limits().micro_batches > data_->limits().ranks ? 2 : 1;
-  backend_ = make_backend(device, options_.machine,
+  backend_ = make_backend(device, machine_,
                           {.arena_bytes = plan.arena_bytes,
                            .graph_limit = classes * variants + 1,
                            .tune_gemm = options_.run.gemm_autotune});

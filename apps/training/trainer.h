@@ -48,7 +48,7 @@ class Trainer {
   bool is_measured(const std::string& metric) const;
   void make_backend_on(const DeviceChoice& device);
   void meet_ranks();
-  MachineOptions machine_of_rank() const;
+  MemoryOptions memory() const;
   void check_same_text();
   int64_t least_of_ranks(int64_t value);
   bool all_go_on(const UpdateBatches& batches);
@@ -78,7 +78,7 @@ class Trainer {
 
   TrainOptions options_;
   Communicator& ranks_;
-  int local_rank_ = 0;                             ///< among the ranks of this machine
+  MachineOptions machine_;                         ///< of this rank: options_.machine names the GPUs of all
   std::optional<FileLock> lock_;                   ///< of the model: one run at a time
   std::optional<TrainingState> checkpoint_state_;  ///< of the run that this one goes on with
   std::unique_ptr<Backend> backend_;

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 #include <climits>
-#include <set>
+#include <map>
 
 #include "apps/inference/device.h"
 #include "apps/training/trainer.h"
@@ -39,7 +39,7 @@ void check_alike(Communicator& ranks, const std::string& text, const char* what,
 
 }  // namespace
 
-/// One seed, and the same program and options everywhere. Says who takes part.
+/// One seed, the same program and options everywhere, and a GPU for each. Says who takes part.
 void Trainer::meet_ranks() {
   if (ranks_.is_alone()) return;
   check(!is_stdin(options_.corpus.train_sets.front()),
@@ -50,21 +50,18 @@ void Trainer::meet_ranks() {
   check_alike(ranks_, format_yaml(dump(options_)), "an option",
               "give all ranks the same command line and configuration files");
   const std::vector<std::string> machines = ranks_.all_gather(machine_name());
-  local_rank_ = int(std::count(machines.begin(), machines.begin() + ranks_.rank(), machine_name()));
-  const std::set<std::string> names(machines.begin(), machines.end());
-  log::info("[train] {} processes on {} machine{} ({}), {}", ranks_.size(), names.size(), names.size() == 1 ? "" : "s",
-            fmt::join(names, ", "), ranks_.engine());
-}
-
-/// Ranks that compute on GPUs take one each of their machine's.
-MachineOptions Trainer::machine_of_rank() const {
-  MachineOptions machine = options_.machine;
-  if (ranks_.is_alone() || !plans_for_gpu(machine)) return machine;
-  check(!machine.devices.given(),
-        "devices names one GPU for {} processes; leave it out: each takes the GPU of its number on its machine",
-        ranks_.size());
-  machine.devices.ids = {local_rank_};
-  return machine;
+  std::map<std::string, int> sizes;
+  int local_rank = 0, local_ranks = 0;
+  for (int r = 0; r < ranks_.size(); ++r) {
+    if (r == ranks_.rank()) local_rank = sizes[machines[size_t(r)]];
+    local_ranks = std::max(local_ranks, ++sizes[machines[size_t(r)]]);
+  }
+  machine_ = machine_of_rank(options_.machine, local_rank, local_ranks);
+  std::vector<std::string_view> names;
+  for (const auto& [name, size] : sizes) names.push_back(name);
+  log::info("[train] {} processes on {} machine{} ({}), {}{}", ranks_.size(), names.size(),
+            names.size() == 1 ? "" : "s", fmt::join(names, ", "), ranks_.engine(),
+            plans_for_gpu(machine_) ? ", NCCL" : "");
 }
 
 void Trainer::check_same_text() {

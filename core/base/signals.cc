@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <csignal>
 #include <cstddef>
 
@@ -13,7 +14,9 @@
 namespace bough {
 namespace {
 
-volatile std::sig_atomic_t caught = 0;
+std::atomic<int> caught = 0;         // which
+std::atomic<bool> has_come = false;  // to this process itself
+std::atomic<bool> is_catching = false, leaves_at_once = false;
 
 extern "C" void leave(int signal) {
   kill_command();
@@ -21,8 +24,9 @@ extern "C" void leave(int signal) {
 }
 
 extern "C" void remember(int signal) {
-  if (caught != 0) leave(signal);
-  caught = signal;
+  if (has_come.exchange(true)) leave(signal);
+  int none = 0;
+  caught.compare_exchange_strong(none, signal);
   interruption().raise();
 }
 
@@ -39,6 +43,19 @@ void catch_signals(bool exit_at_once) {
   action.sa_handler = exit_at_once ? leave : remember;
   sigaction(SIGTERM, &action, nullptr);
   sigaction(SIGINT, &action, nullptr);
+  leaves_at_once = exit_at_once;
+  is_catching = true;
+}
+
+void pass_on_signal(int signal) {
+  if (!is_catching) {
+    kill(getpid(), signal);
+    return;
+  }
+  if (leaves_at_once) leave(signal);
+  int none = 0;
+  caught.compare_exchange_strong(none, signal);
+  interruption().raise();
 }
 
 void survive_file_limits() { std::signal(SIGXFSZ, SIG_IGN); }

@@ -5,6 +5,9 @@ namespace bough {
 /// From now on SIGTERM and SIGINT set the flag below and raise interruption(), a second one ends the process with 128 +
 /// the signal; with `exit_at_once` the first does. A command that is running (core/base/command.h) goes with it.
 void catch_signals(bool exit_at_once);
+/// One that another process of this run has caught: as if it had come here, but the same one that does come here is no
+/// second one. Before catch_signals the process ends as the system ends it. From any thread.
+void pass_on_signal(int signal);
 /// The signal that arrived, or 0.
 int caught_signal();
 

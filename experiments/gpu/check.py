@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 
+import devices
 import speed
 import tables
 import tests
@@ -16,7 +17,7 @@ from failures import Failed, Skipped
 from machine import Log, Machine
 
 # In the order of the default run, with the seconds each may take there. 0: not in the default run.
-PARTS = {"ops": 90, "memcheck": 75, "racecheck": 75, "losses": 45, "determinism": 25, "kernels": 70, "train": 140, "decode": 0}
+PARTS = {"ops": 90, "memcheck": 75, "racecheck": 75, "losses": 45, "determinism": 25, "kernels": 70, "train": 140, "decode": 0, "devices": 0}
 DEFAULT_LIMIT = 530
 CELLS = {"train": list(speed.MODELS), "kernels": None}  # what the names behind a part may be; None: any kernel
 
@@ -92,7 +93,8 @@ def chosen(options):
              "determinism": tests.determinism,
              "kernels": lambda run: speed.kernels(run, options.cells if options.part == "kernels" else []),
              "train": lambda run: speed.train(run, models, tokens, peers),
-             "decode": lambda run: speed.decode(run, options.batch or speed.BATCHES)}
+             "decode": lambda run: speed.decode(run, options.batch or speed.BATCHES),
+             "devices": devices.devices}
     if is_default and not options.emulated:
         return {part: (seconds, calls[part]) for part, seconds in PARTS.items() if seconds}
     names = PARTS if is_default or wants_all else [options.part]

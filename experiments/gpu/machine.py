@@ -42,6 +42,14 @@ class Machine:
         """Options of bough's programs that choose the GPU."""
         return ["--devices", str(self.device), "--precision", precision, "float32"]
 
+    def gpus(self):
+        """How many there are."""
+        if self.is_emulated:
+            return int(self.env.get("BOUGH_EMULATED_GPUS", "1"))
+        listing = subprocess.run(["nvidia-smi", "--list-gpus"], env=self.env, capture_output=True, text=True)
+        visible = self.env.get("CUDA_VISIBLE_DEVICES")
+        return len(listing.stdout.strip().splitlines()) if visible is None else len([x for x in visible.split(",") if x])
+
     # ---- libraries
 
     def find_libraries(self):

@@ -103,8 +103,8 @@ def model_options(run, shape, dropout="0.1"):
             "--transformer-postprocess", "dan", "--transformer-dropout", dropout]
 
 
-def speed_options(run, shape, tokens, updates):
-    """bough-train-speed's options; the corpus holds enough pairs for `updates` different updates."""
+def speed_options(run, shape, tokens, updates, machine=None):
+    """bough-train-speed's options, on `machine`; the corpus holds enough pairs for `updates` different updates."""
     vocabulary, longest = (TOY["vocabulary"], TOY["longest"]) if run.is_emulated else (VOCABULARY, LONGEST)
     pairs = TOY["pairs"] if run.is_emulated else int(updates * tokens / 25)
     folder = f"{run.folder('speed')}/corpus-{pairs}"
@@ -113,7 +113,7 @@ def speed_options(run, shape, tokens, updates):
     return [*model_options(run, shape), "--train-sets", f"{folder}/train.src", f"{folder}/train.trg",
             "--vocabs", f"{folder}/vocab.yml", f"{folder}/vocab.yml", "--tempdir", folder, "--max-length", str(longest),
             "--mini-batch-words", str(tokens), "--label-smoothing", "0.1", "--learn-rate", "1e-4", "--clip-norm", "1",
-            "--optimizer-params", "0.9", "0.98", "1e-9", "--seed", "1", "--after", f"{updates}u", "--gemm-autotune", *run.machine.gpu()], folder
+            "--optimizer-params", "0.9", "0.98", "1e-9", "--seed", "1", "--after", f"{updates}u", "--gemm-autotune", *(machine or run.machine.gpu())], folder
 
 
 def cell_spec(run, name, tokens, peers):

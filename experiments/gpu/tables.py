@@ -50,6 +50,11 @@ def decode_table(part):
     return columns(rows, ["batch", "beam", "target tok/s", "ms/sentence"]) if rows else []
 
 
+def devices_table(part):
+    rows = [[r["gpus"], r["tokens"], f"{r['target_tokens_per_second']:,.0f}", f"{r['percent_of_linear']:.1f}"] for r in part.get("rows", [])]
+    return columns(rows, ["GPUs", "T of each", "target tok/s", "% of linear"]) if rows else []
+
+
 def ceilings(report):
     """The rates that percentages refer to, before and after each part that measured them."""
     for name, part in report["parts"].items():
@@ -62,7 +67,7 @@ def ceilings(report):
 
 def text(report):
     parts = report["parts"]
-    blocks = [table(parts[name]) for name, table in (("kernels", kernel_table), ("train", train_table), ("decode", decode_table)) if name in parts]
+    blocks = [table(parts[name]) for name, table in (("kernels", kernel_table), ("train", train_table), ("decode", decode_table), ("devices", devices_table)) if name in parts]
     blocks.append(list(ceilings(report)))
     blocks.append(columns([[name, p["status"], f"{p['seconds']:.1f}", p["result"][:150]] for name, p in parts.items()],
                           ["part", "status", "s", "result"]))

@@ -91,13 +91,15 @@ SMALL = ["--transformer-residual", "branchnorm", "--branchnorm-max-step", "20u",
          "--sentencepiece-options=--character_coverage=1.0"]
 
 
-def small_training(run, name, machine_options, updates):
-    """Trains a model called `name`; returns the mean loss of every update."""
+def small_training(run, name, machine_options, updates, parts=(1, 1)):
+    """Trains a model called `name`; returns the mean loss of every update. Its micro-batches are shared by parts[0] GPUs,
+    and parts[1] of each are an update."""
     folder, corpus = run.folder("small"), run.small_corpus()
+    words = [str(parts[0] * (96 if run.is_emulated else 2048)), "--optimizer-delay", str(parts[1])]
     size = (["--dim-emb", "32", "--transformer-dim-ffn", "64", "--transformer-heads", "2", "--enc-depth", "1", "--dec-depth", "1",
-             "--mini-batch-words", "96", "--dim-vocabs", "120", "120", "--max-length", "60"] if run.is_emulated else
+             "--mini-batch-words", *words, "--dim-vocabs", "120", "120", "--max-length", "60"] if run.is_emulated else
             ["--dim-emb", "256", "--transformer-dim-ffn", "512", "--transformer-heads", "4", "--enc-depth", "2", "--dec-depth", "2",
-             "--mini-batch-words", "2048", "--dim-vocabs", "1000", "1000", "--max-length", "100"])
+             "--mini-batch-words", *words, "--dim-vocabs", "1000", "1000", "--max-length", "100"])
     metrics = f"{folder}/{name}.npz.metrics.jsonl"
     if os.path.exists(metrics):
         os.remove(metrics)

@@ -127,6 +127,11 @@ namespace bough::emulator {
 cudaError_t enqueue_kernel(const cudaLaunchConfig_t& config, const void* kernel, std::function<void()> body);
 /// Queues what a library does, e.g. a product of cuBLASLt.
 void enqueue_work(cudaStream_t stream, std::function<void()> work);
+/// The same, of work that other processes wait for: a graph with it runs when it is started.
+void enqueue_sending(cudaStream_t stream, std::function<void()> work);
+/// Runs what is queued until done() holds.
+void run_until(const std::function<bool()>& done);
+bool is_device_memory(const void* p, size_t bytes);
 }  // namespace bough::emulator
 
 template <class... P, class... A>

@@ -239,7 +239,10 @@ void Machine::run(const dim3& grid, const dim3& block, size_t bytes, const std::
 }  // namespace
 
 Settings& settings() {
-  static Settings s;
+  static Settings s = [] {
+    const char* const devices = std::getenv("BOUGH_EMULATED_GPUS");
+    return Settings{.devices = devices ? std::atoi(devices) : 1};
+  }();
   return s;
 }
 

@@ -17,7 +17,7 @@ struct Settings {
   uint64_t block_seed = 1;          ///< the order of blocks is a permutation drawn from it; 0: in sequence
   bool eager = false;               ///< run work when it is queued, not at the next wait
   uint64_t stream_seed = 1;         ///< which stream goes on next, where several may
-  int devices = 1;                  ///< what cudaGetDeviceCount finds
+  int devices = 1;                  ///< what cudaGetDeviceCount finds; of programs, BOUGH_EMULATED_GPUS says it
   int driver_error = 0;             ///< cudaError_t that it returns
   int driver_version = 12020;       ///< what the driver of driver_error supports
   int capability = 9;               ///< major compute capability
@@ -25,6 +25,7 @@ struct Settings {
   bool has_kernel_image = true;     ///< the program has code for the device
   bool has_all_epilogues = true;    ///< cuBLASLt: also relu behind a bias, and sums over the inner dimension
   double row_sums_us = 0;           ///< what those sums cost
+  int nccl_patience_ms = 60000;     ///< NCCL: how long a message may fail to come
 };
 Settings& settings();
 

@@ -40,9 +40,10 @@ struct EmulatedGraphNode {
 };
 struct EmulatedGraph {
   std::vector<EmulatedGraphNode> nodes;
+  bool is_sending = false;  // to other processes
 };
 struct EmulatedGraphExec {
-  std::vector<EmulatedGraphNode> nodes;
+  EmulatedGraph graph;
 };
 namespace {
 struct Capture {
@@ -70,7 +71,7 @@ struct Runtime {
   std::map<const void*, size_t> shared_limits;
   size_t allocated = 0;
   cudaError_t last_error = cudaSuccess;
-  int captures = 0;
+  int captures = 0, device = 0;
   uint64_t draws = 0;
 };
 Runtime& runtime() {
@@ -259,9 +260,10 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   return cudaSuccess;
 }
 cudaError_t cudaSetDevice(int device) {
-  return device >= 0 && device < settings().devices ? cudaSuccess : result(cudaErrorInvalidDevice);
+  if (device < 0 || device >= settings().devices) return result(cudaErrorInvalidDevice);
+  return runtime().device = device, cudaSuccess;
 }
-cudaError_t cudaGetDevice(int* device) { return *device = 0, cudaSuccess; }
+cudaError_t cudaGetDevice(int* device) { return *device = runtime().device, cudaSuccess; }
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
   *total = settings().memory;
   *free = *total - std::min(*total, runtime().allocated);
@@ -425,12 +427,17 @@ cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* 
 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long) {
   if (!graph) return result(cudaErrorInvalidValue);
-  *exec = new EmulatedGraphExec{graph->nodes};
+  *exec = new EmulatedGraphExec{*graph};
   return cudaSuccess;
 }
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
   if (!exec) return result(cudaErrorInvalidValue);
-  enqueue(stream, [nodes = exec->nodes] { run_graph(nodes); });
+  const auto has_run = std::make_shared<bool>(false);
+  enqueue(stream, [nodes = exec->graph.nodes, has_run] {
+    run_graph(nodes);
+    *has_run = true;
+  });
+  if (exec->graph.is_sending) drain_until([&] { return *has_run; });
   return cudaSuccess;
 }
 cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t*, size_t* count) {
@@ -472,4 +479,15 @@ cudaError_t bough::emulator::enqueue_kernel(const cudaLaunchConfig_t& config, co
 
 void bough::emulator::enqueue_work(cudaStream_t stream, std::function<void()> work) {
   enqueue(stream, std::move(work));
+}
+
+void bough::emulator::enqueue_sending(cudaStream_t stream, std::function<void()> work) {
+  enqueue(stream, std::move(work));
+  if (const auto& capture = stream_of(stream).capture) capture->graph.is_sending = true;
+}
+
+void bough::emulator::run_until(const std::function<bool()>& done) { drain_until(done); }
+
+bool bough::emulator::is_device_memory(const void* p, size_t bytes) {
+  return lies_in(runtime().device_memory, p, bytes);
 }
