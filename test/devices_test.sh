@@ -104,6 +104,11 @@ kill -INT $parent "${ranks[@]}"; wait $parent
 check "SIGINT to all ends with 130" test $? = 130
 check "... saved once" test "$(grep -c "Saving model weights" each.txt)" = 1
 
+start_gpus hasty --sigterm exit-immediately; await_updates hasty 2
+kill -TERM $parent; wait $parent
+check "sigterm: exit-immediately ends with 143" test $? = 143
+check "... and saves nothing" test "$(grep -c "Saving model weights" hasty.txt)" = 0
+
 # A rank or the parent killed.
 start_gpus killed --save-freq 2; await_updates killed 5
 kill -9 "${ranks[1]}"; wait $parent

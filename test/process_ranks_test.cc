@@ -172,6 +172,21 @@ TEST_CASE("a signal that comes to all processes at once is one signal", "[ranks]
   CHECK(text_of(workers.folder / "1.caught") == "15");  // not ended by what the parent has passed on
 }
 
+TEST_CASE("what was stopped as a whole goes on as a whole", "[ranks][processes]") {
+  Workers workers;
+  const std::vector<pid_t> all = {workers.processes.parent, workers.process(0), workers.process(1)};
+  for (const size_t stopped : {size_t{1}, all.size()}) {  // the parent alone, and all, as a terminal does it
+    for (size_t i = 0; i < stopped; ++i) kill(all[i], SIGSTOP);
+    std::this_thread::sleep_for(900ms);
+    for (size_t i = 0; i < stopped; ++i) kill(all[i], SIGCONT);
+    std::this_thread::sleep_for(200ms);
+  }
+  kill(workers.processes.parent, SIGTERM);
+  const ProcessesEnd end = workers.processes.wait();
+  CHECK(end.code == 128 + SIGTERM);
+  CHECK(end.log == "");
+}
+
 TEST_CASE("a signal before ranks catch any ends all", "[ranks][processes]") {
   RunningProcesses processes(3, sleep_for_ever);
   std::this_thread::sleep_for(200ms);
