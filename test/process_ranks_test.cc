@@ -18,7 +18,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-const ProcessRanks hasty = {.silence = 400ms, .patience = 1000ms};
+const ProcessRanks hasty = {.silence = 1000ms, .patience = 1000ms};
 
 /// Lines of a log that are errors, without their time.
 std::vector<std::string> errors_of(const std::string& log) {
@@ -121,7 +121,7 @@ TEST_CASE("a rank that is killed, stopped or ends alone ends the others", "[rank
   };
   says(end_of([](Communicator&) { raise(SIGKILL); }), 1,
        "was killed by signal 9 (Killed); the system does that, too, where memory is short: see dmesg");
-  says(end_of([](Communicator&) { raise(SIGSTOP); }), 1, "was stopped and has given no sign of life for 0.4 s");
+  says(end_of([](Communicator&) { raise(SIGSTOP); }), 1, "was stopped and has given no sign of life for 1 s");
   says(end_of([](Communicator&) { _exit(2); }), 2, "ended with exit code 2");
   says(end_of([](Communicator&) { _exit(0); }), 2, "has ended before the others: a defect of bough; please report");
   says(end_of([](Communicator& ranks) { ranks.all_gather(1); }), 2,
@@ -142,7 +142,7 @@ TEST_CASE("ranks that do not hear are killed", "[ranks][processes]") {
 }
 
 TEST_CASE("a rank that is busy for long is no lost one", "[ranks][processes]") {
-  const ProcessesEnd end = end_of([](Communicator&) { std::this_thread::sleep_for(1500ms); });
+  const ProcessesEnd end = end_of([](Communicator&) { std::this_thread::sleep_for(2500ms); });
   CHECK(end.code == 0);
   CHECK(end.log == "");
 }
@@ -177,7 +177,7 @@ TEST_CASE("what was stopped as a whole goes on as a whole", "[ranks][processes]"
   const std::vector<pid_t> all = {workers.processes.parent, workers.process(0), workers.process(1)};
   for (const size_t stopped : {size_t{1}, all.size()}) {  // the parent alone, and all, as a terminal does it
     for (size_t i = 0; i < stopped; ++i) kill(all[i], SIGSTOP);
-    std::this_thread::sleep_for(900ms);
+    std::this_thread::sleep_for(1500ms);
     for (size_t i = 0; i < stopped; ++i) kill(all[i], SIGCONT);
     std::this_thread::sleep_for(200ms);
   }
