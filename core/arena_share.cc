@@ -98,15 +98,4 @@ Tensor ArenaShare::my_blocks(In all) const {
   return all.view(block_slices_.first(ranks_.rank()), {block_slices_.size(ranks_.rank())});
 }
 
-void ArenaShare::add_up(std::vector<double>& values) {
-  if (ranks_.is_alone()) return;
-  const size_t n = values.size();
-  std::vector<double> all(n * size_t(ranks_.size()));
-  ranks_.all_gather(values.data(), n * sizeof(double), all.data());
-  for (size_t i = 0; i < n; ++i) {
-    values[i] = all[i];
-    for (size_t at = n + i; at < all.size(); at += n) values[i] += all[at];
-  }
-}
-
 }  // namespace bough

@@ -51,9 +51,6 @@ class ArenaShare {
   Tensor my_blocks(In all) const;
   void gather_blocks(Out all) { gather(all, block_slices_); }
 
-  /// values[i] = its sum over all ranks; host memory.
-  void add_up(std::vector<double>& values);
-
  private:
   void sum_piece(Out piece);
   void gather(Out whole, const RankSlices& slices);

@@ -65,6 +65,10 @@ class Backend {
   /// Takes over what plans() gave; false when it was for another device or library and was left aside.
   virtual bool set_plans(const std::string& text) { return text.empty(); }
 
+  /// Of several devices, this thread's work from now on is for this backend's. Each thread says so before it uses the
+  /// backend, but for the one that made it last.
+  virtual void use_on_this_thread() {}
+
   /// Another backend that reads the same tensors, one-threaded, for a thread of its own; null where threads share
   /// this one.
   virtual std::unique_ptr<Backend> make_worker() const { return nullptr; }

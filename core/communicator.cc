@@ -12,6 +12,8 @@
 namespace bough {
 namespace {
 
+constexpr size_t most_bytes_at_once = size_t{1} << 22;  // of a text: rooms for all ranks' pieces stay small
+
 /// The first of so many ranks, which hears nothing of the others.
 class FirstRankAlone : public Communicator {
  public:
@@ -58,19 +60,37 @@ int number_in(const char* name, int least, int most) {
 std::vector<std::string> Communicator::all_gather(const std::string& mine) {
   const std::vector<size_t> sizes = all_gather(mine.size());
   const size_t longest = *std::max_element(sizes.begin(), sizes.end());
-  std::string padded = mine, all(longest * size_t(size()), '\0');
-  padded.resize(longest);
-  all_gather(padded.data(), longest, all.data());
-  std::vector<std::string> texts;
-  for (size_t r = 0; r < sizes.size(); ++r) texts.push_back(all.substr(r * longest, sizes[r]));
+  std::vector<std::string> texts(sizes.size());
+  std::string all;
+  for (size_t at = 0; at < longest; at += most_bytes_at_once) {
+    const size_t piece = std::min(longest - at, most_bytes_at_once);
+    std::string padded = at < mine.size() ? mine.substr(at, piece) : std::string();
+    padded.resize(piece);
+    all.resize(piece * sizes.size());
+    all_gather(padded.data(), piece, all.data());
+    for (size_t r = 0; r < sizes.size(); ++r)
+      if (at < sizes[r]) texts[r].append(all, r * piece, std::min(piece, sizes[r] - at));
+  }
   return texts;
+}
+
+void Communicator::add_up(std::vector<double>& values) {
+  if (is_alone()) return;
+  const size_t n = values.size();
+  std::vector<double> all(n * size_t(size()));
+  all_gather(values.data(), n * sizeof(double), all.data());
+  for (size_t i = 0; i < n; ++i) {
+    values[i] = all[i];
+    for (size_t at = n + i; at < all.size(); at += n) values[i] += all[at];
+  }
 }
 
 std::string Communicator::broadcast(std::string text) {
   size_t bytes = text.size();
   broadcast(&bytes, sizeof bytes);
   text.resize(bytes);
-  broadcast(text.data(), bytes);
+  for (size_t at = 0; at < bytes; at += most_bytes_at_once)
+    broadcast(text.data() + at, std::min(bytes - at, most_bytes_at_once));
   return text;
 }
 

@@ -41,6 +41,8 @@ class Communicator {
   std::vector<std::string> all_gather(const std::string& mine);
   /// Rank 0's text.
   std::string broadcast(std::string text);
+  /// values[i] = its sum over all ranks, in their order.
+  void add_up(std::vector<double>& values);
   /// Returns when all ranks have come here.
   void barrier() { all_gather(char()); }
 };

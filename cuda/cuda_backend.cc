@@ -162,6 +162,8 @@ std::function<void(void*)> CudaBackend::start_download(In source) {
   return staging_->start_download(source.data<std::byte>(), source.bytes());
 }
 
+void CudaBackend::use_on_this_thread() { check_cuda(cudaSetDevice(options_.device), "selecting the device"); }
+
 void CudaBackend::synchronize() { check_cuda(cudaStreamSynchronize(stream().handle), "waiting for the device"); }
 
 std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options) {

@@ -23,6 +23,7 @@ class CudaBackend final : public Backend {
   void upload(Out destination, const void* source) override;
   void download(void* destination, In source) override;
   void synchronize() override;
+  void use_on_this_thread() override;
   std::function<void(void*)> start_download(In source) override;
   bool records() const override { return true; }
   void repeat(const std::string& key, const std::function<void()>& work) override;

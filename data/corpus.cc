@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -10,11 +11,14 @@
 
 #include "core/base/error.h"
 #include "core/base/files.h"
+#include "core/base/io.h"
 #include "core/base/log.h"
 #include "data/hash.h"
 
 namespace bough {
 namespace {
+
+constexpr uint64_t dealt_key = 0;  // of what is in memory alone: its text is no file that could be another one
 
 /// What tells one version of a file from another without reading it; false if it is no regular
 /// file.
@@ -30,12 +34,27 @@ bool identify(const std::string& path, uint64_t& hash) {
 
 }  // namespace
 
+std::vector<std::string> files_of(const CorpusOptions& corpus) {
+  std::vector<std::string> files = corpus.train_sets;
+  if (corpus.has_alignments() && !corpus.tsv) files.push_back(corpus.guided_alignment);
+  if (corpus.has_weights() && !corpus.tsv) files.push_back(corpus.data_weighting);
+  return files;
+}
+
+std::string find_read_once(const std::vector<std::string>& files) {
+  const auto found = std::ranges::find_if(files, [](const std::string& path) {
+    struct stat status {};
+    return is_stdin(path) || (stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode));
+  });
+  return found == files.end() ? "" : *found;
+}
+
 Corpus::Corpus(EncodingRules rules)
     : rules_(std::move(rules)),
       is_stream_(rules_.corpus.tsv && !rules_.corpus.train_sets.empty() && is_stdin(rules_.corpus.train_sets[0])) {
   check_sampling();
   if (is_stream_) {
-    stream_ = std::make_unique<ParallelReader>(rules_.corpus);
+    if (!receives()) stream_ = std::make_unique<ParallelReader>(rules_.corpus);
     if (read_stream_window()) statistics_ = cache_->statistics();
   } else {
     open_files();
@@ -67,24 +86,27 @@ void Corpus::check_sampling() const {
 void Corpus::stop() {
   stop_encoding();
   if (stream_) stream_->stop();
+  if (rules_.deal) rules_.deal->stop();
 }
 
 void Corpus::open_files() {
   check(!rules_.corpus.train_sets.empty(), "train-sets is missing, must name the training files.");
   key_ = rules_.hash();
-  for (const auto& path : rules_.corpus.train_sets) {
-    const bool is_regular = identify(path, key_);
-    check(is_regular || !rules_.samples(),
-          "sentencepiece-alphas: '{}' can be read only once, but segmentations are drawn anew in each epoch. Save it "
-          "to a file.",
-          path);
-    in_memory_ |= !is_regular;
+  in_memory_ = rules_.corpus.shuffle_in_ram;
+  if (receives()) {
+    receive_window();
+  } else {
+    for (const auto& path : files_of(rules_.corpus)) {
+      const bool is_regular = identify(path, key_);
+      check(is_regular || !rules_.samples(),
+            "sentencepiece-alphas: '{}' can be read only once, but segmentations are drawn anew in each epoch. Save it "
+            "to a file.",
+            path);
+      in_memory_ |= !is_regular;
+    }
+    cache_ = open_or_encode(rules_.deal ? dealt_key : key_, 0);
+    deal_window();
   }
-  if (rules_.corpus.has_alignments() && !rules_.corpus.tsv)
-    in_memory_ |= !identify(rules_.corpus.guided_alignment, key_);
-  if (rules_.corpus.has_weights() && !rules_.corpus.tsv) in_memory_ |= !identify(rules_.corpus.data_weighting, key_);
-  in_memory_ |= rules_.corpus.shuffle_in_ram;
-  cache_ = open_or_encode(key_, 0);
   fingerprint_ = cache_->fingerprint();
   if (rules_.samples()) fingerprint_ = combine_hashes(fingerprint_, rules_.hash_of_alphas());
 }
@@ -146,18 +168,39 @@ void Corpus::open_epoch(int64_t epoch) {
   epoch_ = epoch;
 }
 
+/// What another process has read.
+void Corpus::receive_window() {
+  const DealtWindow window = rules_.deal->take();
+  stream_window_ = window.number;
+  cache_ = window.bytes.empty() ? nullptr : TokenCache::adopt({window.bytes.begin(), window.bytes.end()}, dealt_key);
+  check(window.bytes.empty() || cache_, "training data: window {} came damaged: a defect of bough; please report",
+        window.number);
+}
+
+/// What this process has read, for the others.
+void Corpus::deal_window() const {
+  if (rules_.deal) rules_.deal->put({stream_window_, cache_ ? std::string(cache_->bytes()) : std::string()});
+}
+
+/// False at the end of the stream.
 bool Corpus::read_stream_window() {
-  TokenCacheWriter writer("", 0);
+  if (receives()) {
+    receive_window();
+    return cache_ != nullptr;
+  }
+  TokenCacheWriter writer("", dealt_key);
   encode(*stream_, rules_,
          {.most_lines = stream_window_lines, .epoch = rules_.samples() ? stream_epoch_ : 0, .stop = stop_.get_token()},
          writer);
   ++stream_window_;
   const bool has_lines = writer.statistics().lines > 0;
   cache_ = has_lines ? std::shared_ptr<const TokenCache>(writer.finish()) : nullptr;
+  deal_window();
   return has_lines;
 }
 
 void Corpus::skip_stream_windows(int64_t windows) {
+  if (receives()) return;  // those that are skipped are not dealt
   if (windows > 0) log::info("[data] skipping {} lines that were used before", windows * stream_window_lines);
   std::string source, target;
   for (int64_t line = 0; line < windows * stream_window_lines; ++line)

@@ -1,5 +1,6 @@
 #pragma once
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "data/encoder.h"
@@ -14,10 +15,16 @@ struct CorpusWindow {
   std::vector<PairRef> order;
 };
 
+/// The files of the text, and of what comes with it.
+std::vector<std::string> files_of(const CorpusOptions& corpus);
+/// The first of them that can be read only once: standard input, or no regular file; empty: none is such.
+std::string find_read_once(const std::vector<std::string>& files);
+
 /// The encoded training corpus. Files: encoded once into a token cache in tempdir (in memory with
 /// shuffle-in-ram, or if they are no regular files). Standard input: one window at a time in
 /// memory, one epoch. With sentencepiece-alphas each epoch has a cache of its own, made when it
-/// begins, beside that of the best segmentations, which tells statistics and fingerprint.
+/// begins, beside that of the best segmentations, which tells statistics and fingerprint. Of text that one of several
+/// processes reads (rules.deal) the others get what that one has encoded.
 class Corpus {
  public:
   static constexpr int64_t stream_window_lines = 65536;
@@ -65,6 +72,9 @@ class Corpus {
   void check_tempdir(const std::string& path) const;
   std::shared_ptr<const TokenCache> open_or_encode(uint64_t key, int64_t epoch);
   std::shared_ptr<const TokenCache> encode_files(const std::string& path, uint64_t key, int64_t epoch);
+  bool receives() const { return rules_.deal && rules_.deal->receives(); }
+  void receive_window();
+  void deal_window() const;
   bool read_stream_window();
   void skip_stream_windows(int64_t windows);
   void check_statistics() const;

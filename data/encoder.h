@@ -8,6 +8,7 @@
 #include "data/parallel_reader.h"
 #include "data/token_cache.h"
 #include "data/vocabulary.h"
+#include "data/window_deal.h"
 
 namespace bough {
 
@@ -19,6 +20,7 @@ struct EncodingRules {
   CorpusOptions corpus;                                   ///< files, max-length, max-length-crop, sentencepiece-alphas
   uint64_t seed = 0;                                      ///< of sampled segmentations
   int threads = 1;                                        ///< data-threads; without effect on the result
+  std::shared_ptr<WindowDeal> deal = nullptr;             ///< of text that one of several processes reads for all
 
   /// sentencepiece-alphas: a side's segmentations are drawn anew in each epoch.
   double alpha(size_t side) const {

@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "data/batch.h"
@@ -58,6 +59,8 @@ class TokenCache {
   static std::unique_ptr<TokenCache> open(const std::string& path, uint64_t key);
   /// The same on the bytes of such a file.
   static std::unique_ptr<TokenCache> adopt(std::vector<char> bytes, uint64_t key);
+  /// The file's bytes.
+  std::string_view bytes() const { return {data_, size_}; }
 
   /// Of the whole corpus.
   const CorpusStatistics& statistics() const;

@@ -1,6 +1,7 @@
 #include "data/training_data.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <condition_variable>
 #include <deque>
@@ -36,6 +37,12 @@ class Prefetcher {
     corpus_.stop_encoding();
     thread_.join();
     corpus_.allow_encoding();
+  }
+
+  /// Whether next() need not wait, within so much time.
+  bool wait(std::chrono::milliseconds time) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, time, [this] { return !ready_.empty() || failure_ != nullptr; });
   }
 
   Ready next() {
@@ -102,7 +109,8 @@ EncodingRules encoding_rules(const TrainingDataOptions& options,
           options.right_left,
           options.corpus,
           options.seed,
-          options.vocabulary.data_threads};
+          options.vocabulary.data_threads,
+          options.deal};
 }
 
 }  // namespace
@@ -209,6 +217,11 @@ UpdateBatches TrainingData::next() {
   impl_->state = ready.after;
   impl_->epoch = ready.update.epoch;
   return std::move(ready.update);
+}
+
+std::optional<UpdateBatches> TrainingData::next_within(std::chrono::milliseconds time) {
+  if (!impl_->started().wait(time)) return std::nullopt;
+  return next();
 }
 
 LoaderState TrainingData::state() const { return impl_->state; }

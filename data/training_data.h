@@ -1,6 +1,8 @@
 #pragma once
+#include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "data/data_options.h"
@@ -24,6 +26,8 @@ struct TrainingDataOptions {
   UpdateShape shape;
   uint64_t seed = 1;
   bool right_left = false;  ///< targets are reversed (the model's option)
+  /// Of text that can be read only once, in a run of several processes; null: this one reads.
+  std::shared_ptr<WindowDeal> deal = nullptr;
 };
 
 /// The training corpus as an endless stream of updates, epoch after epoch, each pair once per
@@ -41,6 +45,8 @@ class TrainingData {
   /// The next update. Throws what went wrong while reading ahead, and Interrupted (core/base/interrupt.h) from a wait
   /// for standard input. Standard input ends with an update without micro-batches; files never end.
   UpdateBatches next();
+  /// The same, or nothing where there is no update within so much time.
+  std::optional<UpdateBatches> next_within(std::chrono::milliseconds time);
 
   /// The position behind the update that next() returned last.
   LoaderState state() const;

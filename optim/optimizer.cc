@@ -77,7 +77,7 @@ double Optimizer::small_moment_share() {
     if (!mine) continue;
     for (const float v : parameters_.download(mine)) small[0] += std::sqrt(double(v) / d[1]) < constants_.epsilon;
   }
-  share_.add_up(small);
+  share_.ranks().add_up(small);
   return small[0] / double(parameters_.trained_elements());
 }
 

@@ -149,7 +149,7 @@ TEST_CASE("a GPU in float32 translates and scores as the CPU does", "[decoding][
     for (size_t i = 0; i < sentences.size(); ++i)
       for (const Hypothesis& h : results.front()[i]) pairs.push_back({sentences[i], h.tokens});
     auto& list = scores.emplace_back();
-    PairScorer{*model.transformer, workers, settings.batch}.run(
+    PairScorer{{{*model.transformer, backend.get()}}, workers, settings.batch}.run(
         [&] { return std::exchange(pairs, {}); }, [&](PairScores&& s) { list.push_back(std::move(s.tokens)); });
   }
   for (size_t i = 0; i < sentences.size(); ++i) {
@@ -259,7 +259,7 @@ TEST_CASE("translations keep to their limits and their scores are the model's", 
   WorkerBackends workers(*backend, 2);
   std::vector<TokenScores> scores;
   const std::vector<ScoredPair> all = pairs;
-  PairScorer{*model.transformer, workers, settings.batch}.run(
+  PairScorer{{{*model.transformer, backend.get()}}, workers, settings.batch}.run(
       [&] { return std::exchange(pairs, {}); }, [&](PairScores&& s) { scores.push_back(std::move(s.tokens)); });
   REQUIRE(scores.size() == all.size());
   for (size_t i = 0; i < all.size(); ++i) {
@@ -270,8 +270,8 @@ TEST_CASE("translations keep to their limits and their scores are the model's", 
   // One pair alone: the same bits.
   settings.batch.mini_batch = 1;
   std::vector<ScoredPair> first = {all[0]};
-  PairScorer{*model.transformer, workers, settings.batch}.run([&] { return std::exchange(first, {}); },
-                                                              [&](PairScores&& s) { CHECK(s.tokens == scores[0]); });
+  PairScorer{{{*model.transformer, backend.get()}}, workers, settings.batch}.run(
+      [&] { return std::exchange(first, {}); }, [&](PairScores&& s) { CHECK(s.tokens == scores[0]); });
 }
 
 TEST_CASE("a failing worker ends the others and its exception arrives", "[decoding]") {

@@ -46,8 +46,8 @@ struct Pair {
   std::vector<TokenScores> scores(const Ensemble& ensemble, std::vector<ScoredPair> pairs) const {
     WorkerBackends workers(*backend, 2);
     std::vector<TokenScores> all;
-    PairScorer{ensemble, workers, BatchOptions()}.run([&] { return std::exchange(pairs, {}); },
-                                                      [&](PairScores&& s) { all.push_back(std::move(s.tokens)); });
+    PairScorer{{{ensemble, backend.get()}}, workers, BatchOptions()}.run(
+        [&] { return std::exchange(pairs, {}); }, [&](PairScores&& s) { all.push_back(std::move(s.tokens)); });
     return all;
   }
 

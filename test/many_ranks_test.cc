@@ -134,6 +134,31 @@ TEST_CASE("the same ranks give the same bits, and in f32 those of one process bu
   CHECK(distance(alone.gradients, first[0].gradients) < 1e-5);
 }
 
+TEST_CASE("parameters and their average change places without another arena", "[ranks][training]") {
+  ModelOptions options = small_model(ResidualKind::post_ln);
+  options.model_dim = 256;
+  options.ffn_dim = 1024;
+  OptimizerOptions optimizer = adam(0);
+  optimizer.ema_decay = 0.1;
+  for (const int size : {1, 3})
+    CHECK_NOTHROW(run_ranks(size, [&](Communicator& ranks) {
+      Run run(options, {}, optimizer, 1, DType::f32, ranks);
+      const auto arena = run.model.parameters().values();
+      check(arena.size() > 2 * TrainingModel::BestParameters::most_spare, "the arena is small: {}", arena.size());
+      run.backend->fill(run.model.optimizer().best_parameters(), 0.5);
+      const std::vector<float> before = run.parameters();
+      const size_t memory = run.backend->persistent_bytes;
+      {
+        const TrainingModel::BestParameters best(run.model);
+        const size_t more = run.backend->persistent_bytes - memory;
+        check(more <= TrainingModel::BestParameters::most_spare * sizeof(float), "{} bytes more", more);
+        const std::vector<float> average = run.parameters();
+        check(std::ranges::count(average, 0.5f) == std::ssize(average), "not the average");
+      }
+      check(run.parameters() == before, "the parameters were not taken back");
+    }));
+}
+
 TEST_CASE("a gradient that is not finite on one rank skips the update on all", "[ranks][training]") {
   const Sentences corpus(24);
   run_ranks(2, [&](Communicator& ranks) {

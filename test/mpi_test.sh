@@ -26,12 +26,13 @@ mpi() {  # mpi RANKS FOLDER OPTIONS...
   mkdir -p "$folder"
   $launch -n "$ranks" "$bin/bough-train" -c config.yml --model "$folder/model.npz" --cpu-threads 1 "$@"
 }
-start_mpi() {  # start_mpi FOLDER OPTIONS...: two in the background, below process $!; the second's is in the file pid
+# Two in the background, below process $!, which read $input; the second's process is in the file pid.
+start_mpi() {  # start_mpi FOLDER OPTIONS...
   local command
   command="$bin/bough-train -c config.yml --model $1/model.npz --cpu-threads 1 --after 100000u --quiet false ${*:2}"
   mkdir -p "$1"
   # shellcheck disable=SC2086  # several words
-  $launch -n 1 $command : -n 1 sh -c "echo \$\$ >pid; exec $command" 2>"$1.txt" &
+  $launch -n 1 $command : -n 1 sh -c "echo \$\$ >pid; exec $command" 2>"$1.txt" <"${input:-/dev/null}" &
 }
 # The same micro-batches for 1, 2 and 4 ranks: of 300 tokens, four an update.
 cut_for() { echo "--mini-batch-words $((300 * $1)) --optimizer-delay $((4 / $1))"; }
@@ -126,6 +127,43 @@ fit="--mini-batch-words 0 --mini-batch-fit --workspace 8 --optimizer-delay 1"
 check "mini-batch-fit keeps its update" test "$before" = "$(state fit fitted-tokens)"
 check "... which is not empty" test "$before" -gt 100
 
+# A stream is read by the first process and dealt out, whether it is standard input or a pipe: one run, resumed or not.
+awk 'BEGIN { for (i = 0; i < 60; ++i) line = line "a "; for (i = 0; i < 64936; ++i) print line "\tb" }' >long.tsv
+paste corpus/train.en corpus/train.de >short.tsv
+cat short.tsv long.tsv >window.tsv  # most lines are too long to be trained on
+cat window.tsv short.tsv >all.tsv
+streamed="--train-sets stdin --tsv --max-length 50"
+# shellcheck disable=SC2046,SC2086
+{
+  train stream-one --cpu-threads 1 $(cut_for 1) $streamed <all.tsv
+  mpi 2 stream-two $(cut_for 2) $streamed --quiet false <all.tsv >stream.txt 2>&1
+  mpi 2 stream-parts $(cut_for 2) $streamed --after 3u <all.tsv
+  mpi 2 stream-parts $(cut_for 2) $streamed <all.tsv
+}
+check "two processes share a stream as one reads it" close stream-one stream-two 2>distance.txt || cat distance.txt
+check "... with the same clock" test "$(state stream-one labels)" = "$(state stream-two labels)"
+check "... logged once" test "$(grep -c "Seen 1,178 samples" stream.txt)" = 1
+check "... resumed with the same bits" test "$(parameters stream-two)" = "$(parameters stream-parts)"
+mkfifo source target
+cat corpus/train.en >source &
+cat corpus/train.de >target &
+# shellcheck disable=SC2046,SC2086
+{
+  mpi 2 pipes $(cut_for 2) --train-sets source target --after 12u
+}
+check "... and pipes as files" close one pipes 2>distance.txt || cat distance.txt
+mkfifo lines
+# shellcheck disable=SC2086
+input=lines start_mpi waits $streamed --log waits.log; child=$!
+exec 9>lines
+cat window.tsv >&9
+await logs "Up. 10 " waits.log
+sleep 1  # to the end of what there is
+kill -TERM "$(cat pid)"; wait $child
+check "a signal to one process ends the wait for a stream with 143" test $? = 143
+check "... saved once" test "$(grep -c "Saving model weights" waits.txt)" = 1
+exec 9>&-
+
 # A signal to one saves once and ends all; a killed one ends all, and the checkpoint is whole.
 start_mpi signal; child=$!
 await logs "Up. 10 " signal.txt
@@ -159,8 +197,12 @@ refuses "a diverged run" 3 "the run has diverged" mpi 2 bad --after 200u --learn
   --divergence-updates 4
 refuses "more processes than sentences" 1 "3 sentences an update cannot be shared by 4 devices" \
   mpi 4 bad --mini-batch-words 0 --mini-batch 3
-refuses "standard input" 1 "stdin is read by one process, and this run has 2" \
-  mpi 2 bad --train-sets stdin --tsv --after 2u
+{ cat window.tsv; echo "no tab"; } >bad.tsv
+# shellcheck disable=SC2086
+refuses "a bad line late in a stream" 1 "line 65537 has 1 tab-separated fields" mpi 2 bad $streamed <bad.tsv
+check "... which keeps what was trained" test "$(state bad updates)" -gt 1
+refuses "a pipe to validate on" 1 "valid-sets: 'lines' can be read only once, and all 2 processes read it" \
+  mpi 2 bad --valid-sets lines corpus/dev.de
 # shellcheck disable=SC2086
 refuses "one GPU for two" 1 "devices names 1 GPU for 2 processes of one machine" \
   $launch -n 2 "$bin/bough-train" -c config.yml --model bad/model.npz --devices 0

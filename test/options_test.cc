@@ -553,7 +553,7 @@ TEST_CASE("every option bough refuses is accepted at rest and refused otherwise"
   CHECK_NOTHROW(train_yaml("version: v1.12.0\nspecial-vocab: [1]\n"));
 }
 
-TEST_CASE("devices: several to train on, one to translate or score with", "[settings]") {
+TEST_CASE("devices: several to train on, to translate and to score with", "[settings]") {
   CHECK(train({}).machine.asks_for_several() == false);
   CHECK(train({"--devices", "0", "2"}).machine.devices.ids == std::vector<int>{0, 2});
   CHECK(train({"--devices", "0 2"}).machine.asks_for_several());
@@ -567,10 +567,8 @@ TEST_CASE("devices: several to train on, one to translate or score with", "[sett
         }) == "num-devices is 3, must be at most 2: devices names no more");
   for (const Strings& several :
        {Strings{"--devices", "0", "1"}, Strings{"--devices", "all"}, Strings{"--num-devices", "2"}}) {
-    CHECK(error_of([&] { run(parse_translate_options, join(translate_base, several)); }) ==
-          "devices asks for several GPUs, must be one number: bough-translate computes on one");
-    CHECK(error_of([&] { run(parse_model_scorer_options, join(scorer_base, several)); }) ==
-          "devices asks for several GPUs, must be one number: bough-score --model computes on one");
+    CHECK(run(parse_translate_options, join(translate_base, several))->machine.asks_for_several());
+    CHECK(run(parse_model_scorer_options, join(scorer_base, several))->machine.asks_for_several());
   }
 }
 

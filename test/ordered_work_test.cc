@@ -39,7 +39,7 @@ TEST_CASE("an error of one worker ends the work while another waits for input", 
                                                                          : std::vector<std::string>();
                                                },
                                            .cut = [](const auto&) { return std::vector<std::vector<size_t>>{{0}}; },
-                                           .compute = [](Backend&, const auto&) -> std::vector<int> {
+                                           .compute = [](const Worker&, const auto&) -> std::vector<int> {
                                              std::this_thread::sleep_for(50ms);  // the other worker waits by now
                                              fail("no more memory");
                                            },

@@ -46,6 +46,10 @@ TEST_CASE("validation batches are bounded by those of training, and planned", "[
     CHECK(with.activation_bytes == without.activation_bytes);
     CHECK(with.arena_bytes > size_t{4000} * 32000 * 2);
     CHECK(with.other_bytes >= without.other_bytes + with.arena_bytes - with.activation_bytes);
+    o.optimizer.ema_decay = 1e-4;  // the average changes places with the parameters: no arena more
+    const MemoryPlan averaged = plan_memory(o.memory(), 256, 256, 0);
+    CHECK(averaged.other_bytes > with.other_bytes);
+    CHECK(averaged.other_bytes - with.other_bytes < size_t(with.parameters) * sizeof(float) / 2);
   }
 
   const ScratchFolder folder;

@@ -53,6 +53,18 @@ inline void check_sums(Communicator& ranks, Backend& backend) {
   check(wrong == 0, "rank {}: {} of {} sums are wrong", ranks.rank(), wrong, n);
 }
 
+/// Texts of several pieces, the first rank's the shortest.
+inline void check_long_texts(Communicator& ranks) {
+  const auto text_of = [](int rank) {
+    std::string text(size_t(9000000 * rank + 7), ' ');
+    for (size_t i = 0; i < text.size(); ++i) text[i] = char(i % 251 + size_t(rank));
+    return text;
+  };
+  const std::vector<std::string> texts = ranks.all_gather(text_of(ranks.rank()));
+  for (int r = 0; r < ranks.size(); ++r) check(texts[size_t(r)] == text_of(r), "a long text came out wrong");
+  check(ranks.broadcast(ranks.is_first() ? text_of(1) : "") == text_of(1), "a long broadcast came out wrong");
+}
+
 inline void check_messages(Communicator& ranks) {
   const int rank = ranks.rank(), size = ranks.size();
   const std::vector<int> gathered = ranks.all_gather(10 * rank);
@@ -61,6 +73,7 @@ inline void check_messages(Communicator& ranks) {
   const std::vector<std::string> texts = ranks.all_gather(std::string(size_t(rank), 'x'));
   for (int r = 0; r < size; ++r) check(texts[size_t(r)] == std::string(size_t(r), 'x'), "a text came out wrong");
   check(ranks.broadcast(rank == 0 ? "the first rank's" : "") == "the first rank's", "broadcast");
+  check_long_texts(ranks);
   ranks.barrier();
 }
 

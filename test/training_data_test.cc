@@ -1,12 +1,14 @@
 // The training corpus: what it serves, where it resumes, and what it says about bad files.
 #include "data/training_data.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
 #include <map>
 #include <set>
+#include <thread>
 
 #include "core/base/files.h"
 #include "data/dictionary.h"
@@ -418,6 +420,99 @@ TEST_CASE("standard input is one epoch, resumable from the same lines; given aga
       REQUIRE(content(resumed.next()) == after[1]);
     }
   }
+}
+
+TEST_CASE("text that one of several processes reads is dealt out: all have the batches of one", "[data]") {
+  const int pairs = int(Corpus::stream_window_lines) + 4000;
+  Setup setup(10);
+  ParallelText text;
+  for (int i = 0; i < pairs; ++i) {
+    text.source.push_back("s1 s2 s" + std::to_string(i % 7));
+    text.target.push_back("t1 t" + std::to_string(i % 5));
+  }
+  write_tsv(setup.folder / "tsv", text);
+  const auto vocabularies = setup.vocabularies();
+  setup.options.corpus.tsv = true;
+
+  for (const bool is_stream : {true, false}) {
+    INFO((is_stream ? "standard input" : "a pipe"));
+    const std::string pipe = setup.folder / "pipe";
+    setup.options.corpus.train_sets = {is_stream ? "stdin" : pipe};
+    REQUIRE((is_stream || mkfifo(pipe.c_str(), 0600) == 0));
+    const auto open = [&](UpdateShape shape, std::shared_ptr<WindowDeal> deal) {
+      auto options = setup.options;
+      options.shape = shape;
+      options.batch.mini_batch_words = 3000 * shape.devices;
+      options.deal = deal;
+      std::jthread writer;
+      if (!is_stream && !(deal && deal->receives())) writer = std::jthread([&] { write_tsv(pipe, text); });
+      return std::make_unique<TrainingData>(options, vocabularies);
+    };
+    CHECK(find_read_once({setup.folder / "tsv", setup.options.corpus.train_sets[0]}) ==
+          setup.options.corpus.train_sets[0]);
+    CHECK(find_read_once({setup.folder / "tsv", setup.folder / "absent"}) == "");
+    std::vector<std::vector<std::vector<int32_t>>> contents;
+    std::vector<LoaderState> states;
+    {
+      const StandardInput input(setup.folder / "tsv");
+      const auto whole = open({.devices = 1, .delay = 2}, nullptr);
+      for (auto update = whole->next(); !update.micro.empty() && update.epoch == 1; update = whole->next()) {
+        contents.push_back(content(update));
+        states.push_back(whole->state());
+      }
+    }
+    CHECK((!is_stream || states[states.size() - 2].window == 1));
+    // From the beginning, and resumed in the second window.
+    for (const size_t from : {size_t{0}, states.size() - 1}) {
+      const StandardInput input(setup.folder / "tsv");
+      const auto read = std::make_shared<WindowDeal>(false), dealt = std::make_shared<WindowDeal>(true);
+      const auto send = [&] {
+        for (DealtWindow& window : read->take_all()) dealt->put(std::move(window));
+      };
+      const auto first = open({.devices = 2, .delay = 1, .device = 0}, read);
+      send();
+      const auto second = open({.devices = 2, .delay = 1, .device = 1}, dealt);
+      CHECK(second->statistics().pairs == first->statistics().pairs);
+      if (from > 0) {
+        first->restore(states[from - 1]);
+        send();
+        second->restore(states[from - 1]);
+      }
+      for (size_t i = from; i < states.size(); ++i) {
+        const auto share = first->next_within(std::chrono::hours(1));
+        REQUIRE(share);
+        send();
+        UpdateBatches joined = second->next();
+        joined.micro.insert(joined.micro.begin(), share->micro.begin(), share->micro.end());
+        REQUIRE(content(joined) == contents[i]);
+        REQUIRE(first->state() == states[i]);
+        REQUIRE(second->state() == states[i]);
+      }
+      if (!is_stream) continue;
+      CHECK(first->next().sentences == 0);
+      send();
+      CHECK(second->next().sentences == 0);
+    }
+  }
+}
+
+TEST_CASE("a process that waits for text that another reads can be stopped", "[data]") {
+  Setup setup(100);
+  write_tsv(setup.folder / "tsv", setup.text);
+  const auto vocabularies = setup.vocabularies();
+  setup.options.corpus.train_sets = {"stdin"};
+  setup.options.corpus.tsv = true;
+  auto read = std::make_shared<WindowDeal>(false), dealt = std::make_shared<WindowDeal>(true);
+  {
+    const StandardInput input(setup.folder / "tsv");
+    setup.options.deal = read;
+    const TrainingData first(setup.options, vocabularies);
+  }
+  dealt->put(read->take_all().front());
+  setup.options.deal = dealt;
+  TrainingData second(setup.options, vocabularies);
+  while (second.next_within(std::chrono::milliseconds(200))) continue;  // the end was not dealt
+  CHECK_FALSE(second.next_within(std::chrono::milliseconds(1)));
 }
 
 TEST_CASE("long pairs are dropped and counted, or cut", "[data]") {

@@ -4,10 +4,12 @@
 #include <filesystem>
 #include <set>
 
+#include "core/base/interrupt.h"
 #include "core/base/io.h"
 #include "test/catch.h"
 #include "test/corpus_files.h"
 #include "test/scratch_folder.h"
+#include "test/thread_ranks.h"
 #include "test/training_run.h"
 
 using namespace bough;
@@ -111,6 +113,57 @@ TEST_CASE("translations are written whatever metric needs them, packed if the na
     CHECK(lines_of(rig.folder / "a/7.txt").size() == 10);
     CHECK(lines_of(rig.folder / "a/7.gz") == lines_of(rig.folder / "a/7.txt"));
   }
+}
+
+TEST_CASE("ranks that share a validation find what one process finds, to the bit", "[validation][ranks]") {
+  Rig rig({"ce-sum", "perplexity", "bleu", "bleu-segmented", "chrf", "translation", "valid-script"});
+  rig.settings.options.mini_batch = 3;
+  TrainingState alone;
+  const auto expected = rig.validate(alone);
+  const auto translations = lines_of(rig.folder / "translations");
+  for (const int size : {2, 3, 12}) {  // of twelve two have nothing to translate
+    std::filesystem::remove(rig.folder / "translations");
+    CHECK_NOTHROW(run_ranks(size, [&](Communicator& ranks) {
+      Run run(small_model(ResidualKind::post_ln), {}, adam(0.001), 1, DType::f32, ranks);
+      run.model.set_update_state({}, 0, 0, 1);
+      TrainingState state;
+      const auto values = Validation(rig.settings, rig.vocabularies, run.model, ranks).run(state);
+      check(values.size() == (ranks.is_first() ? expected.size() : 0), "rank {} has values", ranks.rank());
+      check(state.metrics.size() == values.size(), "rank {} has another state", ranks.rank());
+      for (size_t i = 0; i < values.size(); ++i)
+        check(values[i].value == expected[i].value, "{} is {}, must be {}", values[i].name, values[i].value,
+              expected[i].value);
+    }));
+    CHECK(lines_of(rig.folder / "translations") == translations);
+  }
+}
+
+TEST_CASE("a rank that fails in a validation ends that of the others", "[validation][ranks]") {
+  Rig rig({"ce-sum", "bleu"});
+  std::string dictionary = "</s>\n<unk>\n", text;
+  for (int id = 2; id < 300; ++id) dictionary += fmt::format("w{}\n", id);
+  for (int i = 0; i < 10; ++i) text += "w299 w2\n";
+  write_text(rig.folder / "many.txt", dictionary);
+  for (const char* side : {"source", "target"}) write_text(rig.folder / side, text);
+  rig.vocabularies.assign(2, load_vocabulary(rig.folder / "many.txt"));
+  std::vector<std::string> ends(3);
+  run_ranks(3, [&](Communicator& ranks) {
+    ModelOptions options = small_model(ResidualKind::post_ln);
+    if (ranks.rank() != 1) options.vocab_sizes = {300, 300};  // the second knows fewer words
+    Run run(options, {}, adam(0.001), 1, DType::f32);
+    run.model.set_update_state({}, 0, 0, 1);
+    TrainingState state;
+    try {
+      Validation(rig.settings, rig.vocabularies, run.model, ranks).run(state);
+    } catch (const Error& error) {
+      ends[size_t(ranks.rank())] = error.what();
+    } catch (const Interrupted&) {
+      ends[size_t(ranks.rank())] = "interrupted";
+    }
+  });
+  CHECK(ends[0] == "interrupted");
+  CHECK_THAT(ends[1], Catch::Contains("embedding: id 299 is outside the vocabulary"));
+  CHECK(ends[2] == "interrupted");
 }
 
 TEST_CASE("file names and arguments are one word to a script, whatever is in them", "[validation]") {

@@ -149,6 +149,21 @@ std::unique_ptr<Backend> make_backend(const DeviceChoice& choice, const MachineO
                             .debug_sync = options.debug_sync});
 }
 
+std::vector<std::unique_ptr<Backend>> make_backends(const MachineOptions& options) {
+  std::vector<std::unique_ptr<Backend>> backends;
+  if (options.cpu_threads > 0 || !options.asks_for_several()) {
+    backends.push_back(make_backend(options));
+    return backends;
+  }
+  MachineOptions one = options;
+  one.num_devices = 0;
+  for (const int id : asked_gpus(options, options.devices.all ? require_cuda_devices() : 0)) {
+    one.devices = {.ids = {id}};
+    backends.push_back(make_backend(one));
+  }
+  return backends;
+}
+
 std::unique_ptr<Communicator> connect_devices(const DeviceChoice& choice, Communicator& ranks, Backend& backend) {
   if (!choice.is_gpu || ranks.is_alone()) return nullptr;
   return connect_gpus(ranks, backend);

@@ -51,6 +51,9 @@ inline std::unique_ptr<Backend> make_backend(const MachineOptions& options) {
   return make_backend(choose_device(options), options);
 }
 
+/// The same of every device that they name: of programs that compute on several in one process.
+std::vector<std::unique_ptr<Backend>> make_backends(const MachineOptions& options);
+
 /// Moves tensors between the devices of ranks that compute on GPUs, one each; null where there is one rank, or `ranks`
 /// does it itself. Throws Error when bough was built without NCCL.
 std::unique_ptr<Communicator> connect_devices(const DeviceChoice& choice, Communicator& ranks, Backend& backend);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 #include "apps/inference/text_encoder.h"
 
@@ -45,6 +46,12 @@ void Ensemble::end_training() const {
   for (const Member& member : members) member.transformer->set_training(false);
 }
 
+std::vector<Backend*> backends_of(const std::vector<EnsembleOnDevice>& devices) {
+  std::vector<Backend*> backends;
+  for (const EnsembleOnDevice& device : devices) backends.push_back(device.backend);
+  return backends;
+}
+
 LoadedEnsemble load_ensemble(const std::vector<std::string>& paths, const std::vector<double>& weights,
                              const std::vector<std::string>& vocabulary_paths, Backend& backend,
                              GemmPrecision precision) {
@@ -60,6 +67,23 @@ LoadedEnsemble load_ensemble(const std::vector<std::string>& paths, const std::v
   ensemble.source = loaded.vocabularies.front()->special();
   ensemble.target = loaded.vocabularies.back()->special();
   return loaded;
+}
+
+std::vector<EnsembleOnDevice> LoadedEnsembles::on_devices() const {
+  std::vector<EnsembleOnDevice> all;
+  for (size_t i = 0; i < backends.size(); ++i) all.push_back({loaded[i].ensemble, backends[i].get()});
+  return all;
+}
+
+LoadedEnsembles load_ensembles(const std::vector<std::string>& paths, const std::vector<double>& weights,
+                               const std::vector<std::string>& vocabulary_paths,
+                               std::vector<std::unique_ptr<Backend>> backends, GemmPrecision precision) {
+  LoadedEnsembles all{.backends = std::move(backends), .loaded = {}};
+  for (const auto& backend : all.backends) {
+    backend->use_on_this_thread();
+    all.loaded.push_back(load_ensemble(paths, weights, vocabulary_paths, *backend, precision));
+  }
+  return all;
 }
 
 void weights_setting(Settings& v, std::vector<double>& weights) {

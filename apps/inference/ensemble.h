@@ -37,6 +37,14 @@ struct Ensemble {
   void end_training() const;  ///< no dropout
 };
 
+/// An ensemble, and the backend of the device that it lies on. Of several devices each has one with the same models.
+struct EnsembleOnDevice {
+  Ensemble ensemble;
+  Backend* backend = nullptr;
+};
+
+std::vector<Backend*> backends_of(const std::vector<EnsembleOnDevice>& devices);
+
 /// Models from files, and the vocabularies that they share.
 struct LoadedEnsemble {
   std::vector<Model> models;
@@ -49,6 +57,19 @@ struct LoadedEnsemble {
 LoadedEnsemble load_ensemble(const std::vector<std::string>& paths, const std::vector<double>& weights,
                              const std::vector<std::string>& vocabulary_paths, Backend& backend,
                              GemmPrecision precision);
+
+/// The same on each of several devices, of at least one.
+struct LoadedEnsembles {
+  std::vector<std::unique_ptr<Backend>> backends;
+  std::vector<LoadedEnsemble> loaded;  ///< one a backend
+
+  const Ensemble& ensemble() const { return loaded.front().ensemble; }
+  const std::vector<std::shared_ptr<Vocabulary>>& vocabularies() const { return loaded.front().vocabularies; }
+  std::vector<EnsembleOnDevice> on_devices() const;
+};
+LoadedEnsembles load_ensembles(const std::vector<std::string>& paths, const std::vector<double>& weights,
+                               const std::vector<std::string>& vocabulary_paths,
+                               std::vector<std::unique_ptr<Backend>> backends, GemmPrecision precision);
 
 /// The option weights, of the programs that take several models.
 void weights_setting(Settings& v, std::vector<double>& weights);

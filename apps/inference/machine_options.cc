@@ -70,10 +70,11 @@ std::vector<std::string> format_items(const DeviceList& value) {
 
 void MachineOptions::settings(Settings& v) {
   v.group("Machine");
-  v.items(devices, {"devices", 'd'},
-          "GPUs to compute on, by number. Without it: the first GPU where build and machine have one, "
-          "else the CPU. bough-train starts a process on each of several; the others take one",
-          "GPU numbers such as 0 1, or all");
+  v.items(
+      devices, {"devices", 'd'},
+      "GPUs to compute on, by number. Without it: the first GPU where build and machine have one, "
+      "else the CPU. bough-train starts a process on each of several, the others a thread with a copy of the models",
+      "GPU numbers such as 0 1, or all");
   v(num_devices, "num-devices",
     "take the first so many of devices, of all that there are without it; 0 = what devices says",
     Range<int>{0, most_devices});

@@ -77,24 +77,25 @@ class Scoring {
  public:
   explicit Scoring(const ModelScorerOptions& options)
       : options_(options),
-        backend_(make_backend(options.machine)),
-        loaded_(load_ensemble(options.models, options.weights, options.vocabulary.paths, *backend_,
-                              options.machine.gemm_precision)),
+        loaded_(load_ensembles(options.models, options.weights, options.vocabulary.paths,
+                               make_backends(options.machine), options.machine.gemm_precision)),
         reader_(options),
         alignment_(AlignmentFormat::parse(options.alignment)),
         output_(options.output) {
-    const int64_t longest = std::min<int64_t>(options.corpus.max_length, loaded_.ensemble.longest_sentence());
+    const int64_t longest = std::min<int64_t>(options.corpus.max_length, loaded_.ensemble().longest_sentence());
     for (size_t side = 0; side < 2; ++side)
-      encoders_.emplace_back("'" + file_of_side(options.corpus, side) + "'", loaded_.vocabularies[side], longest,
+      encoders_.emplace_back("'" + file_of_side(options.corpus, side) + "'", loaded_.vocabularies()[side], longest,
                              options.vocabulary.no_spm_encode, options.corpus.max_length_crop);
   }
 
   void run() {
-    WorkerBackends workers(*backend_, cpu_thread_count(options_.machine));
-    const std::shared_ptr<void> kept = backend_->keep_weights(loaded_.ensemble.weights(false, true));
-    PairScorer{loaded_.ensemble, workers, options_.batch, int64_t(workspace_bytes(options_.machine)), bool(alignment_)}
-        .run([this] { return read_window(); }, [this](PairScores&& scores) { write(scores); },
-             [this] { reader_.stop(); });
+    const std::vector<EnsembleOnDevice> devices = loaded_.on_devices();
+    WorkerBackends workers(backends_of(devices), cpu_thread_count(options_.machine));
+    std::vector<std::shared_ptr<void>> kept;
+    for (const auto& [ensemble, backend] : devices)
+      kept.push_back(backend->keep_weights(ensemble.weights(false, true)));
+    PairScorer{devices, workers, options_.batch, int64_t(workspace_bytes(options_.machine)), bool(alignment_)}.run(
+        [this] { return read_window(); }, [this](PairScores&& scores) { write(scores); }, [this] { reader_.stop(); });
     if (options_.summary != ScoreSummary::none)
       output_.write(fmt::format("{:.6g}\n", totals_.summary(options_.summary)));
     output_.close();
@@ -107,7 +108,7 @@ class Scoring {
     for (std::string source, target, line; window.size() < most && reader_.next(source, target, line);) {
       ScoredPair pair{encoders_[0].encode(source, reader_.line_number()),
                       encoders_[1].encode(target, reader_.line_number())};
-      if (loaded_.ensemble.right_left()) std::reverse(pair.target.begin(), pair.target.end());
+      if (loaded_.ensemble().right_left()) std::reverse(pair.target.begin(), pair.target.end());
       window.push_back(std::move(pair));
       if (!options_.n_best) continue;
       const std::lock_guard lock(list_mutex_);
@@ -127,12 +128,12 @@ class Scoring {
     std::string alignment;
     if (alignment_)
       alignment =
-          format_alignment(in_reading_order(std::move(pair.alignment), loaded_.ensemble.right_left()), alignment_);
+          format_alignment(in_reading_order(std::move(pair.alignment), loaded_.ensemble().right_left()), alignment_);
     if (options_.n_best) {
       output_.write(with_feature(next_list_line(), options_.n_best_feature, score, alignment) + "\n");
       return;
     }
-    if (loaded_.ensemble.right_left()) std::reverse(scores.begin(), scores.end() - 1);
+    if (loaded_.ensemble().right_left()) std::reverse(scores.begin(), scores.end() - 1);
     output_.write(fmt::format("{:.6f}{}{}\n", score, alignment_ ? " ||| " + alignment : "",
                               options_.word_scores ? " ||| " + format_word_scores(scores) : ""));
   }
@@ -145,8 +146,7 @@ class Scoring {
   }
 
   const ModelScorerOptions& options_;
-  std::unique_ptr<Backend> backend_;
-  LoadedEnsemble loaded_;
+  LoadedEnsembles loaded_;
   PairReader reader_;
   AlignmentFormat alignment_;
   TextOutput output_;

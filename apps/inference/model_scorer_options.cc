@@ -57,7 +57,6 @@ void ModelScorerOptions::resolve(const GivenNames&) {
 
 void ModelScorerOptions::validate() const {
   machine.validate();
-  machine.check_one_device("bough-score --model");
   vocabulary.validate();
   check_models("model", models, weights);
   (void)AlignmentFormat::parse(alignment);

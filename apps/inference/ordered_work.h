@@ -22,7 +22,7 @@ template <class Item, class Result>
 struct OrderedWork {
   std::function<std::vector<Item>()> read;  ///< the next window of the input; empty: it has ended
   std::function<std::vector<std::vector<size_t>>(const std::vector<Item>& window)> cut;  ///< into jobs
-  std::function<std::vector<Result>(Backend&, const Job<Item>&)> compute;                ///< one result an item
+  std::function<std::vector<Result>(const Worker&, const Job<Item>&)> compute;           ///< one result an item
   std::function<void(Result&&)> write;                                                   ///< in the order of the input
   std::function<void()> stop = {};  ///< ends a wait of read, now or later, from any thread; empty: read does not wait
 };
@@ -74,9 +74,9 @@ void run_in_order(WorkerBackends& workers, const OrderedWork<Item, Result>& work
   std::mutex mutex;
   std::map<int64_t, Result> waiting;
   int64_t next = 0;
-  const auto body = [&](Backend& backend) {
+  const auto body = [&](const Worker& worker) {
     for (Job<Item> job; !workers.has_failed() && queue.take(job);) {
-      std::vector<Result> results = work.compute(backend, job);
+      std::vector<Result> results = work.compute(worker, job);
       const std::lock_guard lock(mutex);
       for (size_t i = 0; i < results.size(); ++i) waiting.emplace(job.numbers[i], std::move(results[i]));
       for (; !waiting.empty() && waiting.begin()->first == next; ++next)

@@ -48,8 +48,8 @@ std::vector<std::vector<size_t>> PairScorer::cut(const std::vector<ScoredPair>& 
   std::vector<BatchSize> sizes;
   for (const auto& [source, target] : window)
     sizes.push_back({.source_tokens = int64_t(source.size()) + 1, .target_tokens = int64_t(target.size()) + 1});
-  const int64_t row_bytes = ensemble.target_vocabulary() * int64_t(sizeof(float));
-  const int64_t most_rows = std::max<int64_t>(1, logits_bytes / int64_t(workers.count()) / row_bytes);
+  const int64_t row_bytes = ensemble().target_vocabulary() * int64_t(sizeof(float));
+  const int64_t most_rows = std::max<int64_t>(1, logits_bytes / int64_t(workers.on_a_device()) / row_bytes);
   return cut_batches(sizes, batch, [&](const BatchSize& size) { return size.target_tokens <= most_rows; });
 }
 
@@ -76,12 +76,13 @@ std::vector<SoftAlignment> align_batch(Transformer& transformer, Backend& backen
   return packed.alignments(backend, pairs);
 }
 
-std::vector<PairScores> PairScorer::score(Backend& backend, const Job<ScoredPair>& job) const {
+std::vector<PairScores> PairScorer::score(const Worker& worker, const Job<ScoredPair>& job) const {
+  const Ensemble& ensemble = devices[worker.device].ensemble;
   auto scores = std::vector<PairScores>(job.items.size());
   std::vector<SoftAlignment> alignments;
   for (const Ensemble::Member& member : ensemble.members) {
     const bool is_first = &member == &ensemble.members.front();
-    const auto of_member = score_batch(*member.transformer, backend, job.items, ensemble.ends(),
+    const auto of_member = score_batch(*member.transformer, *worker.backend, job.items, ensemble.ends(),
                                        is_first && wants_alignments ? &alignments : nullptr);
     for (size_t i = 0; i < scores.size(); ++i) {
       scores[i].tokens.resize(of_member[i].size());
@@ -94,11 +95,11 @@ std::vector<PairScores> PairScorer::score(Backend& backend, const Job<ScoredPair
 
 void PairScorer::run(const std::function<std::vector<ScoredPair>()>& read,
                      const std::function<void(PairScores&&)>& write, const std::function<void()>& stop) const {
-  ensemble.end_training();
+  for (const EnsembleOnDevice& device : devices) device.ensemble.end_training();
   run_in_order<ScoredPair, PairScores>(
       workers, {.read = read,
                 .cut = [this](const std::vector<ScoredPair>& window) { return cut(window); },
-                .compute = [this](Backend& b, const Job<ScoredPair>& job) { return score(b, job); },
+                .compute = [this](const Worker& worker, const Job<ScoredPair>& job) { return score(worker, job); },
                 .write = write,
                 .stop = stop});
 }

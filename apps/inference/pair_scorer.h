@@ -31,11 +31,12 @@ std::vector<SoftAlignment> align_batch(Transformer& transformer, Backend& backen
                                        EndIds ends);
 
 /// Scores pairs with the models, teacher-forced and packed, batch by batch; `write` gets them in the order of
-/// the input. logits_bytes: memory for logits of all batches in work, at most (a single longer pair aside).
+/// the input. logits_bytes: memory for logits of all batches in work on a device, at most (a single longer
+/// pair aside).
 /// On the CPU a pair's scores do not depend on its batch mates, bit for bit.
 struct PairScorer {
-  Ensemble ensemble;
-  WorkerBackends& workers;
+  std::vector<EnsembleOnDevice> devices;  ///< each scores a part of the batches
+  WorkerBackends& workers;                ///< of the same devices
   BatchOptions batch;
   int64_t logits_bytes = 512 << 20;
   bool wants_alignments = false;  ///< of the first model
@@ -45,8 +46,9 @@ struct PairScorer {
            const std::function<void()>& stop = {}) const;
 
  private:
+  const Ensemble& ensemble() const { return devices.front().ensemble; }
   std::vector<std::vector<size_t>> cut(const std::vector<ScoredPair>& window) const;
-  std::vector<PairScores> score(Backend& backend, const Job<ScoredPair>& job) const;
+  std::vector<PairScores> score(const Worker& worker, const Job<ScoredPair>& job) const;
 };
 
 }  // namespace bough

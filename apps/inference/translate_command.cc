@@ -34,21 +34,21 @@ class Translation {
  public:
   explicit Translation(const TranslateOptions& options)
       : options_(options),
-        backend_(make_backend(options.machine)),
-        loaded_(load_ensemble(options.models, options.weights, options.vocabulary.paths, *backend_,
-                              options.machine.gemm_precision)),
-        printer_(loaded_.vocabularies.back(), loaded_.ensemble.right_left(), options.decoding, options.no_spm_decode),
+        loaded_(load_ensembles(options.models, options.weights, options.vocabulary.paths,
+                               make_backends(options.machine), options.machine.gemm_precision)),
+        printer_(loaded_.vocabularies().back(), loaded_.ensemble().right_left(), options.decoding,
+                 options.no_spm_decode),
         lines_(options),
         source_encoder_(encoder(0)),
         prefix_encoder_(encoder(1)),
         speed_(options.stat_freq.count),
         output_(options.output) {
-    check(!options.decoding.force_decode || !loaded_.ensemble.right_left(),
+    check(!options.decoding.force_decode || !loaded_.ensemble().right_left(),
           "force-decode: '{}' writes from right to left, so it cannot be given the beginning. Use a model that writes "
           "from left to right",
           options.models.front());
     if (!options.shortlist.path.empty())
-      shortlist_.emplace(options.shortlist, *loaded_.vocabularies.front(), *loaded_.vocabularies.back());
+      shortlist_.emplace(options.shortlist, *loaded_.vocabularies().front(), *loaded_.vocabularies().back());
     if (options.decoding.sampling)
       log::info("[translate] sampling {}, seed {}", fmt::join(format_items(options.decoding.sampling), " "),
                 options.decoding.seed);
@@ -61,7 +61,7 @@ class Translation {
     settings.shortlist = shortlist_ ? &*shortlist_ : nullptr;
     settings.consumes_models = true;
     settings.on_batch = [this](int64_t sentences, int64_t tokens) { speed_.note(sentences, tokens); };
-    Translator translator(loaded_.ensemble, *backend_, options_.decoding, settings);
+    Translator translator(loaded_.on_devices(), options_.decoding, settings);
     translator.run([this] { return read_window(); }, [this](Translator::Result&& result) { write(result); },
                    [this] { lines_.stop(); });
     output_.close();
@@ -74,8 +74,8 @@ class Translation {
  private:
   /// side: 0 the source, 1 what translations begin with.
   TextEncoder encoder(size_t side) const {
-    return TextEncoder(lines_.name(side), loaded_.vocabularies[side],
-                       std::min<int64_t>(options_.corpus.max_length, loaded_.ensemble.longest_sentence()),
+    return TextEncoder(lines_.name(side), loaded_.vocabularies()[side],
+                       std::min<int64_t>(options_.corpus.max_length, loaded_.ensemble().longest_sentence()),
                        options_.vocabulary.no_spm_encode, options_.corpus.max_length_crop);
   }
 
@@ -121,8 +121,7 @@ class Translation {
   }
 
   const TranslateOptions& options_;
-  std::unique_ptr<Backend> backend_;
-  LoadedEnsemble loaded_;
+  LoadedEnsembles loaded_;
   std::optional<Shortlist> shortlist_;
   TranslationPrinter printer_;
   TranslationInput lines_;

@@ -55,7 +55,6 @@ void TranslateOptions::resolve(const GivenNames&) {
 
 void TranslateOptions::validate() const {
   machine.validate();
-  machine.check_one_device("bough-translate");
   vocabulary.validate();
   check_models("models", models, weights);
   (void)AlignmentFormat::parse(decoding.alignment);

@@ -13,40 +13,42 @@
 
 namespace bough {
 
-Translator::Translator(Ensemble ensemble, Backend& backend, const DecodingOptions& decoding,
+Translator::Translator(std::vector<EnsembleOnDevice> devices, const DecodingOptions& decoding,
                        const TranslatorSettings& settings)
-    : ensemble_(std::move(ensemble)),
+    : devices_(std::move(devices)),
       decoding_(decoding),
       settings_(settings),
-      workers_(backend, settings.workers),
-      kept_weights_(backend.keep_weights(weights())),
-      token_bytes_(TransformerSteps::cache_bytes(ensemble_, backend.compute_dtype())) {}
+      workers_(backends_of(devices_), settings.workers),
+      token_bytes_(TransformerSteps::cache_bytes(ensemble(), devices_.front().backend->compute_dtype())) {
+  for (const EnsembleOnDevice& device : devices_)
+    kept_weights_.push_back(device.backend->keep_weights(weights(device.ensemble)));
+}
 
 /// With a shortlist the output layer is read by rows; models' own scores are of all words.
-std::vector<KeptWeight> Translator::weights() const {
-  std::vector<KeptWeight> all = ensemble_.weights(settings_.shortlist != nullptr, settings_.consumes_models);
-  if (settings_.shortlist && wants_model_scores()) std::ranges::move(ensemble_.weights(), std::back_inserter(all));
+std::vector<KeptWeight> Translator::weights(const Ensemble& ensemble) const {
+  std::vector<KeptWeight> all = ensemble.weights(settings_.shortlist != nullptr, settings_.consumes_models);
+  if (settings_.shortlist && wants_model_scores()) std::ranges::move(ensemble.weights(), std::back_inserter(all));
   return all;
 }
 
 int64_t Translator::limit_of(const Source& source) const {
   const int64_t limit = length_limit(int64_t(source.tokens.size()) + 1, decoding_);
-  return std::min(std::max(limit, int64_t(source.prefix.size()) + 1), ensemble_.longest_sentence());
+  return std::min(std::max(limit, int64_t(source.prefix.size()) + 1), ensemble().longest_sentence());
 }
 
 std::vector<std::vector<size_t>> Translator::cut(const std::vector<Source>& window) const {
   std::vector<BatchSize> sizes;
   for (const Source& source : window)
     sizes.push_back({.source_tokens = int64_t(source.tokens.size()) + 1, .longest_result = limit_of(source)});
-  const int64_t workers = int64_t(workers_.count()), most_bytes = settings_.cache_bytes / workers;
-  const int64_t share = divide_up(int64_t(window.size()), workers);  // of few sentences: nobody is idle
+  const int64_t most_bytes = settings_.cache_bytes / int64_t(workers_.on_a_device());
+  const int64_t share = divide_up(int64_t(window.size()), int64_t(workers_.count()));  // of few: nobody is idle
   return cut_batches(sizes, settings_.batch, [&](const BatchSize& batch) {
     return batch.sentences <= share &&
            batch.sentences * decoding_.hypotheses() * batch.longest_result * token_bytes_ <= most_bytes;
   });
 }
 
-std::vector<Translator::Result> Translator::decode(Backend& backend, const Job<Source>& job) const {
+std::vector<Translator::Result> Translator::decode(const Worker& worker, const Job<Source>& job) const {
   std::vector<const Source*> sources;
   std::vector<int64_t> numbers;
   std::vector<size_t> places;  // of the sentences that are not empty
@@ -55,7 +57,7 @@ std::vector<Translator::Result> Translator::decode(Backend& backend, const Job<S
   for (size_t i = 0; i < job.items.size(); ++i) {
     tokens += int64_t(job.items[i].tokens.size()) + 1;
     if (job.items[i].tokens.empty()) {
-      const size_t members = wants_model_scores() ? ensemble_.members.size() : 0;
+      const size_t members = wants_model_scores() ? ensemble().members.size() : 0;
       results[i] = {Hypothesis{{}, {0.0}, 0, 0, {{1.0}}, std::vector<double>(members)}};
       continue;
     }
@@ -64,17 +66,17 @@ std::vector<Translator::Result> Translator::decode(Backend& backend, const Job<S
     numbers.push_back(job.numbers[i]);
   }
   if (!sources.empty()) {
-    std::vector<Result> found = search(backend, sources, std::move(numbers));
+    std::vector<Result> found = search(worker, sources, std::move(numbers));
     for (size_t i = 0; i < places.size(); ++i) results[places[i]] = std::move(found[i]);
-    if (wants_model_scores()) add_model_scores(backend, job, results);
-    if (decoding_.wants_alignments()) add_alignments(backend, job, results);
+    if (wants_model_scores()) add_model_scores(worker, job, results);
+    if (decoding_.wants_alignments()) add_alignments(worker, job, results);
   }
   if (settings_.on_batch) settings_.on_batch(int64_t(job.items.size()), tokens);
   return results;
 }
 
 /// Samples are searches with a beam of one, side by side, where the model offers nothing but the word that was drawn.
-std::vector<Translator::Result> Translator::search(Backend& backend, const std::vector<const Source*>& sources,
+std::vector<Translator::Result> Translator::search(const Worker& worker, const std::vector<const Source*>& sources,
                                                    std::vector<int64_t> numbers) const {
   DecodingOptions options = decoding_;
   if (options.sampling) options.beam_size = 1;
@@ -87,13 +89,14 @@ std::vector<Translator::Result> Translator::search(Backend& backend, const std::
     limits.insert(limits.end(), size_t(copies), limit_of(*source));
     prefixes.insert(prefixes.end(), size_t(copies), source->prefix);
   }
-  const int32_t banned = options.allow_unk ? -1 : ensemble_.target.unknown;
+  const int32_t banned = options.allow_unk ? -1 : ensemble().target.unknown;
   ListedWords lists;
   if (settings_.shortlist)
     for (const Source* source : sources)
       lists.push_back(settings_.shortlist->words(source->tokens, source->prefix, banned));
-  TransformerSteps steps(ensemble_, backend, pack_source(pairs, ensemble_.source.end), limits, options.beam_size,
-                         banned, {options.sampling, options.seed, copies, std::move(numbers)}, std::move(lists));
+  TransformerSteps steps(ensemble(worker), *worker.backend, pack_source(pairs, ensemble().source.end), limits,
+                         options.beam_size, banned, {options.sampling, options.seed, copies, std::move(numbers)},
+                         std::move(lists));
   std::vector<Result> found = beam_search(steps, limits, options, prefixes);
   if (copies == 1) return found;
   std::vector<Result> results(sources.size());
@@ -106,8 +109,8 @@ std::vector<Translator::Result> Translator::search(Backend& backend, const std::
 /// so many at a time that their logits take no more memory than keys and values may.
 template <class Use>
 void Translator::for_each_batch(const Job<Source>& job, std::vector<Result>& results, bool all, const Use& use) const {
-  const int64_t row_bytes = ensemble_.target_vocabulary() * int64_t(sizeof(float));
-  const int64_t most_rows = settings_.cache_bytes / int64_t(workers_.count()) / row_bytes;
+  const int64_t row_bytes = ensemble().target_vocabulary() * int64_t(sizeof(float));
+  const int64_t most_rows = settings_.cache_bytes / int64_t(workers_.on_a_device()) / row_bytes;
   std::vector<ScoredPair> pairs;
   std::vector<Hypothesis*> hypotheses;
   int64_t rows = 0;
@@ -129,10 +132,10 @@ void Translator::for_each_batch(const Job<Source>& job, std::vector<Result>& res
 }
 
 /// What each model says of the hypotheses, for the features of n-best lists: teacher-forced.
-void Translator::add_model_scores(Backend& backend, const Job<Source>& job, std::vector<Result>& results) const {
+void Translator::add_model_scores(const Worker& worker, const Job<Source>& job, std::vector<Result>& results) const {
   for_each_batch(job, results, true, [&](const auto& pairs, const auto& hypotheses) {
-    for (const Ensemble::Member& member : ensemble_.members) {
-      const auto scores = score_batch(*member.transformer, backend, pairs, ensemble_.ends());
+    for (const Ensemble::Member& member : ensemble(worker).members) {
+      const auto scores = score_batch(*member.transformer, *worker.backend, pairs, ensemble().ends());
       for (size_t i = 0; i < pairs.size(); ++i)
         hypotheses[i]->model_scores.push_back(std::accumulate(scores[i].begin(), scores[i].end(), 0.0));
     }
@@ -140,22 +143,23 @@ void Translator::add_model_scores(Backend& backend, const Job<Source>& job, std:
 }
 
 /// Where the first model looks, for the hypotheses that are printed. Teacher-forced: the search need not keep it.
-void Translator::add_alignments(Backend& backend, const Job<Source>& job, std::vector<Result>& results) const {
+void Translator::add_alignments(const Worker& worker, const Job<Source>& job, std::vector<Result>& results) const {
   for_each_batch(job, results, decoding_.n_best, [&](const auto& pairs, const auto& hypotheses) {
-    auto alignments = align_batch(*ensemble_.members.front().transformer, backend, pairs, ensemble_.ends());
+    Transformer& first = *ensemble(worker).members.front().transformer;
+    auto alignments = align_batch(first, *worker.backend, pairs, ensemble().ends());
     for (size_t i = 0; i < pairs.size(); ++i) hypotheses[i]->alignment = std::move(alignments[i]);
   });
 }
 
 void Translator::run(const std::function<std::vector<Source>()>& read, const std::function<void(Result&&)>& write,
                      const std::function<void()>& stop) {
-  ensemble_.end_training();
-  run_in_order<Source, Result>(workers_,
-                               {.read = read,
-                                .cut = [this](const std::vector<Source>& window) { return cut(window); },
-                                .compute = [this](Backend& b, const Job<Source>& job) { return decode(b, job); },
-                                .write = write,
-                                .stop = stop});
+  for (const EnsembleOnDevice& device : devices_) device.ensemble.end_training();
+  run_in_order<Source, Result>(
+      workers_, {.read = read,
+                 .cut = [this](const std::vector<Source>& window) { return cut(window); },
+                 .compute = [this](const Worker& worker, const Job<Source>& job) { return decode(worker, job); },
+                 .write = write,
+                 .stop = stop});
 }
 
 std::vector<Translator::Result> Translator::translate(const std::vector<Tokens>& sentences) {

@@ -36,8 +36,12 @@ class Translator {
   };
   using Result = std::vector<Hypothesis>;
 
-  /// The parameters stay as they are while the object lives.
-  Translator(Ensemble ensemble, Backend& backend, const DecodingOptions& decoding, const TranslatorSettings& settings);
+  /// The parameters stay as they are while the object lives. With several devices each translates a part of the
+  /// batches.
+  Translator(std::vector<EnsembleOnDevice> devices, const DecodingOptions& decoding,
+             const TranslatorSettings& settings);
+  Translator(Ensemble ensemble, Backend& backend, const DecodingOptions& decoding, const TranslatorSettings& settings)
+      : Translator({EnsembleOnDevice{std::move(ensemble), &backend}}, decoding, settings) {}
 
   /// Translates until `read` gives an empty window of sentences. Batches are cut within a window. `write`
   /// gets results in the order of the input, each as soon as it and all before it are there.
@@ -51,23 +55,26 @@ class Translator {
   std::vector<Result> translate(const std::vector<Tokens>& sentences);
 
  private:
-  std::vector<KeptWeight> weights() const;
+  std::vector<KeptWeight> weights(const Ensemble& ensemble) const;
   std::vector<std::vector<size_t>> cut(const std::vector<Source>& window) const;
-  std::vector<Result> decode(Backend& backend, const Job<Source>& job) const;
-  std::vector<Result> search(Backend& backend, const std::vector<const Source*>& sources,
+  std::vector<Result> decode(const Worker& worker, const Job<Source>& job) const;
+  std::vector<Result> search(const Worker& worker, const std::vector<const Source*>& sources,
                              std::vector<int64_t> numbers) const;
   int64_t limit_of(const Source& source) const;
-  bool wants_model_scores() const { return decoding_.n_best && ensemble_.members.size() > 1; }
+  /// The models, of which every device has a copy.
+  const Ensemble& ensemble() const { return devices_.front().ensemble; }
+  const Ensemble& ensemble(const Worker& worker) const { return devices_[worker.device].ensemble; }
+  bool wants_model_scores() const { return decoding_.n_best && ensemble().members.size() > 1; }
   template <class Use>
   void for_each_batch(const Job<Source>& job, std::vector<Result>& results, bool all, const Use& use) const;
-  void add_alignments(Backend& backend, const Job<Source>& job, std::vector<Result>& results) const;
-  void add_model_scores(Backend& backend, const Job<Source>& job, std::vector<Result>& results) const;
+  void add_alignments(const Worker& worker, const Job<Source>& job, std::vector<Result>& results) const;
+  void add_model_scores(const Worker& worker, const Job<Source>& job, std::vector<Result>& results) const;
 
-  Ensemble ensemble_;
+  std::vector<EnsembleOnDevice> devices_;
   DecodingOptions decoding_;
   TranslatorSettings settings_;
   WorkerBackends workers_;
-  std::shared_ptr<void> kept_weights_;
+  std::vector<std::shared_ptr<void>> kept_weights_;
   int64_t token_bytes_;  // of keys and values, per slot
 };
 

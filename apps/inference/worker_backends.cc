@@ -23,21 +23,26 @@ struct WorkerBackends::Failure {
   }
 };
 
-WorkerBackends::WorkerBackends(Backend& backend, int threads) : failure_(std::make_shared<Failure>()) {
-  for (int i = 0; i < threads; ++i) {
-    auto worker = backend.make_worker();
-    if (!worker) break;
-    workers_.push_back(worker.get());
-    owned_.push_back(std::move(worker));
+WorkerBackends::WorkerBackends(const std::vector<Backend*>& devices, int threads)
+    : devices_(devices.size()), failure_(std::make_shared<Failure>()) {
+  for (size_t device = 0; device < devices.size(); ++device) {
+    const size_t before = workers_.size();
+    for (int i = 0; i < threads; ++i) {
+      auto worker = devices[device]->make_worker();
+      if (!worker) break;
+      workers_.push_back({worker.get(), device});
+      owned_.push_back(std::move(worker));
+    }
+    if (workers_.size() == before) workers_.push_back({devices[device], device});
   }
-  if (workers_.empty()) workers_ = {&backend};
 }
 
 bool WorkerBackends::has_failed() const { return failure_->happened; }
 
-void WorkerBackends::run(const std::function<void(Backend&)>& body, const std::function<void()>& on_failure) {
-  const auto guarded = [&](Backend& worker) {
+void WorkerBackends::run(const std::function<void(const Worker&)>& body, const std::function<void()>& on_failure) {
+  const auto guarded = [&](const Worker& worker) {
     try {
+      worker.backend->use_on_this_thread();
       body(worker);
     } catch (...) {
       failure_->keep(std::current_exception());
@@ -50,11 +55,11 @@ void WorkerBackends::run(const std::function<void(Backend&)>& body, const std::f
       for (size_t i = 1; i < workers_.size(); ++i)
         threads.emplace_back([&, i] {
           block_signals();
-          guarded(*workers_[i]);
+          guarded(workers_[i]);
         });
     } catch (const std::system_error&) {  // the system gives no more threads: the others do the work
     }
-    guarded(*workers_[0]);
+    guarded(workers_[0]);
   }
   failure_->happened = false;
   if (auto e = std::exchange(failure_->first, nullptr)) std::rethrow_exception(e);

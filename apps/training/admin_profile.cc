@@ -31,7 +31,7 @@ TermSums measure_terms(TrainingModel& model, const UpdateBatches& batches) {
   transformer.set_residual_sums({});
   std::vector<double> words(size_t(sums.size()));
   model.backend().download(words.data(), sums);
-  model.share().add_up(words);
+  model.share().ranks().add_up(words);
   auto on_host = TermSums(size_t(sites));
   std::memcpy(on_host.data(), words.data(), sums.bytes());
   return on_host;

@@ -28,11 +28,13 @@ size_t validation_batch_bytes(const MemoryOptions& options, TrainingModel& model
   return model.backend().allocator().peak();
 }
 
-/// Plans what validation needs beyond training's activations, whose memory it uses: its batches, the parameters put
-/// aside for their average, and beam search (its cache, and half as much for everything else).
+/// Plans what validation needs beyond training's activations, whose memory it uses: its batches, room for parameters
+/// and average to change places, and beam search (its cache, and half as much for everything else).
 void plan_validation(const MemoryOptions& options, TrainingModel& model, MemoryPlan& plan) {
   plan.arena_bytes = std::max(plan.arena_bytes, validation_batch_bytes(options, model, plan));
-  const size_t aside = model.optimizer().has_average() ? model.parameters().values().bytes() : 0;
+  const ParameterSet& set = model.parameters();
+  const int64_t spare = std::min(TrainingModel::BestParameters::most_spare, set.elements());
+  const size_t aside = model.optimizer().has_average() ? size_t(spare) * size_of(set.values().dtype()) : 0;
   const size_t search = size_t(TranslatorSettings().cache_bytes) * 3 / 2;
   plan.other_bytes += aside + std::max(search, plan.arena_bytes) - plan.activation_bytes;
 }

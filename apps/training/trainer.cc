@@ -72,7 +72,7 @@ Trainer::Trainer(TrainOptions options, Communicator& ranks)
             name_of(options_.model.residual), options_.model.encoder_layers, options_.model.decoder_layers);
   checkpoint_ = std::make_unique<Checkpoint>(options_.saving, describe_run(options_), *model_);
   if (!options_.validation.valid_sets.empty())
-    validation_ = std::make_unique<Validation>(validation_settings(options_), vocabularies_, *model_);
+    validation_ = std::make_unique<Validation>(validation_settings(options_), vocabularies_, *model_, ranks_);
   if (validation_) validation_->limit_rows(data_->most_source_rows(), data_->most_target_rows());
   if (Checkpoint::begins_anew(options_.saving))
     model_->after_initialization([this](ParameterSet& parameters) {
@@ -110,38 +110,6 @@ void Trainer::keep_seed() {
         options_.general.seed, saved, options_.general.seed);
 }
 
-void Trainer::open_vocabularies() {
-  if (!ranks_.is_first()) ranks_.barrier();  // the first makes what is missing
-  vocabularies_ = load_or_create_vocabularies(options_.vocabulary, options_.corpus);
-  if (ranks_.is_first()) ranks_.barrier();
-  options_.model.vocab_sizes.clear();
-  for (const auto& vocabulary : vocabularies_) {
-    options_.model.vocab_sizes.push_back(vocabulary->size());
-    log::info("[data] vocabulary {}: {} entries", vocabulary->path(), with_commas(vocabulary->size()));
-  }
-  check(!options_.model.ties_source_and_target() ||
-            options_.model.vocab_sizes.front() == options_.model.vocab_sizes.back(),
-        "tied-embeddings: the vocabularies have {} and {} entries, but shared embeddings need one "
-        "vocabulary for both sides; give the same file twice or leave tied-embeddings-all out",
-        options_.model.vocab_sizes.front(), options_.model.vocab_sizes.back());
-}
-
-void Trainer::open_data() {
-  const int delay = std::max(1, int(std::lround(options_.optimizer.delay)));
-  data_ = std::make_unique<TrainingData>(
-      TrainingDataOptions{options_.vocabulary, options_.corpus, options_.batch,
-                          UpdateShape{.devices = ranks_.size(), .delay = delay, .device = ranks_.rank()},
-                          options_.general.seed, options_.model.right_left},
-      vocabularies_);
-  check_same_text();
-  if (options_.batch.mini_batch_fit) {
-    const MemoryPlan fitted = fit_memory(memory(), data_->statistics().length_ratio());
-    data_->fit_budgets(least_of_ranks(fitted.target_rows),
-                       checkpoint_state_ ? checkpoint_state_->loader.fitted_tokens : 0);
-    recomputed_layers_ = fitted.recomputed_layers;
-  }
-}
-
 MemoryOptions Trainer::memory() const {
   MemoryOptions memory = options_.memory(ranks_.size());
   memory.machine = machine_;
@@ -172,7 +140,7 @@ void Trainer::start_or_resume() {
       state_.clock.epochs = 1;
       state_.sentences = 0;
     } else {
-      data_->restore(state_.loader);
+      read_in_turn([this] { data_->restore(state_.loader); });
     }
     if (validation_) std::erase_if(state_.metrics, [&](const auto& m) { return !is_measured(m.first); });
     if (options_.validation.reset_all) state_.metrics.clear();
@@ -223,7 +191,7 @@ int Trainer::run() {
   std::optional<Progress> bar;
   const int64_t pairs = is_stdin(options_.corpus.train_sets.front()) ? 0 : data_->statistics().pairs;
   while (!is_finished() && !should_stop_early()) {
-    const UpdateBatches batches = caught_signal() == 0 ? next_batches() : UpdateBatches();
+    const UpdateBatches batches = next_batches();
     if (!all_go_on(batches)) break;
     const TrainingClock before = state_.clock;
     start_update(batches);
@@ -253,20 +221,6 @@ int Trainer::run() {
   if (saved_ != state_.clock.updates) save();
   all_go_on({});  // a signal that has come since
   return signal_ == 0 ? 0 : 128 + signal_;
-}
-
-/// Without sentences: the input has ended, or a signal the wait for it.
-UpdateBatches Trainer::next_batches() {
-  try {
-    return data_->next();
-  } catch (const Interrupted&) {
-    return {};
-  } catch (const Error&) {
-    // A bad line, late in a stream: what has been trained is kept.
-    finish_updates(0);
-    if (ranks_.is_alone() && state_.clock.updates > 0 && saved_ != state_.clock.updates) save();
-    throw;
-  }
 }
 
 void Trainer::start_update(const UpdateBatches& batches) {
@@ -339,8 +293,8 @@ void Trainer::finish_epoch() {
     log::info("Starting data epoch {} in logical epoch {}", state_.clock.epochs, logical.text(state_.clock));
 }
 
-/// By the first rank; the others wait for what it found. A validation that does not come to its end is owed: a resumed
-/// run begins with it.
+/// Every rank computes its part; the first one scores, and the others take over what it found. A validation that does
+/// not come to its end is owed: a resumed run begins with it.
 void Trainer::validate() {
   state_.owes_validation = true;
   saved_ = -1;
@@ -362,7 +316,7 @@ void Trainer::validate() {
   if (stalled > stalled_before &&
       decays_at_stall(options_.optimizer, {state_.clock.epochs, state_.clock.updates, stalled}))
     decay_learning_rate();
-  if (ranks_.all_gather(int(failure != nullptr)).front() != 0) save();
+  if (any_of_ranks(failure != nullptr)) save();
   if (failure && caught_signal() == 0) std::rethrow_exception(failure);
 }
 
@@ -370,7 +324,6 @@ void Trainer::run_validation() {
   const auto start = Clock::now();
   {
     const TrainingModel::BestParameters best(*model_);
-    if (!ranks_.is_first()) return;
     model_->set_update_state(state_.clock, state_.learning_rate, 0, 1);
     for (const MetricValue& m : validation_->run(state_)) {
       const MetricState& metric = state_.metrics[m.name];

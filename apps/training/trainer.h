@@ -51,7 +51,11 @@ class Trainer {
   MemoryOptions memory() const;
   void check_same_text();
   int64_t least_of_ranks(int64_t value);
+  bool any_of_ranks(bool value);
   bool all_go_on(const UpdateBatches& batches);
+  void read_in_turn(const std::function<void()>& work);
+  void deal_windows();
+  UpdateBatches next_dealt_batches();
   void take_first_ranks_state();
   UpdateBatches next_batches();
   void start_update(const UpdateBatches& batches);
@@ -69,7 +73,14 @@ class Trainer {
   void run_validation();
   bool should_stop_early() const;
   void save();
+  void keep_what_is_trained();
   [[noreturn]] void fail_diverged(const std::string& what, const UpdateResult& result, int64_t update);
+
+  /// What a rank says of itself between two updates.
+  struct RankWord {
+    int signal = 0;
+    bool has_batches = false, has_failed = false;
+  };
 
   struct UnderWay {
     int64_t number;
@@ -85,6 +96,7 @@ class Trainer {
   std::unique_ptr<Communicator> device_ranks_;  ///< that moves tensors where ranks_ does not
   std::vector<std::shared_ptr<Vocabulary>> vocabularies_;
   std::unique_ptr<TrainingModel> model_;
+  std::shared_ptr<WindowDeal> deal_;  ///< of text that the first rank reads for all; null: every rank reads
   std::unique_ptr<TrainingData> data_;
   std::unique_ptr<Checkpoint> checkpoint_;
   std::unique_ptr<Validation> validation_;

@@ -7,11 +7,11 @@
 
 #include "apps/inference/device.h"
 #include "apps/training/trainer.h"
-#include "core/base/io.h"
 #include "core/base/log.h"
 #include "core/base/settings_reader.h"
 #include "core/base/signals.h"
 #include "core/base/version.h"
+#include "data/corpus.h"
 
 namespace bough {
 namespace {
@@ -42,13 +42,16 @@ void check_alike(Communicator& ranks, const std::string& text, const char* what,
 /// One seed, the same program and options everywhere, and a GPU for each. Says who takes part.
 void Trainer::meet_ranks() {
   if (ranks_.is_alone()) return;
-  check(!is_stdin(options_.corpus.train_sets.front()),
-        "train-sets: stdin is read by one process, and this run has {}; give files, or train in one process",
-        ranks_.size());
   check_alike(ranks_, build_info(), "the program", "start one build of bough on all machines");
   ranks_.broadcast(&options_.general.seed, sizeof options_.general.seed);
   check_alike(ranks_, format_yaml(dump(options_)), "an option",
               "give all ranks the same command line and configuration files");
+  const std::string once = find_read_once(options_.validation.valid_sets);
+  check(once.empty(), "valid-sets: '{}' can be read only once, and all {} processes read it; save it to a file", once,
+        ranks_.size());
+  bool is_dealt = !find_read_once(files_of(options_.corpus)).empty();
+  ranks_.broadcast(&is_dealt, sizeof is_dealt);
+  if (is_dealt) deal_ = std::make_shared<WindowDeal>(!ranks_.is_first());
   const std::vector<std::string> machines = ranks_.all_gather(machine_name());
   std::map<std::string, int> sizes;
   int local_rank = 0, local_ranks = 0;
@@ -76,14 +79,15 @@ int64_t Trainer::least_of_ranks(int64_t value) {
   return *std::min_element(all.begin(), all.end());
 }
 
+bool Trainer::any_of_ranks(bool value) {
+  const std::vector<int> all = ranks_.all_gather(int(value));
+  return std::ranges::find(all, 1) != all.end();
+}
+
 /// Whether every rank has batches and none has caught a signal, as all of them see it.
 bool Trainer::all_go_on(const UpdateBatches& batches) {
-  struct Word {
-    int signal;
-    bool has_batches;
-  };
   bool go_on = true;
-  for (const Word& word : ranks_.all_gather(Word{caught_signal(), batches.sentences > 0})) {
+  for (const RankWord& word : ranks_.all_gather(RankWord{caught_signal(), batches.sentences > 0, false})) {
     if (signal_ == 0) signal_ = word.signal;
     go_on = go_on && word.signal == 0 && word.has_batches;
   }

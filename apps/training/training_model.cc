@@ -191,7 +191,7 @@ void TrainingModel::add_up_over_ranks() {
   std::vector<double> sums(1 + size_t(term_sums_.size()));
   backend_.download(sums.data(), loss_sum_);
   if (sums_terms_) backend_.download(sums.data() + 1, term_sums_);
-  share_.add_up(sums);
+  share_.ranks().add_up(sums);
   backend_.upload(loss_sum_, sums.data());
   if (sums_terms_) backend_.upload(term_sums_, sums.data() + 1);
 }
@@ -252,21 +252,28 @@ double TrainingModel::evaluate(const Batch& host) {
 
 TrainingModel::BestParameters::BestParameters(TrainingModel& model) : model_(model) {
   if (!model.optimizer_.has_average()) return;
-  Backend& b = model.backend_;
-  const Tensor mine = model.share_.mine(model.parameters_.values());
-  raw_ = b.allocate_persistent(mine.shape(), mine.dtype());
-  b.accumulate(write_to(raw_), mine);
-  exchange(model.optimizer_.best_parameters());
+  const int64_t elements = std::min(most_spare, model.parameters_.elements());
+  spare_ = model.backend_.allocate_persistent({elements}, model.parameters_.values().dtype());
+  exchange();
 }
 
 TrainingModel::BestParameters::~BestParameters() {
-  if (raw_) exchange(raw_);
+  if (spare_) exchange();
 }
 
-void TrainingModel::BestParameters::exchange(In mine) {
-  const Tensor& values = model_.parameters_.values();
-  model_.backend_.accumulate(write_to(model_.share_.mine(values)), mine);
-  model_.share_.gather(values);
+/// Parameters and their average change places, a piece at a time, and all ranks get the new parameters.
+void TrainingModel::BestParameters::exchange() {
+  Backend& b = model_.backend_;
+  const Tensor mine = model_.share_.mine(model_.parameters_.values());
+  for (int64_t at = 0; at < mine.size(); at += spare_.size()) {
+    const Shape piece{std::min(spare_.size(), mine.size() - at)};
+    const Tensor spare = spare_.view(0, piece), values = mine.view(at, piece);
+    const Tensor average = model_.optimizer_.best_parameters().view(at, piece);
+    b.accumulate(write_to(spare), values);
+    b.accumulate(write_to(values), average);
+    b.accumulate(write_to(average), spare);
+  }
+  model_.share_.gather(model_.parameters_.values());
   model_.parameters_.values_changed();
 }
 

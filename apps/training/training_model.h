@@ -101,17 +101,20 @@ class TrainingModel {
   /// Alphas that follow the branches go on from those of a file of this model at `progress`, whatever its schedule was.
   void take_branch_scales(const ModelOptions& saved, int64_t progress);
 
-  /// For the time of the object, the parameters are those to validate with (the average). All ranks have one.
+  /// For the time of the object, the parameters are those to validate with (the average), and the optimizer holds the
+  /// others in their place: best_parameters() of it are then not the best. All ranks have one.
   class BestParameters {
    public:
+    static constexpr int64_t most_spare = int64_t{1} << 20;  ///< elements of memory that it takes
+
     explicit BestParameters(TrainingModel& model);
     ~BestParameters();
     BestParameters(const BestParameters&) = delete;
 
    private:
-    void exchange(In mine);
+    void exchange();
     TrainingModel& model_;
-    Tensor raw_;  // this rank's share
+    Tensor spare_;  // empty: there is no average
   };
 
  private:

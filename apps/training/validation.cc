@@ -7,7 +7,6 @@
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
-#include <numeric>
 #include <sstream>
 #include <tuple>
 
@@ -16,10 +15,8 @@
 #include "apps/inference/translator.h"
 #include "core/base/command.h"
 #include "core/base/files.h"
-#include "core/base/interrupt.h"
 #include "core/base/io.h"
 #include "core/base/log.h"
-#include "core/base/progress.h"
 #include "data/metrics/metric.h"
 
 namespace bough {
@@ -62,8 +59,8 @@ struct TemporaryFile {
 }  // namespace
 
 Validation::Validation(ValidationSettings settings, std::vector<std::shared_ptr<Vocabulary>> vocabularies,
-                       TrainingModel& model)
-    : settings_(std::move(settings)), vocabularies_(std::move(vocabularies)), model_(model) {
+                       TrainingModel& model, Communicator& ranks)
+    : settings_(std::move(settings)), vocabularies_(std::move(vocabularies)), model_(model), ranks_(ranks) {
   read_files();
   if (!options_.translation_output.empty() &&
       std::ranges::none_of(options_.metrics, &ValidationMetric::needs_translations))
@@ -119,15 +116,13 @@ void Validation::read_files() {
 }
 
 std::vector<MetricValue> Validation::run(TrainingState& state) {
+  const Share share = compute_share();
+  const ValidationCosts costs = join_costs(share);
+  const Decoded decoded = join_translations(share);
+  if (!ranks_.is_first()) return {};
+  if (!decoded.texts.empty() && !options_.translation_output.empty())
+    write_translations(decoded, translation_output(state));
   const auto& metrics = options_.metrics;
-  const auto any = [&](auto needs) { return std::ranges::any_of(metrics, needs); };
-  ValidationCosts costs;
-  Decoded decoded;
-  if (any(&ValidationMetric::needs_costs)) costs = this->costs();
-  if (any(&ValidationMetric::needs_translations)) {
-    decoded = decode();
-    if (!options_.translation_output.empty()) write_translations(decoded, translation_output(state));
-  }
   std::vector<MetricValue> values;
   for (const ValidationMetric* metric : metrics)
     values.push_back({std::string(metric->name), value_of(*metric, state, costs, decoded), false});
@@ -148,72 +143,6 @@ bool Validation::note(MetricState& m, const ValidationMetric& kind, double value
   m.has_best = true;
   m.stalled = is_better ? 0 : m.stalled + 1;
   return is_better;
-}
-
-/// The pairs of the batch that begins at order[first]; at least one.
-std::vector<SentencePair> Validation::next_pairs(const std::vector<size_t>& order, size_t first) const {
-  std::vector<SentencePair> pairs;
-  int64_t source_rows = 0, target_rows = 0;
-  const size_t end = std::min(first + size_t(options_.mini_batch), order.size());
-  for (size_t at = first; at < end; ++at) {
-    const size_t i = order[at];
-    source_rows += int64_t(sources_[i].size()) + 1;
-    target_rows += int64_t(targets_[i].size()) + 1;
-    if (!pairs.empty() && (source_rows > most_source_rows_ || target_rows > most_target_rows_)) break;
-    pairs.push_back({sources_[i], targets_[i], int64_t(i)});
-  }
-  return pairs;
-}
-
-ValidationCosts Validation::costs() const {
-  ValidationCosts costs;
-  std::vector<size_t> order(sources_.size());
-  std::iota(order.begin(), order.end(), size_t{0});
-  std::stable_sort(order.begin(), order.end(),
-                   [&](size_t a, size_t b) { return targets_[a].size() < targets_[b].size(); });
-  for (size_t first = 0; first < order.size();) {
-    stop_if_interrupted();
-    const std::vector<SentencePair> pairs = next_pairs(order, first);
-    first += pairs.size();
-    const Batch batch = pack(pairs, {vocabularies_.front()->special().end, vocabularies_.back()->special().end});
-    costs.sum += model_.evaluate(batch);
-    costs.labels += batch.target.rows();
-    costs.sentences += batch.sentences();
-  }
-  return costs;
-}
-
-Validation::Decoded Validation::decode() const {
-  TranslatorSettings settings;
-  settings.batch.mini_batch = options_.mini_batch;
-  settings.batch.mini_batch_words = 0;
-  settings.batch.maxi_batch_sort = SortKind::source;
-  settings.workers = settings_.workers;
-  model_.transformer().set_training(false);
-  const Ensemble ensemble(model_.transformer(), vocabularies_.front()->special(), vocabularies_.back()->special());
-  Translator translator(ensemble, model_.backend(), settings_.decoding, settings);
-  Progress progress("validation decoding", int64_t(sources_.size()));
-
-  Decoded decoded;
-  bool is_read = false;
-  const auto read = [&] {
-    return std::exchange(is_read, true) ? std::vector<Translator::Source>()
-                                        : std::vector<Translator::Source>(sources_.begin(), sources_.end());
-  };
-  translator.run(read, [&](Translator::Result&& result) {
-    Tokens tokens = result.empty() ? Tokens() : std::move(result.front().tokens);
-    tokens = in_reading_order(std::move(tokens), model_.transformer().options().right_left);
-    decoded.texts.push_back(vocabularies_.back()->decode(tokens));
-    decoded.tokens.push_back(std::move(tokens));
-    if (!settings_.decoding.quiet_translation)
-      log::info("Best translation {} : {}", decoded.texts.size() - 1, decoded.texts.back());
-    progress.advance_to(int64_t(decoded.texts.size()));
-  });
-  if (!options_.quiet) {
-    log::info("[valid] Hyp 0: {}", decoded.texts.front());
-    log::info("[valid] Ref 0: {}", references_.front());
-  }
-  return decoded;
 }
 
 double Validation::value_of(const ValidationMetric& metric, const TrainingState& state, const ValidationCosts& costs,

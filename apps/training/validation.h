@@ -9,6 +9,7 @@
 #include "apps/training/training_model.h"
 #include "apps/training/training_state.h"
 #include "apps/training/validation_options.h"
+#include "core/communicator.h"
 #include "data/vocabulary.h"
 
 namespace bough {
@@ -33,18 +34,21 @@ struct MetricValue {
 };
 
 /// Validates the parameters in use on valid-sets: teacher-forced costs without dropout and label smoothing
-/// and, from one decoding that serves all of them, text metrics.
+/// and, from one decoding that serves all of them, text metrics. Each of several ranks computes a part of both; the
+/// first one joins the parts, scores and writes.
 class Validation {
  public:
   /// Reads valid-sets; sentences over valid-max-length are cut. Throws Error naming the file.
-  Validation(ValidationSettings settings, std::vector<std::shared_ptr<Vocabulary>> vocabularies, TrainingModel& model);
+  Validation(ValidationSettings settings, std::vector<std::shared_ptr<Vocabulary>> vocabularies, TrainingModel& model,
+             Communicator& ranks = one_process());
 
   /// Batches of costs get at most so many tokens a side, ends included, but for single longer sentences: what the
   /// memory plan has room for.
   void limit_rows(int64_t source, int64_t target) { most_source_rows_ = source, most_target_rows_ = target; }
 
-  /// Every metric in the order of valid-metrics; `state` gets new bests and stalls. Throws Interrupted, or Error when
-  /// a script fails: `state` is then as before.
+  /// Every metric in the order of valid-metrics; `state` gets new bests and stalls. On other ranks than the first
+  /// nothing, and `state` stays. All call alike. Throws Interrupted (where another rank has ended early, too), or Error
+  /// when a script fails: `state` is then as before.
   std::vector<MetricValue> run(TrainingState& state);
 
  private:
@@ -53,11 +57,21 @@ class Validation {
     std::vector<Tokens> tokens;
     std::vector<std::string> texts;
   };
+  /// What this rank has computed.
+  struct Share {
+    std::vector<double> batch_costs;   ///< of all batches; of those of other ranks 0
+    std::vector<Tokens> translations;  ///< of its sentences, in their order
+  };
   void read_files();
   std::pair<std::string, std::string> text_of_fields(const std::string& line, int64_t number) const;
   std::vector<SentencePair> next_pairs(const std::vector<size_t>& order, size_t first) const;
-  ValidationCosts costs() const;
-  Decoded decode() const;
+  bool any_needs(bool (ValidationMetric::*what)() const) const;
+  bool is_mine(size_t number) const;
+  Share compute_share() const;
+  std::vector<double> batch_costs() const;
+  std::vector<Tokens> translate() const;
+  ValidationCosts join_costs(const Share& share) const;
+  Decoded join_translations(const Share& share) const;
   double value_of(const ValidationMetric& metric, const TrainingState& state, const ValidationCosts& costs,
                   const Decoded& decoded) const;
   double score_of_text(const MetricKind& kind, const Decoded& decoded) const;
@@ -73,6 +87,7 @@ class Validation {
   const ValidationOptions& options_ = settings_.options;
   std::vector<std::shared_ptr<Vocabulary>> vocabularies_;
   TrainingModel& model_;
+  Communicator& ranks_;
   int64_t most_source_rows_ = std::numeric_limits<int64_t>::max(), most_target_rows_ = most_source_rows_;
   std::vector<Tokens> sources_, targets_;
   std::vector<std::string> references_;

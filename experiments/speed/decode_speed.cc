@@ -46,6 +46,7 @@ int run(int argc, char** argv) {
   const int repeats = std::stoi(argv[1]);
   const auto options = parse_translate_options(argc - 1, argv + 1);
   if (!options) return 0;
+  options->machine.check_one_device("this program");
   log::configure({.quiet = true});
   const auto backend = make_backend(options->machine);
   const LoadedEnsemble loaded = load_ensemble(options->models, options->weights, options->vocabulary.paths, *backend,

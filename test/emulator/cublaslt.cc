@@ -266,7 +266,8 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t product, co
   const Algorithm* const found = find(*algorithm, *product, *a_layout, *d_layout);
   if (!found) return CUBLAS_STATUS_NOT_SUPPORTED;
   for (const void* p : {a, b, c, static_cast<const void*>(d)})
-    if (!is_vector_aligned(p, found->alignment)) return CUBLAS_STATUS_INVALID_VALUE;
+    if (!is_vector_aligned(p, found->alignment) || !bough::emulator::is_on_device_of(stream, p))
+      return CUBLAS_STATUS_INVALID_VALUE;
   if (product->epilogue != CUBLASLT_EPILOGUE_DEFAULT && !is_vector_aligned(product->bias, found->alignment))
     return CUBLAS_STATUS_INVALID_VALUE;
   if (found->workspace > 0 && (!workspace || workspace_bytes < found->workspace || !is_vector_aligned(workspace, 256)))

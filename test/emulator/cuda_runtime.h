@@ -31,6 +31,7 @@ enum cudaError_t {
   cudaErrorNoDevice = 100,
   cudaErrorInvalidDevice = 101,
   cudaErrorNoKernelImageForDevice = 209,
+  cudaErrorInvalidResourceHandle = 400,
   cudaErrorNotReady = 600,
   cudaErrorStreamCaptureUnsupported = 900,
   cudaErrorStreamCaptureInvalidated = 901,
@@ -132,6 +133,8 @@ void enqueue_sending(cudaStream_t stream, std::function<void()> work);
 /// Runs what is queued until done() holds.
 void run_until(const std::function<bool()>& done);
 bool is_device_memory(const void* p, size_t bytes);
+/// Whether the stream and the device memory are those of the thread's device, as a library needs them.
+bool is_on_device_of(cudaStream_t stream, const void* memory);
 }  // namespace bough::emulator
 
 template <class... P, class... A>

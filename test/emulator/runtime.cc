@@ -9,6 +9,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <set>
 #include <utility>
@@ -52,12 +53,14 @@ struct Capture {
 };
 }  // namespace
 struct EmulatedStream {
+  int device = 0;
   std::deque<Operation> queue;
   std::shared_ptr<Capture> capture;
   bool is_origin = false;
   std::set<size_t> captured;  // nodes that the next one comes after
 };
 struct EmulatedEvent {
+  int device = 0;
   std::shared_ptr<Flag> flag;
   std::shared_ptr<Capture> capture;
   std::set<size_t> captured;
@@ -65,18 +68,31 @@ struct EmulatedEvent {
 
 namespace {
 
+struct Area {
+  size_t bytes;
+  int device;
+};
+using Areas = std::map<std::byte*, Area>;
+
 struct Runtime {
-  std::map<std::byte*, size_t> device_memory, pinned_memory;
+  Areas device_memory, pinned_memory;
   std::vector<EmulatedStream*> streams;
   std::map<const void*, size_t> shared_limits;
-  size_t allocated = 0;
+  std::map<int, size_t> allocated;  // of a device
   cudaError_t last_error = cudaSuccess;
-  int captures = 0, device = 0;
+  int captures = 0;
   uint64_t draws = 0;
 };
 Runtime& runtime() {
   static Runtime r;
   return r;
+}
+thread_local int current_device = 0;
+
+/// Threads take turns: what is queued runs on the one that waits.
+[[nodiscard]] std::unique_lock<std::recursive_mutex> turn() {
+  static std::recursive_mutex mutex;
+  return std::unique_lock(mutex);
 }
 
 cudaError_t result(cudaError_t error) {
@@ -152,25 +168,27 @@ std::optional<cudaError_t> refuse_in_capture() {
   return result(cudaErrorStreamCaptureUnsupported);
 }
 
-bool lies_in(const std::map<std::byte*, size_t>& areas, const void* p, size_t bytes) {
+/// The area that holds all of it; null: none does.
+const Area* area_of(const Areas& areas, const void* p, size_t bytes) {
   auto* const begin = static_cast<std::byte*>(const_cast<void*>(p));
   auto area = areas.upper_bound(begin);
-  if (area == areas.begin()) return false;
+  if (area == areas.begin()) return nullptr;
   --area;
-  return begin + bytes <= area->first + area->second;
+  return begin + bytes <= area->first + area->second.bytes ? &area->second : nullptr;
 }
+bool lies_in(const Areas& areas, const void* p, size_t bytes) { return area_of(areas, p, bytes) != nullptr; }
 
-cudaError_t allocate(std::map<std::byte*, size_t>& areas, void** p, size_t bytes) {
+cudaError_t allocate(Areas& areas, void** p, size_t bytes) {
   *p = nullptr;
   ++bough::emulator::counters().allocations;
   if (const auto refused = refuse_in_capture()) return *refused;
   if (bytes == 0) return cudaSuccess;
   if (posix_memalign(p, 256, bytes) != 0) return result(cudaErrorMemoryAllocation);
   if (&areas == &runtime().device_memory) std::memset(*p, 0xff, bytes);  // NaN
-  areas[static_cast<std::byte*>(*p)] = bytes;
+  areas[static_cast<std::byte*>(*p)] = {bytes, current_device};
   return cudaSuccess;
 }
-cudaError_t release(std::map<std::byte*, size_t>& areas, void* p) {
+cudaError_t release(Areas& areas, void* p) {
   if (!p) return cudaSuccess;
   if (const auto refused = refuse_in_capture()) return *refused;
   const auto area = areas.find(static_cast<std::byte*>(p));
@@ -233,6 +251,8 @@ const char* cudaGetErrorName(cudaError_t error) {
       return "cudaErrorInvalidDevice";
     case cudaErrorNoKernelImageForDevice:
       return "cudaErrorNoKernelImageForDevice";
+    case cudaErrorInvalidResourceHandle:
+      return "cudaErrorInvalidResourceHandle";
     case cudaErrorNotReady:
       return "cudaErrorNotReady";
     case cudaErrorStreamCaptureUnsupported:
@@ -247,7 +267,10 @@ const char* cudaGetErrorName(cudaError_t error) {
   return "unknown error";
 }
 const char* cudaGetErrorString(cudaError_t error) { return cudaGetErrorName(error); }
-cudaError_t cudaGetLastError() { return std::exchange(runtime().last_error, cudaSuccess); }
+cudaError_t cudaGetLastError() {
+  const auto mine = turn();
+  return std::exchange(runtime().last_error, cudaSuccess);
+}
 
 cudaError_t cudaGetDeviceCount(int* count) {
   *count = settings().driver_error ? 0 : settings().devices;
@@ -261,12 +284,14 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
 }
 cudaError_t cudaSetDevice(int device) {
   if (device < 0 || device >= settings().devices) return result(cudaErrorInvalidDevice);
-  return runtime().device = device, cudaSuccess;
+  current_device = device;
+  return cudaSuccess;
 }
-cudaError_t cudaGetDevice(int* device) { return *device = runtime().device, cudaSuccess; }
+cudaError_t cudaGetDevice(int* device) { return *device = current_device, cudaSuccess; }
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
+  const auto mine = turn();
   *total = settings().memory;
-  *free = *total - std::min(*total, runtime().allocated);
+  *free = *total - std::min(*total, runtime().allocated[current_device]);
   return cudaSuccess;
 }
 cudaError_t cudaDriverGetVersion(int* version) {
@@ -275,22 +300,32 @@ cudaError_t cudaDriverGetVersion(int* version) {
 cudaError_t cudaRuntimeGetVersion(int* version) { return *version = 13000, cudaSuccess; }
 
 cudaError_t cudaMalloc(void** p, size_t bytes) {
-  if (runtime().allocated + bytes > settings().memory) return result(cudaErrorMemoryAllocation);
+  const auto mine = turn();
+  size_t& allocated = runtime().allocated[current_device];
+  if (allocated + bytes > settings().memory) return result(cudaErrorMemoryAllocation);
   const cudaError_t error = allocate(runtime().device_memory, p, bytes);
-  if (error == cudaSuccess) runtime().allocated += bytes;
+  if (error == cudaSuccess) allocated += bytes;
   return error;
 }
 cudaError_t cudaFree(void* p) {
+  const auto mine = turn();
   const auto area = runtime().device_memory.find(static_cast<std::byte*>(p));
-  const size_t bytes = area == runtime().device_memory.end() ? 0 : area->second;
+  const Area freed = area == runtime().device_memory.end() ? Area{} : area->second;
   const cudaError_t error = release(runtime().device_memory, p);
-  if (error == cudaSuccess) runtime().allocated -= bytes;
+  if (error == cudaSuccess) runtime().allocated[freed.device] -= freed.bytes;
   return error;
 }
-cudaError_t cudaMallocHost(void** p, size_t bytes) { return allocate(runtime().pinned_memory, p, bytes); }
-cudaError_t cudaFreeHost(void* p) { return release(runtime().pinned_memory, p); }
+cudaError_t cudaMallocHost(void** p, size_t bytes) {
+  const auto mine = turn();
+  return allocate(runtime().pinned_memory, p, bytes);
+}
+cudaError_t cudaFreeHost(void* p) {
+  const auto mine = turn();
+  return release(runtime().pinned_memory, p);
+}
 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
+  const auto mine = turn();
   if (bytes == 0) return cudaSuccess;
   const bool from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
   const bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
@@ -311,29 +346,34 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
   return cudaSuccess;
 }
 cudaError_t cudaMemsetAsync(void* p, int value, size_t bytes, cudaStream_t stream) {
+  const auto mine = turn();
   if (!lies_in(runtime().device_memory, p, bytes)) return result(cudaErrorInvalidValue);
   enqueue(stream, [p, value, bytes] { std::memset(p, value, bytes); });
   return cudaSuccess;
 }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
-  *stream = new EmulatedStream;
+  const auto mine = turn();
+  *stream = new EmulatedStream{.device = current_device};
   runtime().streams.push_back(*stream);
   return cudaSuccess;
 }
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  const auto mine = turn();
   drain_quietly();
   std::erase(runtime().streams, stream);
   delete stream;
   return cudaSuccess;
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  const auto mine = turn();
   ++bough::emulator::counters().waits;
   if (const auto refused = refuse_in_capture()) return *refused;
   drain_until([&] { return stream_of(stream).queue.empty(); });
   return cudaSuccess;
 }
 cudaError_t cudaDeviceSynchronize() {
+  const auto mine = turn();
   ++bough::emulator::counters().waits;
   if (const auto refused = refuse_in_capture()) return *refused;
   drain_all();
@@ -341,7 +381,8 @@ cudaError_t cudaDeviceSynchronize() {
 }
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
-  *event = new EmulatedEvent;
+  const auto mine = turn();
+  *event = new EmulatedEvent{.device = current_device};
   return cudaSuccess;
 }
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
@@ -349,7 +390,9 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
   return cudaSuccess;
 }
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  const auto mine = turn();
   EmulatedStream& s = stream_of(stream);
+  if (event->device != s.device) return result(cudaErrorInvalidResourceHandle);
   event->capture = s.capture;
   event->captured = s.captured;
   if (s.capture) return cudaSuccess;
@@ -361,17 +404,20 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   return cudaSuccess;
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  const auto mine = turn();
   ++bough::emulator::counters().waits;
   if (const auto refused = refuse_in_capture()) return *refused;
   if (event->flag) drain_until([&] { return event->flag->is_set; });
   return cudaSuccess;
 }
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEvent_t end) {
+  const auto mine = turn();
   if (!begin->flag || !end->flag || !begin->flag->is_set || !end->flag->is_set) return result(cudaErrorNotReady);
   *milliseconds = float((end->flag->time - begin->flag->time) * 1e-3);
   return cudaSuccess;
 }
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+  const auto mine = turn();
   EmulatedStream& s = stream_of(stream);
   if (event->capture) {
     if (s.capture && s.capture != event->capture) return result(cudaErrorInvalidValue);
@@ -388,6 +434,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
 }
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
+  const auto mine = turn();
   EmulatedStream& s = stream_of(stream);
   if (s.capture) return result(cudaErrorInvalidValue);
   s.capture = std::make_shared<Capture>();
@@ -397,6 +444,7 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
   return cudaSuccess;
 }
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
+  const auto mine = turn();
   EmulatedStream& origin = stream_of(stream);
   *graph = nullptr;
   if (!origin.capture || !origin.is_origin) return result(cudaErrorStreamCaptureUnmatched);
@@ -418,6 +466,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
   return cudaSuccess;
 }
 cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* status) {
+  const auto mine = turn();
   const EmulatedStream& s = stream_of(stream);
   *status = !s.capture            ? cudaStreamCaptureStatusNone
             : s.capture->is_valid ? cudaStreamCaptureStatusActive
@@ -431,6 +480,7 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsig
   return cudaSuccess;
 }
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
+  const auto mine = turn();
   if (!exec) return result(cudaErrorInvalidValue);
   const auto has_run = std::make_shared<bool>(false);
   enqueue(stream, [nodes = exec->graph.nodes, has_run] {
@@ -454,6 +504,7 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
 }
 
 cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute, int value) {
+  const auto mine = turn();
   if (value > 227 * 1024) return result(cudaErrorInvalidValue);
   runtime().shared_limits[kernel] = size_t(value);
   return cudaSuccess;
@@ -461,11 +512,13 @@ cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute, int valu
 
 cudaError_t bough::emulator::enqueue_kernel(const cudaLaunchConfig_t& config, const void* kernel,
                                             std::function<void()> body) {
+  const auto mine = turn();
   const auto limit = runtime().shared_limits.find(kernel);
   // A device counts static arrays too, which are not known here: it is 48 KiB for both.
   const size_t unasked = 40 * 1024;
   const size_t allowed = limit == runtime().shared_limits.end() ? unasked : std::max(limit->second, unasked);
   if (!settings().has_kernel_image) return result(cudaErrorNoKernelImageForDevice);
+  if (stream_of(config.stream).device != current_device) return result(cudaErrorInvalidResourceHandle);
   ++counters().kernels;
   const dim3 grid = config.gridDim, block = config.blockDim;
   if (config.dynamicSmemBytes > allowed || block.x == 0 || block.x > 1024 || grid.x == 0 || grid.y == 0 ||
@@ -477,17 +530,28 @@ cudaError_t bough::emulator::enqueue_kernel(const cudaLaunchConfig_t& config, co
   return cudaSuccess;
 }
 
+bool bough::emulator::is_on_device_of(cudaStream_t stream, const void* memory) {
+  const auto mine = turn();
+  const Area* const area = area_of(runtime().device_memory, memory, 1);
+  return stream_of(stream).device == current_device && area && area->device == current_device;
+}
 void bough::emulator::enqueue_work(cudaStream_t stream, std::function<void()> work) {
+  const auto mine = turn();
   enqueue(stream, std::move(work));
 }
 
 void bough::emulator::enqueue_sending(cudaStream_t stream, std::function<void()> work) {
+  const auto mine = turn();
   enqueue(stream, std::move(work));
   if (const auto& capture = stream_of(stream).capture) capture->graph.is_sending = true;
 }
 
-void bough::emulator::run_until(const std::function<bool()>& done) { drain_until(done); }
+void bough::emulator::run_until(const std::function<bool()>& done) {
+  const auto mine = turn();
+  drain_until(done);
+}
 
 bool bough::emulator::is_device_memory(const void* p, size_t bytes) {
+  const auto mine = turn();
   return lies_in(runtime().device_memory, p, bytes);
 }
