@@ -11,7 +11,11 @@ int main(int argc, char** argv) {
     if (!options) return 0;
     const auto& files = options->files;
     for (size_t i = 1; i < files.size(); ++i) bough::check_not_input("OUT", files[0], "IN", files[i]);
-    bough::average_models(files[0], {files.begin() + 1, files.end()}, options->is_export);
+    const std::vector<std::string> inputs(files.begin() + 1, files.end());
+    if (options->is_int8_export)
+      bough::average_to_int8(files[0], inputs, options->calibration);
+    else
+      bough::average_models(files[0], inputs, options->is_export);
     return 0;
   });
 }

@@ -32,7 +32,8 @@ inline constexpr const char* usage_of<VocabOptions> =
     "most frequent first, after </s>: 0 and <unk>: 1.\n";
 template <>
 inline constexpr const char* usage_of<AverageOptions> =
-    "[--export] OUT.npz IN.npz [IN.npz ...]\n\n"
+    "[--export] OUT.npz IN.npz [IN.npz ...]\n"
+    "       bough-average OUT.bin IN.npz [IN.npz ...] --export-int8 [--calibrate TEXT --vocabs SOURCE TARGET]\n\n"
     "Writes the mean of the models IN, checkpoints of one run, as OUT.\n";
 template <>
 inline constexpr const char* usage_of<ReportOptions> =

@@ -16,6 +16,13 @@ void AverageOptions::settings(Settings& v) {
   v(is_export, "export",
     "fold the scales of deepnorm, branchnorm and admin into the weights: a plain post-ln Transformer that Marian, "
     "CTranslate2 and others read. Of one model it only converts");
+  v(is_int8_export, "export-int8",
+    "the same as a model for CPUs, OUT.bin, of Marian's type intgemm8: weights in 8 bits, for gemm-precision int8");
+  v(calibration.corpus, "calibrate",
+    "with export-int8: source text, some hundred lines, that the model translates to find out how large activations "
+    "are; the file then has their multipliers, for gemm-precision int8shiftAlphaAll, too",
+    Path{});
+  v(calibration.vocabularies, {"vocabs", 'v'}, "with calibrate: the vocabularies, source and target", Path{});
   v.group("General");
   general.information_settings(v);
 }
@@ -23,6 +30,15 @@ void AverageOptions::settings(Settings& v) {
 void AverageOptions::validate() const {
   check(files.size() >= 2, "{} file{} given, must be OUT.npz and one IN.npz or more. See --help", files.size(),
         files.size() == 1 ? "" : "s");
+  check(is_int8_export || calibration.corpus.empty(),
+        "calibrate is for models in 8 bits, and this one is none. Add --export-int8, or leave it out");
+  check(calibration.corpus.empty() == calibration.vocabularies.empty(),
+        "calibrate and vocabs must be given together, or none of them. {}",
+        calibration.corpus.empty() ? "Leave vocabs out" : "Add --vocabs SOURCE TARGET");
+  check(!is_int8_export || files[0].ends_with(".bin"),
+        "OUT is '{}', must end in .bin with export-int8: programs go by the name", files[0]);
+  check(is_int8_export || !files[0].ends_with(".bin"),
+        "OUT is '{}', which only export-int8 writes. Call it .npz, or add --export-int8", files[0]);
 }
 
 void ReportOptions::settings(Settings& v) {

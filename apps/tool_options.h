@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "apps/inference/int8_export.h"
 #include "core/base/general_options.h"
 #include "core/base/settings.h"
 
@@ -21,7 +22,8 @@ struct VocabOptions {
 struct AverageOptions {
   GeneralOptions general;
   std::vector<std::string> files;  ///< the output, then the inputs
-  bool is_export = false;
+  bool is_export = false, is_int8_export = false;
+  Calibration calibration;  ///< of is_int8_export
 
   void settings(Settings& v);
   void validate() const;

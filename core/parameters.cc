@@ -127,6 +127,16 @@ void ParameterSet::set_int8(const std::map<std::string, Int8Part>& parts) {
   }
 }
 
+std::map<std::string, std::shared_ptr<InputSizes>> ParameterSet::note_int8_inputs() {
+  std::map<std::string, std::shared_ptr<InputSizes>> sizes;
+  for (Declared& d : declared_) {
+    if (d.parameter.int8.weight.empty()) continue;
+    d.parameter.int8.input_sizes = std::make_shared<InputSizes>();
+    for (const ParameterPart& part : d.parts) sizes[part.name] = d.parameter.int8.input_sizes;
+  }
+  return sizes;
+}
+
 void ParameterSet::begin_update() {
   for (Declared& d : declared_) d.parameter.slot->written = false;
 }

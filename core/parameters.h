@@ -77,7 +77,8 @@ class ParameterSet {
   /// Makes products with parameters be in 8 bits all of whose parts are named. Error where parts of one parameter,
   /// which are multiplied by the same x, say different things of it.
   void set_int8(const std::map<std::string, Int8Part>& parts);
-  /// Notes how large the x of those products are, by the name of the parameter's first part.
+  /// Has how large the x of those products are noted from now on: by the names of parts, which share what their
+  /// parameter has.
   std::map<std::string, std::shared_ptr<InputSizes>> note_int8_inputs();
 
   /// Forgets which gradients exist: the next backward pass writes them.

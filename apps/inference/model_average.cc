@@ -64,28 +64,42 @@ ModelArray average(const std::vector<Input>& inputs, const std::string& name) {
   return result;
 }
 
-}  // namespace
+struct Mean {
+  ModelOptions options;
+  std::vector<ModelArray> arrays;
+};
 
-void average_models(const std::string& output, const std::vector<std::string>& inputs, bool fold) {
+Mean mean_of(const std::vector<std::string>& inputs, bool fold) {
   std::vector<Input> files;
   for (const std::string& path : inputs) files.emplace_back(path);
   for (const Input& input : files) check_same(files.front(), input);
-  ModelOptions options = files.back().options;
+  Mean mean{files.back().options, {}};
   // The mean of alpha F(x) is not the mean alpha times the mean F(x).
   if (std::any_of(files.begin(), files.end(),
                   [&](const Input& input) { return input.branch_scales != files.front().branch_scales; })) {
     for (Input& input : files) input.factors = fold_factors(input.options, input.branch_scales);
-    options = plain_post_ln(options);
+    mean.options = plain_post_ln(mean.options);
   }
-  std::vector<ModelArray> means;
-  for (const std::string& name : names_of_parameters(files.front().file)) means.push_back(average(files, name));
-  if (fold) make_plain(options, means, files.back().branch_scales);
+  for (const std::string& name : names_of_parameters(files.front().file)) mean.arrays.push_back(average(files, name));
+  if (fold) make_plain(mean.options, mean.arrays, files.back().branch_scales);
+  return mean;
+}
 
+}  // namespace
+
+void average_models(const std::string& output, const std::vector<std::string>& inputs, bool fold) {
+  const Mean mean = mean_of(inputs, fold);
   std::vector<NpzArray> arrays;
-  for (const ModelArray& mean : means) arrays.push_back(npz_array<float>(mean.name, mean.values, mean.shape));
-  const std::string yaml = model_yaml_bytes(options);
+  for (const ModelArray& array : mean.arrays) arrays.push_back(npz_array<float>(array.name, array.values, array.shape));
+  const std::string yaml = model_yaml_bytes(mean.options);
   arrays.push_back(npz_array<char>(model_yaml_array, {yaml.data(), yaml.size()}));
   write_npz(output, arrays);
+}
+
+void average_to_int8(const std::string& output, const std::vector<std::string>& inputs,
+                     const Calibration& calibration) {
+  const Mean mean = mean_of(inputs, true);
+  export_int8(output, mean.options, mean.arrays, calibration);
 }
 
 }  // namespace bough

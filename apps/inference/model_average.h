@@ -2,6 +2,8 @@
 #include <string>
 #include <vector>
 
+#include "apps/inference/int8_export.h"
+
 namespace bough {
 
 /// Writes the mean of the models `inputs` (one or more of the same shape), element by element, summed in
@@ -11,5 +13,8 @@ namespace bough {
 /// from the first's,
 /// `output` cannot be written.
 void average_models(const std::string& output, const std::vector<std::string>& inputs, bool fold);
+
+/// The same as a model for int8 products: folded, and written by export_int8.
+void average_to_int8(const std::string& output, const std::vector<std::string>& inputs, const Calibration& calibration);
 
 }  // namespace bough

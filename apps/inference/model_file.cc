@@ -190,8 +190,10 @@ Tensor inference_state(const std::vector<double>& branch_scales, Backend& backen
 }
 
 Model load_model(const std::string& path, Backend& backend, GemmPrecision precision) {
-  const std::unique_ptr<ArrayFile> opened = open_array_file(path);
-  const ArrayFile& file = *opened;
+  return load_model(*open_array_file(path), backend, precision);
+}
+
+Model load_model(const ArrayFile& file, Backend& backend, GemmPrecision precision) {
   Model model{read_model_options(file), std::make_unique<ParameterSet>(backend), nullptr};
   model.transformer = std::make_unique<Transformer>(model.options, nullptr, *model.parameters);
   model.parameters->lay_out();

@@ -21,6 +21,7 @@ struct Model {
 /// family that bough has, an array that is missing, superfluous, of another type or shape. In int8 on the CPU alone;
 /// weights are then what a file of Marian's intgemm8 type holds, and those of any other file are rounded to it.
 Model load_model(const std::string& path, Backend& backend, GemmPrecision precision = GemmPrecision::float32);
+Model load_model(const ArrayFile& file, Backend& backend, GemmPrecision precision = GemmPrecision::float32);
 
 /// special:model.yml of a model file.
 ModelOptions read_model_options(const ArrayFile& file);

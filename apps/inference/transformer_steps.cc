@@ -6,6 +6,7 @@
 
 #include "apps/inference/integer_block.h"
 #include "apps/inference/model_batch.h"
+#include "core/base/rounding.h"
 
 namespace bough {
 namespace {
@@ -54,6 +55,8 @@ void TransformerSteps::upload_lists() {
     offsets.push_back(int32_t(ids.size()));
     device_lists_.longest = std::max(device_lists_.longest, int64_t(list.size()));
   }
+  // Probabilities are summed in vector registers: whole ones, or the order of a row's sum depends on the longest list.
+  device_lists_.longest = round_up(device_lists_.longest, 64);
   IntegerBlock block;
   const size_t first = block.add(offsets), words = block.add(ids);
   block.upload(backend_);

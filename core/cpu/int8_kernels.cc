@@ -40,21 +40,16 @@ struct Int8Kernel {
   static bool adds(const Int8Product&) { return false; }
 };
 
-/// What the sums of R rows and P panels begin with.
-template <int R, int P>
-inline void begin(const Int8Product& p, Ints (&sum)[R][P * panel_vectors]) {
-  for (int v = 0; v < P * panel_vectors; ++v)
-    for (int r = 0; r < R; ++r) sum[r][v] = load_ints(p.starts + v * lanes);
-  if (!saturates || !p.corrections || p.correction_offsets[0] == p.correction_offsets[P]) return;
-  for (int j = 0; j < P; ++j)
-    for (int r = 0; r < R; ++r) {
-      int32_t sums[panel_columns];
-      __builtin_memcpy(sums, p.starts + j * panel_columns, sizeof sums);
+/// What the sums of `rows` rows and P panels begin with where there are corrections.
+template <int P>
+void correct(int32_t* sums, const Int8Product& p, int rows) {
+  for (int r = 0; r < rows; ++r)
+    for (int j = 0; j < P; ++j, sums += panel_columns) {
+      __builtin_memcpy(sums, p.starts + j * panel_columns, panel_columns * sizeof *sums);
       for (int32_t i = p.correction_offsets[j]; i < p.correction_offsets[j + 1]; ++i) {
         const Int8Correction& more = p.corrections[i];
         sums[more.column] += (p.x[r * p.ldx + more.k] - int8_limit) * more.rest;
       }
-      for (int v = 0; v < panel_vectors; ++v) sum[r][j * panel_vectors + v] = load_ints(sums + v * lanes);
     }
 }
 
@@ -62,24 +57,37 @@ inline void begin(const Int8Product& p, Ints (&sum)[R][P * panel_vectors]) {
 template <int R, int P>
 void Int8Kernel::tile(const Int8Product& p) {
   constexpr int V = P * panel_vectors;
+  int32_t corrected[R * P * panel_columns];
+  const bool has_corrections = saturates && p.corrections && p.correction_offsets[0] < p.correction_offsets[P];
+  if (has_corrections) correct<P>(corrected, p, R);
+  const int32_t* const starts = has_corrections ? corrected : p.starts;
+  const int64_t row = has_corrections ? P * panel_columns : 0;
   Ints sum[R][V];
-  begin<R, P>(p, sum);
+#pragma GCC unroll 32
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 32
+    for (int v = 0; v < V; ++v) sum[r][v] = load_ints(starts + r * row + v * lanes);
   const uint8_t* x = p.x;
   const int8_t* panel = p.panels;
   const int64_t ldx = p.ldx, size = p.groups * group_bytes;
   for (int64_t i = 0; i < p.groups; ++i) {
     Ints w[V];
+#pragma GCC unroll 32
     for (int v = 0; v < V; ++v)
       w[v] = load_ints(panel + v / panel_vectors * size + v % panel_vectors * int64_t(sizeof(Ints)));
+#pragma GCC unroll 32
     for (int r = 0; r < R; ++r) {
       const Ints four = all_bytes(x + r * ldx);
+#pragma GCC unroll 32
       for (int v = 0; v < V; ++v) sum[r][v] = dot(sum[r][v], four, w[v]);
     }
     x += int8_group;
     panel += group_bytes;
   }
+#pragma GCC unroll 32
   for (int v = 0; v < V; ++v) {
     const Vector scale = load(p.column_scales + v * lanes), bias = p.bias ? load(p.bias + v * lanes) : all(0);
+#pragma GCC unroll 32
     for (int r = 0; r < R; ++r) {
       Vector y = times(to_floats(sum[r][v]), times(all(p.row_scales[r]), scale));
       if (p.bias) y = plus(y, bias);

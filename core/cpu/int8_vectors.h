@@ -28,7 +28,9 @@ inline Vector to_floats(Ints x) { return _mm512_cvtepi32_ps(x); }
 /// sum + the four products of each sum's bytes, x unsigned and w signed.
 inline Ints dot(Ints sum, Ints x, Ints w) {
 #if defined(__AVX512VNNI__)
-  return _mm512_dpbusd_epi32(sum, x, w);
+  // _mm512_dpbusd_epi32(sum, x, w): gcc 12 moves the sums of a large tile to and fro around its intrinsic.
+  asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(x), "v"(w));
+  return sum;
 #else
   return _mm512_add_epi32(sum, _mm512_madd_epi16(_mm512_maddubs_epi16(x, w), _mm512_set1_epi16(1)));
 #endif

@@ -3,6 +3,7 @@
 // A JSON object a line: first the rates of a loop of multiply-adds in registers and of reading 64 MiB, then for every
 // layer, number of rows and kind of product FLOP/s of processor time, medians of rounds in which all take turns.
 //   forward: x W^T + b. kept: ours by weights packed once, oneDNN's by weights in the order that it asks for
+//   int8:    the same in 8 bits; ours rounds x within the call, oneDNN gets it in 8 bits
 //   packed:  the same, ours packs within the call, oneDNN's weights are as they lie
 //   dx: dy W; dw: dy^T x; oneDNN's by its sgemm
 #include <immintrin.h>
@@ -72,6 +73,31 @@ __attribute__((target("avx512f"))) void multiply_add_avx512(int64_t n) {
     for (__m512& s : sum) s = _mm512_fmadd_ps(s, x, y);
   for (const __m512& s : sum) sink = _mm512_cvtss_f32(s);
 }
+// Twelve sums of products of bytes.
+__attribute__((target("avx2"))) void multiply_bytes_avx2(int64_t n) {
+  __m256i sum[12];
+  for (__m256i& s : sum) s = _mm256_set1_epi32(int(sink));
+  const __m256i x = _mm256_set1_epi8(char(sink)), ones = _mm256_set1_epi16(1);
+  for (int64_t i = 0; i < n; ++i)
+    for (__m256i& s : sum) {
+      __m256i four = _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_xor_si256(x, s), x), ones);
+      asm("" : "+x"(four));  // or they become one instruction of VNNI
+      s = _mm256_add_epi32(s, four);
+    }
+  for (const __m256i& s : sum) sink = float(_mm256_extract_epi32(s, 0));
+}
+__attribute__((target("avx512f,avx512vnni"))) void multiply_bytes_vnni(int64_t n) {
+  __m512i sum[12];
+  for (__m512i& s : sum) s = _mm512_set1_epi32(int(sink));
+  const __m512i x = _mm512_set1_epi32(int(sink));
+  for (int64_t i = 0; i < n; ++i)
+    for (__m512i& s : sum) s = _mm512_dpbusd_epi32(s, x, x);
+  for (const __m512i& s : sum) {
+    int32_t first;
+    std::memcpy(&first, &s, sizeof first);
+    sink = float(first);
+  }
+}
 __attribute__((target("avx2"))) void read_all(const std::vector<float>& values) {
   __m256 sum[8] = {};
   for (size_t i = 0; i < values.size(); i += 64)
@@ -82,24 +108,29 @@ __attribute__((target("avx2"))) void read_all(const std::vector<float>& values) 
 void print_machine(CpuLevel level, int rounds) {
   constexpr int64_t steps = 1'000'000;
   const std::vector<float> values(size_t{16} << 20, 1.0f);
+  const bool is_wide = level == CpuLevel::avx512, has_vnni = is_wide && __builtin_cpu_supports("avx512vnni");
   const auto seconds =
-      times({[&] { level == CpuLevel::avx512 ? multiply_add_avx512(steps) : multiply_add_avx2(steps); },
-             [&] { read_all(values); }},
+      times({[&] { is_wide ? multiply_add_avx512(steps) : multiply_add_avx2(steps); }, [&] { read_all(values); },
+             [&] { has_vnni ? multiply_bytes_vnni(steps) : multiply_bytes_avx2(steps); }},
             rounds);
-  std::printf("{\"level\": \"%s\", \"multiply_add_flops\": %.4g, \"read_bytes\": %.4g}\n",
-              std::string(name_of(level)).c_str(), 2.0 * 12 * (level == CpuLevel::avx512 ? 16 : 8) * steps / seconds[0],
-              double(values.size() * sizeof(float)) / seconds[1]);
+  std::printf(
+      "{\"level\": \"%s\", \"multiply_add_flops\": %.4g, \"read_bytes\": %.4g, \"multiply_bytes_flops\": %.4g}\n",
+      std::string(name_of(level)).c_str(), 2.0 * 12 * (is_wide ? 16 : 8) * steps / seconds[0],
+      double(values.size() * sizeof(float)) / seconds[1], 2.0 * 12 * (has_vnni ? 64 : 32) * steps / seconds[2]);
 }
 
-/// oneDNN's matmul: x (m, k) by W (n, k), as it lies or in the order that it asks for, and a bias.
+/// oneDNN's matmul: x (m, k) by W (n, k), as it lies or in the order that it asks for, and a bias. is_int8: x and W are
+/// bytes, unsigned and signed.
 class Matmul {
  public:
-  Matmul(int64_t m, int64_t n, int64_t k, float* x, float* w, float* bias, float* y, bool reorders)
+  Matmul(int64_t m, int64_t n, int64_t k, void* x, void* w, float* bias, float* y, bool reorders, bool is_int8 = false)
       : engine_(dnnl::engine::kind::cpu, 0), stream_(engine_) {
     using tag = dnnl::memory::format_tag;
-    const auto f32 = dnnl::memory::data_type::f32;
-    const dnnl::memory::desc plain({k, n}, f32, tag::ba);
-    const dnnl::matmul::desc operation({{m, k}, f32, tag::ab}, {{k, n}, f32, reorders ? tag::any : tag::ba},
+    using type = dnnl::memory::data_type;
+    const auto f32 = type::f32;
+    const dnnl::memory::desc plain({k, n}, is_int8 ? type::s8 : f32, tag::ba);
+    const dnnl::matmul::desc operation({{m, k}, is_int8 ? type::u8 : f32, tag::ab},
+                                       {{k, n}, is_int8 ? type::s8 : f32, reorders ? tag::any : tag::ba},
                                        {{1, n}, f32, tag::ab}, {{m, n}, f32, tag::ab});
     const dnnl::matmul::primitive_desc plan(operation, engine_);
     dnnl::memory weights(plain, engine_, w);
@@ -171,6 +202,11 @@ void time_layer(CpuLevel level, const Layer& layer, int64_t m, int rounds) {
   {
     const auto kept = backend->keep_weights({o.w});
     print_rows(layer, o, "kept", times({forward, [&] { ordered.run(); }}, rounds));
+  }
+  {
+    const auto kept = backend->keep_weights({{o.w, {std::vector<float>(size_t(o.n), 120)}}});
+    Matmul bytes(m, o.n, o.k, raw(o.x), raw(o.w), raw(o.bias), raw(o.y), true, true);
+    print_rows(layer, o, "int8", times({forward, [&] { bytes.run(); }}, rounds));
   }
   print_rows(layer, o, "packed", times({forward, [&] { plain.run(); }}, rounds));
   if (m < 128) return;
