@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 
-KINDS = {"kept": "weights packed before", "packed": "weights as they lie", "dx": "dy W", "dw": "dy^T x"}
+KINDS = {"kept": "weights packed before", "int8": "int8", "packed": "weights as they lie", "dx": "dy W", "dw": "dy^T x"}
 
 
 def has_avx512():
@@ -17,9 +17,10 @@ def has_avx512():
 
 def print_table(lines):
     machine, *rows = [r for r in lines if "level" not in r or r is lines[0]]
-    loop, read = machine["multiply_add_flops"], machine["read_bytes"]
+    loop, read, bytes_loop = machine["multiply_add_flops"], machine["read_bytes"], machine["multiply_bytes_flops"]
     sizes = sorted({r["m"] for r in rows})
-    print(f"\n{machine['level']}: multiply-add loop {loop / 1e9:.0f} GFLOP/s, 64 MiB read at {read / 1e9:.0f} GB/s\n")
+    print(f"\n{machine['level']}: multiply-add loop {loop / 1e9:.0f} GFLOP/s, of bytes {bytes_loop / 1e9:.0f}, "
+          f"64 MiB read at {read / 1e9:.0f} GB/s\n")
     print("| product | n x k | " + " | ".join(f"M {m}" for m in sizes) + " |")
     print("|---|---|" + "---|" * len(sizes))
     for kind, title in KINDS.items():
