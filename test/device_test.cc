@@ -76,6 +76,9 @@ TEST_CASE("a GPU is used where there is one", "[device][emulator]") {
   // tf32 is another way to multiply: its plans are not those of float32.
   CHECK(has(make_backend(options({}, 0, {ComputeType::tf32}))->plans(), "| tf32"));
   CHECK(choose_device(options({0}, 0)).is_gpu);
+  MachineOptions int8 = options({0}, 0);
+  int8.gemm_precision = GemmPrecision::int8;
+  CHECK(choose_device(int8).dtype() == DType::bf16);
 
   emulator::settings().devices = 0;
   CHECK(make_backend(options({}, 0))->name() == "cpu");

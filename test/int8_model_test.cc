@@ -173,6 +173,15 @@ TEST_CASE("int8: what a model lacks is one sentence", "[int8]") {
   CHECK_THAT(changed(3), Contains("encoder_l1_self_Wv is multiplied by is 3, must be"));
   CHECK_THAT(changed(-3), Contains("array encoder_l1_self_Wv_QuantMultA must hold one positive number"));
 
+  // NaN is not rounded away.
+  Arrays diverged = Arrays::of(folder / "model.npz");
+  diverged.find("encoder_l1_self_Wq").values[5] = std::nanf("");
+  diverged.write(folder / "diverged.npz");
+  CHECK(folder.translate_with(folder / "diverged.npz", GemmPrecision::int8) ==
+        folder.translate_with(folder / "diverged.npz", GemmPrecision::float32));
+  CHECK_THAT(message_of([&] { average_to_int8(folder / "x.bin", {folder / "diverged.npz"}, {}); }),
+             Contains("array encoder_l1_self_Wq holds what is not finite"));
+
   const auto average = [&](const std::string& corpus, const std::string& vocabulary) {
     return message_of([&] {
       average_to_int8(folder / "x.bin", {folder / "model.npz"}, {corpus, {folder / "vocabulary.txt", vocabulary}});

@@ -106,6 +106,9 @@ MarianArray multiplier_array(const std::string& array, float multiplier) {
 MarianArray int8_array(const ModelArray& array) {
   std::vector<float> values = array.values;
   const float multiplier = round_to_int8(values);
+  check(std::isfinite(multiplier),
+        "export-int8: array {} holds what is not finite: the model has diverged in training. {}", array.name,
+        "Take an earlier one");
   if (array.name != names::output) return intgemm8_array(array.name, array.shape, values, multiplier);
   const size_t rows = size_t(array.shape[0]), columns = size_t(array.shape[1]);
   std::vector<float> turned(values.size());

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <map>
 #include <set>
 
@@ -174,8 +175,9 @@ std::map<std::string, Int8Part> int8_parts(const ArrayFile& file, const Model& m
 
 float round_to_int8(std::vector<float>& values) {
   float largest = 0;
-  for (const float value : values) largest = std::max(largest, std::abs(value));
-  const float multiplier = largest > 0 ? 127 / largest : 1;
+  for (const float value : values)
+    largest = std::isfinite(value) ? std::max(largest, std::abs(value)) : std::numeric_limits<float>::quiet_NaN();
+  const float multiplier = largest == 0 ? 1 : 127 / largest;
   for (float& value : values) value = std::nearbyint(value * multiplier) / multiplier;
   return multiplier;
 }

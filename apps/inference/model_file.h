@@ -44,7 +44,7 @@ int64_t read_matching_parameters(const ArrayFile& file, const ParameterSet& para
 void save_model(const std::string& path, const ModelOptions& options, const ParameterSet& parameters, In arena);
 
 /// Rounds an array to whole multiples of 1 / q, of which none is larger than 127, and returns q: 127 / max |value|, 1
-/// where all are 0.
+/// where all are 0, NaN where one is not finite (and then all are NaN).
 float round_to_int8(std::vector<float>& values);
 
 /// alpha of every residual site of a saved model, in forward order: of each layer self-attention, in the decoder
