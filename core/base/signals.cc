@@ -16,7 +16,6 @@ namespace {
 
 std::atomic<int> caught = 0;         // which
 std::atomic<bool> has_come = false;  // to this process itself
-std::atomic<bool> is_catching = false, leaves_at_once = false;
 
 extern "C" void leave(int signal) {
   kill_command();
@@ -43,16 +42,16 @@ void catch_signals(bool exit_at_once) {
   action.sa_handler = exit_at_once ? leave : remember;
   sigaction(SIGTERM, &action, nullptr);
   sigaction(SIGINT, &action, nullptr);
-  leaves_at_once = exit_at_once;
-  is_catching = true;
 }
 
 void pass_on_signal(int signal) {
-  if (!is_catching) {
+  struct sigaction now {};
+  sigaction(signal, nullptr, &now);
+  if (now.sa_handler == leave) leave(signal);
+  if (now.sa_handler != remember) {
     kill(getpid(), signal);
     return;
   }
-  if (leaves_at_once) leave(signal);
   int none = 0;
   caught.compare_exchange_strong(none, signal);
   interruption().raise();
