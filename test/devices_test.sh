@@ -83,6 +83,32 @@ check "... each line once" test "$(grep -c "Training started" two.txt)" = 1
 check "... validated alike" test "$(grep -o "ce-mean-words : [0-9.]*" one.txt)" = "$(grep -o "ce-mean-words : [0-9.]*" two.txt)"
 check "... and keeps the devices for a resumed run" test "$(grep -A 2 "^devices:" two/model.npz.yml | tr -d "\n -")" = "devices:31"
 
+# Standard input is read by the first and dealt out.
+paste corpus/train.en corpus/train.de >all.tsv
+# shellcheck disable=SC2046
+{
+  gpus stream-one --devices 0 --train-sets stdin --after 3u $(cut_for 1) <all.tsv
+  gpus stream-two --devices 0 1 --train-sets stdin --after 3u $(cut_for 2) <all.tsv
+}
+check "two GPUs share a stream as one reads it" close stream-one stream-two 2>distance.txt || cat distance.txt
+
+# Translating and scoring: one process, a thread for each GPU.
+head -n 7 corpus/test.en >some.en
+decode() {  # decode translate|score OPTIONS...
+  timeout 120 "$bin/bough-$1-emulated" -v vocab.spm vocab.spm --precision float32 --mini-batch 2 "${@:2}"
+}
+decode translate -m two/model.npz --beam-size 2 --max-length-factor 1 --devices 1 <some.en >one.de 2>decode.txt
+decode translate -m two/model.npz --beam-size 2 --max-length-factor 1 --devices 0 3 <some.en >two.de 2>>decode.txt
+check "two GPUs translate as one does" same one.de two.de || tail -n 5 decode.txt
+check "... every line" test "$(wc -l <two.de)" = 7
+check "... with both" says "GPU 3: emulated device" decode.txt
+head -n 7 corpus/test.de >some.de
+for devices in 1 all; do
+  decode score --model two/model.npz -t some.en some.de --devices $devices >scores-$devices.txt 2>>decode.txt
+done
+check "... and all GPUs score as one does" same scores-1.txt scores-all.txt || tail -n 5 decode.txt
+check "... every pair" test "$(wc -l <scores-all.txt)" = 7
+
 "$program" -c config.yml --describe --devices 0 1 2 >three.txt
 check "--describe plans for the GPUs named" test "$(cat three.txt)" != "$("$program" -c config.yml --describe --devices 0)"
 BOUGH_EMULATED_GPUS=3 "$program" -c config.yml --describe --devices all >all.txt
