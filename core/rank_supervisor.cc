@@ -99,18 +99,13 @@ class Supervisor {
 
  private:
   void wait() {
-    const auto interval = std::min<std::chrono::milliseconds>(options_.silence / 10, std::chrono::milliseconds(200));
     std::vector<pollfd> ends = {{interruption().is_raised() ? -1 : interruption().descriptor(), POLLIN, 0}};
     for (const Rank& rank : ranks_) {
       const RankSockets& sockets = rank.child.sockets;
       ends.push_back({sockets.words, short(rank.sent == rank.to_send.size() ? POLLIN : POLLIN | POLLOUT), 0});
       ends.push_back({sockets.pulse, POLLIN, 0});
     }
-    const auto before = Clock::now();
-    poll(ends.data(), ends.size(), int(interval.count()));
-    const auto lost = Clock::now() - before - 2 * interval;  // this process was stopped, or the whole machine
-    if (lost > Clock::duration::zero())
-      for (Rank& rank : ranks_) rank.heard += lost;
+    poll(ends.data(), ends.size(), int(interval_.count()));
   }
 
   void hear(Rank& rank) {
@@ -190,8 +185,12 @@ class Supervisor {
   }
 
   void look_for_silence() {
+    const auto now = Clock::now();
+    const auto lost = now - looked_at_ - 2 * interval_;  // this process was stopped, or the whole machine
+    looked_at_ = now;
     for (Rank& rank : ranks_) {
-      if (!rank.is_running || rank.end || Clock::now() - rank.heard < options_.silence) continue;
+      if (lost > Clock::duration::zero()) rank.heard = std::min(rank.heard + lost, now);
+      if (!rank.is_running || rank.end || now - rank.heard < options_.silence) continue;
       const bool is_stopped = state_of(rank.child.process) == 'T';
       const double seconds = std::chrono::duration<double>(options_.silence).count();
       set_end(rank,
@@ -248,6 +247,9 @@ class Supervisor {
   }
 
   const ProcessRanks& options_;
+  const std::chrono::milliseconds interval_ =
+      std::min<std::chrono::milliseconds>(options_.silence / 10, std::chrono::milliseconds(200));
+  Clock::time_point looked_at_ = Clock::now();
   std::vector<Rank> ranks_;
   Rank* first_failure_ = nullptr;
   Clock::time_point failed_at_;
