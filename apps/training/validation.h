@@ -70,6 +70,7 @@ class Validation {
   Share compute_share() const;
   std::vector<double> batch_costs() const;
   std::vector<Tokens> translate() const;
+  void log_best(size_t sentence, const Tokens& tokens) const;
   ValidationCosts join_costs(const Share& share) const;
   Decoded join_translations(const Share& share) const;
   double value_of(const ValidationMetric& metric, const TrainingState& state, const ValidationCosts& costs,

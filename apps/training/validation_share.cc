@@ -136,9 +136,15 @@ std::vector<Validation::Tokens> Validation::translate() const {
       [&](Translator::Result&& result) {
         Tokens tokens = result.empty() ? Tokens() : std::move(result.front().tokens);
         translations.push_back(in_reading_order(std::move(tokens), model_.transformer().options().right_left));
+        if (ranks_.is_alone()) log_best(translations.size() - 1, translations.back());  // as they come
         progress.advance_to(int64_t(translations.size()));
       });
   return translations;
+}
+
+void Validation::log_best(size_t sentence, const Tokens& tokens) const {
+  if (settings_.decoding.quiet_translation) return;
+  log::info("Best translation {} : {}", sentence, vocabularies_.back()->decode(tokens));
 }
 
 Validation::Decoded Validation::join_translations(const Share& share) const {
@@ -150,7 +156,7 @@ Validation::Decoded Validation::join_translations(const Share& share) const {
   for (size_t i = 0; i < sources_.size(); ++i) {
     decoded.tokens.push_back(parts[i % parts.size()].next());
     decoded.texts.push_back(vocabularies_.back()->decode(decoded.tokens.back()));
-    if (!settings_.decoding.quiet_translation) log::info("Best translation {} : {}", i, decoded.texts.back());
+    if (!ranks_.is_alone()) log_best(i, decoded.tokens.back());
   }
   if (!options_.quiet) {
     log::info("[valid] Hyp 0: {}", decoded.texts.front());
