@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that building bough needs, those that are missing only.
-# --peers: what products are timed beside. As root with apt-get; otherwise prints the one line to run and stops. Usage: install.sh [--tests] [--python] [--venv] [--peers] [--package]
+# --peers: what products are timed beside; --pieces: SentencePiece's programs. As root with apt-get; otherwise prints the
+# one line to run and stops. Usage: install.sh [--tests] [--python] [--venv] [--peers] [--pieces] [--package]
 set -eu
 packages="g++ cmake ninja-build ccache libeigen3-dev libsentencepiece-dev libyaml-cpp-dev
   libcli11-dev libfmt-dev libspdlog-dev libzip-dev zlib1g-dev nlohmann-json3-dev libicu-dev"
@@ -10,6 +11,7 @@ for option in "$@"; do
     --python) packages="$packages python3" ;;
     --venv) packages="$packages python3 python3-venv" ;;
     --peers) packages="$packages libdnnl-dev" ;;
+    --pieces) packages="$packages sentencepiece" ;;
     --package) packages="$packages dpkg-dev file man-db qemu-user-static" ;;
   esac
 done

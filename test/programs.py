@@ -33,6 +33,7 @@ INSTALLED = {
     "openmpi-bin": "mpirun",
     "python3": "python3",
     "python3-venv": "python3 -m venv",
+    "sentencepiece": "spm_encode",
 }
 # Programs that need not be there, in any script or in one, and why.
 OPTIONAL = {
