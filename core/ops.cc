@@ -27,7 +27,7 @@ Var linear_layer(const char* op, const Var& x, const Var& weight, const Var& bia
   Tape& tape = x.tape();
   Backend& b = tape.backend;
   check(weight.cols() == x.cols(), "{}: x has {} columns but the weight {} takes {}", op, x.cols(),
-        to_string(weight.value().shape()), weight.cols());
+        weight.value().shape(), weight.cols());
   check_vector(op, "bias", bias, weight.rows());
 
   const Tensor out = b.allocate({x.rows(), weight.rows()});
@@ -96,8 +96,8 @@ ResidualResult residual_norm(const ResidualArguments& a, const ResidualNorm& p_i
   Backend& b = tape.backend;
   const Shape shape = a.x.value().shape();
   for (const Var* term : {&a.second, &a.branch})
-    check(!*term || term->value().shape() == shape, "residual_norm: x is {} but a term of the sum is {}",
-          to_string(shape), to_string(term->value().shape()));
+    check(!*term || term->value().shape() == shape, "residual_norm: x is {} but a term of the sum is {}", shape,
+          term->value().shape());
   check(bool(a.gamma) == bool(a.beta), "residual_norm: gamma and beta come together");
   check_vector("residual_norm", "bias", a.bias, a.x.cols());
   check_vector("residual_norm", "gamma", a.gamma, a.x.cols());

@@ -45,6 +45,18 @@ class Shape {
 /// "(32, 128)", for messages.
 std::string to_string(const Shape& shape);
 
+}  // namespace bough
+
+/// A shape among the arguments of check() becomes text only where that fails.
+template <>
+struct fmt::formatter<bough::Shape> : fmt::formatter<std::string> {
+  auto format(const bough::Shape& shape, fmt::format_context& context) const {
+    return fmt::formatter<std::string>::format(to_string(shape), context);
+  }
+};
+
+namespace bough {
+
 /// A contiguous row-major array on one backend. Copying a Tensor shares its memory; the memory
 /// returns to the backend when the last Tensor that shares it is gone.
 class Tensor {

@@ -75,7 +75,7 @@ Tensor CpuBackend::allocate_outside(Shape shape, DType dtype) {
   const size_t alignment = bytes >= 2 * huge_page ? huge_page : Allocator::alignment;
   const size_t rounded = std::max<size_t>(1, (bytes + alignment - 1) / alignment) * alignment;
   void* const memory = std::aligned_alloc(alignment, rounded);
-  check(memory != nullptr, "memory: no {} MiB left for a tensor of {}", bytes >> 20, to_string(shape));
+  check(memory != nullptr, "memory: no {} MiB left for a tensor of {}", bytes >> 20, shape);
   if (alignment == huge_page) madvise(memory, rounded, MADV_HUGEPAGE);
   return {std::shared_ptr<void>(memory, &std::free), static_cast<std::byte*>(memory), shape, dtype};
 }

@@ -158,8 +158,8 @@ void CpuBackend::gemm_impl(const Grad& c, In a, In b, const Gemm& p) {
   const int64_t m = c.tensor.rows(), n = c.tensor.cols(), k = p.transpose_a ? a.rows() : a.cols();
   check((p.transpose_a ? a.cols() : a.rows()) == m && (p.transpose_b ? b.rows() : b.cols()) == n &&
             (p.transpose_b ? b.cols() : b.rows()) == k,
-        "gemm: {}{} times {}{} does not give {}", to_string(a.shape()), p.transpose_a ? "^T" : "", to_string(b.shape()),
-        p.transpose_b ? "^T" : "", to_string(c.tensor.shape()));
+        "gemm: {}{} times {}{} does not give {}", a.shape(), p.transpose_a ? "^T" : "", b.shape(),
+        p.transpose_b ? "^T" : "", c.tensor.shape());
   check(!p.bias || (p.bias.size() == n && c.mode == GradMode::write),
         "gemm: a bias of {} elements for {} columns, only with GradMode::write", p.bias.size(), n);
   check(!p.relu || c.mode == GradMode::write, "gemm: a relu only with GradMode::write");

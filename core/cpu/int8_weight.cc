@@ -28,7 +28,7 @@ Int8Weight start(const KeptWeight& w) {
   packed.input = w.int8.input;
   packed.input_sizes = w.int8.input_sizes;
   check(int64_t(w.int8.weight.size()) == packed.n, "int8: {} multipliers of a weight {}, must have one for each row",
-        w.int8.weight.size(), to_string(w.weight.shape()));
+        w.int8.weight.size(), w.weight.shape());
   const float input = packed.input > 0 ? packed.input : 1;
   for (const float multiplier : w.int8.weight) packed.scales.push_back(1 / (input * multiplier));
   return packed;
