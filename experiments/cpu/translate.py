@@ -30,6 +30,19 @@ def peer(model, text, kind, sentences, batch, beam):
     print(json.dumps({"target_tokens": tokens, "processor_seconds": [round(seconds, 3)]}))
 
 
+def make_normal(path):
+    """Matrices get normal weights of the same size: as in trained models, few are near the largest, and those matter in 8
+    bits, where the uniform ones that a training begins with would have a quarter of all pairs of products corrected."""
+    import numpy
+    draw = numpy.random.default_rng(1)
+    with numpy.load(path) as file:
+        arrays = dict(file)
+    for name, array in arrays.items():
+        if array.ndim == 2 and min(array.shape) > 1:
+            arrays[name] = draw.normal(0, array.std(), array.shape).astype(numpy.float32)
+    numpy.savez(path, **arrays)
+
+
 def prepare(work):
     """A model of random weights, and text of random words."""
     draw = random.Random(1)
@@ -46,6 +59,8 @@ def prepare(work):
              f"--mini-batch 8 --cpu-threads 1 --overwrite --dim-vocabs {WORDS} {WORDS}").split()
     subprocess.run([f"{work}/build/bough-train", *sizes, "--model", f"{work}/base.npz", "--quiet", "--train-sets",
                     f"{work}/train.a", f"{work}/train.b", "--vocabs", f"{work}/vocab.yml", f"{work}/vocab.yml"], check=True)
+    # In a process of its own: what this one has held counts as memory of those that it starts.
+    subprocess.run([sys.executable, __file__, "--normal", f"{work}/base.npz"], check=True)
     subprocess.run([os.path.dirname(sys.executable) + "/ct2-marian-converter", "--model_path", f"{work}/base.npz",
                     "--vocab_paths", f"{work}/vocab.yml", f"{work}/vocab.yml", "--output_dir", f"{work}/ct2", "--force"],
                    check=True)
@@ -98,7 +113,9 @@ def main(work, result, rounds, *kinds):
         file.write(head.read() + '  "rows": [\n    %s\n  ]\n}\n' % ",\n    ".join(map(json.dumps, rows)))
 
 
-if sys.argv[1] == "--peer":
+if sys.argv[1] == "--normal":
+    make_normal(sys.argv[2])
+elif sys.argv[1] == "--peer":
     peer(*sys.argv[2:5], *map(int, sys.argv[5:]))
 else:
     main(*sys.argv[1:])
