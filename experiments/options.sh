@@ -47,6 +47,15 @@ make_work() {
   work=$(cd "$work" && pwd)
 }
 
+# average_last FOLDER NUMBER: the mean of its last NUMBER checkpoints becomes average.npz; averaged has their updates, a
+# line each. Uses $programs.
+average_last() {
+  # By update number, so that iter10000 comes after iter9500.
+  find "$1" -name 'model.iter*.npz' | sed 's/^.*model\.iter\([0-9]*\)\.npz$/\1/' | grep -x '[0-9]*' | sort -n |
+    tail -n "$2" >"$1/averaged"
+  sed "s|.*|$1/model.iter&.npz|" "$1/averaged" | tr '\n' '\0' | xargs -0 "$programs/bough-average" "$1/average.npz"
+}
+
 # have_programs [TARGET...]: builds them, or all, into build/ unless $programs names a folder, in $bough; makes its name
 # whole.
 have_programs() {

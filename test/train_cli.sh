@@ -56,6 +56,21 @@ await() {  # await CONDITION...: until it holds, two minutes at most
   return 1
 }
 logs() { [ -e "$2" ] && says "$1" "$2"; }
+close() {  # close LIMIT FOLDER FOLDER: parameters, moments and average differ by rounding alone
+  python3 - "$@" <<'PY'
+import array, sys, zipfile
+limit, *folders = sys.argv[1:]
+def values(folder, name):
+    data = zipfile.ZipFile(folder + "/model.npz.optimizer.npz").read(name + ".npy")
+    return array.array("f", data[10 + int.from_bytes(data[8:10], "little"):])
+for name in "master_parameters", "adam_mt", "adam_vt", "exp_smoothing":
+    a, b = (values(folder, name) for folder in folders)
+    distance = sum((x - y) ** 2 for x, y in zip(a, b)) ** 0.5 / sum(x * x for x in a) ** 0.5
+    print(name, "relative distance", distance, file=sys.stderr)
+    if len(a) != len(b) or not 0 < distance < float(limit):
+        sys.exit(1)
+PY
+}
 parameters() { unzip_array "$1/model.npz.optimizer.npz"; }
 unzip_array() {  # the arrays of a checkpoint, without the state text
   python3 - "$1" <<'PY'

@@ -94,6 +94,16 @@ void check_same_stream(TrainingData& a, TrainingData& b, int updates) {
   }
 }
 
+/// Short pairs, which differ.
+ParallelText many_pairs(int pairs) {
+  ParallelText text;
+  for (int i = 0; i < pairs; ++i) {
+    text.source.push_back("s1 s2 s" + std::to_string(i % 7));
+    text.target.push_back("t1 t" + std::to_string(i % 5));
+  }
+  return text;
+}
+
 }  // namespace
 
 TEST_CASE("each epoch holds every pair once, each in another order", "[data]") {
@@ -369,12 +379,7 @@ TEST_CASE("standard input is one epoch, resumable from the same lines; given aga
   // More than one window, so that the resumed reader has lines to skip.
   const int pairs = int(Corpus::stream_window_lines) + 3000;
   Setup setup(10);
-  ParallelText text;
-  for (int i = 0; i < pairs; ++i) {
-    text.source.push_back("s1 s2 s" + std::to_string(i % 7));
-    text.target.push_back("t1 t" + std::to_string(i % 5));
-  }
-  write_tsv(setup.folder / "tsv", text);
+  write_tsv(setup.folder / "tsv", many_pairs(pairs));
   const auto vocabularies = setup.vocabularies();
   setup.options.corpus.train_sets = {"stdin"};
   setup.options.corpus.tsv = true;
@@ -425,11 +430,7 @@ TEST_CASE("standard input is one epoch, resumable from the same lines; given aga
 TEST_CASE("text that one of several processes reads is dealt out: all have the batches of one", "[data]") {
   const int pairs = int(Corpus::stream_window_lines) + 4000;
   Setup setup(10);
-  ParallelText text;
-  for (int i = 0; i < pairs; ++i) {
-    text.source.push_back("s1 s2 s" + std::to_string(i % 7));
-    text.target.push_back("t1 t" + std::to_string(i % 5));
-  }
+  const ParallelText text = many_pairs(pairs);
   write_tsv(setup.folder / "tsv", text);
   const auto vocabularies = setup.vocabularies();
   setup.options.corpus.tsv = true;

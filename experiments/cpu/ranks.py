@@ -1,6 +1,6 @@
 """Trains again and again, as one process and as several, and measures what ranks.sh says.
 
-Usage: ranks.py RESULT.json WORK_FOLDER COMMAND ROUNDS UPDATES bough-train [its options]
+Usage: ranks.py RESULT.json WORK_FOLDER HEAD ROUNDS UPDATES bough-train [its options]
 """
 
 import json
@@ -10,7 +10,6 @@ import re
 import statistics
 import subprocess
 import sys
-import time
 
 LAUNCH = ["mpirun", "--allow-run-as-root", "--oversubscribe", "--bind-to", "none", "-n"]
 # name: ranks that mpirun starts (0: it does not), threads of each
@@ -39,17 +38,9 @@ def run(program, work, ranks, threads, updates):
     return shown[0]["words_per_second"], re.search(r"\[device\] (.*)", done.stderr).group(1)
 
 
-def processor():
-    for line in open("/proc/cpuinfo"):
-        if line.startswith("model name"):
-            return line.split(":")[1].strip()
-    return "unknown"
-
-
 def main():
-    result, work, command, rounds, updates, *program = sys.argv[1:]
+    result, work, head, rounds, updates, *program = sys.argv[1:]
     work, updates = pathlib.Path(work), int(updates)
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
     run(program, work, 0, 1, 1)  # makes the vocabulary and the token cache
     found = {name: {"ranks": ranks, "threads": threads, "words_per_second": [], "load_average_before": []}
              for name, (ranks, threads) in RUNS.items()}
@@ -71,10 +62,7 @@ def main():
         print(f"{first:32}  {found[first]['median']:15.0f}  {ratio:.3f}")
         print(f"{second:32}  {found[second]['median']:15.0f}")
     content = {
-        "command": command,
-        "commit": commit or "unknown",
-        "date": time.strftime("%Y-%m-%d", time.gmtime()),
-        "processor": f"{processor()}, {os.cpu_count()} cores",
+        **json.loads("{%s}" % head.rstrip(",")),  # options.sh: result_head
         "updates": updates,
         "runs": found,
         "ratios": ratios,

@@ -24,7 +24,7 @@ multi30k_data "$data" "$work"
 cd "$bough"
 experiments/install.sh --tests
 have_programs bough-train
-python3 "$here/ranks.py" "$here/result-ranks.json" "$work" "$command" "$rounds" "$updates" "$programs/bough-train" \
+python3 "$here/ranks.py" "$here/result-ranks.json" "$work" "$(result_head)" "$rounds" "$updates" "$programs/bough-train" \
   --train-sets "$data/train.en" "$data/train.de" --vocabs "$work/vocab.spm" "$work/vocab.spm" --dim-vocabs 8000 8000 \
   --tied-embeddings-all --dim-emb 256 --transformer-dim-ffn 1024 --transformer-heads 4 --enc-depth 3 --dec-depth 3 \
   --transformer-dropout 0.1 --label-smoothing 0.1 --max-length 100 --learn-rate 1e-4 --seed 1 --mini-batch-words 4096

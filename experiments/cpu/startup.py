@@ -1,6 +1,6 @@
 """Starts bough-train again and again and measures what startup.sh says.
 
-Usage: startup.py RESULT.json WORK_FOLDER COMMAND bough-train [its options]
+Usage: startup.py RESULT.json WORK_FOLDER HEAD bough-train [its options]
 """
 
 import json
@@ -52,26 +52,15 @@ def rows(program, work):
         }
 
 
-def processor():
-    for line in open("/proc/cpuinfo"):
-        if line.startswith("model name"):
-            return line.split(":")[1].strip()
-    return "unknown"
-
-
 def main():
-    result, work, command, *program = sys.argv[1:]
+    result, work, head, *program = sys.argv[1:]
     load = os.getloadavg()[0]
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
     measured = list(rows(program, pathlib.Path(work)))
     print("token cache  first update after  peak memory")
     for row in measured:
         print(f"{row['token_cache']:11}  {row['median_seconds']:14.2f} s    {row['peak_rss_mib']:7d} MiB")
     content = {
-        "command": command,
-        "commit": commit or "unknown",
-        "date": time.strftime("%Y-%m-%d", time.gmtime()),
-        "processor": f"{processor()}, {os.cpu_count()} cores",
+        **json.loads("{%s}" % head.rstrip(",")),  # options.sh: result_head
         "machine": f"{'busy' if load > 0.5 else 'idle'}: load average {load:.1f} before the first run",
         "updates": updates,
         "runs": measured,

@@ -20,6 +20,6 @@ cd "$bough"
 experiments/install.sh --python
 cmake --preset cpu >/dev/null
 cmake --build build --target bough-train >&2
-python3 "$here/startup.py" "$here/result-startup.json" "$work" "$command" build/bough-train \
+python3 "$here/startup.py" "$here/result-startup.json" "$work" "$(result_head)" build/bough-train \
   -c experiments/multi30k/config.yml --train-sets "$data/train.en" "$data/train.de" \
   --vocabs "$work/vocab.spm" "$work/vocab.spm"

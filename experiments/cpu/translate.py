@@ -1,6 +1,6 @@
 """Times bough-decode-speed and CTranslate2 in turn: what translate.sh says.
 
-Usage: translate.py WORK_FOLDER RESULT.json ROUNDS TYPE...
+Usage: translate.py WORK_FOLDER RESULT.json HEAD ROUNDS TYPE...
 """
 import json
 import os
@@ -95,7 +95,7 @@ def time_case(work, level, kind, sentences, batch, beam, rounds):
     return row
 
 
-def main(work, result, rounds, *kinds):
+def main(work, result, head, rounds, *kinds):
     prepare(work)
     has_avx512 = any(line.startswith("flags") and " avx512vl" in line for line in open("/proc/cpuinfo"))
     rows = []
@@ -109,8 +109,8 @@ def main(work, result, rounds, *kinds):
                 print(f"| {level} | {kind} | {row['batch']} | {row['beam']} | {statistics.median(row['own']):.2f} | "
                       f"{statistics.median(row['ctranslate2']):.2f} | {row['ratio']:.2f} | {row['own_mib']} | "
                       f"{row['ctranslate2_mib']} |", flush=True)
-    with open(result, "w") as file, open(f"{work}/head.json") as head:
-        file.write(head.read() + '  "rows": [\n    %s\n  ]\n}\n' % ",\n    ".join(map(json.dumps, rows)))
+    with open(result, "w") as file:
+        file.write("{\n" + head + '\n  "rows": [\n    %s\n  ]\n}\n' % ",\n    ".join(map(json.dumps, rows)))
 
 
 if sys.argv[1] == "--normal":

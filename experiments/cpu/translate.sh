@@ -25,9 +25,6 @@ if [ ! -x "$work/venv/bin/ct2-marian-converter" ]; then
 fi
 cmake -S . -B "$work/build" -G Ninja -DBOUGH_ARCH=portable >/dev/null
 cmake --build "$work/build" --target bough-train bough-decode-speed >&2
-{
-  echo "{"
-  result_head
-} >"$work/head.json"
 # shellcheck disable=SC2086  # types are words
-OMP_NUM_THREADS=1 exec "$work/venv/bin/python" -B "$here/translate.py" "$work" "$here/result-translate.json" "$rounds" $types
+OMP_NUM_THREADS=1 exec "$work/venv/bin/python" -B "$here/translate.py" "$work" "$here/result-translate.json" "$(result_head)" \
+  "$rounds" $types

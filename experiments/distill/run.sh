@@ -25,14 +25,6 @@ train=$programs/bough-train
 translate="$programs/bough-translate --quiet --quiet-translation"
 vocabs="$work/vocab.spm $work/vocab.spm"
 
-# averaged NAME: the mean of its last ten checkpoints becomes NAME/average.npz.
-averaged() {
-  # By update number, so that iter10000 comes after iter9500.
-  find "$work/$1" -name 'model.iter*.npz' | sed 's/^.*model\.iter\([0-9]*\)\.npz$/\1/' | grep -x '[0-9]*' | sort -n |
-    tail -n 10 | sed "s|.*|$work/$1/model.iter&.npz|" | tr '\n' '\0' |
-    xargs -0 "$programs/bough-average" "$work/$1/average.npz"
-}
-
 # stage FILE COMMAND...: makes FILE unless it is there; a part of it is nowhere to be seen.
 stage() {
   [ ! -s "$1" ] || return 0
@@ -46,7 +38,7 @@ train_teacher() {
   "$train" -c "$bough/experiments/multi30k/config.yml" "$here/teacher.yml" --after "${teacher}u" --quiet \
     --model "$work/teacher/model.npz" --log "$work/teacher/train.log" --train-sets "$data/train.en" "$data/train.de" \
     --valid-sets "$data/val.en" "$data/val.de" --vocabs $vocabs
-  averaged teacher
+  average_last "$work/teacher" 10
 }
 
 # shellcheck disable=SC2086
@@ -62,7 +54,7 @@ train_student() {
   "$train" -c "$here/student.yml" --after "${student}u" --quiet --model "$work/student/model.npz" \
     --log "$work/student/train.log" --train-sets "$data/train.en" "$work/taught.de" \
     --valid-sets "$data/val.en" "$data/val.de" --vocabs $vocabs
-  averaged student
+  average_last "$work/student" 10
 }
 
 count_words() {

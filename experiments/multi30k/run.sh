@@ -8,7 +8,6 @@
 #   --work FOLDER  checkpoints, logs, translations; default: ${XDG_CACHE_HOME:-~/.cache}/bough/multi30k
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-averaged=10
 
 . "$here/../options.sh"
 . "$here/data.sh"
@@ -43,9 +42,8 @@ make_work
 multi30k_data "$data" "$work"
 
 cd "$bough"
-experiments/install.sh
-cmake --preset cpu >/dev/null
-cmake --build build >&2
+programs=""
+have_programs
 
 # train FORM TEXT [bough-train options]: TEXT is the folder of the files in that form.
 train() {
@@ -53,14 +51,10 @@ train() {
   text=$2
   shift 2
   mkdir -p "$run"
-  build/bough-train -c "$here/config.yml" --model "$run/model.npz" --log "$run/train.log" \
+  "$programs/bough-train" -c "$here/config.yml" --model "$run/model.npz" --log "$run/train.log" \
     --train-sets "$text/train.en" "$text/train.de" --valid-sets "$text/val.en" "$text/val.de" \
     --vocabs "$run/vocab.spm" "$run/vocab.spm" "$@"
-  # By update number, so that iter10000 comes after iter9500.
-  find "$run" -name 'model.iter*.npz' | sed 's/^.*model\.iter\([0-9]*\)\.npz$/\1/' | grep -x '[0-9]*' |
-    sort -n | tail -n "$averaged" >"$run/averaged"
-  sed "s|.*|$run/model.iter&.npz|" "$run/averaged" | tr '\n' '\0' |
-    xargs -0 build/bough-average "$run/average.npz"
+  average_last "$run" 10
 }
 
 # score FORM TEXT TOKENIZER: translates both test sets with the averaged model and writes the result.
@@ -68,12 +62,12 @@ score() {
   run=$work/$1
   scores=""
   for test in test_2016_flickr test_2017_flickr; do
-    build/bough-translate -c "$run/model.npz.decoder.yml" -m "$run/average.npz" --quiet \
+    "$programs/bough-translate" -c "$run/model.npz.decoder.yml" -m "$run/average.npz" --quiet \
       <"$2/$test.en" >"$run/$test.de"
-    json=$(build/bough-score "$2/$test.de" -i "$run/$test.de" -m bleu -tok "$3" -w 2 -f json)
+    json=$("$programs/bough-score" "$2/$test.de" -i "$run/$test.de" -m bleu -tok "$3" -w 2 -f json)
     scores="$scores${scores:+,
 }    \"$test\": $json"
-    echo "$1 $test: BLEU = $(build/bough-score "$2/$test.de" -i "$run/$test.de" -m bleu -tok "$3" -b -w 2)"
+    echo "$1 $test: BLEU = $("$programs/bough-score" "$2/$test.de" -i "$run/$test.de" -m bleu -tok "$3" -b -w 2)"
   done
   cat >"$run/result.json" <<JSON
 {
