@@ -1,8 +1,10 @@
 #include <algorithm>
 #include <cstring>
 #include <span>
+#include <utility>
 #include <vector>
 
+#include "core/base/rounding.h"
 #include "core/cpu/backend.h"
 #include "core/cpu/softmax.h"
 
@@ -35,6 +37,11 @@ typename Lanes<T>::type load(const T* from) {
   return v;
 }
 
+template <class T>
+void store(T* to, const typename Lanes<T>::type& v) {
+  std::memcpy(to, &v, sizeof v);
+}
+
 /// Sum of all lanes, halves first.
 template <class T>
 T total(typename Lanes<T>::type v) {
@@ -43,7 +50,28 @@ T total(typename Lanes<T>::type v) {
   return v[0];
 }
 
-/// A head's queries of a few rows that see the same keys, and where their results go.
+/// total() of several vectors: lane i is that of part[i].
+template <class T>
+[[gnu::always_inline]] inline typename Lanes<T>::type totals(const typename Lanes<T>::type (&part)[lanes<T>]) {
+  typename Lanes<T>::type sums{};
+  for (int64_t i = 0; i < lanes<T>; ++i) sums[i] = total<T>(part[i]);
+  return sums;
+}
+template <>
+[[gnu::always_inline]] inline Lanes<float>::type totals<float>(const Lanes<float>::type (&part)[8]) {
+  using Vector = Lanes<float>::type;
+  Vector two[4], four[2];  // each holds the sums of two parts, of four
+  for (int i = 0; i < 4; ++i)
+    two[i] = __builtin_shufflevector(part[i], part[i + 4], 0, 1, 2, 3, 8, 9, 10, 11) +
+             __builtin_shufflevector(part[i], part[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
+  for (int i = 0; i < 2; ++i)
+    four[i] = __builtin_shufflevector(two[2 * i], two[2 * i + 1], 0, 1, 8, 9, 4, 5, 12, 13) +
+              __builtin_shufflevector(two[2 * i], two[2 * i + 1], 2, 3, 10, 11, 6, 7, 14, 15);
+  return __builtin_shufflevector(four[0], four[1], 0, 2, 8, 10, 4, 6, 12, 14) +
+         __builtin_shufflevector(four[0], four[1], 1, 3, 9, 11, 5, 7, 13, 15);
+}
+
+/// Queries of a few rows that see the same keys, and where their results go.
 template <class T>
 struct Queries {
   const T* q;
@@ -53,62 +81,118 @@ struct Queries {
 
 constexpr int64_t most_queries = 4;
 
-/// o = softmax(q k^T / sqrt(D)) v for one head. Key t starts at key(t), value t at value(t). W: the head's width D, or
-/// 0 where it is not known to the compiler.
-template <int64_t W, class T, class Key, class Value>
-void attend_head(const Queries<T>& s, int64_t keys, int64_t width, Key key, Value value) {
+/// The weights of a few rows: those of a key lie side by side, one a head and filled up to whole vectors.
+template <class T>
+class HeadWeights {
+ public:
+  HeadWeights(int64_t rows, int64_t keys, int64_t heads) : keys_(keys), width_(round_up(heads, lanes<T>)) {
+    thread_local std::vector<T> memory;
+    memory.resize(std::max(memory.size(), size_t(rows * keys * width_)));
+    weights_ = memory.data();
+  }
+  int64_t width() const { return width_; }
+  T* at(int64_t row, int64_t key) { return weights_ + (row * keys_ + key) * width_; }
+
+  /// w <- softmax(scale w) over the keys of a row.
+  void normalize(int64_t row, T scale) {
+    using Vector = typename Lanes<T>::type;
+    for (int64_t h = 0; h < width_; h += lanes<T>) {
+      Vector most = load(at(row, 0) + h);
+      for (int64_t t = 1; t < keys_; ++t) {
+        const Vector w = load(at(row, t) + h);
+        most = most < w ? w : most;
+      }
+      for (int64_t t = 0; t < keys_; ++t) store<T>(at(row, t) + h, (load(at(row, t) + h) - most) * scale);
+    }
+    T* const all = at(row, 0);
+#pragma omp simd
+    for (int64_t i = 0; i < keys_ * width_; ++i) all[i] = math::exp(all[i]);
+    for (int64_t h = 0; h < width_; h += lanes<T>) {
+      Vector sum{};
+      for (int64_t t = 0; t < keys_; ++t) sum += load(at(row, t) + h);
+      const Vector inverse = T(1) / sum;
+      for (int64_t t = 0; t < keys_; ++t) store<T>(at(row, t) + h, load(at(row, t) + h) * inverse);
+    }
+  }
+
+ private:
+  int64_t keys_, width_;
+  T* weights_;
+};
+
+/// Products of `count` heads of a query and a key, which lie `dim` columns apart. W: dim, or 0 where it is not known to
+/// the compiler.
+template <int64_t W, class T>
+[[gnu::always_inline]] inline typename Lanes<T>::type dots(const T* q, const T* k, int64_t count, int64_t width) {
   using Vector = typename Lanes<T>::type;
   const int64_t dim = W > 0 ? W : width, whole = dim / lanes<T> * lanes<T>;
-  thread_local std::vector<T> weights;
-  weights.resize(size_t(most_queries * keys));
-  for (int64_t t = 0; t < keys; ++t) {
-    const T* const k = key(t);
-    for (int64_t r = 0; r < s.rows; ++r) {
-      const T* const q = s.q + r * s.stride;
-      Vector sum{};
-      for (int64_t d = 0; d < whole; d += lanes<T>) sum += load(q + d) * load(k + d);
-      T dot = total<T>(sum);
-      for (int64_t d = whole; d < dim; ++d) dot += q[d] * k[d];
-      weights[size_t(r * keys + t)] = dot;
-    }
-  }
-  const T scale = T(1.0 / std::sqrt(double(dim)));
-  for (int64_t r = 0; r < s.rows; ++r) {
-    T* const p = weights.data() + r * keys;
-    const T inverse = T(1) / exponentiate(p, keys, largest(p, keys), scale);
-    for (int64_t t = 0; t < keys; ++t) p[t] *= inverse;
-  }
-  constexpr int64_t block = W > 0 ? W / lanes<T> : 1;  // vectors of a result that stay in registers
-  for (int64_t r = 0; r < s.rows; ++r) {
-    const T* const p = weights.data() + r * keys;
-    T* const o = s.o + r * s.stride;
-    for (int64_t d = 0; d < whole; d += block * lanes<T>) {
-      Vector sum[block] = {};
-      for (int64_t t = 0; t < keys; ++t)
-        for (int64_t i = 0; i < block; ++i) sum[i] += p[t] * load(value(t) + d + i * lanes<T>);
-      std::memcpy(o + d, sum, sizeof sum);
-    }
-    for (int64_t d = whole; d < dim; ++d) {
-      o[d] = 0;
-      for (int64_t t = 0; t < keys; ++t) o[d] += p[t] * value(t)[d];
-    }
-  }
+  Vector part[lanes<T>] = {};
+  const auto multiply = [&](int64_t h) {
+    for (int64_t d = h * dim; d < h * dim + whole; d += lanes<T>) part[h] += load(q + d) * load(k + d);
+  };
+  if (W > 0 && count >= lanes<T>)  // without branches: one head's sum need not wait for another's
+    [&]<int64_t... H>(std::integer_sequence<int64_t, H...>) { (multiply(H), ...); }
+  (std::make_integer_sequence<int64_t, lanes<T>>());
+  else for (int64_t h = 0; h < std::min(count, lanes<T>); ++h) multiply(h);
+  Vector result = totals<T>(part);
+  if (whole < dim)
+    for (int64_t h = 0; h < std::min(count, lanes<T>); ++h)
+      for (int64_t d = h * dim + whole; d < (h + 1) * dim; ++d) result[h] += q[d] * k[d];
+  return result;
 }
 
-/// The same for all heads: key(t) and value(t) are rows of H D columns.
+/// o += w(t) v(t), t = t0 .. t1-1, for `dim` columns.
+template <int64_t W, class T, class Weight, class Value>
+void add_weighted(T* o, int64_t width, int64_t t0, int64_t t1, Weight weight, Value value) {
+  using Vector = typename Lanes<T>::type;
+  constexpr int64_t block = W > 0 ? W / lanes<T> : 1;  // vectors of the sum that stay in registers
+  const int64_t dim = W > 0 ? W : width, whole = dim / lanes<T> * lanes<T>;
+  for (int64_t d = 0; d < whole; d += block * lanes<T>) {
+    Vector sum[block];
+    for (int64_t i = 0; i < block; ++i) sum[i] = load(o + d + i * lanes<T>);
+    for (int64_t t = t0; t < t1; ++t) {
+      const T w = weight(t);
+      const T* const v = value(t) + d;
+      for (int64_t i = 0; i < block; ++i) sum[i] += w * load(v + i * lanes<T>);
+    }
+    for (int64_t i = 0; i < block; ++i) store<T>(o + d + i * lanes<T>, sum[i]);
+  }
+  for (int64_t d = whole; d < dim; ++d)
+    for (int64_t t = t0; t < t1; ++t) o[d] += weight(t) * value(t)[d];
+}
+
+/// o = softmax(q k^T / sqrt(D)) v for every head. key(t) and value(t) are rows of H D columns: each is read from
+/// beginning to end once, as it lies in memory.
+template <int64_t W, class T, class Key, class Value>
+void attend(const Queries<T>& s, int64_t keys, int64_t heads, int64_t dim, Key key, Value value) {
+  constexpr int64_t most_keys = 4;  // values at a time: results are loaded and stored less often
+  HeadWeights<T> weights(s.rows, keys, heads);
+  for (int64_t t = 0; t < keys; ++t) {
+    const T* const k = key(t);
+    for (int64_t r = 0; r < s.rows; ++r)
+      for (int64_t h = 0; h < weights.width(); h += lanes<T>)
+        store<T>(weights.at(r, t) + h, dots<W>(s.q + r * s.stride + h * dim, k + h * dim, heads - h, dim));
+  }
+  for (int64_t r = 0; r < s.rows; ++r) {
+    weights.normalize(r, T(1.0 / std::sqrt(double(dim))));
+    std::fill_n(s.o + r * s.stride, heads * dim, T(0));
+  }
+  for (int64_t t = 0; t < keys; t += most_keys)
+    for (int64_t r = 0; r < s.rows; ++r)
+      for (int64_t h = 0; h < heads; ++h)
+        add_weighted<W>(
+            s.o + r * s.stride + h * dim, dim, t, std::min(keys, t + most_keys),
+            [&](int64_t i) { return weights.at(r, i)[h]; }, [&](int64_t i) { return value(i) + h * dim; });
+}
+
 template <class T, class Key, class Value>
 void attend(const Queries<T>& s, int64_t keys, int64_t heads, int64_t dim, Key key, Value value) {
-  for (int64_t column = 0; column < heads * dim; column += dim) {
-    const Queries<T> head{s.q + column, s.o + column, s.stride, s.rows};
-    const auto k = [&](int64_t t) { return key(t) + column; };
-    const auto v = [&](int64_t t) { return value(t) + column; };
-    if (dim == 64)
-      attend_head<64>(head, keys, dim, k, v);
-    else if (dim == 32)
-      attend_head<32>(head, keys, dim, k, v);
-    else
-      attend_head<0>(head, keys, dim, k, v);
-  }
+  if (dim == 64)
+    attend<64>(s, keys, heads, dim, key, value);
+  else if (dim == 32)
+    attend<32>(s, keys, heads, dim, key, value);
+  else
+    attend<0>(s, keys, heads, dim, key, value);
 }
 
 /// The words that a sentence may have, and rows [first, first + rows) of x that ask for them.

@@ -19,58 +19,56 @@ struct Int8Kernel {
   static constexpr int most_rows = 4, most_sums = 16, most_panels = 1;
 #endif
   template <int R, int P>
-  static void tile(const Int8Product& p);
+  static void tile(const Int8Product& p, int64_t i, int64_t j);
 
-  static Int8Product columns_from(Int8Product p, int64_t first) {
-    p.n -= first;
-    p.panels += first * p.groups * int8_group;
-    p.starts += first;
-    p.column_scales += first;
-    if (p.corrections) p.correction_offsets += first / panel_columns;
-    if (p.bias) p.bias += first;
-    p.c += first;
-    return p;
-  }
-  static Int8Product rows_from(Int8Product p, int64_t first) {
-    p.x += first * p.ldx;
-    p.row_scales += first;
-    p.c += first * p.ldc;
+  static Int8Product from(Int8Product p, int64_t i, int64_t j) {
+    p.x += i * p.ldx;
+    p.row_scales += i;
+    p.panels += j * p.groups * int8_group;
+    p.starts += j;
+    p.column_scales += j;
+    if (p.corrections) p.correction_offsets += j / panel_columns;
+    if (p.bias) p.bias += j;
+    p.c += i * p.ldc + j;
     return p;
   }
   static bool adds(const Int8Product&) { return false; }
 };
 
-/// What the sums of `rows` rows and P panels begin with where there are corrections.
-template <int P>
-void correct(int32_t* sums, const Int8Product& p, int rows) {
-  for (int r = 0; r < rows; ++r)
-    for (int j = 0; j < P; ++j, sums += panel_columns) {
-      __builtin_memcpy(sums, p.starts + j * panel_columns, panel_columns * sizeof *sums);
-      for (int32_t i = p.correction_offsets[j]; i < p.correction_offsets[j + 1]; ++i) {
-        const Int8Correction& more = p.corrections[i];
-        sums[more.column] += (p.x[r * p.ldx + more.k] - int8_limit) * more.rest;
+/// What the sums of R rows and P panels from (i, j) on begin with where there are corrections.
+template <int R, int P>
+void correct(int32_t* sums, const Int8Product& p, int64_t i, int64_t j) {
+  const int32_t* const offsets = p.correction_offsets + j / panel_columns;
+  for (int r = 0; r < R; ++r)
+    for (int x = 0; x < P; ++x, sums += panel_columns) {
+      __builtin_memcpy(sums, p.starts + j + x * panel_columns, panel_columns * sizeof *sums);
+      for (int32_t c = offsets[x]; c < offsets[x + 1]; ++c) {
+        const Int8Correction& more = p.corrections[c];
+        sums[more.column] += (p.x[(i + r) * p.ldx + more.k] - int8_limit) * more.rest;
       }
     }
 }
 
-/// R rows and P whole panels, held in registers while k runs.
+/// Held in registers while k runs.
 template <int R, int P>
-void Int8Kernel::tile(const Int8Product& p) {
+void Int8Kernel::tile(const Int8Product& p, int64_t i, int64_t j) {
   constexpr int V = P * panel_vectors;
   int32_t corrected[R * P * panel_columns];
-  const bool has_corrections = saturates && p.corrections && p.correction_offsets[0] < p.correction_offsets[P];
-  if (has_corrections) correct<P>(corrected, p, R);
-  const int32_t* const starts = has_corrections ? corrected : p.starts;
+  const int64_t first = j / panel_columns;
+  const bool has_corrections =
+      saturates && p.corrections && p.correction_offsets[first] < p.correction_offsets[first + P];
+  if (has_corrections) correct<R, P>(corrected, p, i, j);
+  const int32_t* const starts = has_corrections ? corrected : p.starts + j;
   const int64_t row = has_corrections ? P * panel_columns : 0;
   Ints sum[R][V];
 #pragma GCC unroll 32
   for (int r = 0; r < R; ++r)
 #pragma GCC unroll 32
     for (int v = 0; v < V; ++v) sum[r][v] = load_ints(starts + r * row + v * lanes);
-  const uint8_t* x = p.x;
-  const int8_t* panel = p.panels;
+  const uint8_t* x = p.x + i * p.ldx;
+  const int8_t* panel = p.panels + j * p.groups * int8_group;
   const int64_t ldx = p.ldx, size = p.groups * group_bytes;
-  for (int64_t i = 0; i < p.groups; ++i) {
+  for (int64_t g = 0; g < p.groups; ++g) {
     Ints w[V];
 #pragma GCC unroll 32
     for (int v = 0; v < V; ++v)
@@ -84,14 +82,16 @@ void Int8Kernel::tile(const Int8Product& p) {
     x += int8_group;
     panel += group_bytes;
   }
+  const float *scales = p.column_scales + j, *biases = p.bias ? p.bias + j : nullptr, *row_scales = p.row_scales + i;
+  float* const c = p.c + i * p.ldc + j;
 #pragma GCC unroll 32
   for (int v = 0; v < V; ++v) {
-    const Vector scale = load(p.column_scales + v * lanes), bias = p.bias ? load(p.bias + v * lanes) : all(0);
+    const Vector scale = load(scales + v * lanes), bias = biases ? load(biases + v * lanes) : all(0);
 #pragma GCC unroll 32
     for (int r = 0; r < R; ++r) {
-      Vector y = times(to_floats(sum[r][v]), times(all(p.row_scales[r]), scale));
-      if (p.bias) y = plus(y, bias);
-      store(p.c + r * p.ldc + v * lanes, p.relu ? positive(y) : y);
+      Vector y = times(to_floats(sum[r][v]), times(all(row_scales[r]), scale));
+      if (biases) y = plus(y, bias);
+      store(c + r * p.ldc + v * lanes, p.relu ? positive(y) : y);
     }
   }
 }

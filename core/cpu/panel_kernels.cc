@@ -15,35 +15,31 @@ struct FloatKernel {
   static constexpr int most_rows = 4, most_sums = 16, most_panels = 1;
 #endif
   template <int R, int P>
-  static void tile(const PanelProduct& p);
+  static void tile(const PanelProduct& p, int64_t i, int64_t j);
 
-  static PanelProduct columns_from(PanelProduct p, int64_t first) {
-    p.n -= first;
-    p.panels += first / panel_columns * p.panel_size;
-    if (p.bias) p.bias += first;
-    p.c += first;
-    return p;
-  }
-  static PanelProduct rows_from(PanelProduct p, int64_t first) {
-    p.a += first * p.lda;
-    p.c += first * p.ldc;
+  static PanelProduct from(PanelProduct p, int64_t i, int64_t j) {
+    p.a += i * p.lda;
+    p.panels += j / panel_columns * p.panel_size;
+    if (p.bias) p.bias += j;
+    p.c += i * p.ldc + j;
     return p;
   }
   static bool adds(const PanelProduct& p) { return p.adds; }
 };
 
-/// R rows and P whole panels, held in registers while k runs.
+/// Held in registers while k runs.
 template <int R, int P>
-void FloatKernel::tile(const PanelProduct& p) {
+void FloatKernel::tile(const PanelProduct& p, int64_t i, int64_t j) {
   constexpr int V = P * panel_vectors;
+  float* const c = p.c + i * p.ldc + j;
   Vector sum[R][V];
   for (int r = 0; r < R; ++r)
-    for (int v = 0; v < V; ++v) sum[r][v] = p.adds ? load(p.c + r * p.ldc + v * lanes) : all(0);
+    for (int v = 0; v < V; ++v) sum[r][v] = p.adds ? load(c + r * p.ldc + v * lanes) : all(0);
   for (int r = 0; r < R; ++r)
-    for (int j = 0; j < P; ++j) __builtin_prefetch(p.c + r * p.ldc + j * panel_columns, 1);  // for the end
-  const float *a = p.a, *panel = p.panels;
+    for (int x = 0; x < P; ++x) __builtin_prefetch(c + r * p.ldc + x * panel_columns, 1);  // for the end
+  const float *a = p.a + i * p.lda, *panel = p.panels + j / panel_columns * p.panel_size;
   const int64_t lda = p.lda, size = p.panel_size;
-  for (int64_t i = 0; i < p.k; ++i) {
+  for (int64_t k = 0; k < p.k; ++k) {
     Vector b[V];
     for (int v = 0; v < V; ++v) b[v] = load(panel + v / panel_vectors * size + v % panel_vectors * lanes);
     for (int r = 0; r < R; ++r) {
@@ -55,14 +51,14 @@ void FloatKernel::tile(const PanelProduct& p) {
   }
   if (p.bias)
     for (int v = 0; v < V; ++v) {
-      const Vector bias = load(p.bias + v * lanes);
+      const Vector bias = load(p.bias + j + v * lanes);
       for (int r = 0; r < R; ++r) sum[r][v] = plus(sum[r][v], bias);
     }
   if (p.relu)
     for (int r = 0; r < R; ++r)
       for (int v = 0; v < V; ++v) sum[r][v] = positive(sum[r][v]);
   for (int r = 0; r < R; ++r)
-    for (int v = 0; v < V; ++v) store(p.c + r * p.ldc + v * lanes, sum[r][v]);
+    for (int v = 0; v < V; ++v) store(c + r * p.ldc + v * lanes, sum[r][v]);
 }
 
 #if defined(__AVX2__)
