@@ -120,6 +120,11 @@ class HeadWeights {
   T* weights_;
 };
 
+template <class F, int64_t... I>
+[[gnu::always_inline]] inline void unroll(F f, std::integer_sequence<int64_t, I...>) {
+  (f(I), ...);
+}
+
 /// Products of `count` heads of a query and a key, which lie `dim` columns apart. W: dim, or 0 where it is not known to
 /// the compiler.
 template <int64_t W, class T>
@@ -131,9 +136,9 @@ template <int64_t W, class T>
     for (int64_t d = h * dim; d < h * dim + whole; d += lanes<T>) part[h] += load(q + d) * load(k + d);
   };
   if (W > 0 && count >= lanes<T>)  // without branches: one head's sum need not wait for another's
-    [&]<int64_t... H>(std::integer_sequence<int64_t, H...>) { (multiply(H), ...); }
-  (std::make_integer_sequence<int64_t, lanes<T>>());
-  else for (int64_t h = 0; h < std::min(count, lanes<T>); ++h) multiply(h);
+    unroll(multiply, std::make_integer_sequence<int64_t, lanes<T>>());
+  else
+    for (int64_t h = 0; h < std::min(count, lanes<T>); ++h) multiply(h);
   Vector result = totals<T>(part);
   if (whole < dim)
     for (int64_t h = 0; h < std::min(count, lanes<T>); ++h)

@@ -24,7 +24,7 @@ struct Int8Kernel {
   static Int8Product from(Int8Product p, int64_t i, int64_t j) {
     p.x += i * p.ldx;
     p.row_scales += i;
-    p.panels += j * p.groups * int8_group;
+    p.panels += j * p.terms * p.groups * int8_group;
     p.starts += j;
     p.column_scales += j;
     if (p.corrections) p.correction_offsets += j / panel_columns;
@@ -65,22 +65,24 @@ void Int8Kernel::tile(const Int8Product& p, int64_t i, int64_t j) {
   for (int r = 0; r < R; ++r)
 #pragma GCC unroll 32
     for (int v = 0; v < V; ++v) sum[r][v] = load_ints(starts + r * row + v * lanes);
-  const uint8_t* x = p.x + i * p.ldx;
-  const int8_t* panel = p.panels + j * p.groups * int8_group;
-  const int64_t ldx = p.ldx, size = p.groups * group_bytes;
-  for (int64_t g = 0; g < p.groups; ++g) {
-    Ints w[V];
+  const int8_t* panel = p.panels + j * p.terms * p.groups * int8_group;
+  const int64_t ldx = p.ldx, size = p.terms * p.groups * group_bytes;
+  for (int64_t term = 0; term < p.terms; ++term) {
+    const uint8_t* x = p.x + i * p.ldx;
+    for (int64_t g = 0; g < p.groups; ++g) {
+      Ints w[V];
 #pragma GCC unroll 32
-    for (int v = 0; v < V; ++v)
-      w[v] = load_ints(panel + v / panel_vectors * size + v % panel_vectors * int64_t(sizeof(Ints)));
+      for (int v = 0; v < V; ++v)
+        w[v] = load_ints(panel + v / panel_vectors * size + v % panel_vectors * int64_t(sizeof(Ints)));
 #pragma GCC unroll 32
-    for (int r = 0; r < R; ++r) {
-      const Ints four = all_bytes(x + r * ldx);
+      for (int r = 0; r < R; ++r) {
+        const Ints four = all_bytes(x + r * ldx);
 #pragma GCC unroll 32
-      for (int v = 0; v < V; ++v) sum[r][v] = dot(sum[r][v], four, w[v]);
+        for (int v = 0; v < V; ++v) sum[r][v] = dot(sum[r][v], four, w[v]);
+      }
+      x += int8_group;
+      panel += group_bytes;
     }
-    x += int8_group;
-    panel += group_bytes;
   }
   const float *scales = p.column_scales + j, *biases = p.bias ? p.bias + j : nullptr, *row_scales = p.row_scales + i;
   float* const c = p.c + i * p.ldc + j;

@@ -18,7 +18,8 @@ constexpr int int8_limit = 127;
 constexpr int64_t int8_row_multiple = 64;
 
 /// What a panel's packed weights lack: two neighbours along k whose sum could be too large for the 16 bits that
-/// instructions before VNNI add them in are smaller there.
+/// instructions before VNNI add them in are smaller there. Where many are, W is the sum of two terms of half its size
+/// instead: twice the products.
 struct Int8Correction {
   int32_t k, column;  ///< of the element, the column within its panel
   int32_t rest;       ///< what is to be added to it
@@ -27,6 +28,7 @@ struct Int8Correction {
 /// c (m, n) = relu(scale_i scale_j s_ij + bias_j), s_ij = sum_k x_ik w_kj of whole numbers.
 struct Int8Product {
   int64_t m, n, groups;  ///< groups of int8_group elements along k
+  int64_t terms;         ///< matrices whose sum is w: in a panel one behind the other
   const uint8_t* x;      ///< x_ik + int8_limit
   int64_t ldx;
   const float* row_scales;            ///< (m)

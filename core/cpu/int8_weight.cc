@@ -50,34 +50,44 @@ struct Panel {
   std::vector<Int8Correction> corrections;
 };
 
-void add_column(Panel& panel, std::vector<int8_t>& row, int32_t column, bool saturates) {
-  if (saturates)
-    for (size_t k = 0; k < row.size(); k += 2)
-      if (const int rest = take_excess(row[k], row[k + 1])) panel.corrections.push_back({int32_t(k) + 1, column, rest});
+void add_column(Panel& panel, std::vector<int8_t>& row, int32_t column, int64_t terms, bool saturates) {
   int32_t sum = 0;
   for (const int8_t byte : row) sum += byte;
+  if (terms == 1 && saturates)
+    for (size_t k = 0; k < row.size(); k += 2)
+      if (const int rest = take_excess(row[k], row[k + 1])) {
+        panel.corrections.push_back({int32_t(k) + 1, column, rest});
+        sum -= rest;
+      }
   panel.starts[column] = -int8_limit * sum;
-  for (size_t i = 0; i < panel.lines.size(); ++i)
-    std::memcpy(panel.lines[i].byte + column * int8_group, row.data() + i * size_t(int8_group), size_t(int8_group));
+  const size_t groups = row.size() / size_t(int8_group);
+  auto line = panel.lines.begin();
+  for (int64_t left = terms; left > 0; --left)
+    for (size_t g = 0; g < groups; ++g, ++line)
+      for (size_t i = g * size_t(int8_group); i < (g + 1) * size_t(int8_group); ++i) {
+        const auto part = int8_t(row[i] / left);
+        line->byte[column * int8_group + int64_t(i) % int8_group] = part;
+        row[i] = int8_t(row[i] - part);
+      }
 }
 
-}  // namespace
-
-Int8Weight pack_int8_panels(ThreadPool& pool, const Int8Kernels& kernels, const KeptWeight& w) {
+/// W as the sum of `terms` matrices.
+Int8Weight pack_terms(ThreadPool& pool, const Int8Kernels& kernels, const KeptWeight& w, int64_t terms) {
   Int8Weight packed = start(w);
+  packed.terms = terms;
   const int64_t groups = divide_up(packed.k, int8_group), panels = divide_up(packed.n, panel_columns);
   auto parts = std::vector<Panel>(size_t(panels));
-  packed.bytes.resize(size_t(panels * groups));
+  packed.bytes.resize(size_t(panels * terms * groups));
   pool.parallel_for(panels, 1, [&](int64_t begin, int64_t end) {
     auto row = std::vector<int8_t>(size_t(groups * int8_group));
     for (int64_t j = begin; j < end; ++j) {
       Panel& panel = parts[size_t(j)];
-      panel.lines.resize(size_t(groups));
+      panel.lines.resize(size_t(terms * groups));
       for (int64_t n = j * panel_columns; n < std::min((j + 1) * panel_columns, packed.n); ++n) {
         quantize_weight(kernels, row, w, n);
-        add_column(panel, row, int32_t(n % panel_columns), kernels.saturates);
+        add_column(panel, row, int32_t(n % panel_columns), terms, kernels.saturates);
       }
-      std::ranges::copy(panel.lines, packed.bytes.begin() + j * groups);
+      std::ranges::copy(panel.lines, packed.bytes.begin() + j * terms * groups);
       panel.lines = {};
     }
   });
@@ -88,6 +98,16 @@ Int8Weight pack_int8_panels(ThreadPool& pool, const Int8Kernels& kernels, const 
   }
   packed.correction_offsets.push_back(int32_t(packed.corrections.size()));
   packed.scales.resize(size_t(panels * panel_columns));
+  return packed;
+}
+
+}  // namespace
+
+Int8Weight pack_int8_panels(ThreadPool& pool, const Int8Kernels& kernels, const KeptWeight& w) {
+  constexpr int64_t correction_cost = 64;  // of the products that a correction takes as long as
+  Int8Weight packed = pack_terms(pool, kernels, w, 1);
+  if (int64_t(packed.corrections.size()) * correction_cost > packed.n * packed.k)
+    return pack_terms(pool, kernels, w, 2);
   return packed;
 }
 
@@ -137,10 +157,11 @@ void multiply_int8(ThreadPool& pool, const Int8Kernels& kernels, const Int8Weigh
                         kernels.multiply({.m = std::min(row_block, m1 - first),
                                           .n = n1 - n0,
                                           .groups = groups,
+                                          .terms = w.terms,
                                           .x = rows.bytes + first * rows.width,
                                           .ldx = rows.width,
                                           .row_scales = rows.scales + first,
-                                          .panels = w.bytes.data()->byte + n0 * groups * int8_group,
+                                          .panels = w.bytes.data()->byte + n0 * w.terms * groups * int8_group,
                                           .starts = w.starts.data() + n0,
                                           .column_scales = w.scales.data() + n0,
                                           .corrections = w.corrections.empty() ? nullptr : w.corrections.data(),

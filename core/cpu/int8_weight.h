@@ -16,7 +16,8 @@ struct alignas(64) Int8Line {
 /// A weight W (n, k) in 8 bits: panels of W^T for products, or rows for listed_logits.
 struct Int8Weight {
   int64_t n = 0, k = 0;
-  float input = 0;  ///< Int8Multipliers::input
+  int64_t terms = 1;  ///< see Int8Product
+  float input = 0;    ///< Int8Multipliers::input
   std::shared_ptr<InputSizes> input_sizes;
   std::vector<Int8Line> bytes;
   int64_t row_bytes = 0;                            ///< of rows; 0: these are panels
