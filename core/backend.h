@@ -69,9 +69,11 @@ class Backend {
   /// backend, but for the one that made it last.
   virtual void use_on_this_thread() {}
 
-  /// Another backend that reads the same tensors, one-threaded, for a thread of its own; null where threads share
-  /// this one.
-  virtual std::unique_ptr<Backend> make_worker() const { return nullptr; }
+  /// Another backend that reads the same tensors, with so many threads of its own; null where threads share this one.
+  virtual std::unique_ptr<Backend> make_worker(int threads) const {
+    (void)threads;
+    return nullptr;
+  }
   /// A promise that these weights W, (N, K), stay as they are while the result lives, and will be in many products
   /// x W^T here and on workers: a backend may keep them in a form of its own, and compute those products in 8 bits that
   /// have multipliers. Nobody may compute meanwhile, nor when the result goes. May be null.

@@ -79,11 +79,14 @@ struct OwnColumns {
 template <class T>
 __global__ void __launch_bounds__(threads)
     log_softmax_top_k_kernel(float* scores, int32_t* ids, const T* logits, int64_t cols, int64_t vocabulary, int k,
-                             int64_t banned_id, bool is_vector) {
+                             int64_t banned_id, bool is_vector, bool skips_softmax) {
   const int64_t row = blockIdx.x;
   const T* const x = logits + row * cols;
-  const LogitSums sums = sum_logits(x, int(vocabulary), is_vector);
-  const float normaliser = sums.maximum + logf(sums.exponentials);
+  float normaliser = 0;
+  if (!skips_softmax) {
+    const LogitSums sums = sum_logits(x, int(vocabulary), is_vector);
+    normaliser = sums.maximum + logf(sums.exponentials);
+  }
   OwnColumns<T> mine{x, vocabulary, banned_id, is_vector, {}, {}};
   mine.search({}, false);
   for (int i = 0; i < k; ++i) {
@@ -101,7 +104,7 @@ __global__ void __launch_bounds__(threads)
 namespace bough {
 
 void CudaBackend::log_softmax_top_k_impl(Out scores, Out ids, In logits, int64_t vocabulary, int64_t k,
-                                         int64_t banned_id) {
+                                         int64_t banned_id, bool skips_softmax) {
   check(k >= 1 && k + (banned_id >= 0 && banned_id < vocabulary) <= vocabulary,
         "log_softmax_top_k: the {} best of {} words", k, vocabulary);
   cuda::dispatch_float(logits.dtype(), [&]<class T>() {
@@ -109,7 +112,7 @@ void CudaBackend::log_softmax_top_k_impl(Out scores, Out ids, In logits, int64_t
                  {unsigned(logits.rows()),
                   logits.cols() > 4096 ? unsigned(cuda::threads) : cuda::threads_for_row(logits.cols())},
                  scores.data<float>(), ids.data<int32_t>(), logits.data<T>(), logits.cols(), vocabulary, int(k),
-                 banned_id, cuda::rows_are_vectors(logits.cols(), logits));
+                 banned_id, cuda::rows_are_vectors(logits.cols(), logits), skips_softmax);
   });
 }
 

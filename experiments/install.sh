@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that building bough needs, those that are missing only.
 # --peers: what products are timed beside; --pieces: SentencePiece's programs. As root with apt-get; otherwise prints the
-# one line to run and stops. Usage: install.sh [--tests] [--python] [--venv] [--peers] [--pieces] [--package]
+# one line to run and stops. Usage: install.sh [--tests] [--python] [--venv] [--peers] [--pieces] [--package] [--arm]
 set -eu
 packages="g++ cmake ninja-build ccache libeigen3-dev libsentencepiece-dev libyaml-cpp-dev
   libcli11-dev libfmt-dev libspdlog-dev libzip-dev zlib1g-dev nlohmann-json3-dev libicu-dev"
@@ -13,6 +13,7 @@ for option in "$@"; do
     --peers) packages="$packages libdnnl-dev" ;;
     --pieces) packages="$packages sentencepiece" ;;
     --package) packages="$packages dpkg-dev file man-db qemu-user-static" ;;
+    --arm) packages="$packages g++-aarch64-linux-gnu qemu-user-static" ;;
   esac
 done
 missing=""

@@ -209,6 +209,34 @@ TEST_CASE("a sentence's translations do not depend on its batch", "[decoding]") 
     }
 }
 
+TEST_CASE("a few sentences that several threads share have the same bits", "[decoding]") {
+  const auto backend = make_cpu_backend(1);
+  const Model model = random_model(small_options(ResidualKind::post_ln), *backend);
+  const auto sentences = random_sentences(2, 14, 60, 11);
+  TranslatorSettings one, shared;
+  shared.workers = 4;
+  const auto expected = Translator(*model.transformer, *backend, search(4, 0.6), one).translate(sentences);
+  const auto found = Translator(*model.transformer, *backend, search(4, 0.6), shared).translate(sentences);
+  for (size_t i = 0; i < sentences.size(); ++i) check_equal(found[i], expected[i]);
+}
+
+TEST_CASE("greedy search without probabilities finds the same words", "[decoding]") {
+  const auto backend = make_cpu_backend(1);
+  const Model model = random_model(small_options(ResidualKind::post_ln), *backend);
+  const auto sentences = random_sentences(20, 14, 60, 11);
+  DecodingOptions options = search(1, 0.6);
+  const auto expected = Translator(*model.transformer, *backend, options, {}).translate(sentences);
+  options.skip_cost = true;
+  const auto found = Translator(*model.transformer, *backend, options, {}).translate(sentences);
+  size_t other_scores = 0;
+  for (size_t i = 0; i < sentences.size(); ++i) {
+    REQUIRE(found[i].size() == 1);
+    CHECK(found[i][0].tokens == expected[i][0].tokens);
+    other_scores += found[i][0].score != expected[i][0].score;
+  }
+  CHECK(other_scores == sentences.size());
+}
+
 TEST_CASE("a translator that consumes its models gives the same, scores and alignments of models, too", "[decoding]") {
   const auto backend = make_cpu_backend(1);
   ModelOptions options = small_options(ResidualKind::post_ln);

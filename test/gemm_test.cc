@@ -156,7 +156,7 @@ TEST_CASE("weights are kept as long as somebody keeps them", "[cpu][gemm]") {
     return result;
   };
   const auto before = multiply(*backend);
-  const auto worker = backend->make_worker();
+  const auto worker = backend->make_worker(1);
   auto kept = backend->keep_weights({w}), again = worker->keep_weights({w});
   CHECK(multiply(*worker) == before);
   backend->upload(w, other.data());  // against the promise: shows that the panels are what is multiplied by

@@ -100,7 +100,7 @@ TEST_CASE("equal scores are ordered by id, and a banned id is passed over", "[ke
     Bench b(row);
     const Tensor scores = b.output({2, 4}, b.statistics_type()), ids = b.output({2, 4}, DType::i32);
     const Tensor logits = b.tensor({2, 7}, {1, 3, 3, 2, 3, 99, 99, 5, 5, 5, 5, 5, 99, 99});
-    b.backend().log_softmax_top_k(scores, ids, logits, 5, 4, 2);
+    b.backend().log_softmax_top_k(scores, ids, logits, 5, 4, 2, false);
     CHECK(b.values(ids) == Values{1, 4, 3, 0, 0, 1, 3, 4});
     const double z = std::log(3 * std::exp(3.0) + std::exp(2.0) + std::exp(1.0)), fifth = -std::log(5.0);
     check_close(b.values(scores), {3 - z, 3 - z, 2 - z, 1 - z, fifth, fifth, fifth, fifth}, 3e-7);

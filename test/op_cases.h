@@ -188,11 +188,12 @@ inline void add_measuring_rows(std::vector<Row>& rows) {
 }
 
 inline void add_decoding_rows(std::vector<Row>& rows) {
-  for (const int64_t D : {12, 16, 64}) {
-    rows.push_back({fmt::format("self_attention_step D = {}", D), false,
-                    [=](int64_t, int64_t) { return self_attention_step_case(2, D); }});
-    rows.push_back({fmt::format("cross_attention_step D = {}", D), false,
-                    [=](int64_t, int64_t) { return cross_attention_step_case(2, D); }});
+  // Widths that a kernel knows and that it does not; fewer heads than a vector has lanes, as many, more.
+  for (const auto& [heads, D] : {std::pair{2, 12}, {2, 16}, {2, 64}, {8, 32}, {8, 6}, {11, 64}}) {
+    rows.push_back({fmt::format("self_attention_step H = {}, D = {}", heads, D), false,
+                    [=](int64_t, int64_t) { return self_attention_step_case(heads, D); }});
+    rows.push_back({fmt::format("cross_attention_step H = {}, D = {}", heads, D), false,
+                    [=](int64_t, int64_t) { return cross_attention_step_case(heads, D); }});
   }
   for (const bool has_bias : {true, false})
     rows.push_back({has_bias ? "listed_logits" : "listed_logits without bias", true,
@@ -200,6 +201,8 @@ inline void add_decoding_rows(std::vector<Row>& rows) {
   rows.push_back({"log_softmax_top_k", true, [](int64_t T, int64_t V) { return top_k_case(T, V + 3, V + 8, 3, -1); }});
   rows.push_back(
       {"log_softmax_top_k banned", true, [](int64_t T, int64_t V) { return top_k_case(T, V + 9, V + 9, 7, 1); }});
+  rows.push_back({"log_softmax_top_k, logits", true,
+                  [](int64_t T, int64_t V) { return top_k_case(T, V + 3, V + 8, 3, -1, true); }});
 }
 
 inline const std::vector<Row>& op_rows() {

@@ -465,11 +465,11 @@ inline Case cross_attention_step_case(int64_t heads, int64_t D) {
           }};
 }
 
-inline Case top_k_case(int64_t rows, int64_t V, int64_t padded, int64_t k, int64_t banned) {
+inline Case top_k_case(int64_t rows, int64_t V, int64_t padded, int64_t k, int64_t banned, bool skips_softmax = false) {
   return {{data({rows, padded})},
           [=](Bench& b, auto& v) {
             const Tensor scores = b.output({rows, k}, b.statistics_type()), ids = b.output({rows, k}, DType::i32);
-            b.backend().log_softmax_top_k(scores, ids, v[0].value(), V, k, banned);
+            b.backend().log_softmax_top_k(scores, ids, v[0].value(), V, k, banned, skips_softmax);
             return constants(v[0], {scores, ids});
           },
           [=]<class R>(const Lists<R>& in) -> Lists<R> {
@@ -483,7 +483,7 @@ inline Case top_k_case(int64_t rows, int64_t V, int64_t padded, int64_t k, int64
               std::erase(order, banned);
               std::stable_sort(order.begin(), order.end(), [x](int64_t i, int64_t j) { return x[i] > x[j]; });
               for (size_t i = 0; i < size_t(k); ++i) {
-                out[0].push_back(x[order[i]] - std::log(total));
+                out[0].push_back(x[order[i]] - (skips_softmax ? R(0) : std::log(total)));
                 out[1].push_back(R(order[i]));
               }
             }

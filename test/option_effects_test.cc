@@ -112,7 +112,10 @@ TEST_CASE("sampling: its seed is kept, and no wrong rule is taken", "[settings]"
   CHECK(translate({})->decoding.seed != 0);  // from the clock
   CHECK(translate({"--output-sampling"})->decoding.sampling.words == SamplingRule::Words::all);
   CHECK(translate({"--output-sampling", "topk", "10"})->decoding.sampling.limit == 10);
-  CHECK(translate({"--output-sampling", "false", "--skip-cost"})->decoding.hypotheses() == 12);
+  CHECK(translate({"--output-sampling", "false"})->decoding.hypotheses() == 12);
+  CHECK(translate({"--skip-cost", "-b", "1"})->decoding.skips_softmax());
+  CHECK(!translate({"--skip-cost", "-b", "2"})->decoding.skips_softmax());
+  CHECK(!translate({"--skip-cost", "-b", "1", "--n-best"})->decoding.skips_softmax());
   CHECK(
       message_of([&] {
         translate({"--output-sampling", "topk", "0"});

@@ -5,7 +5,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
+#include <mutex>
 #include <thread>
 
 #include "core/base/io.h"
@@ -50,4 +52,33 @@ TEST_CASE("an error of one worker ends the work while another waits for input", 
   late.request_stop();
   late.join();
   close(writer);
+}
+
+TEST_CASE("a job that is alone gets several threads, one of many does not", "[translate]") {
+  const auto backend = make_cpu_backend(1);
+  WorkerBackends workers(*backend, 3);
+  const auto backends_of_jobs = [&](size_t jobs) {
+    std::mutex mutex;
+    std::vector<bool> have_threads;
+    size_t windows = 0;
+    const auto compute = [&](const Worker& worker, const Job<int>& job) {
+      const std::lock_guard lock(mutex);
+      have_threads.push_back(worker.backend == workers.with_threads(worker).backend);
+      return job.items;
+    };
+    run_in_order<int, int>(workers, {.read = [&] { return std::vector<int>(windows++ == 0 ? jobs : 0); },
+                                     .cut =
+                                         [](const std::vector<int>& window) {
+                                           std::vector<std::vector<size_t>> one_each;
+                                           for (size_t i = 0; i < window.size(); ++i) one_each.push_back({i});
+                                           return one_each;
+                                         },
+                                     .compute = compute,
+                                     .write = [](int&&) {}});
+    return have_threads;
+  };
+  CHECK(backends_of_jobs(1) == std::vector{true});
+  const std::vector<bool> of_many = backends_of_jobs(20);
+  REQUIRE(of_many.size() == 20);
+  CHECK(std::count(of_many.begin(), of_many.end(), true) <= 1);  // the last, if the others are done by then
 }

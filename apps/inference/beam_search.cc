@@ -132,6 +132,8 @@ void SentenceBeam::live_on(const std::vector<Candidate>& chosen) {
 
 bool SentenceBeam::is_done() const {
   if (living_.empty()) return true;
+  // Whoever follows the best word alone has come to the end; scores, which may be logits, have no say.
+  if (beam() == 1 && !finished_.empty()) return true;
   if (int64_t(finished_.size()) < beam()) return false;
   double best = -std::numeric_limits<double>::infinity();
   for (const Finished& f : finished_) best = std::max(best, f.score);

@@ -27,7 +27,7 @@ struct StepRows {
 /// What a model says about the next token of R rows.
 struct StepScores {
   int64_t k = 0;                      ///< candidates a row, best first
-  std::vector<double> scores;         ///< (R, k) log-probabilities
+  std::vector<double> scores;         ///< (R, k) log-probabilities, or what they are compared by
   std::vector<int32_t> ids;           ///< (R, k)
   std::vector<double> forced_scores;  ///< (R) log-probability of `forced`; anything where that is -1
 };

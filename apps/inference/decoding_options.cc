@@ -39,8 +39,8 @@ void DecodingOptions::output_settings(Settings& v) {
   constexpr auto whole = "the output layer always computes the whole vocabulary";
   v.accepted_list({"output-approx-knn", 0, "100 1024"}, whole);
   v.remark(std::string("has no effect: ") + whole + ", which is slower", "", Remark::warning);
-  v.accepted<bool>("skip-cost", "scores are always log-probabilities");
-  v.remark("has no effect: scores are always log-probabilities", "false");
+  v(skip_cost, "skip-cost",
+    "with a beam of one word, do not compute the probabilities of words, where no scores are printed");
   v.accepted<bool>("model-mmap", "models are read, not mapped");
 }
 

@@ -1,6 +1,7 @@
 #include "apps/inference/model_file.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <map>
@@ -174,11 +175,17 @@ std::map<std::string, Int8Part> int8_parts(const ArrayFile& file, const Model& m
 }  // namespace
 
 float round_to_int8(std::vector<float>& values) {
-  float largest = 0;
-  for (const float value : values)
-    largest = std::isfinite(value) ? std::max(largest, std::abs(value)) : std::numeric_limits<float>::quiet_NaN();
-  const float multiplier = largest == 0 ? 1 : 127 / largest;
-  for (float& value : values) value = std::nearbyint(value * multiplier) / multiplier;
+  // In loops that become vectors without newer instructions: sizes of floats are in the order of their bits, and adding
+  // 1.5 * 2^23 rounds, half to even, what is at most 127.
+  int32_t bits = 0;
+  for (const float value : values) bits = std::max(bits, std::bit_cast<int32_t>(value) & 0x7fffffff);
+  const float largest = std::bit_cast<float>(bits);
+  const float multiplier = !std::isfinite(largest) ? std::numeric_limits<float>::quiet_NaN()
+                           : largest == 0          ? 1
+                                                   : 127 / largest;
+  constexpr float shift = 12582912;
+  for (float& value : values) value *= multiplier;  // apart, or a build with fused multiply-adds rounds otherwise
+  for (float& value : values) value = (value + shift - shift) / multiplier;
   return multiplier;
 }
 

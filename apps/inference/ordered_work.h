@@ -1,4 +1,5 @@
 #pragma once
+#include <atomic>
 #include <deque>
 #include <functional>
 #include <map>
@@ -15,6 +16,7 @@ template <class Item>
 struct Job {
   std::vector<Item> items;
   std::vector<int64_t> numbers;
+  bool is_alone = false;  ///< all that there is to do when it begins
 };
 
 /// The steps of run_in_order. read and write are never called twice at a time, but from any thread.
@@ -34,15 +36,18 @@ class JobQueue {
   /// `work` must outlive the queue.
   explicit JobQueue(const OrderedWork<Item, Result>& work) : work_(work) {}
 
-  /// False when the input has ended.
+  /// False when the input has ended. Every job that is taken is to be finished.
   bool take(Job<Item>& job) {
     const std::lock_guard lock(mutex_);
     while (jobs_.empty() && !has_ended_) refill();
     if (jobs_.empty()) return false;
     job = std::move(jobs_.front());
     jobs_.pop_front();
+    job.is_alone = unfinished_.fetch_add(1) == 0 && jobs_.empty();
     return true;
   }
+  /// Does not wait, as take does for input.
+  void finish() { --unfinished_; }
 
  private:
   void refill() {
@@ -62,12 +67,14 @@ class JobQueue {
   const OrderedWork<Item, Result>& work_;
   std::mutex mutex_;
   std::deque<Job<Item>> jobs_;
+  std::atomic<int> unfinished_ = 0;
   int64_t count_ = 0;
   bool has_ended_ = false;
 };
 
-/// Computes on all workers until the input has ended; every result is written as soon as it and all before
-/// it are there. Throws what a step throws, also while another worker waits for input.
+/// Computes on all workers until the input has ended, a job that is alone on several threads; every result is
+/// written as soon as it and all before it are there. Throws what a step throws, also while another worker waits for
+/// input.
 template <class Item, class Result>
 void run_in_order(WorkerBackends& workers, const OrderedWork<Item, Result>& work) {
   JobQueue<Item, Result> queue(work);
@@ -76,7 +83,8 @@ void run_in_order(WorkerBackends& workers, const OrderedWork<Item, Result>& work
   int64_t next = 0;
   const auto body = [&](const Worker& worker) {
     for (Job<Item> job; !workers.has_failed() && queue.take(job);) {
-      std::vector<Result> results = work.compute(worker, job);
+      std::vector<Result> results = work.compute(job.is_alone ? workers.with_threads(worker) : worker, job);
+      queue.finish();
       const std::lock_guard lock(mutex);
       for (size_t i = 0; i < results.size(); ++i) waiting.emplace(job.numbers[i], std::move(results[i]));
       for (; !waiting.empty() && waiting.begin()->first == next; ++next)

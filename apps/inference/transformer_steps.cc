@@ -29,12 +29,13 @@ DecoderStep upload_rows(Backend& backend, const StepRows& rows, const std::vecto
 
 TransformerSteps::TransformerSteps(const Ensemble& ensemble, Backend& backend, const Batch& source,
                                    std::span<const int64_t> limits, int beam_size, int32_t banned_id,
-                                   SampledBatch samples, ListedWords lists)
+                                   SampledBatch samples, ListedWords lists, bool skips_softmax)
     : ensemble_(ensemble),
       backend_(backend),
       banned_id_(banned_id),
       samples_(std::move(samples)),
       lists_(std::move(lists)),
+      skips_softmax_(skips_softmax),
       tape_(backend, false) {
   const ModelBatch batch = upload_batch(backend, source);
   if (!lists_.empty()) {
@@ -96,7 +97,10 @@ void TransformerSteps::step(const StepRows& rows, int64_t k, StepScores& out) {
   for (size_t m = 0; m < caches_.size(); ++m)
     logits.push_back(ensemble_.members[m].transformer->step(tape_, caches_[m], input, device_lists_));
   if (ensemble_.is_one_model() && !samples_.rule) {
-    best_of_one(logits.front(), out);
+    const bool all_forced = std::ranges::none_of(rows.forced, [](int32_t word) { return word < 0; });
+    out.scores.clear();
+    out.ids.clear();
+    if (!all_forced) best_of_one(logits.front(), out);
     if (rows.has_forced) score_forced(logits.front(), forced, out);
     return name_words(rows, out);
   }
@@ -111,7 +115,7 @@ void TransformerSteps::step(const StepRows& rows, int64_t k, StepScores& out) {
 void TransformerSteps::best_of_one(In logits, StepScores& out) {
   const Tensor scores = backend_.allocate({logits.rows(), out.k}, backend_.statistics_dtype());
   const Tensor ids = backend_.allocate({logits.rows(), out.k}, DType::i32);
-  backend_.log_softmax_top_k(scores, ids, logits, columns(), out.k, int64_t(banned_id_));
+  backend_.log_softmax_top_k(scores, ids, logits, columns(), out.k, int64_t(banned_id_), skips_softmax_);
   backend_.download(out.scores, scores);
   out.ids.resize(size_t(ids.size()));
   backend_.download(out.ids.data(), ids);
@@ -119,6 +123,8 @@ void TransformerSteps::best_of_one(In logits, StepScores& out) {
 
 /// What must come need not be among the k best: its cross-entropy is its negative log-probability.
 void TransformerSteps::score_forced(In logits, In forced, StepScores& out) {
+  out.forced_scores.assign(size_t(logits.rows()), 0.0);
+  if (skips_softmax_) return;
   const Tensor loss = backend_.allocate({logits.rows()}, backend_.statistics_dtype());
   backend_.cross_entropy(loss, logits, forced, Tensor(), 0.0, columns(), false);
   backend_.download(out.forced_scores, loss);

@@ -28,9 +28,11 @@ class TransformerSteps final : public StepModel {
   /// `source`: packed for decoding with the ensemble's ids. limits: of every sentence, as beam_search gets them.
   /// banned_id never becomes a candidate; -1: none is banned. lists: of each sentence of `source`, without banned_id;
   /// probabilities are then over its words. With a rule in `samples` the one candidate of a row is a
-  /// draw, a function of seed, sentence, sample and position.
+  /// draw, a function of seed, sentence, sample and position. skips_softmax: scores of one model are logits, those of
+  /// words that must come 0.
   TransformerSteps(const Ensemble& ensemble, Backend& backend, const Batch& source, std::span<const int64_t> limits,
-                   int beam_size, int32_t banned_id, SampledBatch samples = {}, ListedWords lists = {});
+                   int beam_size, int32_t banned_id, SampledBatch samples = {}, ListedWords lists = {},
+                   bool skips_softmax = false);
   void step(const StepRows& rows, int64_t k, StepScores& scores) override;
   int32_t end_of_sentence() const override { return ensemble_.target.end; }
 
@@ -57,6 +59,7 @@ class TransformerSteps final : public StepModel {
   int32_t banned_id_;
   SampledBatch samples_;
   ListedWords lists_;
+  bool skips_softmax_;
   WordLists device_lists_;
   Tape tape_;
   std::vector<DecoderCache> caches_;  // of every member

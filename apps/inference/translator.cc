@@ -41,7 +41,10 @@ std::vector<std::vector<size_t>> Translator::cut(const std::vector<Source>& wind
   for (const Source& source : window)
     sizes.push_back({.source_tokens = int64_t(source.tokens.size()) + 1, .longest_result = limit_of(source)});
   const int64_t most_bytes = settings_.cache_bytes / int64_t(workers_.on_a_device());
-  const int64_t share = divide_up(int64_t(window.size()), int64_t(workers_.count()));  // of few: nobody is idle
+  // Few sentences are divided, so that nobody is idle; fewer still are one batch, which several threads compute.
+  const bool are_very_few = 2 * window.size() <= workers_.count();
+  const int64_t share =
+      are_very_few ? int64_t(window.size()) : divide_up(int64_t(window.size()), int64_t(workers_.count()));
   return cut_batches(sizes, settings_.batch, [&](const BatchSize& batch) {
     return batch.sentences <= share &&
            batch.sentences * decoding_.hypotheses() * batch.longest_result * token_bytes_ <= most_bytes;
@@ -96,7 +99,7 @@ std::vector<Translator::Result> Translator::search(const Worker& worker, const s
       lists.push_back(settings_.shortlist->words(source->tokens, source->prefix, banned));
   TransformerSteps steps(ensemble(worker), *worker.backend, pack_source(pairs, ensemble().source.end), limits,
                          options.beam_size, banned, {options.sampling, options.seed, copies, std::move(numbers)},
-                         std::move(lists));
+                         std::move(lists), decoding_.skips_softmax());
   std::vector<Result> found = beam_search(steps, limits, options, prefixes);
   if (copies == 1) return found;
   std::vector<Result> results(sources.size());

@@ -1,5 +1,6 @@
 #include "apps/inference/worker_backends.h"
 
+#include <algorithm>
 #include <atomic>
 #include <exception>
 #include <mutex>
@@ -10,6 +11,12 @@
 #include "core/base/thread_pool.h"
 
 namespace bough {
+
+namespace {
+
+constexpr int most_threads = 4;  // of a decoding step: its products are small, and waking a thread takes microseconds
+
+}  // namespace
 
 struct WorkerBackends::Failure {
   std::mutex mutex;
@@ -27,13 +34,15 @@ WorkerBackends::WorkerBackends(const std::vector<Backend*>& devices, int threads
     : devices_(devices.size()), failure_(std::make_shared<Failure>()) {
   for (size_t device = 0; device < devices.size(); ++device) {
     const size_t before = workers_.size();
-    for (int i = 0; i < threads; ++i) {
-      auto worker = devices[device]->make_worker();
-      if (!worker) break;
-      workers_.push_back({worker.get(), device});
+    const auto add = [&](std::vector<Worker>& to, int worker_threads) {
+      auto worker = devices[device]->make_worker(worker_threads);
+      if (!worker) return;
+      to.push_back({worker.get(), device});
       owned_.push_back(std::move(worker));
-    }
+    };
+    for (int i = 0; i < threads; ++i) add(workers_, 1);
     if (workers_.size() == before) workers_.push_back({devices[device], device});
+    if (threads > 1) add(threaded_, std::min(threads, most_threads));
   }
 }
 

@@ -88,8 +88,8 @@ void CpuBackend::download(void* destination, In source) {
   if (source.bytes()) std::memcpy(destination, source.data<std::byte>(), source.bytes());
 }
 
-std::unique_ptr<Backend> CpuBackend::make_worker() const {
-  auto worker = std::make_unique<CpuBackend>(1, compute_dtype_, level_);
+std::unique_ptr<Backend> CpuBackend::make_worker(int threads) const {
+  auto worker = std::make_unique<CpuBackend>(threads, compute_dtype_, level_);
   worker->packed_weights_ = packed_weights_;
   return worker;
 }

@@ -19,7 +19,7 @@ class CpuBackend final : public Backend {
   DType compute_dtype() const override { return compute_dtype_; }
   void upload(Out destination, const void* source) override;
   void download(void* destination, In source) override;
-  std::unique_ptr<Backend> make_worker() const override;
+  std::unique_ptr<Backend> make_worker(int threads) const override;
   std::shared_ptr<void> keep_weights(const std::vector<KeptWeight>& weights) override;
   ThreadPool& pool() { return pool_; }
 

@@ -355,7 +355,7 @@ void CpuBackend::cross_attention_step_impl(Out o, In q, const Columns& k, const 
 }
 
 void CpuBackend::log_softmax_top_k_impl(Out scores, Out ids, In logits, int64_t vocabulary, int64_t k,
-                                        int64_t banned_id) {
+                                        int64_t banned_id, bool skips_softmax) {
   check(k >= 1 && k + (banned_id >= 0 && banned_id < vocabulary) <= vocabulary,
         "log_softmax_top_k: the {} best of {} words", k, vocabulary);
   dispatch(logits.dtype(), [&]<class T>() {
@@ -365,7 +365,7 @@ void CpuBackend::log_softmax_top_k_impl(Out scores, Out ids, In logits, int64_t 
       for (int64_t r = begin; r < end; ++r) {
         const T* const x = logits.data<T>() + r * logits.cols();
         const T maximum = group_maxima(groups, x, vocabulary);
-        const T normalizer = maximum + std::log(sum_of_exponentials(x, vocabulary, maximum));
+        const T normalizer = skips_softmax ? T(0) : maximum + std::log(sum_of_exponentials(x, vocabulary, maximum));
         select_best(best, groups, x, vocabulary, k, banned_id);
         for (int64_t i = 0; i < k; ++i) {
           scores.data<T>()[r * k + i] = best[size_t(i)].value - normalizer;

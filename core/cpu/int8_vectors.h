@@ -83,6 +83,31 @@ inline __m128i totals(Ints a, Ints b, Ints c, Ints d) {
   return _mm_add_epi32(_mm256_castsi256_si128(four), _mm256_extracti128_si256(four, 1));
 }
 
+#elif defined(__aarch64__)
+using Ints = int32x4_t;
+inline Ints load_ints(const void* from) { return vreinterpretq_s32_u8(vld1q_u8(static_cast<const uint8_t*>(from))); }
+inline Ints all_bytes(const uint8_t* from) {
+  int32_t four;
+  __builtin_memcpy(&four, from, sizeof four);
+  return vdupq_n_s32(four);
+}
+inline Vector to_floats(Ints x) { return vcvtq_f32_s32(x); }
+inline Ints dot(Ints sum, Ints x, Ints w) {
+  const int8x16_t bytes = vreinterpretq_s8_s32(w);
+#if defined(__ARM_FEATURE_DOTPROD)
+  const int8x16_t limit = vdupq_n_s8(127), value = vsubq_s8(vreinterpretq_s8_s32(x), limit);  // of x + int8_limit
+  return vdotq_s32(vdotq_s32(sum, limit, bytes), value, bytes);
+#else
+  const uint8x16_t sizes = vreinterpretq_u8_s32(x);
+  const int16x8_t x_low = vreinterpretq_s16_u16(vmovl_u8(vget_low_u8(sizes))),
+                  x_high = vreinterpretq_s16_u16(vmovl_high_u8(sizes)), w_low = vmovl_s8(vget_low_s8(bytes)),
+                  w_high = vmovl_high_s8(bytes);
+  const Ints first = vpaddq_s32(vmull_s16(vget_low_s16(x_low), vget_low_s16(w_low)), vmull_high_s16(x_low, w_low)),
+             last = vpaddq_s32(vmull_s16(vget_low_s16(x_high), vget_low_s16(w_high)), vmull_high_s16(x_high, w_high));
+  return vaddq_s32(sum, vpaddq_s32(first, last));
+#endif
+}
+
 #else
 /// As many sums as a Vector has floats.
 struct Ints {

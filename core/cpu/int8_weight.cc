@@ -150,7 +150,7 @@ void multiply_int8(ThreadPool& pool, const Int8Kernels& kernels, const Int8Weigh
   constexpr int64_t row_block = 512;  // they stay in the L2 cache while panels go by
   const Int8Rows rows = quantize_rows(pool, kernels, w, x);
   const int64_t m = x.rows(), groups = divide_up(w.k, int8_group);
-  const double work = double(m) * double(w.n) * double(w.k);
+  const double work = double(m) * double(w.n) * double(w.k) / 4;  // as one of floats
   compute_in_blocks(pool, m, w.n, work, is_cut_by_rows(m, w.n, pool.threads()),
                     [&](int64_t m0, int64_t m1, int64_t n0, int64_t n1) {
                       for (int64_t first = m0; first < m1; first += row_block)

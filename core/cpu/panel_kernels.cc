@@ -11,6 +11,8 @@ struct FloatKernel {
   static constexpr int most_rows = 6, most_sums = 24, most_panels = 8;  // of 32 registers
 #elif defined(__AVX2__)
   static constexpr int most_rows = 6, most_sums = 12, most_panels = 4;  // of 16 registers
+#elif defined(__aarch64__)
+  static constexpr int most_rows = 5, most_sums = 20, most_panels = 4;  // of 32 registers, five for rows
 #else
   static constexpr int most_rows = 4, most_sums = 16, most_panels = 1;
 #endif
@@ -27,37 +29,50 @@ struct FloatKernel {
   static bool adds(const PanelProduct& p) { return p.adds; }
 };
 
-/// Held in registers while k runs.
+/// Held in registers while k runs: loops over an array's elements must go, or it stays in memory.
 template <int R, int P>
 void FloatKernel::tile(const PanelProduct& p, int64_t i, int64_t j) {
   constexpr int V = P * panel_vectors;
   float* const c = p.c + i * p.ldc + j;
   Vector sum[R][V];
+#pragma GCC unroll 32
   for (int r = 0; r < R; ++r)
+#pragma GCC unroll 32
     for (int v = 0; v < V; ++v) sum[r][v] = p.adds ? load(c + r * p.ldc + v * lanes) : all(0);
+#pragma GCC unroll 32
   for (int r = 0; r < R; ++r)
+#pragma GCC unroll 32
     for (int x = 0; x < P; ++x) __builtin_prefetch(c + r * p.ldc + x * panel_columns, 1);  // for the end
   const float *a = p.a + i * p.lda, *panel = p.panels + j / panel_columns * p.panel_size;
   const int64_t lda = p.lda, size = p.panel_size;
   for (int64_t k = 0; k < p.k; ++k) {
     Vector b[V];
+#pragma GCC unroll 32
     for (int v = 0; v < V; ++v) b[v] = load(panel + v / panel_vectors * size + v % panel_vectors * lanes);
+#pragma GCC unroll 32
     for (int r = 0; r < R; ++r) {
       const Vector x = all(a[r * lda]);
+#pragma GCC unroll 32
       for (int v = 0; v < V; ++v) sum[r][v] = fused(x, b[v], sum[r][v]);
     }
     ++a;
     panel += panel_columns;
   }
   if (p.bias)
+#pragma GCC unroll 32
     for (int v = 0; v < V; ++v) {
       const Vector bias = load(p.bias + j + v * lanes);
+#pragma GCC unroll 32
       for (int r = 0; r < R; ++r) sum[r][v] = plus(sum[r][v], bias);
     }
   if (p.relu)
+#pragma GCC unroll 32
     for (int r = 0; r < R; ++r)
+#pragma GCC unroll 32
       for (int v = 0; v < V; ++v) sum[r][v] = positive(sum[r][v]);
+#pragma GCC unroll 32
   for (int r = 0; r < R; ++r)
+#pragma GCC unroll 32
     for (int v = 0; v < V; ++v) store(c + r * p.ldc + v * lanes, sum[r][v]);
 }
 

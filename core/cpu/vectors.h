@@ -7,6 +7,8 @@
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 namespace bough::BOUGH_LEVEL {
@@ -30,6 +32,18 @@ inline Vector fused(Vector x, Vector y, Vector sum) { return _mm256_fmadd_ps(x, 
 inline Vector plus(Vector x, Vector y) { return _mm256_add_ps(x, y); }
 inline Vector times(Vector x, Vector y) { return _mm256_mul_ps(x, y); }
 inline Vector positive(Vector x) { return _mm256_max_ps(x, _mm256_setzero_ps()); }
+#elif defined(__aarch64__)
+using Vector = float32x4_t;
+inline Vector load(const float* from) { return vld1q_f32(from); }
+inline void store(float* to, Vector v) { vst1q_f32(to, v); }
+inline Vector all(float x) { return vdupq_n_f32(x); }
+inline Vector fused(Vector x, Vector y, Vector sum) { return vfmaq_f32(sum, x, y); }
+inline Vector plus(Vector x, Vector y) { return vaddq_f32(x, y); }
+inline Vector times(Vector x, Vector y) { return vmulq_f32(x, y); }
+inline Vector positive(Vector x) {  // NaN becomes 0, as elsewhere
+  const Vector zero = vdupq_n_f32(0);
+  return vbslq_f32(vcgtq_f32(x, zero), x, zero);
+}
 #else
 /// Four floats.
 struct Vector {

@@ -356,8 +356,9 @@ void add_decoding(std::vector<KernelRow>& rows) {
                     const int64_t R = b.sizes.sentences * b.sizes.beam, k = 2 * b.sizes.beam;
                     const Tensor logits = b.numbers({R, b.sizes.vocabulary}), scores = b.memory({R, k}, DType::f32),
                                  ids = b.memory({R, k}, DType::i32);
-                    return Call{[=, &b] { b.backend.log_softmax_top_k(scores, ids, logits, b.sizes.vocabulary, k, 1); },
-                                double(logits.bytes())};
+                    return Call{
+                        [=, &b] { b.backend.log_softmax_top_k(scores, ids, logits, b.sizes.vocabulary, k, 1, false); },
+                        double(logits.bytes())};
                   }});
 }
 
