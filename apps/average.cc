@@ -15,7 +15,7 @@ int main(int argc, char** argv) {
     if (options->is_int8_export)
       bough::average_to_int8(files[0], inputs, options->calibration);
     else
-      bough::average_models(files[0], inputs, options->is_export);
+      bough::average_models(files[0], inputs, options->is_export, options->is_float16);
     return 0;
   });
 }

@@ -16,6 +16,7 @@ void AverageOptions::settings(Settings& v) {
   v(is_export, "export",
     "fold the scales of deepnorm, branchnorm and admin into the weights: a plain post-ln Transformer that Marian, "
     "CTranslate2 and others read. Of one model it only converts");
+  v(is_float16, "float16", "write numbers of 16 bits: half the file, read like any other");
   v(is_int8_export, "export-int8",
     "the same as a model for CPUs, OUT.bin, of Marian's type intgemm8: weights in 8 bits, for gemm-precision int8");
   v(calibration.corpus, "calibrate",
@@ -35,6 +36,7 @@ void AverageOptions::validate() const {
   check(calibration.corpus.empty() == calibration.vocabularies.empty(),
         "calibrate and vocabs must be given together, or none of them. {}",
         calibration.corpus.empty() ? "Leave vocabs out" : "Add --vocabs SOURCE TARGET");
+  check(!is_int8_export || !is_float16, "float16 and export-int8 are two types of one file. Leave one of them out");
   check(!is_int8_export || files[0].ends_with(".bin"),
         "OUT is '{}', must end in .bin with export-int8: programs go by the name", files[0]);
   check(is_int8_export || !files[0].ends_with(".bin"),

@@ -22,7 +22,7 @@ struct VocabOptions {
 struct AverageOptions {
   GeneralOptions general;
   std::vector<std::string> files;  ///< the output, then the inputs
-  bool is_export = false, is_int8_export = false;
+  bool is_export = false, is_float16 = false, is_int8_export = false;
   Calibration calibration;  ///< of is_int8_export
 
   void settings(Settings& v);

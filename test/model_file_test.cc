@@ -1,10 +1,13 @@
 #include "apps/inference/model_file.h"
 
 #include <cmath>
+#include <filesystem>
 #include <fstream>
+#include <limits>
 
 #include "apps/inference/model_average.h"
 #include "core/base/files.h"
+#include "core/base/half.h"
 #include "core/base/npz.h"
 #include "core/cpu/factory.h"
 #include "test/catch.h"
@@ -120,6 +123,16 @@ TEST_CASE("model files have Marian's names and shapes", "[model file]") {
     CHECK(half.parameters->download(half.parameters->values()) == wide.parameters->download(wide.parameters->values()));
     average_models(folder / "mean.npz", {folder / "half.npz", folder / "half.npz"}, false);
     CHECK(Arrays::of(folder / "mean.npz").find("encoder_Wemb").values == file.find("encoder_Wemb").values);
+    average_models(folder / "written.npz", {folder / "wide.npz"}, false, true);
+    CHECK(std::filesystem::file_size(folder / "written.npz") == std::filesystem::file_size(folder / "half.npz"));
+    const Model written = load_model(folder / "written.npz", *backend);
+    CHECK(written.parameters->download(written.parameters->values()) ==
+          wide.parameters->download(wide.parameters->values()));
+    file.find("encoder_Wemb").values[5] = 70000;
+    file.write(folder / "wide.npz");
+    CHECK(
+        message_of([&] { average_models(folder / "written.npz", {folder / "wide.npz"}, false, true); }) ==
+        "float16: array encoder_Wemb has the number 70000, the largest that 16 bits hold is 65504. Leave float16 out");
   }
   SECTION("what is wrong with a file is said in a sentence") {
     const auto message = [&](const Arrays& arrays) {
@@ -339,4 +352,19 @@ TEST_CASE("a loaded model has alpha at the sites of its transformer", "[model fi
   const std::vector<double> scales = saved_branch_scales(read_model_options(NpzReader(folder / "model.npz")));
   CHECK(scales == branch_scales(options, model.transformer->residual_site_layers(), options.branchnorm_progress));
   CHECK(scales[0] > scales[2]);
+}
+
+TEST_CASE("numbers of 16 bits are the nearest, half to even", "[model]") {
+  for (uint32_t h = 0; h < 0x7C00; ++h) {  // all that are finite, and what lies between two
+    const float x = from_half(uint16_t(h)), next = h + 1 < 0x7C00 ? from_half(uint16_t(h + 1)) : 65536.0f;
+    const float middle = (x + next) / 2;
+    REQUIRE(to_half(x) == h);
+    REQUIRE(to_half(-x) == (h | 0x8000));
+    REQUIRE(to_half(middle) == h + h % 2);
+    REQUIRE(to_half(std::nextafter(middle, 0.0f)) == h);
+    REQUIRE(to_half(std::nextafter(middle, next)) == h + 1);
+  }
+  CHECK(to_half(1e30f) == 0x7C00);
+  CHECK(to_half(-std::numeric_limits<float>::infinity()) == 0xFC00);
+  CHECK(std::isnan(from_half(to_half(std::numeric_limits<float>::quiet_NaN()))));
 }

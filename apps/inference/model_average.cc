@@ -1,10 +1,12 @@
 #include "apps/inference/model_average.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 
 #include "apps/inference/model_export.h"
 #include "apps/inference/model_file.h"
+#include "core/base/half.h"
 #include "core/base/npz.h"
 #include "layers/parameter_names.h"
 
@@ -85,12 +87,28 @@ Mean mean_of(const std::vector<std::string>& inputs, bool fold) {
   return mean;
 }
 
+std::vector<uint16_t> halves_of(const ModelArray& array) {
+  std::vector<uint16_t> halves;
+  for (const float value : array.values) {
+    check(!std::isfinite(value) || std::abs(value) < 65520,
+          "float16: array {} has the number {}, the largest that 16 bits hold is 65504. Leave float16 out", array.name,
+          value);
+    halves.push_back(to_half(value));
+  }
+  return halves;
+}
+
 }  // namespace
 
-void average_models(const std::string& output, const std::vector<std::string>& inputs, bool fold) {
+void average_models(const std::string& output, const std::vector<std::string>& inputs, bool fold, bool in_half) {
   const Mean mean = mean_of(inputs, fold);
   std::vector<NpzArray> arrays;
-  for (const ModelArray& array : mean.arrays) arrays.push_back(npz_array<float>(array.name, array.values, array.shape));
+  std::vector<std::vector<uint16_t>> halves;
+  for (const ModelArray& array : mean.arrays)
+    if (in_half)
+      arrays.push_back({array.name, array.shape, NpzType::f16, halves.emplace_back(halves_of(array)).data()});
+    else
+      arrays.push_back(npz_array<float>(array.name, array.values, array.shape));
   const std::string yaml = model_yaml_bytes(mean.options);
   arrays.push_back(npz_array<char>(model_yaml_array, {yaml.data(), yaml.size()}));
   write_npz(output, arrays);

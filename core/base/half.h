@@ -1,4 +1,5 @@
 #pragma once
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -15,6 +16,18 @@ inline float from_half(std::uint16_t half) {
   else
     magnitude = exponent == 0 ? std::ldexp(fraction, -14) : std::ldexp(1 + fraction, exponent - 15);
   return half & 0x8000 ? -magnitude : magnitude;
+}
+
+/// The nearest, half to even; infinity from 65520 on.
+inline std::uint16_t to_half(float x) {
+  const auto bits = std::bit_cast<std::uint32_t>(x);
+  const auto sign = std::uint16_t(bits >> 16 & 0x8000);
+  const float size = std::abs(x);
+  if (!(size <= std::numeric_limits<float>::max())) return sign | (std::isnan(x) ? 0x7E00 : 0x7C00);
+  if (size >= 65520) return sign | 0x7C00;
+  if (size < 0x1p-14f) return sign | std::uint16_t(std::nearbyint(size * 0x1p24f));
+  const std::uint32_t rounded = (bits & 0x7FFFFFFF) + 0xFFF + (bits >> 13 & 1);
+  return sign | std::uint16_t((rounded >> 13) - (112 << 10));
 }
 
 }  // namespace bough
