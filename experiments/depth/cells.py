@@ -103,9 +103,9 @@ EARLY = dict(mini_batch_words=250, lr_warmup="100u", disp_freq="1u", gradient_no
 def stability():
     """First updates, without dropout and smoothing: what the residual alone does. Loss in plain nats."""
     for depth in DEPTHS:
-        for kind in KINDS:
-            yield cell("stability", f"{kind}-{depth}", kind, depth, 1.2 if kind in BASELINES else 1, 32, **EARLY,
-                       after="200u", learn_rate=0.003)
+        for kind in [*KINDS, "branchnorm-bounded"]:
+            rank = 1.2 if kind in BASELINES else 1 if kind in KINDS else 0.05
+            yield cell("stability", f"{kind}-{depth}", kind, depth, rank, 32, **EARLY, after="200u", learn_rate=0.003)
 
 
 def thousand():
@@ -113,6 +113,7 @@ def thousand():
     options = dict(**EARLY, after="400u", learn_rate=0.0005)
     for kind in ["deepnorm", "branchnorm-T10000", "branchnorm-T1000", "post-ln", "branchnorm"]:
         yield cell("thousand", kind, kind, 500, 0.9, 32, **options)
+    yield cell("thousand", "branchnorm-bounded", "branchnorm-bounded", 500, 0.06, 32, **options)
     kind = "branchnorm-T10000"
     yield cell("thousand", f"{kind}-deepnorm-init", kind, 500, 0.9, 32, **options, branchnorm_init="deepnorm")
 
@@ -131,6 +132,8 @@ def convergence():
                 for kind in kinds + ["branchnorm-deepnorm-init"] * (form == "tok"):
                     yield cell("convergence", f"{form}-{kind}-{depth}-seed{seed}", kind, depth,
                                rank_of(form, depth, seed, kind), 64, seed=seed, form=form, translates=True, **LONG)
+    for kind in ["branchnorm-bounded", "deepnorm"]:
+        yield cell("convergence", f"tok-{kind}-100-seed1", kind, 100, 0.07, 64, translates=True, **LONG)
     for seed in [1, 2, 3]:
         for depth in [18, 6, 50]:
             for kind in [*RECIPES, "pre-ln", "admin"] if seed < 3 or depth < 50 else []:
@@ -187,12 +190,13 @@ def recipe():
 
 def robustness():
     """Learning rate times warmup, 18 layers: how many runs survive?"""
-    for kind in ["branchnorm-T1000", "deepnorm"]:
+    for kind in ["branchnorm-T1000", "deepnorm", "branchnorm-bounded"]:
+        rank = 0.08 if kind == "branchnorm-bounded" else 2.3
         for rate in RATES:
             for warmup in WARMUPS:
                 more = {**LONG, "after": "400u", "mini_batch_words": 500, "learn_rate": rate,
                         "lr_warmup": f"{warmup}u", "lr_decay_inv_sqrt": f"{warmup}u", "valid_freq": "100u"}
-                yield cell("robustness", f"{kind}-lr{rate:g}-warmup{warmup}", kind, 18, 2.3, 64, **more)
+                yield cell("robustness", f"{kind}-lr{rate:g}-warmup{warmup}", kind, 18, rank, 64, **more)
 
 
 FULL = dict(devices=0, cpu_threads=0, precision=["bfloat16", "float32"], transformer_dim_ffn=1024, transformer_heads=4,

@@ -55,6 +55,7 @@ train() {
     --train-sets "$text/train.en" "$text/train.de" --valid-sets "$text/val.en" "$text/val.de" \
     --vocabs "$run/vocab.spm" "$run/vocab.spm" "$@"
   average_last "$run" 10
+  "$programs/bough-average" "$run/plain.npz" "$run/average.npz" --export --float16
 }
 
 # score FORM TEXT TOKENIZER: translates both test sets with the averaged model and writes the result.
