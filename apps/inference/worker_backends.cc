@@ -8,6 +8,7 @@
 #include <thread>
 #include <utility>
 
+#include "core/base/error.h"
 #include "core/base/thread_pool.h"
 
 namespace bough {
@@ -42,7 +43,11 @@ WorkerBackends::WorkerBackends(const std::vector<Backend*>& devices, int threads
     };
     for (int i = 0; i < threads; ++i) add(workers_, 1);
     if (workers_.size() == before) workers_.push_back({devices[device], device});
-    if (threads > 1) add(threaded_, std::min(threads, most_threads));
+    try {
+      if (threads > 1) add(threaded_, std::min(threads, most_threads));
+    } catch (const Error&) {  // the system gives no more threads: nobody has several
+      threaded_.clear();
+    }
   }
 }
 

@@ -50,6 +50,16 @@ struct Panel {
   std::vector<Int8Correction> corrections;
 };
 
+using Lines = std::vector<Int8Line>::iterator;
+
+/// A column of a matrix, from `line` on; returns where the next matrix of the panel begins.
+Lines put_column(Lines line, const std::vector<int8_t>& row, int32_t column) {
+  for (size_t i = 0; i < row.size(); i += size_t(int8_group), ++line)
+    std::memcpy(line->byte + column * int8_group, row.data() + i, size_t(int8_group));
+  return line;
+}
+
+/// terms: 1 or 2. The row is of no use after it.
 void add_column(Panel& panel, std::vector<int8_t>& row, int32_t column, int64_t terms, bool saturates) {
   int32_t sum = 0;
   for (const int8_t byte : row) sum += byte;
@@ -60,18 +70,19 @@ void add_column(Panel& panel, std::vector<int8_t>& row, int32_t column, int64_t 
         sum -= rest;
       }
   panel.starts[column] = -int8_limit * sum;
-  const size_t groups = row.size() / size_t(int8_group);
-  auto line = panel.lines.begin();
-  for (int64_t left = terms; left > 0; --left)
-    for (size_t g = 0; g < groups; ++g, ++line)
-      for (size_t i = g * size_t(int8_group); i < (g + 1) * size_t(int8_group); ++i) {
-        const auto part = int8_t(row[i] / left);
-        line->byte[column * int8_group + int64_t(i) % int8_group] = part;
-        row[i] = int8_t(row[i] - part);
-      }
+  Lines line = panel.lines.begin();
+  if (terms == 2) {
+    auto half = std::vector<int8_t>(row.size());
+    for (size_t i = 0; i < row.size(); ++i) {
+      half[i] = int8_t(row[i] / 2);
+      row[i] = int8_t(row[i] - half[i]);
+    }
+    line = put_column(line, half, column);
+  }
+  put_column(line, row, column);
 }
 
-/// W as the sum of `terms` matrices.
+/// W as the sum of one matrix or two.
 Int8Weight pack_terms(ThreadPool& pool, const Int8Kernels& kernels, const KeptWeight& w, int64_t terms) {
   Int8Weight packed = start(w);
   packed.terms = terms;
