@@ -1,7 +1,6 @@
 #include "apps/inference/model_file.h"
 
 #include <cmath>
-#include <filesystem>
 #include <fstream>
 #include <limits>
 
@@ -124,7 +123,7 @@ TEST_CASE("model files have Marian's names and shapes", "[model file]") {
     average_models(folder / "mean.npz", {folder / "half.npz", folder / "half.npz"}, false);
     CHECK(Arrays::of(folder / "mean.npz").find("encoder_Wemb").values == file.find("encoder_Wemb").values);
     average_models(folder / "written.npz", {folder / "wide.npz"}, false, true);
-    CHECK(std::filesystem::file_size(folder / "written.npz") == std::filesystem::file_size(folder / "half.npz"));
+    CHECK(NpzReader(folder / "written.npz").header("encoder_Wemb").type == NpzType::f16);
     const Model written = load_model(folder / "written.npz", *backend);
     CHECK(written.parameters->download(written.parameters->values()) ==
           wide.parameters->download(wide.parameters->values()));

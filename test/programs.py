@@ -29,10 +29,12 @@ INSTALLED = {
     "clang-format": "clang-format",
     "cmake": "cmake cpack ctest",
     "g++": "g++ readelf strip",  # by binutils
+    "g++-aarch64-linux-gnu": "aarch64-linux-gnu-g++",
     "ninja-build": "ninja",
     "openmpi-bin": "mpirun",
     "python3": "python3",
     "python3-venv": "python3 -m venv",
+    "qemu-user-static": "qemu-aarch64-static",
     "sentencepiece": "spm_encode",
 }
 # Programs that need not be there, in any script or in one, and why.
@@ -59,8 +61,8 @@ def packages_of_install(text):
 
 
 def packages_for(name, text, offered):
-    """What is installed where a script runs: the tests after test/run.sh, others after their own call of install.sh."""
-    text = "install.sh --tests" if name.startswith("test/") else text
+    """What is installed where a script runs: after its own calls of install.sh, tests after that of test/run.sh, too."""
+    text = f"install.sh --tests\n{text}" if name.startswith("test/") else text
     calls = re.findall(r"^[^#\n]*\binstall\.sh((?: --?\w+)*)", text, re.M)
     options = {option for call in calls for option in call.split()} | ({""} if calls else set())
     return {package for option in options for package in offered[option]}
