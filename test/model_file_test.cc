@@ -26,20 +26,12 @@ Batch test_batch() {
   return pack(pairs);
 }
 
-/// IEEE binary16 of multiples of 1/1024 below 2 in magnitude.
-uint16_t half_of(float value) {
-  int exponent = 0;
-  const float fraction = std::frexp(std::abs(value), &exponent);  // [0.5, 1) 2^exponent
-  if (value == 0) return 0;
-  return uint16_t((value < 0 ? 0x8000 : 0) | (exponent + 14) << 10 | int((2 * fraction - 1) * 1024));
-}
-
 void write_as_half(const Arrays& file, const std::string& path) {
   std::vector<std::vector<uint16_t>> halves;
   std::vector<NpzArray> out;
   for (const auto& array : file.arrays) {
     auto& values = halves.emplace_back();
-    for (float value : array.values) values.push_back(half_of(value));
+    for (float value : array.values) values.push_back(to_half(value));
   }
   for (size_t i = 0; i < halves.size(); ++i)
     out.push_back({file.arrays[i].name, file.arrays[i].shape, NpzType::f16, halves[i].data()});

@@ -97,10 +97,10 @@ void TransformerSteps::step(const StepRows& rows, int64_t k, StepScores& out) {
   for (size_t m = 0; m < caches_.size(); ++m)
     logits.push_back(ensemble_.members[m].transformer->step(tape_, caches_[m], input, device_lists_));
   if (ensemble_.is_one_model() && !samples_.rule) {
-    const bool all_forced = std::ranges::none_of(rows.forced, [](int32_t word) { return word < 0; });
     out.scores.clear();
     out.ids.clear();
-    if (!all_forced) best_of_one(logits.front(), out);
+    const bool has_free = std::ranges::any_of(rows.forced, [](int32_t word) { return word < 0; });
+    if (has_free) best_of_one(logits.front(), out);
     if (rows.has_forced) score_forced(logits.front(), forced, out);
     return name_words(rows, out);
   }
