@@ -10,6 +10,8 @@ STUDIES = {  # letter: name
     "f": "late",
     "g": "full",
     "h": "recipe",
+    "i": "longer",
+    "j": "languages",
 }
 ON_GPU = ["full"]  # run when named: they need a GPU
 # Rows of the stability study and their options. T of branchnorm: as long as the warmup, unless said.
@@ -29,6 +31,7 @@ RECIPES = {
     "branchnorm-short": {**SMALL_WEIGHTS, "branchnorm_schedule": "linear", "branchnorm_max_step": "50u"},
     "branchnorm-no-ramp": {**SMALL_WEIGHTS, "branchnorm_schedule": "linear", "branchnorm_max_step": "1u"},
 }
+LANGUAGES = ["de", "fr", "cs"]  # into which the form `languages` translates
 DEPTHS = [6, 18, 50, 100, 200, 500]
 RAMPS = [30, 100, 300, 1000, 3000]
 RATES = [0.001, 0.002, 0.004, 0.008]
@@ -40,6 +43,11 @@ SECONDS = {16: (0.006, 0.004), 32: (0.008, 0.004), 64: (0.024, 0.0092)}
 GPU_SECONDS = (0.0006, 0.0004)  # of an H200 for an update of width 256
 
 
+def tag(language):
+    """What stands before a source sentence that is to be translated into the language."""
+    return f"<2{language}>"
+
+
 @dataclass(frozen=True)
 class Cell:
     study: str
@@ -49,7 +57,7 @@ class Cell:
     seed: int
     rank: float  # cells of rank 1 run first
     options: dict  # of bough-train, beside config.yml
-    form: str = "tok"  # of the text: tok = lower-cased and tokenised, cased = raw
+    form: str = "tok"  # of the text: tok = lower-cased and tokenised, cased = raw, languages = tok into three languages
     translates: bool = False  # BLEU of test_2016_flickr at the end
 
     @property
@@ -125,13 +133,18 @@ LONG = dict(after="1200u", mini_batch_words=1000, learn_rate=0.002, lr_warmup="4
 
 def convergence():
     """Multi30k to equal numbers of updates."""
-    for form in ["tok", "cased"]:
-        for seed in [1, 2, 3]:
-            for depth in [6, 18, 50] if form == "tok" else [6, 18]:
-                kinds = ["post-ln", "deepnorm", "branchnorm", "branchnorm-T1000"]
-                for kind in kinds + ["branchnorm-deepnorm-init"] * (form == "tok"):
-                    yield cell("convergence", f"{form}-{kind}-{depth}-seed{seed}", kind, depth,
-                               rank_of(form, depth, seed, kind), 64, seed=seed, form=form, translates=True, **LONG)
+    first_kinds = ["post-ln", "branchnorm", "branchnorm-T1000", "branchnorm-deepnorm-init"]
+    for seed in [1, 2, 3]:
+        for depth in [6, 18, 50] if seed < 3 else [6, 18]:
+            # What the first recipe did is settled: no further seeds at 50 layers, none of the cased text.
+            kinds = ["deepnorm", *(first_kinds if seed == 1 or seed == 2 and depth < 50 else [])]
+            for kind in kinds:
+                if (kind, depth) != ("branchnorm-deepnorm-init", 50):
+                    yield cell("convergence", f"tok-{kind}-{depth}-seed{seed}", kind, depth, 1 if seed == 1 else 0.45, 64,
+                               seed=seed, translates=True, **LONG)
+    for depth in [6, 18]:
+        for kind in ["branchnorm-bounded", "deepnorm", *first_kinds[:3]]:
+            yield cell("convergence", f"cased-{kind}-{depth}-seed1", kind, depth, 0.55, 64, form="cased", translates=True, **LONG)
     for kind in ["branchnorm-bounded", "deepnorm"]:
         yield cell("convergence", f"tok-{kind}-100-seed1", kind, 100, 0.07, 64, translates=True, **LONG)
     for seed in [1, 2, 3]:
@@ -141,17 +154,6 @@ def convergence():
                 rank = 0.1 * seed + 0.3 * (depth == 50) + (0 if kind == "branchnorm-bounded" else 0.5)
                 yield cell("convergence", f"tok-{kind}-{depth}-seed{seed}", kind, depth, rank, 64, seed=seed,
                            translates=True, **LONG)
-
-
-def rank_of(form, depth, seed, kind):
-    """Seed 1 of everything first, its long cells of 50 layers beside the short ones of other studies; more seeds of the
-    deepest last."""
-    if form == "cased":
-        return 4 if seed == 1 else 7
-    if seed > 1:
-        return 0.75 if kind == "deepnorm" else 3 + seed if depth < 50 else 8
-    return 1.05 if depth < 50 else {"branchnorm-deepnorm-init": 1.1, "deepnorm": 2.0, "branchnorm-T1000": 2.2, "post-ln": 2.4,
-                                       "branchnorm": 3}[kind]
 
 
 SHORT = {**LONG, "after": "600u", "lr_warmup": "100u", "lr_decay_inv_sqrt": "100u", "valid_freq": "100u"}
@@ -171,21 +173,52 @@ def ramp():
 
 
 def recipe():
-    """What makes branchnorm work at 18+18 layers: initial weights, the ramp's length and form, bounds. T = 1 with small
-    weights is the control that says what a ramp adds."""
-    def one(name, **more):
-        return cell("recipe", name, "branchnorm", 18, 0.6, 64, **LONG, **more)
+    """What makes branchnorm work: initial weights, the ramp's length and form, bounds. T = 1 with small weights is the
+    control that says what a ramp adds (at 50+50 layers: branchnorm-short and branchnorm-no-ramp of `convergence`)."""
+    def one(name, depth=18, rank=0.6, **more):
+        return cell("recipe", name, "branchnorm", depth, rank, 64, **LONG, **more)
 
+    small = dict(branchnorm_init="deepnorm")
+    bounded = dict(**small, branchnorm_schedule="bounded")
     for steps in [50, 400]:
         yield one(f"xavier-linear-T{steps}", branchnorm_init="xavier", branchnorm_max_step=f"{steps}u")
     for steps in [1, 12, 50, 100, 200, 400, 1000]:
-        yield one(f"deepnorm-linear-T{steps}", branchnorm_init="deepnorm", branchnorm_max_step=f"{steps}u")
+        yield one(f"deepnorm-linear-T{steps}", **small, branchnorm_max_step=f"{steps}u")
     for schedule in ["by-layer", "square"]:
         for steps in [1, 12, 50]:
-            yield one(f"deepnorm-{schedule}-T{steps}", branchnorm_init="deepnorm", branchnorm_schedule=schedule,
+            yield one(f"deepnorm-{schedule}-T{steps}", **small, branchnorm_schedule=schedule,
                       branchnorm_max_step=f"{steps}u")
     for bound in [0.03, 0.05, 0.1, 0.2]:
-        yield one(f"bounded-{bound}", branchnorm_init="deepnorm", branchnorm_schedule="bounded", branchnorm_bound=bound)
+        yield one(f"bounded-{bound}", **bounded, branchnorm_bound=bound)
+    # How much T (3,600 updates by default) and the bound (0.18 to 0.24) matter: three orders of magnitude.
+    for steps in [36, 360, 36000]:
+        yield one(f"bounded-T{steps}", rank=0.65, **bounded, branchnorm_max_step=f"{steps}u")
+    for bound in [0.003, 0.01, 1]:
+        yield one(f"bounded-{bound}", rank=0.65, **bounded, branchnorm_bound=bound)
+    for bound in [0.02, 0.2]:
+        yield one(f"50-bounded-{bound}", depth=50, rank=0.9, **bounded, branchnorm_bound=bound)
+    yield one("50-deepnorm-by-layer-T12", depth=50, rank=0.9, **small, branchnorm_schedule="by-layer",
+              branchnorm_max_step="12u")
+
+
+def longer():
+    """Until DeepNorm's constants would show, should they leave a model undertrained; three times the updates."""
+    options = {**LONG, "after": "4000u", "valid_freq": "500u"}
+    for depth in [6, 18]:
+        for kind in ["branchnorm-bounded", "deepnorm", "branchnorm-no-ramp"]:
+            yield cell("longer", f"longer-{kind}-{depth}", kind, depth, 0.3 if kind in ("branchnorm-bounded", "deepnorm") else 0.5, 64,
+                       translates=True, **options)
+
+
+def languages():
+    """English into German, French and Czech in one model, a tag before each sentence; each language as often as German
+    in `convergence`."""
+    options = {**LONG, "after": "3600u", "valid_freq": "600u", "sentencepiece_options": (
+        "--normalization_rule_name=identity --character_coverage=1.0 --user_defined_symbols=" +
+        ",".join(tag(language) for language in LANGUAGES))}
+    for depth in [6, 18]:
+        for kind in ["branchnorm-bounded", "deepnorm"]:
+            yield cell("languages", f"languages-{kind}-{depth}", kind, depth, 0.4, 64, form="languages", translates=True, **options)
 
 
 def robustness():
@@ -221,7 +254,8 @@ def trial():
 
 def all_cells():
     """In the order in which they run."""
-    cells = [*stability(), *thousand(), *convergence(), *ramp(), *recipe(), *robustness(), *full(), *trial()]
+    cells = [*stability(), *thousand(), *convergence(), *ramp(), *recipe(), *longer(),
+             *languages(), *robustness(), *full(), *trial()]
     return sorted(cells, key=lambda c: c.rank)  # stable: the order above within a rank
 
 
@@ -235,7 +269,7 @@ def cells_of(study):
 
 def comparisons():
     """Pairs (baseline, system) whose translations are tested against each other."""
-    cells = [c for c in all_cells() if c.study in ("convergence", "full")]
+    cells = [c for c in all_cells() if c.study in ("convergence", "longer", "languages", "full")]
     for first in cells:
         for second in cells:
             same = (first.study, first.depth, first.form, first.seed) == (second.study, second.depth, second.form, second.seed)

@@ -3,6 +3,8 @@ import json
 import os
 import subprocess
 
+import cells
+
 
 def rounded(value, digits=5):
     return None if value is None else float(f"{value:.{digits}g}")
@@ -117,13 +119,32 @@ def run_tool(arguments, folder, stdin=None, stdout=None):
     return done.stdout
 
 
-TOKENIZERS = {"tok": "none", "cased": "13a"}
+TOKENIZERS = {"tok": "none", "cased": "13a", "languages": "none"}
 
 
-def translate(cell, folder, bin_folder, data):
-    """BLEU of test_2016_flickr; the translations stay in the work folder for the paired tests."""
+def bleu_of(reference, output, tokenizer, bin_folder, folder):
+    return float(run_tool([f"{bin_folder}/bough-score", reference, "-i", output, "-m", "bleu", "-tok", tokenizer, "-b",
+                           "-w", "2", "--force"], folder))
+
+
+def language_scores(reference, output, tokenizer, bin_folder, folder):
+    """BLEU of each language: its part of the files, which have as many lines of each, in the order of cells.LANGUAGES."""
+    scores = {}
+    lines = [open(path).read().splitlines(keepends=True) for path in (reference, output)]
+    count = len(lines[0]) // len(cells.LANGUAGES)
+    for number, language in enumerate(cells.LANGUAGES):
+        parts = [os.path.join(folder, f"{name}.{language}") for name in ("reference", "translation")]
+        for path, whole in zip(parts, lines):
+            with open(path, "w") as file:
+                file.writelines(whole[number * count:(number + 1) * count])
+        scores[language] = bleu_of(*parts, tokenizer, bin_folder, folder)
+    return scores
+
+
+def translate(cell, folder, bin_folder, text):
+    """BLEU of the text, (source, reference); the translations stay in the work folder for the paired tests."""
     output = os.path.join(folder, "test.de")
-    with open(os.path.join(data, "test_2016_flickr.en")) as source, open(output + ".tmp", "w") as target:
+    with open(text[0]) as source, open(output + ".tmp", "w") as target:
         place = (["--devices", str(cell.options["devices"]), "--precision", *cell.options["precision"]] if cell.on_gpu
                  else ["--cpu-threads", "1"])
         run_tool([f"{bin_folder}/bough-translate", "-c", f"{folder}/model.npz.decoder.yml", *place,
@@ -131,18 +152,19 @@ def translate(cell, folder, bin_folder, data):
                  folder, source, target)
     os.replace(output + ".tmp", output)
     tokenizer = TOKENIZERS[cell.form]
-    score = run_tool([f"{bin_folder}/bough-score", f"{data}/test_2016_flickr.de", "-i", output, "-m", "bleu",
-                      "-tok", tokenizer, "-b", "-w", "2", "--force"], folder)
-    return {"tokenizer": tokenizer, "score": float(score)}
+    result = {"tokenizer": tokenizer, "score": bleu_of(text[1], output, tokenizer, bin_folder, folder)}
+    if cell.form == "languages":
+        result["languages"] = language_scores(text[1], output, tokenizer, bin_folder, folder)
+    return result
 
 
-def compare(first, second, folders, bin_folder, data):
+def compare(first, second, folders, bin_folder, reference):
     """Paired tests of two cells' translations: p-values of bootstrap and of approximate randomisation."""
     files = [os.path.join(folder, "test.de") for folder in folders]
     tests = {}
     for test in ["bs", "ar"]:
         tests[test] = json.loads(run_tool(
-            [f"{bin_folder}/bough-score", f"{data}/test_2016_flickr.de", "-i", *files, "-m", "bleu", "-tok",
+            [f"{bin_folder}/bough-score", reference, "-i", *files, "-m", "bleu", "-tok",
              TOKENIZERS[first.form], "-w", "4", "-f", "json", "--force", f"-p{test}", "-j", "1"], folders[1]))
     return {
         "baseline": first.name,

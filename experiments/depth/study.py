@@ -97,33 +97,54 @@ class Study:
     def folder(self, cell):
         return os.path.join(self.work, "cells", cell.study, cell.name)
 
-    def text(self, cell):
-        return os.path.join(self.data, "tok") if cell.form == "tok" else self.data
+    def text(self, form, part):
+        """Source and target of train, val or test_2016_flickr."""
+        if form == "languages":
+            return [os.path.join(self.work, form, f"{part}.{side}") for side in ("source", "target")]
+        return [os.path.join(self.data, "tok" if form == "tok" else "", f"{part}.{side}") for side in ("en", "de")]
+
+    def mix_languages(self):
+        """The files of the form `languages`: English with a tag, and its translations, one language after another."""
+        os.makedirs(os.path.join(self.work, "languages"), exist_ok=True)
+        for part in ["train", "val", "test_2016_flickr"]:
+            paths = self.text("languages", part)
+            with open(paths[0] + ".tmp", "w") as source, open(paths[1] + ".tmp", "w") as target:
+                for language in cells.LANGUAGES:
+                    with open(os.path.join(self.data, "tok", f"{part}.en")) as english:
+                        source.writelines(f"{cells.tag(language)} {line}" for line in english)
+                    with open(os.path.join(self.data, "tok", f"{part}.{language}")) as translations:
+                        target.writelines(translations)
+            for path in paths:
+                os.replace(path + ".tmp", path)
 
     def vocabulary(self, form):
         return os.path.join(self.work, f"{form}.spm")
 
     def training_command(self, cell):
-        folder, text, vocabulary = self.folder(cell), self.text(cell), self.vocabulary(cell.form)
+        folder, vocabulary = self.folder(cell), self.vocabulary(cell.form)
         save = max(1, round(SAVE_EVERY * cell.updates / cell.seconds()))
         options = {"save-freq": f"{save}u", **cell.options}
         command = [f"{self.bin}/bough-train", "-c", f"{HERE}/config.yml", "--model", f"{folder}/model.npz", "--quiet",
                    "--log", f"{folder}/train.log", "--tempdir", self.work, "--vocabs", vocabulary, vocabulary,
-                   "--train-sets", f"{text}/train.en", f"{text}/train.de"]
+                   "--train-sets", *self.text(cell.form, "train")]
         if "valid-freq" in options:
-            command += ["--valid-sets", f"{text}/val.en", f"{text}/val.de"]
+            command += ["--valid-sets", *self.text(cell.form, "val")]
         for key, value in options.items():
             command += [f"--{key}", *(map(str, value) if isinstance(value, list) else [str(value)])]
         return command
 
-    def make_vocabularies(self, forms):
+    def make_vocabularies(self, todo):
         """Before any cell: cells that start together must not each train one."""
-        for form in forms:
+        for first in {cell.form: cell for cell in todo}.values():
+            form = first.form
+            if form == "languages":
+                self.mix_languages()
             if os.path.exists(self.vocabulary(form)):
                 continue
             say(f"vocabulary of the {form} text")
+            symbols = {"sentencepiece_options": first.options[key] for key in first.options if key == "sentencepiece-options"}
             cell = cells.cell("vocabulary", form, "post-ln", 1, 0, 16, form=form, after="1u", mini_batch_words=100,
-                              transformer_heads=1)
+                              transformer_heads=1, **symbols)
             self.train(cell)
             shutil.rmtree(self.folder(cell))
 
@@ -176,7 +197,7 @@ class Study:
         code = self.train(cell)
         result = measure.measure(cell, folder, code, self.commit)
         if cell.translates and code == 0:
-            result["bleu"] = measure.translate(cell, folder, self.bin, self.text(cell))
+            result["bleu"] = measure.translate(cell, folder, self.bin, self.text(cell.form, "test_2016_flickr"))
         measure.write_json(self.result_path(cell), result)
         if cell.translates:
             self.compare_with_partners(cell)
@@ -193,7 +214,8 @@ class Study:
                     continue
                 folders = [self.folder(first), self.folder(second)]
                 if all(os.path.exists(os.path.join(folder, "test.de")) for folder in folders):
-                    test = measure.compare(first, second, folders, self.bin, self.text(cell))
+                    reference = self.text(cell.form, "test_2016_flickr")[1]
+                    test = measure.compare(first, second, folders, self.bin, reference)
                     name = f"{second.name}-against-{first.kind}.json"
                     measure.write_json(os.path.join(self.results, "significance", name), test)
 
@@ -313,7 +335,7 @@ def parse_arguments():
     options.studies = [cells.STUDIES.get(s, s) for s in options.studies] or on_cpu
     for name in options.studies:
         if name not in names:
-            parser.error(f"'{name}' is not a study, must be one of {', '.join(names)} or a letter a to g")
+            parser.error(f"'{name}' is not a study, must be one of {', '.join(names)} or a letter a to j")
     return options
 
 
@@ -346,7 +368,7 @@ def main():
     signal.signal(signal.SIGTERM, study.stop)
     queue = Queue(study, todo)
     try:
-        study.make_vocabularies(sorted({c.form for c in todo}))
+        study.make_vocabularies(todo)
         queue.run(options.jobs)
     except Interrupted:
         pass

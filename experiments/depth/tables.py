@@ -109,10 +109,33 @@ def significance_table(tests):
                    short(t["p_bootstrap"]), short(t["p_randomisation"])] for t in tests]
 
 
-def ramp_table(every):
+def outcome_table(every, study):
     rows = [[c.name, outcomes.outcome(r) if r else "not run", show(outcomes.final_cross_entropy(r)) if r else "",
-             r.get("bleu", {}).get("score", "") if r else ""] for c, r in every.values() if c.study == "ramp"]
+             r.get("bleu", {}).get("score", "") if r else ""] for c, r in every.values() if c.study == study]
     return markdown(["cell (T in updates)", "outcome", "validation cross-entropy", "BLEU"], rows)
+
+
+def longer_table(every):
+    """Cross-entropy on the way: which kind is ahead when."""
+    found = [(c, r) for c, r in every.values() if c.study == "longer"]
+    updates = sorted({u for _, r in found if r for u in r["validation"]["update"]})
+    rows = []
+    for c, r in found:
+        ce = dict(zip(r["validation"]["update"], r["validation"]["cross_entropy"])) if r else {}
+        rows.append([f"{c.depth}+{c.depth}", c.kind, *(show(ce.get(u)) for u in updates),
+                     r.get("bleu", {}).get("score", "") if r else "not run"])
+    return markdown(["layers", "kind", *map(str, updates), "BLEU"], sorted(rows, key=lambda row: int(row[0].split("+")[0])))
+
+
+def languages_table(every):
+    rows = []
+    for c, r in every.values():
+        if c.study == "languages":
+            by_language = (r or {}).get("bleu", {}).get("languages", {})
+            rows.append([f"{c.depth}+{c.depth}", c.kind, show(outcomes.final_cross_entropy(r)) if r else "not run",
+                         *(by_language.get(language, "") for language in cells.LANGUAGES)])
+    return markdown(["layers", "kind", "validation cross-entropy", *(f"BLEU {l}" for l in cells.LANGUAGES)],
+                    sorted(rows, key=lambda row: int(row[0].split("+")[0])))
 
 
 def robustness_table(every):
@@ -171,7 +194,10 @@ def all_tables(every, tests):
         "thousand": plain_table(every, "thousand"),
         "convergence": convergence_table(every),
         "significance": markdown(head, rows) if rows else "not run\n",
-        "ramp": ramp_table(every),
+        "recipe": outcome_table(every, "recipe"),
+        "longer": longer_table(every),
+        "languages": languages_table(every),
+        "ramp": outcome_table(every, "ramp"),
         "robustness": robustness_table(every),
         "late": late_table(every),
         "full": full_table(every),
@@ -183,7 +209,10 @@ TITLES = {
     "thousand": "500+500 layers",
     "convergence": "Convergence: mean ± standard deviation over seeds (number of seeds)",
     "significance": "Paired tests on test_2016_flickr",
-    "ramp": "T and schedule of BranchNorm, 18+18 layers",
+    "recipe": "What makes BranchNorm work: 18+18 layers where the name has no 50",
+    "longer": "4,000 updates: validation cross-entropy on the way, BLEU at the end",
+    "languages": "One model into three languages, 3,600 updates",
+    "ramp": "T and schedule of BranchNorm's first recipe, 18+18 layers",
     "robustness": "Learning rate and warmup, 18+18 layers",
     "late": "Late in training, 18+18 layers: means over the last quarter of the run",
     "full": "Until alpha is 1 and beyond, on a GPU: at the end of 2,000 updates",

@@ -44,11 +44,11 @@ size_t size_of(int type) { return type == ncclFloat64 ? 8 : type == ncclInt8 ? 1
 class Channel {
  public:
   Channel(std::string name, bool is_read)
-      : name_(std::move(name)), is_read_(is_read), file_(shm_open(name_.c_str(), O_RDWR | O_CREAT, 0600)) {
+      : name_(std::move(name)), removes_name_(is_read), file_(shm_open(name_.c_str(), O_RDWR | O_CREAT, 0600)) {
     check(file_ >= 0, "emulator: nccl: '{}' cannot be opened: {}", name_, std::strerror(errno));
   }
   ~Channel() {
-    if (is_read_) shm_unlink(name_.c_str());
+    remove_name();
     close(file_);
   }
   Channel(const Channel&) = delete;
@@ -72,6 +72,7 @@ class Channel {
       check(n > 0, "emulator: nccl: '{}' cannot be read", name_);
       p += n, bytes -= size_t(n), at_ += n;
     }
+    remove_name();  // both have the file open, and it goes with them, should one be killed
     constexpr off_t much = 1 << 20;
     if (at_ - freed_ < much) return;
     fallocate(file_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, freed_, at_ - freed_);
@@ -79,8 +80,12 @@ class Channel {
   }
 
  private:
+  void remove_name() {
+    if (std::exchange(removes_name_, false)) shm_unlink(name_.c_str());
+  }
+
   std::string name_;
-  bool is_read_;
+  bool removes_name_;  // the reader does
   int file_;
   off_t at_ = 0, freed_ = 0;
 };

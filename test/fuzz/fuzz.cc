@@ -1,6 +1,6 @@
 // libFuzzer's entry: `bough-fuzz --row=NAME SEEDS` attacks one reader, `--rows` lists them. Built by the preset `fuzz`.
-#include <unistd.h>
-
+// It writes its inputs into the folder for temporary files, which should be one of its own and in memory: a million are
+// written, and libFuzzer ends without removing them.
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>
@@ -30,17 +30,6 @@ const Row* find_row(const std::string& name) {
   return nullptr;
 }
 
-/// In memory where the system has such a folder: a million files are written.
-struct Folder {
-  fs::path path;
-  Folder() {
-    const fs::path memory = "/dev/shm";
-    path = (fs::exists(memory) ? memory : fs::temp_directory_path()) / ("bough-fuzz-" + std::to_string(getpid()));
-    fs::create_directories(path);
-  }
-  ~Folder() { fs::remove_all(path); }
-};
-
 }  // namespace
 
 extern "C" int LLVMFuzzerInitialize(int* argc, char*** argv) {
@@ -59,9 +48,9 @@ extern "C" int LLVMFuzzerInitialize(int* argc, char*** argv) {
 }
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  static const Folder folder;
+  static const fs::path folder = fs::temp_directory_path();
   const std::string_view bytes(reinterpret_cast<const char*>(data), size);
-  const std::string path = folder.path / chosen->file;
+  const std::string path = folder / chosen->file;
   if (*chosen->file) std::ofstream(path, std::ios::binary).write(bytes.data(), std::streamsize(size));
   try {
     chosen->read(path, bytes);

@@ -20,13 +20,16 @@ while [ $# -gt 0 ]; do
   shift
 done
 cmake --preset fuzz >/dev/null
-cmake --build build-fuzz --target bough-fuzz
+cmake --build build-fuzz --target bough-fuzz >build-fuzz/build.log || { tail -n 40 build-fuzz/build.log; exit 1; }
 mkdir -p build-fuzz/corpus build-fuzz/found build-fuzz/inputs
 [ -n "$rows" ] || rows=$(build-fuzz/bough-fuzz --rows)
 
+inputs=$(mktemp -d -p "$([ -d /dev/shm ] && echo /dev/shm || echo "${TMPDIR:-/tmp}")" bough-fuzz-XXXXXX)
+trap 'rm -rf "$inputs"' EXIT
+
 attack() {  # attack ROW
-  mkdir -p "build-fuzz/corpus/$1"
-  build-fuzz/bough-fuzz "--row=$1" -seed="$seed" -max_total_time="$seconds" -timeout=10 -malloc_limit_mb=100 \
+  mkdir -p "build-fuzz/corpus/$1" "$inputs/$1"
+  TMPDIR=$inputs/$1 build-fuzz/bough-fuzz "--row=$1" -seed="$seed" -max_total_time="$seconds" -timeout=10 -malloc_limit_mb=100 \
     -print_final_stats=1 -artifact_prefix="build-fuzz/found/$1-" "build-fuzz/corpus/$1" "test/fuzz/seeds/$1" \
     >"build-fuzz/$1.log" 2>&1
 }
@@ -43,20 +46,21 @@ for row in $rows; do
 done
 wait
 
-total=0 now=0 broken=0
+total=0 now=0 broken=""
 printf '%-16s %12s %12s  %s\n' row inputs "in all" found
 for row in $rows; do
   inputs_of "$row" >>"build-fuzz/inputs/$row"
   all=$(awk '{ n += $1 } END { print n + 0 }' "build-fuzz/inputs/$row")
   found=$(sed -n 's/^SUMMARY: *//p' "build-fuzz/$row.log" | head -n 1)
   [ -n "$found" ] || grep -q '^stat::' "build-fuzz/$row.log" || found=$(tail -n 1 "build-fuzz/$row.log")
-  if [ -n "$found" ]; then  # the log names the input and shows it in base64, where it is short
-    broken=$((broken + 1))
-    grep -e "Test unit written to" -e "^Base64: " "build-fuzz/$row.log" || true
-  fi
+  [ -z "$found" ] || broken="$broken $row"
   printf '%-16s %12s %12s  %s\n' "$row" "$(inputs_of "$row")" "$all" "${found:--}"
   now=$((now + $(inputs_of "$row" | awk '{ n += $1 } END { print n + 0 }')))
   total=$((total + all))
 done
-printf '%-16s %12s %12s  %s rows\n' all "$now" "$total" "$broken"
-[ $broken = 0 ]
+printf '%-16s %12s %12s  %s rows\n' all "$now" "$total" "$(echo "$broken" | wc -w)"
+for row in $broken; do  # last, where a shortened report keeps it; the log names the input and shows it in base64
+  echo "end of build-fuzz/$row.log:"
+  tail -n 40 "build-fuzz/$row.log" | cut -c 1-2000
+done
+[ -z "$broken" ]

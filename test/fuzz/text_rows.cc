@@ -24,7 +24,10 @@ namespace {
 
 /// What YAML can be written of again: other bytes are read as they are, since Marian's vocabularies may have them.
 bool is_text(std::string_view bytes) {
-  return !unicode::find_invalid_utf8(bytes) && bytes.find('\0') == bytes.npos;  // nor UTF-16
+  if (unicode::find_invalid_utf8(bytes) || bytes.find('\0') != bytes.npos) return false;  // nor UTF-16
+  // Code points that are no characters, as U+FFFF, are not YAML: yaml-cpp writes U+FFFD for them.
+  return std::ranges::none_of(unicode::decode_utf8(bytes),
+                              [](char32_t c) { return (c & 0xFFFE) == 0xFFFE || (c >= 0xFDD0 && c <= 0xFDEF); });
 }
 
 void read_yaml(const std::string&, std::string_view bytes) {
