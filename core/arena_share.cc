@@ -1,65 +1,113 @@
 #include "core/arena_share.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "core/base/rounding.h"
 
 namespace bough {
 namespace {
 
-constexpr int64_t most_piece = 1 << 20;  // elements that travel at once from rank to rank
+/// Elements of a piece: large enough for a link, small beside the arena, so that an exchange can begin early, and a
+/// piece of every rank takes little memory.
+int64_t piece_size(int64_t elements, int ranks) {
+  constexpr int64_t most = 1 << 20, rounds = 16;
+  static_assert(most % ArenaShare::block == 0);
+  if (ranks == 1) return elements;
+  return std::min(round_up(divide_up(elements, ranks * rounds), ArenaShare::block), most);
+}
 
-/// What rank `rank` owns of a tensor; empty where that is nothing.
-Tensor slice_of(In whole, const RankSlices& slices, int rank) {
-  return slices.size(rank) > 0 ? whole.view(slices.first(rank), {slices.size(rank)}) : Tensor();
+Tensor piece_of(In whole, const RankPieces& pieces, int64_t round, int rank) {
+  return whole ? whole.view(pieces.first(round, rank), {pieces.size(round, rank)}) : Tensor();
+}
+
+void add(std::vector<Message>& messages, int rank, const Tensor& tensor) {
+  if (tensor.size() > 0) messages.push_back({rank, tensor});
 }
 
 }  // namespace
 
-RankSlices::RankSlices(int64_t elements, int ranks, int64_t block)
-    : elements_(elements), slice_(ranks == 1 ? elements : round_up(divide_up(elements, ranks), block)) {}
+int64_t RankPieces::rounds() const { return divide_up(elements_, piece_ * ranks_); }
 
-int64_t RankSlices::first(int rank) const { return std::min(slice_ * rank, elements_); }
+int64_t RankPieces::longest() const { return std::min(piece_, elements_); }
+
+int64_t RankPieces::first(int64_t round, int rank) const {
+  return std::min((round * ranks_ + rank) * piece_, elements_);
+}
+
+int64_t RankPieces::total(int rank) const {
+  const int64_t last = rounds() - 1;  // only there, pieces are shorter
+  return last * piece_ + size(last, rank);
+}
 
 ArenaShare::ArenaShare(Communicator& ranks, Backend& backend, int64_t elements, DType dtype)
     : ranks_(ranks),
       backend_(backend),
       elements_(elements),
       blocks_(divide_up(elements, block)),
-      slices_(elements, ranks.size(), block),
-      block_slices_(blocks_, ranks.size(), 1),
-      piece_(std::min(slices_.longest(), most_piece)),
+      pieces_(elements, ranks.size(), piece_size(elements, ranks.size())),
+      block_pieces_(blocks_, ranks.size(), divide_up(piece_size(elements, ranks.size()), block)),
       others_(size_t(ranks.size())) {
   for (int r = 0; r < ranks.size(); ++r)
-    if (r != ranks.rank()) others_[size_t(r)] = backend.allocate_persistent({piece_}, dtype);
+    if (r != ranks.rank()) others_[size_t(r)] = backend.allocate_persistent({pieces_.longest()}, dtype);
 }
 
-Tensor ArenaShare::part_of(In slice, int64_t begin, int64_t count) const {
-  const int64_t from = std::max(begin - first(), int64_t{0}), to = std::min(begin + count - first(), size());
-  return from < to ? slice.view(from, {to - from}) : Tensor();
+Tensor ArenaShare::piece_of_arena(In arena, int64_t round) const {
+  return piece_of(arena, pieces_, round, ranks_.rank());
 }
 
-/// Every rank gets the others' part of its slice, a piece at a time, and sums it up.
+Tensor ArenaShare::piece_of_slice(In slice, int64_t round) const {
+  const int64_t first = std::min(round * pieces_.longest(), size());
+  return slice ? slice.view(first, {pieces_.size(round, ranks_.rank())}) : Tensor();
+}
+
+std::vector<ArenaPiece> ArenaShare::pieces(In slice) const {
+  std::vector<ArenaPiece> pieces;
+  for (int64_t round = 0; round < rounds(); ++round)
+    pieces.push_back({pieces_.first(round, ranks_.rank()), piece_of_slice(slice, round)});
+  return pieces;
+}
+
+std::vector<Tensor> ArenaShare::parts_of(In slice, int64_t begin, int64_t count) const {
+  std::vector<Tensor> parts;
+  for (const auto& [first, piece] : pieces(slice)) {
+    const int64_t from = std::max(begin - first, int64_t{0}), to = std::min(begin + count - first, piece.size());
+    if (from < to) parts.push_back(piece.view(from, {to - from}));
+  }
+  return parts;
+}
+
 void ArenaShare::sum(Out arena) {
   if (ranks_.is_alone()) return;
-  for (int64_t at = 0; at < slices_.longest(); at += piece_) {
-    const auto piece_of = [&](int rank) {
-      const int64_t size = std::clamp<int64_t>(slices_.size(rank) - at, 0, piece_);
-      return size > 0 ? arena.view(slices_.first(rank) + at, {size}) : Tensor();
-    };
-    const Tensor mine = piece_of(ranks_.rank());
-    std::vector<Tensor> received(others_.size()), sent(others_.size());
-    for (int r = 0; r < ranks_.size(); ++r) {
-      if (r == ranks_.rank()) continue;
-      sent[size_t(r)] = piece_of(r);
-      if (mine) received[size_t(r)] = others_[size_t(r)].view(0, mine.shape());
-    }
-    ranks_.all_to_all(received, sent);
-    if (mine) sum_piece(mine);
+  add_up(arena, elements_, true);
+  summed_ = 0;
+}
+
+/// One round after another, each of which ends before `ready`.
+void ArenaShare::add_up(Out arena, int64_t ready, bool waits) {
+  while (summed_ < rounds() && pieces_.end(summed_) <= ready) {
+    if (!arriving_) arriving_ = start_round(arena, summed_);
+    if (!arriving_(waits)) return;
+    arriving_ = nullptr;
+    sum_piece(piece_of_arena(arena, summed_));
+    ++summed_;
   }
 }
 
+/// Every rank gets the others' part of its piece.
+std::function<bool(bool)> ArenaShare::start_round(In arena, int64_t round) {
+  const Tensor mine = piece_of_arena(arena, round);
+  std::vector<Message> received, sent;
+  for (int r = 0; r < ranks_.size(); ++r) {
+    if (r == ranks_.rank()) continue;
+    add(sent, r, piece_of(arena, pieces_, round, r));
+    add(received, r, others_[size_t(r)].view(0, mine.shape()));
+  }
+  return ranks_.start_all_to_all(received, sent);
+}
+
 void ArenaShare::sum_piece(Out piece) {
+  if (piece.size() == 0) return;
   const auto part_of = [&](int rank) {
     return rank == ranks_.rank() ? piece : others_[size_t(rank)].view(0, piece.shape());
   };
@@ -68,13 +116,16 @@ void ArenaShare::sum_piece(Out piece) {
   if (!ranks_.is_first()) backend_.accumulate(write_to(piece), sum);
 }
 
-void ArenaShare::gather(Out whole, const RankSlices& slices) {
+void ArenaShare::gather(Out whole, const RankPieces& pieces) {
   if (ranks_.is_alone()) return;
-  std::vector<Tensor> received(others_.size()), sent(others_.size());
-  for (int r = 0; r < ranks_.size(); ++r) {
-    if (r == ranks_.rank()) continue;
-    received[size_t(r)] = slice_of(whole, slices, r);
-    sent[size_t(r)] = slice_of(whole, slices, ranks_.rank());
+  std::vector<Message> received, sent;
+  for (int64_t round = 0; round < pieces.rounds(); ++round) {
+    const Tensor mine = piece_of(whole, pieces, round, ranks_.rank());
+    for (int r = 0; r < ranks_.size(); ++r) {
+      if (r == ranks_.rank()) continue;
+      add(received, r, piece_of(whole, pieces, round, r));
+      add(sent, r, mine);
+    }
   }
   ranks_.all_to_all(received, sent);
 }
@@ -82,20 +133,20 @@ void ArenaShare::gather(Out whole, const RankSlices& slices) {
 Tensor ArenaShare::whole_on_first(In slice) {
   if (ranks_.is_alone()) return slice;
   Tensor whole;
-  std::vector<Tensor> received(others_.size()), sent(others_.size());
+  std::vector<Message> received, sent;
   if (ranks_.is_first()) {
     whole = backend_.allocate_persistent({elements_}, slice.dtype());
-    backend_.accumulate(write_to(mine(whole)), slice);
-    for (int r = 1; r < ranks_.size(); ++r) received[size_t(r)] = slice_of(whole, slices_, r);
-  } else if (size() > 0) {
-    sent[0] = slice;
+    for (int64_t round = 0; round < rounds(); ++round) {
+      backend_.accumulate(write_to(piece_of_arena(whole, round)), piece_of_slice(slice, round));
+      for (int r = 1; r < ranks_.size(); ++r) add(received, r, piece_of(whole, pieces_, round, r));
+    }
+  } else {
+    for (const ArenaPiece& piece : pieces(slice)) add(sent, 0, piece.values);
   }
   ranks_.all_to_all(received, sent);
   return whole;
 }
 
-Tensor ArenaShare::my_blocks(In all) const {
-  return all.view(block_slices_.first(ranks_.rank()), {block_slices_.size(ranks_.rank())});
-}
+Tensor ArenaShare::my_blocks(In all, int64_t round) const { return piece_of(all, block_pieces_, round, ranks_.rank()); }
 
 }  // namespace bough

@@ -59,6 +59,16 @@ class Backend {
   }
   /// Whether repeat() records: few keys, and shapes of few classes, are then worth some padding.
   virtual bool records() const { return false; }
+  /// Marks this place in the order of what was started; repeat() records it.
+  virtual void mark(int number) { (void)number; }
+  /// Starts `work` as soon as the last mark(number) is passed, and behind earlier work that was started so: beside all
+  /// else that comes behind the mark. What is started after wait_aside() comes behind it. Where nothing runs beside
+  /// anything, the work is done at once.
+  virtual void start_aside(int number, const std::function<void()>& work) {
+    (void)number;
+    work();
+  }
+  virtual void wait_aside() {}
   /// How matrix products are computed, as text for the training state: a resumed run that takes it over has
   /// the same bits. Empty where nothing is chosen at run time.
   virtual std::string plans() const { return {}; }

@@ -1,5 +1,6 @@
 #pragma once
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -7,6 +8,12 @@
 #include "core/tensor.h"
 
 namespace bough {
+
+/// A tensor on its way to another rank, or from it.
+struct Message {
+  int rank;
+  Tensor tensor;
+};
 
 /// The processes, called ranks, that compute one run together. All of them make the same calls in the same order with
 /// the same sizes; each call returns when this rank's part is done. One thread at a time.
@@ -24,9 +31,15 @@ class Communicator {
   virtual void all_gather(const void* mine, size_t bytes, void* all) = 0;
   /// Host memory: rank 0's content becomes everybody's.
   virtual void broadcast(void* data, size_t bytes) = 0;
-  /// Tensors: sent[r] goes to rank r, received[r] is overwritten with what rank r sends here; nothing where they are
-  /// empty. Sizes agree on both ends; received and sent of one rank do not overlap.
-  virtual void all_to_all(const std::vector<Tensor>& received, const std::vector<Tensor>& sent) = 0;
+  /// Tensors, of any number: what is sent goes to its ranks, what is received is overwritten with what those send here,
+  /// in their order. Sizes agree on both ends; nothing overlaps.
+  void all_to_all(const std::vector<Message>& received, const std::vector<Message>& sent) {
+    start_all_to_all(received, sent)(true);
+  }
+  /// Starts that. What is returned tells whether this rank's part is done, if `waits` after waiting for it; until it
+  /// has said so, the tensors belong to the exchange, and no other call is made.
+  virtual std::function<bool(bool waits)> start_all_to_all(const std::vector<Message>& received,
+                                                           const std::vector<Message>& sent) = 0;
   /// Ends all ranks at once for the reason `why`, which one of them or their parent says in the log: what has gone
   /// wrong on all alike, once. With the exit code `code` as far as their launcher lets it through.
   [[noreturn]] virtual void abort(int code, const std::string& why) = 0;

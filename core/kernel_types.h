@@ -124,8 +124,9 @@ struct ResidualGrads {
 /// What one update of the optimizer reads and writes: flat f32 arenas of N elements (absent where empty).
 struct OptimizerArenas {
   Tensor parameters, first_moment, second_moment, average;
-  Tensor denominators;  ///< (2) f64: Adam's running bias corrections; only applied updates change them
-  Tensor compute_copy;  ///< bf16 parameters where computation is in bf16
+  Tensor denominators;             ///< (2) f64: Adam's running bias corrections; only applied updates change them
+  Tensor compute_copy;             ///< bf16 parameters where computation is in bf16
+  bool steps_denominators = true;  ///< false: for another part of the arenas this update has done so
 };
 /// Kingma & Ba 2015; Duchi et al. 2011; plain gradient descent.
 enum class OptimizerKind : uint8_t { adam, adagrad, sgd };

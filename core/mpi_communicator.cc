@@ -24,14 +24,19 @@ std::string library_name() {
   return whole.substr(0, whole.find_first_of(",\n"));
 }
 
+/// Whether all requests are done: in such calls MPI does its work.
+bool are_done(std::vector<MPI_Request>& requests) {
+  int done = 0;
+  MPI_Testall(int(requests.size()), requests.data(), &done, MPI_STATUSES_IGNORE);
+  return done != 0;
+}
+
 /// Waits for all requests. MPI itself would keep a core busy; here a rank that waits for long, for a validation say,
 /// sleeps between two looks.
 void wait_for(std::vector<MPI_Request>& requests) {
   constexpr std::chrono::microseconds awake(20000), nap(200);
   const auto start = Clock::now();
-  for (int done = 0;;) {
-    MPI_Testall(int(requests.size()), requests.data(), &done, MPI_STATUSES_IGNORE);
-    if (done != 0) return;
+  while (!are_done(requests)) {
     if (Clock::now() - start < awake)
       sched_yield();
     else
@@ -66,17 +71,21 @@ class MpiCommunicator : public Communicator {
     wait_for(request);
   }
 
-  void all_to_all(const std::vector<Tensor>& received, const std::vector<Tensor>& sent) override {
-    std::vector<MPI_Request> requests;
-    for (int r = 0; r < size_; ++r)
-      in_messages(received[size_t(r)], [&](std::byte* data, int bytes) {
-        MPI_Irecv(data, bytes, MPI_BYTE, r, 0, MPI_COMM_WORLD, &requests.emplace_back());
+  std::function<bool(bool)> start_all_to_all(const std::vector<Message>& received,
+                                             const std::vector<Message>& sent) override {
+    auto requests = std::make_shared<std::vector<MPI_Request>>();
+    for (const auto& [rank, tensor] : received)
+      in_parts(tensor, [&](std::byte* data, int bytes) {
+        MPI_Irecv(data, bytes, MPI_BYTE, rank, 0, MPI_COMM_WORLD, &requests->emplace_back());
       });
-    for (int r = 0; r < size_; ++r)
-      in_messages(sent[size_t(r)], [&](const std::byte* data, int bytes) {
-        MPI_Isend(data, bytes, MPI_BYTE, r, 0, MPI_COMM_WORLD, &requests.emplace_back());
+    for (const auto& [rank, tensor] : sent)
+      in_parts(tensor, [&](const std::byte* data, int bytes) {
+        MPI_Isend(data, bytes, MPI_BYTE, rank, 0, MPI_COMM_WORLD, &requests->emplace_back());
       });
-    wait_for(requests);
+    return [requests](bool waits) {
+      if (waits) wait_for(*requests);
+      return waits || are_done(*requests);
+    };
   }
 
   [[noreturn]] void abort(int code, const std::string& why) override {
@@ -92,10 +101,10 @@ class MpiCommunicator : public Communicator {
     return int(bytes);
   }
 
-  template <class Message>
-  static void in_messages(const Tensor& tensor, const Message& message) {
-    for (size_t at = 0, bytes = tensor ? tensor.bytes() : 0; at < bytes; at += message_bytes)
-      message(tensor.data<std::byte>() + at, int(std::min(message_bytes, bytes - at)));
+  template <class Part>
+  static void in_parts(const Tensor& tensor, const Part& part) {
+    for (size_t at = 0, bytes = tensor.bytes(); at < bytes; at += message_bytes)
+      part(tensor.data<std::byte>() + at, int(std::min(message_bytes, bytes - at)));
   }
 
   int rank_ = 0, size_ = 1;

@@ -141,12 +141,22 @@ void ParameterSet::begin_update() {
   for (Declared& d : declared_) d.parameter.slot->written = false;
 }
 
-void ParameterSet::finish_update() {
+void ParameterSet::finish_update(int64_t end) {
   for (Declared& d : declared_) {
-    if (d.parameter.slot->written) continue;
+    if (d.first >= end || d.parameter.slot->written) continue;
     backend_.fill(d.parameter.slot->tensor, 0.0);
     d.parameter.slot->written = true;
   }
+}
+
+void ParameterSet::begin_tape() {
+  for (Declared& d : declared_) d.parameter.slot->first_section = GradSlot::no_section;
+}
+
+int64_t ParameterSet::known_elements(int section) const {
+  for (auto d = declared_.rbegin(); d != declared_.rend(); ++d)
+    if (d->parameter.slot->first_section < section) return d->first;
+  return elements_;
 }
 
 int64_t ParameterSet::trained_elements() const {
@@ -171,17 +181,19 @@ std::vector<float> ParameterSet::extract(In arena, const ParameterPart& part) co
   return transposed;
 }
 
-void ParameterSet::insert_into_slice(Out slice, int64_t first, const ParameterPart& part,
-                                     std::vector<float> values) const {
+void ParameterSet::insert(const std::vector<ArenaPiece>& pieces, const ParameterPart& part,
+                          std::vector<float> values) const {
   if (part.is_transposed) {
     std::vector<float> transposed(values.size());
     transpose(values.data(), part.cols, part.rows, transposed.data());
     values = std::move(transposed);
   }
-  const int64_t begin = std::max(part.first, first), end = std::min(part.first + part.size(), first + slice.size());
-  if (begin >= end) return;
-  upload(slice.view(begin - first, {end - begin}),
-         std::span<const float>(values).subspan(size_t(begin - part.first), size_t(end - begin)));
+  for (const auto& [first, piece] : pieces) {
+    const int64_t begin = std::max(part.first, first), end = std::min(part.first + part.size(), first + piece.size());
+    if (begin >= end) continue;
+    upload(piece.view(begin - first, {end - begin}),
+           std::span<const float>(values).subspan(size_t(begin - part.first), size_t(end - begin)));
+  }
 }
 
 std::vector<float> ParameterSet::download(In arena) const {

@@ -44,6 +44,12 @@ struct Parameter {
   Var on(Tape& tape) const { return tape.parameter(value, is_fixed ? nullptr : slot); }
 };
 
+/// Elements of an arena from `first` on.
+struct ArenaPiece {
+  int64_t first;
+  Tensor values;
+};
+
 /// The multipliers of a part that is in 8 bits: of its elements, and of what they are multiplied by (0: see
 /// Int8Multipliers).
 struct Int8Part {
@@ -83,8 +89,15 @@ class ParameterSet {
 
   /// Forgets which gradients exist: the next backward pass writes them.
   void begin_update();
-  /// Sets gradients that the first backward pass did not reach to zero; later ones add.
-  void finish_update();
+  /// Sets gradients that the first backward pass did not reach to zero, those of elements before `end`; later ones add.
+  void finish_update(int64_t end);
+  void finish_update() { finish_update(elements_); }
+
+  /// Forgets in which sections of a tape parameters are used.
+  void begin_tape();
+  /// Elements at the front of gradients() that are known once the backward pass has done all sections of its tape from
+  /// `section` on: no parameter among them was used before.
+  int64_t known_elements(int section) const;
 
   const std::vector<ParameterPart>& parts() const { return parts_; }  ///< sorted by name
   int64_t elements() const { return elements_; }                      ///< of an arena, padding included
@@ -102,10 +115,10 @@ class ParameterSet {
   /// One part of an arena in the file's layout; and back, where the rest of the arena stays as it is.
   std::vector<float> extract(In arena, const ParameterPart& part) const;
   void insert(Out arena, const ParameterPart& part, std::vector<float> values) const {
-    insert_into_slice(arena, 0, part, std::move(values));
+    insert(std::vector<ArenaPiece>{{0, arena}}, part, std::move(values));
   }
-  /// The same for a slice of an arena, which begins at element `first`: what of the part lies in it.
-  void insert_into_slice(Out slice, int64_t first, const ParameterPart& part, std::vector<float> values) const;
+  /// The same for pieces of an arena: what of the part lies in them.
+  void insert(const std::vector<ArenaPiece>& pieces, const ParameterPart& part, std::vector<float> values) const;
   std::vector<float> download(In arena) const;  ///< as f32
   void upload(Out arena, std::span<const float> values) const;
 

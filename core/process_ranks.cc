@@ -50,7 +50,7 @@ class ProcessRank final : public Communicator {
     say({.kind = RankWords::broadcast, .size = bytes, .bytes = is_first() ? bytes : 0}, data);
     hear(data, bytes);
   }
-  void all_to_all(const std::vector<Tensor>&, const std::vector<Tensor>&) override {
+  std::function<bool(bool)> start_all_to_all(const std::vector<Message>&, const std::vector<Message>&) override {
     fail("ranks: processes of one machine exchange tensors of GPUs only: a defect of bough; please report");
   }
   [[noreturn]] void abort(int code, const std::string& why) override {

@@ -50,6 +50,11 @@ void Tape::seed(const Var& y, Tensor gradient) {
   y.slot_->written = true;
 }
 
+void Tape::begin_section() {
+  ++section_;
+  sections_.push_back(records_.size());
+}
+
 void Tape::backward() {
   while (!records_.empty()) {
     Record record = std::move(records_.back());
@@ -58,6 +63,8 @@ void Tape::backward() {
         std::any_of(record.outputs.begin(), record.outputs.end(), [](const auto& slot) { return slot->written; });
     if (is_wanted) record.pullback();
     for (const auto& slot : record.outputs) slot->tensor = {};
+    for (; !sections_.empty() && sections_.back() == records_.size(); sections_.pop_back())
+      if (done_) done_(int(sections_.size()));
   }
 }
 
@@ -67,6 +74,7 @@ std::vector<Var> recompute(const std::vector<Var>& inputs,
   if (!tape.is_recording()) return body(inputs);
 
   Tape forward(tape.backend, false);
+  forward.section_ = tape.section_;  // what it uses of parameters is used here
   std::vector<Var> untaped;
   for (const Var& x : inputs) untaped.push_back(forward.constant(x.value()).with_low(x.low()));
   std::vector<Var> outputs;
@@ -75,8 +83,9 @@ std::vector<Var> recompute(const std::vector<Var>& inputs,
 
   std::vector<std::shared_ptr<GradSlot>> slots;
   for (const Var& y : outputs) slots.push_back(y.slot_);
-  tape.record(outputs, [&backend = tape.backend, inputs, slots, body = std::move(body)] {
+  tape.record(outputs, [&backend = tape.backend, inputs, slots, section = tape.section_, body = std::move(body)] {
     Tape again(backend);
+    again.section_ = section;
     std::vector<Var> leaves;
     for (const Var& x : inputs) leaves.push_back(again.parameter(x.value(), x.slot_).with_low(x.low()));
     const std::vector<Var> outputs = body(leaves);

@@ -1,5 +1,7 @@
 #pragma once
+#include <algorithm>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <vector>
 
@@ -9,10 +11,12 @@ namespace bough {
 
 /// Where d(loss)/d(value) is collected during the backward pass.
 struct GradSlot {
+  static constexpr int no_section = std::numeric_limits<int>::max();
   Tensor tensor;         ///< empty until the first claim, but for parameters
   bool written = false;  ///< the first claim writes, later ones add
   Shape shape;
   DType dtype = DType::f32;
+  int first_section = no_section;  ///< of a parameter's: of the tape, where it was used first; see begin_section
 };
 
 /// A handle on a gradient, held by the closures of the tape. Empty where no gradient flows.
@@ -92,6 +96,7 @@ class Tape {
   Var constant(Tensor value) { return {this, std::move(value), nullptr}; }
   /// A value whose gradient the caller owns: slot->tensor is written or added to (slot->written).
   Var parameter(Tensor value, std::shared_ptr<GradSlot> slot) {
+    if (slot) slot->first_section = std::min(slot->first_section, section_);
     return {this, std::move(value), is_recording_ ? std::move(slot) : nullptr};
   }
   /// The result of an op; it gets a gradient when the tape records and `needs_gradient`.
@@ -102,16 +107,25 @@ class Tape {
   /// Makes `gradient` (d loss / d y) the start of the backward pass. y must need a gradient.
   void seed(const Var& y, Tensor gradient);
 
+  /// What is recorded from here on is a section, the first of which is 0.
+  void begin_section();
+  /// The backward pass calls done(s), for s from the last section down to 1, when all pullbacks of section s have run.
+  void watch_sections(std::function<void(int section)> done) { done_ = std::move(done); }
+
   /// Runs every pullback in reverse and forgets it, memory included. Contributions go to the
   /// gradients of parameters.
   void backward();
 
  private:
+  friend std::vector<Var> recompute(const std::vector<Var>&, std::function<std::vector<Var>(const std::vector<Var>&)>);
   struct Record {
     std::vector<std::shared_ptr<GradSlot>> outputs;
     std::function<void()> pullback;
   };
   std::vector<Record> records_;
+  std::vector<size_t> sections_;  // where each but the first begins in the records
+  std::function<void(int)> done_;
+  int section_ = 0;
   bool is_recording_;
 };
 

@@ -1,6 +1,7 @@
 #include "cuda/cuda_backend.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace bough {
 namespace {
@@ -67,11 +68,13 @@ CudaBackend::CudaBackend(const CudaOptions& options) : options_(options), graphs
   const cudaDeviceProp properties = select_device(options.device);
   multiprocessors_ = properties.multiProcessorCount;
 
-  owned_streams_ = {cuda::make_stream(), cuda::make_stream()};
+  owned_streams_ = {cuda::make_stream(), cuda::make_stream(), cuda::make_stream()};
   stream_ = {owned_streams_[0].get(), options.debug_sync};
   beside_ = {owned_streams_[1].get(), options.debug_sync};
+  aside_ = {owned_streams_[2].get(), options.debug_sync};
   forked_ = cuda::make_event();
   joined_ = cuda::make_event();
+  aside_done_ = cuda::make_event();
   gemms_ = std::make_unique<cuda::Gemms>(stream_, cuda::Gemms::Options{.device_name = properties.name,
                                                                        .allow_tf32 = options.allow_tf32,
                                                                        .autotune = options.autotune,
@@ -83,6 +86,7 @@ CudaBackend::CudaBackend(const CudaOptions& options) : options_(options), graphs
 }
 
 CudaBackend::~CudaBackend() {
+  cudaStreamSynchronize(aside_.handle);
   cudaStreamSynchronize(beside_.handle);  // an error here has nowhere to go
   cudaStreamSynchronize(stream_.handle);
 }
@@ -145,6 +149,32 @@ void CudaBackend::repeat(const std::string& key, const std::function<void()>& wo
         stream();  // a forked stream must join before the record ends
       },
       flops);
+}
+
+void CudaBackend::mark(int number) {
+  while (marks_.size() <= size_t(number)) marks_.push_back(cuda::make_event());
+  const cudaStream_t work = stream().handle;
+  cudaStreamCaptureStatus status{};
+  check_cuda(cudaStreamIsCapturing(work, &status), "asking for a record");
+  // In a graph, every launch is to record it for streams that are not in the graph.
+  const unsigned flags = status == cudaStreamCaptureStatusNone ? cudaEventRecordDefault : cudaEventRecordExternal;
+  check_cuda(cudaEventRecordWithFlags(marks_[size_t(number)].get(), work, flags), "recording an event");
+}
+
+void CudaBackend::start_aside(int number, const std::function<void()>& work) {
+  stream();
+  check_cuda(cudaStreamWaitEvent(aside_.handle, marks_.at(size_t(number)).get(), 0), "waiting for an event");
+  struct Aside {
+    CudaBackend& backend;
+    explicit Aside(CudaBackend& b) : backend(b) { std::swap(backend.stream_, backend.aside_); }
+    ~Aside() { std::swap(backend.stream_, backend.aside_); }
+  } const aside(*this);
+  work();
+}
+
+void CudaBackend::wait_aside() {
+  check_cuda(cudaEventRecord(aside_done_.get(), aside_.handle), "recording an event");
+  check_cuda(cudaStreamWaitEvent(stream().handle, aside_done_.get(), 0), "waiting for an event");
 }
 
 void CudaBackend::upload(Out destination, const void* source) {

@@ -26,6 +26,9 @@ class CudaBackend final : public Backend {
   void use_on_this_thread() override;
   std::function<void(void*)> start_download(In source) override;
   bool records() const override { return true; }
+  void mark(int number) override;
+  void start_aside(int number, const std::function<void()>& work) override;
+  void wait_aside() override;
   void repeat(const std::string& key, const std::function<void()>& work) override;
   std::string plans() const override { return gemms_->export_plans(); }
   bool set_plans(const std::string& text) override { return gemms_->import_plans(text); }
@@ -58,7 +61,7 @@ class CudaBackend final : public Backend {
   void join();
 
   CudaOptions options_;
-  std::array<cuda::OwnedStream, 2> owned_streams_;  // of stream_ and beside_; the last to go
+  std::array<cuda::OwnedStream, 3> owned_streams_;  // of stream_, beside_ and aside_; the last to go
   cuda::Stream stream_;
   // A weight's gradient is computed beside the product that is asked for next, the input's gradient: each
   // alone may leave much of the device idle. Every other use of the device joins first, so that memory
@@ -67,6 +70,9 @@ class CudaBackend final : public Backend {
   bool beside_is_busy_ = false;
   const void* beside_reads_ = nullptr;
   cuda::OwnedEvent forked_, joined_;
+  cuda::Stream aside_;
+  cuda::OwnedEvent aside_done_;
+  std::vector<cuda::OwnedEvent> marks_;
   int multiprocessors_ = 0;
   cuda::Arena arena_;
   std::unique_ptr<cuda::Staging> staging_;

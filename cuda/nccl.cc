@@ -37,15 +37,16 @@ class NcclCommunicator final : public Communicator {
   void all_gather(const void* mine, size_t bytes, void* all) override { host_.all_gather(mine, bytes, all); }
   void broadcast(void* data, size_t bytes) override { host_.broadcast(data, bytes); }
 
-  void all_to_all(const std::vector<Tensor>& received, const std::vector<Tensor>& sent) override {
+  std::function<bool(bool)> start_all_to_all(const std::vector<Message>& received,
+                                             const std::vector<Message>& sent) override {
     cudaStream_t stream = backend_.stream().handle;
     check_nccl(ncclGroupStart(), "an exchange");
-    for (int r = 0; r < size(); ++r) {
-      const Tensor &from = received[size_t(r)], &to = sent[size_t(r)];
-      if (to) check_nccl(ncclSend(to.data<void>(), to.bytes(), ncclChar, r, communicator_, stream), "sending");
-      if (from) check_nccl(ncclRecv(from.data<void>(), from.bytes(), ncclChar, r, communicator_, stream), "receiving");
-    }
+    for (const auto& [rank, x] : sent)
+      check_nccl(ncclSend(x.data<void>(), x.bytes(), ncclChar, rank, communicator_, stream), "sending");
+    for (const auto& [rank, x] : received)
+      check_nccl(ncclRecv(x.data<void>(), x.bytes(), ncclChar, rank, communicator_, stream), "receiving");
     check_nccl(ncclGroupEnd(), "an exchange");
+    return [](bool) { return true; };
   }
 
   [[noreturn]] void abort(int code, const std::string& why) override {

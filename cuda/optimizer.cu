@@ -206,7 +206,7 @@ void CudaBackend::optimizer_update_impl(const OptimizerArenas& arenas, In gradie
   const Constants constants{float(k.weight_decay), float(k.beta1),     1 - float(k.beta1),
                             float(k.beta2),        1 - float(k.beta2), float(k.epsilon)};
   const double* const stats = statistics.data<double>();
-  if (k.kind == OptimizerKind::adam)
+  if (k.kind == OptimizerKind::adam && arenas.steps_denominators)
     launch(stream(), "denominators", denominators_kernel, {1, unsigned(warp_size)}, arenas.denominators.data<double>(),
            stats, k.beta1, k.beta2);
   const bool is_vector = is_aligned(arenas.parameters) && is_aligned(arenas.first_moment) &&

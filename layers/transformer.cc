@@ -330,6 +330,7 @@ Var Transformer::encode(Tape& tape, const SideRows& source) {
   ResidualStream stream = encoder_residual_->begin(embed(tape, source, true));
   start_row_sums(tape, 2 * encoder_.size(), stream.x.rows());
   for (size_t i = 0; i < encoder_.size(); ++i) {
+    tape.begin_section();
     const auto layer = [this, i, &source](const std::vector<Var>& in) {
       return encoder_layer(i, ResidualStream::from(in), source).vars();
     };
@@ -395,6 +396,7 @@ ResidualStream Transformer::decoder_layer(size_t i, ResidualStream stream, const
 
 Var Transformer::logits(const Var& x) const {
   Tape& tape = x.tape();
+  tape.begin_section();
   return linear(x, output_->on(tape), output_bias_ ? output_bias_->on(tape) : Var());
 }
 
@@ -405,6 +407,7 @@ Var Transformer::decode_layers(const Var& encoded, const ModelBatch& batch, Alig
   start_row_sums(tape, 3 * decoder_.size(), stream.x.rows());
   Var cross;
   for (size_t i = 0; i < decoder_.size(); ++i) {
+    tape.begin_section();
     if (decoder_[i].place == 0) cross = cross_keys_values(decoder_[i].group, memory);
     const bool is_aligned = alignment != nullptr && i == aligned_layer();
     // What is wanted of it is copied: in the backward pass the request may be gone.

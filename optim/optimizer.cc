@@ -10,12 +10,10 @@ Optimizer::Optimizer(const OptimizerOptions& o, ParameterSet& parameters, ArenaS
     : constants_{o.kind, o.beta1, o.beta2, o.epsilon, o.weight_decay}, parameters_(parameters), share_(share) {
   Backend& b = parameters.backend();
   const auto arena = [&] { return b.allocate_persistent({share.size()}, parameters.values().dtype()); };
-  arenas_.parameters = share.mine(parameters.values());
   if (o.kind == OptimizerKind::adam) arenas_.first_moment = arena();
   if (o.kind != OptimizerKind::sgd) arenas_.second_moment = arena();
   if (o.ema_decay > 0) arenas_.average = arena();
   arenas_.denominators = b.allocate_persistent({2}, DType::f64);
-  if (parameters.compute_copy()) arenas_.compute_copy = share.mine(parameters.compute_copy());
   square_sums_ = b.allocate_persistent({share.blocks()}, DType::f64);
   statistics_ = b.allocate_persistent({gradient_stat::count}, DType::f64);
   reset();
@@ -29,24 +27,40 @@ void Optimizer::reset_moments() {
 void Optimizer::rest_fixed_parameters() {
   if (!arenas_.first_moment) return;
   for (const ParameterPart& part : parameters_.parts())
-    if (const Tensor mine = share_.part_of(arenas_.first_moment, part.first, part.size());
-        mine && parameters_.is_fixed(part))
-      parameters_.backend().fill(mine, 0.0);
+    if (parameters_.is_fixed(part))
+      for (const Tensor& mine : share_.parts_of(arenas_.first_moment, part.first, part.size()))
+        parameters_.backend().fill(mine, 0.0);
 }
 
 void Optimizer::reset() {
   Backend& b = parameters_.backend();
   reset_moments();
-  if (arenas_.average) b.accumulate(write_to(arenas_.average), arenas_.parameters);
+  if (!arenas_.average) return;
+  for (int64_t round = 0; round < share_.rounds(); ++round)
+    b.accumulate(write_to(share_.piece_of_slice(arenas_.average, round)),
+                 share_.piece_of_arena(parameters_.values(), round));
+}
+
+/// This rank's piece of a round; the first one steps the denominators.
+OptimizerArenas Optimizer::arenas_of(int64_t round) const {
+  return {.parameters = share_.piece_of_arena(parameters_.values(), round),
+          .first_moment = share_.piece_of_slice(arenas_.first_moment, round),
+          .second_moment = share_.piece_of_slice(arenas_.second_moment, round),
+          .average = share_.piece_of_slice(arenas_.average, round),
+          .denominators = arenas_.denominators,
+          .compute_copy = share_.piece_of_arena(parameters_.compute_copy(), round),
+          .steps_denominators = round == 0};
 }
 
 void Optimizer::update(In update_state) {
   Backend& b = parameters_.backend();
-  const Tensor gradient = share_.mine(parameters_.gradients());
-  b.block_square_sums(share_.my_blocks(square_sums_), gradient);
+  const auto gradient = [this](int64_t round) { return share_.piece_of_arena(parameters_.gradients(), round); };
+  for (int64_t round = 0; round < share_.rounds(); ++round)
+    b.block_square_sums(share_.my_blocks(square_sums_, round), gradient(round));
   share_.gather_blocks(square_sums_);
   b.gradient_statistics(statistics_, square_sums_, update_state);
-  b.optimizer_update(arenas_, gradient, statistics_, update_state, constants_);
+  for (int64_t round = 0; round < share_.rounds(); ++round)
+    b.optimizer_update(arenas_of(round), gradient(round), statistics_, update_state, constants_);
   share_.gather(parameters_.values());
   if (parameters_.compute_copy()) share_.gather(parameters_.compute_copy());
 }
@@ -64,8 +78,6 @@ std::function<UpdateStatistics()> Optimizer::start_statistics() const {
   };
 }
 
-const Tensor& Optimizer::best_parameters() const { return arenas_.average ? arenas_.average : arenas_.parameters; }
-
 double Optimizer::small_moment_share() {
   if (constants_.kind != OptimizerKind::adam) return 0;
   std::array<double, 2> d{};
@@ -73,9 +85,8 @@ double Optimizer::small_moment_share() {
   if (d[1] == 0) return 0;
   std::vector<double> small(1);
   for (const auto& part : parameters_.parts()) {  // one at a time: a copy of all might not fit into the host's memory
-    const Tensor mine = share_.part_of(arenas_.second_moment, part.first, part.size());
-    if (!mine) continue;
-    for (const float v : parameters_.download(mine)) small[0] += std::sqrt(double(v) / d[1]) < constants_.epsilon;
+    for (const Tensor& mine : share_.parts_of(arenas_.second_moment, part.first, part.size()))
+      for (const float v : parameters_.download(mine)) small[0] += std::sqrt(double(v) / d[1]) < constants_.epsilon;
   }
   share_.ranks().add_up(small);
   return small[0] / double(parameters_.trained_elements());

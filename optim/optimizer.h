@@ -37,16 +37,15 @@ class Optimizer {
   /// Of the last update: starts to fetch them. Calling what is returned waits for that update, not for later ones.
   std::function<UpdateStatistics()> start_statistics() const;
 
-  bool has_average() const { return bool(arenas_.average); }
-  /// Of the share, the parameters to validate with and to save: the average where there is one.
-  const Tensor& best_parameters() const;
-
-  /// Arrays of Marian's optimizer file, by name, of the share; empty tensors for kinds that lack them.
+  /// What this rank has of the state: slices, see ArenaShare, empty where there is no such state; and the denominators.
+  /// The parameters are those of the ParameterSet.
   const OptimizerArenas& arenas() const { return arenas_; }
   /// Share of Adam's sqrt(v) that is below epsilon, where epsilon rules the update.
   double small_moment_share();
 
  private:
+  OptimizerArenas arenas_of(int64_t round) const;
+
   OptimizerConstants constants_;
   ParameterSet& parameters_;
   ArenaShare& share_;

@@ -37,7 +37,7 @@ link_with() {
 }
 
 planted=0 survived=0 gone=0
-# sources to build anew, file, right text, wrong text
+# sources to build anew, file, right text, wrong text[, tests that must notice; default: op table and kernel tests]
 mutant() {
   local file=cuda/$2 verdict code source
   [[ $file == *"$filter"* ]] || return 0
@@ -55,7 +55,7 @@ mutant() {
     tail -5 "$copy/log"
     verdict="NO BUILD" gone=$((gone + 1))
   else
-    (cd "$build" && timeout 900 "$copy/bough-test" "[ops],[kernels]" --abort) >"$copy/log" 2>&1
+    (cd "$build" && timeout 900 "$copy/bough-test" "${5:-[ops],[kernels]}" --abort) >"$copy/log" 2>&1
     code=$?
     verdict="killed  "
     if [[ $code -eq 0 || $code -eq 124 ]]; then
@@ -121,6 +121,9 @@ mutant recurrence.cu recurrence.cu '(2 * slot + step % 2)' '(2 * slot)'
 mutant decode.cu decode.cu 'to_float(bias[word])' 'to_float(bias[j])'
 mutant decode.cu decode.cu 'cache.entry(ancestors[t], t)' 'cache.entry(ancestors[0], t)'
 mutant top_k.cu top_k.cu 'col + i == banned_id ||' ''
+# Streams that do not wait.
+mutant cuda_backend.cc cuda_backend.cc 'cudaStreamWaitEvent(aside_.handle, marks_.at(size_t(number)).get(), 0)' 'cudaSuccess' '[nccl]'
+mutant cuda_backend.cc cuda_backend.cc 'cudaStreamWaitEvent(stream().handle, aside_done_.get(), 0)' 'cudaSuccess' '[nccl]'
 
 if [[ $checks_only ]]; then
   echo "cuda_mutation: $((planted - gone)) of $planted mutants apply"

@@ -132,7 +132,7 @@ Outcome train(std::unique_ptr<Backend> backend, const Setup& setup = {}) {
   }
   finish(0);
   outcome.parameters = model.parameters().download(model.parameters().values());
-  outcome.average = model.parameters().download(model.optimizer().best_parameters());
+  outcome.average = model.parameters().download(model.optimizer().arenas().average);
   return outcome;
 }
 

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <map>
 #include <mutex>
+#include <set>
 
 #include "test/catch.h"
 #include "test/rank_checks.h"
@@ -82,17 +83,77 @@ class Environment {
 
 }  // namespace
 
-TEST_CASE("slices of an arena are whole blocks", "[ranks]") {
+TEST_CASE("ranks own pieces of whole blocks in turn", "[ranks]") {
   for (const int64_t elements : {int64_t{1}, int64_t{1} << 16, int64_t{1000000}, int64_t{123456789}})
     for (const int ranks : {1, 2, 3, 8, 64}) {
-      const RankSlices slices(elements, ranks, ArenaShare::block);
-      CHECK(slices.first(0) == 0);
-      CHECK(slices.first(ranks) == elements);
-      for (int r = 0; r < ranks; ++r) {
-        CHECK(slices.size(r) <= slices.longest());
-        if (slices.size(r) > 0) CHECK(slices.first(r) % ArenaShare::block == 0);
+      const RankPieces pieces(elements, ranks, 2 * ArenaShare::block);
+      int64_t at = 0;
+      auto totals = std::vector<int64_t>(size_t(ranks));
+      for (int64_t round = 0; round < pieces.rounds(); ++round) {
+        for (int r = 0; r < ranks; ++r) {
+          CHECK(pieces.first(round, r) == at);
+          if (pieces.size(round, r) > 0) CHECK(at % ArenaShare::block == 0);
+          CHECK(pieces.size(round, r) <= pieces.longest());
+          at += pieces.size(round, r);
+          totals[size_t(r)] += pieces.size(round, r);
+        }
+        CHECK(pieces.end(round) == at);
       }
+      CHECK(at == elements);
+      for (int r = 0; r < ranks; ++r) CHECK(pieces.total(r) == totals[size_t(r)]);
     }
+}
+
+TEST_CASE("an exchange begins while later gradients are unknown", "[ranks]") {
+  run_ranks(2, [](Communicator& ranks) {
+    const auto backend = make_cpu_backend(1);
+    const int64_t n = 7 * ArenaShare::block;
+    const Tensor arena = backend->allocate_persistent({n}, DType::f32);
+    ArenaShare share(ranks, *backend, n, DType::f32);
+    check(share.rounds() == 4, "{} rounds", share.rounds());
+    backend->fill(arena, ranks.rank() + 1.0);
+    share.start_sum(arena, share.end(1) - 1);  // one round; the second lacks an element
+    const float* const mine = share.piece_of_arena(arena, 0).data<float>();
+    check(mine[0] == 3, "the first round is not summed: {}", mine[0]);
+    check(share.piece_of_arena(arena, 1).data<float>()[0] < 3, "the second round is summed");
+    backend->fill(arena.view(share.end(0), {n - share.end(0)}), 10.0 * (ranks.rank() + 1));
+    share.start_sum(arena, share.end(2));
+    share.sum(arena);
+    share.gather(arena);
+    for (int64_t i = 0; i < n; ++i)
+      check(arena.data<float>()[i] == (i < share.end(0) ? 3 : 30), "element {} is {}", i, arena.data<float>()[i]);
+  });
+}
+
+TEST_CASE("gradients are known layer by layer, recomputed or not", "[ranks][training]") {
+  const Sentences corpus(24);
+  for (const bool recomputes : {false, true}) {
+    std::vector<int64_t> known;
+    Run run(model_of(ResidualKind::branchnorm), all_dropouts(0.1), adam(0));
+    ParameterSet& set = run.model.parameters();
+    Transformer& transformer = run.model.transformer();
+    if (recomputes) transformer.set_recompute(4);
+    set.begin_update();
+    set.begin_tape();
+    transformer.set_training(true);
+    const Batch host = corpus.pack(0, corpus.size());
+    const ModelBatch batch = upload_batch(*run.backend, host);
+    Tape tape(*run.backend);
+    const Var top = transformer.decode_layers(transformer.encode(tape, batch.source), batch, nullptr);
+    cross_entropy(transformer.logits(top), batch.labels, 0, transformer.target_vocabulary(), batch.weights);
+    std::vector<std::vector<float>> fronts;
+    tape.watch_sections([&](int section) {
+      known.push_back(set.known_elements(section));
+      fronts.push_back(set.download(set.gradients().view(0, {known.back()})));
+    });
+    tape.backward();
+    CHECK(known.size() == 5);  // the output layer and four more
+    CHECK(std::is_sorted(known.begin(), known.end()));
+    CHECK(known.back() > set.elements() / 2);  // all but embeddings
+    CHECK(std::set(known.begin() + 1, known.end()).size() == 4);
+    for (const std::vector<float>& front : fronts)
+      CHECK(front == set.download(set.gradients().view(0, {int64_t(front.size())})));
+  }
 }
 
 TEST_CASE("ranks exchange messages and sum in their order", "[ranks]") {
@@ -145,7 +206,7 @@ TEST_CASE("parameters and their average change places without another arena", "[
       Run run(options, {}, optimizer, 1, DType::f32, ranks);
       const auto arena = run.model.parameters().values();
       check(arena.size() > 2 * TrainingModel::BestParameters::most_spare, "the arena is small: {}", arena.size());
-      run.backend->fill(run.model.optimizer().best_parameters(), 0.5);
+      run.backend->fill(run.model.optimizer().arenas().average, 0.5);
       const std::vector<float> before = run.parameters();
       const size_t memory = run.backend->persistent_bytes;
       {

@@ -17,7 +17,7 @@ struct RankMeeting {
   explicit RankMeeting(int ranks) : barrier(ranks), sources(size_t(ranks)), sent(size_t(ranks)) {}
   std::barrier<> barrier;
   std::vector<const void*> sources;
-  std::vector<const std::vector<Tensor>*> sent;
+  std::vector<const std::vector<Message>*> sent;
 };
 
 class ThreadRank : public Communicator {
@@ -39,19 +39,29 @@ class ThreadRank : public Communicator {
       if (rank_ > 0) std::memcpy(data, meeting_.sources[0], bytes);
     });
   }
-  void all_to_all(const std::vector<Tensor>& received, const std::vector<Tensor>& sent) override {
+  std::function<bool(bool)> start_all_to_all(const std::vector<Message>& received,
+                                             const std::vector<Message>& sent) override {
     meet(meeting_.sent, &sent, [&] {
-      for (size_t r = 0; r < received.size(); ++r) {
-        const Tensor& from = (*meeting_.sent[r])[size_t(rank_)];
-        check(bool(from) == bool(received[r]) && (!from || from.bytes() == received[r].bytes()),
-              "rank {} sends rank {} another size than that expects", r, rank_);
-        if (from) std::memcpy(received[r].data<char>(), from.data<char>(), from.bytes());
+      auto taken = std::vector<size_t>(size_t(size_));  // of the messages of each rank
+      for (const auto& [rank, into] : received) {
+        const Message* const from = next_to_me(*meeting_.sent[size_t(rank)], taken[size_t(rank)]);
+        check(from && from->tensor.bytes() == into.bytes(), "rank {} sends rank {} another size than that expects",
+              rank, rank_);
+        std::memcpy(into.data<char>(), from->tensor.data<char>(), into.bytes());
       }
     });
+    return [](bool) { return true; };
   }
   [[noreturn]] void abort(int, const std::string&) override { std::terminate(); }
 
  private:
+  /// The first message for this rank at or behind `at`, which then stands behind it.
+  const Message* next_to_me(const std::vector<Message>& sent, size_t& at) const {
+    while (at < sent.size())
+      if (const Message& message = sent[at++]; message.rank == rank_) return &message;
+    return nullptr;
+  }
+
   template <class T, class Work>
   void meet(std::vector<T>& places, T mine, const Work& work) {
     places[size_t(rank_)] = mine;

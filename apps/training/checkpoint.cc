@@ -48,21 +48,20 @@ SavedRun saved_run(const SavingOptions& options) {
   return {};
 }
 
-/// Fills a slice of an arena, which begins at element `first`, from the flat form of Marian's optimizer file, part by
-/// part. Its padding becomes 0.
-void read_slice(const NpzReader& file, const std::string& name, const ParameterSet& parameters, Out slice,
-                int64_t first) {
+/// Fills pieces of an arena from the flat form of Marian's optimizer file, part by part. Padding becomes 0.
+void read_pieces(const NpzReader& file, const std::string& name, const ParameterSet& parameters,
+                 const std::vector<ArenaPiece>& pieces) {
   NpzReader::Stream stream(file, name);
   const NpzHeader& header = stream.header();
   check(header.type == NpzType::f32 && header.elements() == parameters.file_elements(),
         "{}: {} has {} elements of {}, must have {} of f32; it belongs to another model", file.path(), name,
         header.elements(), name_of(header.type), parameters.file_elements());
-  parameters.backend().fill(slice, 0.0);
+  for (const ArenaPiece& piece : pieces) parameters.backend().fill(piece.values, 0.0);
   for (const ParameterPart& part : parameters.parts()) {
     std::vector<float> values(size_t(parameters.file_elements(part)));
     stream.read(values.data(), values.size() * sizeof(float));
     values.resize(size_t(part.size()));
-    parameters.insert_into_slice(slice, first, part, std::move(values));
+    parameters.insert(pieces, part, std::move(values));
   }
   stream.finish();
 }
@@ -242,7 +241,8 @@ TrainingState Checkpoint::load_optimizer(const std::string& path) {
           "{}: has no '{}', but this run's optimizer needs it; use the optimizer "
           "that the file was written with, or no-optimizer-reload",
           path, source);
-    read_slice(file, source, model_.parameters(), arena, is_share ? model_.share().first() : 0);
+    read_pieces(file, source, model_.parameters(),
+                is_share ? model_.share().pieces(arena) : std::vector<ArenaPiece>{{0, arena}});
   }
   model_.optimizer().rest_fixed_parameters();
   model_.parameters().values_changed();

@@ -103,12 +103,12 @@ std::function<UpdateResult()> TrainingModel::start_update(const UpdateBatches& b
   set_update_state(clock, settings.learning_rate, settings.average_rate, batches.target_tokens);
   is_measuring_ = settings.measures_layers;
   sums_terms_ = settings.measures_layers || settings.measures_terms || bounded_.scales;
-  bool is_first = true;
-  for (const Batch& batch : batches.micro) {
-    accumulate_gradients(batch, is_first);
-    is_first = false;
-  }
-  if (is_first) clear_sums();
+  for (const Batch& batch : batches.micro)
+    accumulate_gradients(batch, &batch == &batches.micro.front(), &batch == &batches.micro.back());
+  if (batches.micro.empty())
+    clear_sums();
+  else
+    sum_aside();
   add_up_over_ranks();
   if (is_measuring_) layer_norms_->keep_parameters();
   backend_.repeat("optimizer", [this] {
@@ -138,9 +138,9 @@ const ModelBatch& TrainingModel::place(const Batch& batch) {
   return exact_ = upload_batch(backend_, batch);
 }
 
-void TrainingModel::accumulate_gradients(const Batch& host, bool is_first) {
+void TrainingModel::accumulate_gradients(const Batch& host, bool is_first, bool is_last) {
   const ModelBatch& batch = place(host);
-  const auto work = [&] { forward_and_backward(batch, is_first, host.target.rows()); };
+  const auto work = [&] { forward_and_backward(batch, is_first, is_last, host.target.rows()); };
   // Instruments are rare, and work on the host too.
   const bool is_usual = !is_measuring_ && sums_terms_ == bool(bounded_.scales);
   if (has_shape_classes_ && is_usual)
@@ -160,10 +160,15 @@ void TrainingModel::start_from_alignments(Tape& tape, const Var& loss) {
 
 /// Recorded by some backends: on the host it may run for the first batches only, so that it must leave nothing there
 /// that a later call needs.
-void TrainingModel::forward_and_backward(const ModelBatch& batch, bool is_first, int64_t target_rows) {
+void TrainingModel::forward_and_backward(const ModelBatch& batch, bool is_first, bool is_last, int64_t target_rows) {
   if (is_first) parameters_.begin_update();
   transformer_.set_training(true);
   Tape tape(backend_);
+  if (!share_.ranks().is_alone()) {
+    parameters_.begin_tape();
+    passed_rounds_ = 0;
+    tape.watch_sections([&](int section) { take_known_gradients(section, is_first, is_last); });
+  }
   if (sums_terms_) transformer_.set_residual_sums(is_first ? write_to(term_sums_) : add_to(term_sums_));
   AlignmentRequest alignment{.loss_weight = batch.alignment ? alignment_weight_ : 0};
   const Var top = transformer_.decode_layers(transformer_.encode(tape, batch.source), batch, &alignment);
@@ -175,6 +180,26 @@ void TrainingModel::forward_and_backward(const ModelBatch& batch, bool is_first,
   if (alignment.loss) start_from_alignments(tape, alignment.loss);
   tape.backward();
   if (is_first) parameters_.finish_update();
+}
+
+/// On the way of the backward pass. The host does the exchange itself, of the last micro-batch; on a device, where this
+/// is recorded with every micro-batch, it leaves marks in the work for sum_aside().
+void TrainingModel::take_known_gradients(int section, bool is_first, bool is_last) {
+  const int64_t known = parameters_.known_elements(section);
+  if (is_first) parameters_.finish_update(known);
+  if (!backend_.records()) {
+    if (is_last) share_.start_sum(parameters_.gradients(), known);
+    return;
+  }
+  for (; passed_rounds_ < share_.rounds() && share_.end(passed_rounds_) <= known; ++passed_rounds_)
+    backend_.mark(int(passed_rounds_));
+}
+
+/// Exchanges and sums what the last micro-batch has marked, while it still runs.
+void TrainingModel::sum_aside() {
+  for (int64_t round = 0; round < passed_rounds_; ++round)
+    backend_.start_aside(int(round), [&] { share_.start_sum(parameters_.gradients(), share_.end(round)); });
+  if (passed_rounds_ > 0) backend_.wait_aside();
 }
 
 /// The update has no micro-batch for this rank.
@@ -251,7 +276,7 @@ double TrainingModel::evaluate(const Batch& host) {
 }
 
 TrainingModel::BestParameters::BestParameters(TrainingModel& model) : model_(model) {
-  if (!model.optimizer_.has_average()) return;
+  if (!model.optimizer_.arenas().average) return;
   const int64_t elements = std::min(most_spare, model.parameters_.elements());
   spare_ = model.backend_.allocate_persistent({elements}, model.parameters_.values().dtype());
   exchange();
@@ -264,15 +289,15 @@ TrainingModel::BestParameters::~BestParameters() {
 /// Parameters and their average change places, a piece at a time, and all ranks get the new parameters.
 void TrainingModel::BestParameters::exchange() {
   Backend& b = model_.backend_;
-  const Tensor mine = model_.share_.mine(model_.parameters_.values());
-  for (int64_t at = 0; at < mine.size(); at += spare_.size()) {
-    const Shape piece{std::min(spare_.size(), mine.size() - at)};
-    const Tensor spare = spare_.view(0, piece), values = mine.view(at, piece);
-    const Tensor average = model_.optimizer_.best_parameters().view(at, piece);
-    b.accumulate(write_to(spare), values);
-    b.accumulate(write_to(values), average);
-    b.accumulate(write_to(average), spare);
-  }
+  for (const auto& [first, average_piece] : model_.share_.pieces(model_.optimizer_.arenas().average))
+    for (int64_t at = 0; at < average_piece.size(); at += spare_.size()) {
+      const Shape part{std::min(spare_.size(), average_piece.size() - at)};
+      const Tensor spare = spare_.view(0, part), average = average_piece.view(at, part);
+      const Tensor values = model_.parameters_.values().view(first + at, part);
+      b.accumulate(write_to(spare), values);
+      b.accumulate(write_to(values), average);
+      b.accumulate(write_to(average), spare);
+    }
   model_.share_.gather(model_.parameters_.values());
   model_.parameters_.values_changed();
 }

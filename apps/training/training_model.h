@@ -53,8 +53,8 @@ class TrainingModel {
   /// meanwhile.
   std::function<UpdateResult()> start_update(const UpdateBatches& batches, const UpdateSettings& settings);
   /// Forward and backward of one micro-batch: gradients are written, or added after the first. The same for the
-  /// loss.
-  void accumulate_gradients(const Batch& batch, bool is_first);
+  /// loss. In the last one of an update, ranks begin to sum gradients as they become known.
+  void accumulate_gradients(const Batch& batch, bool is_first, bool is_last = false);
 
   /// Pads batches to few shapes, so that the backend can record an update (on where it does). `source_rows`,
   /// `target_rows`: of the usual micro-batch; 0: not known.
@@ -85,10 +85,11 @@ class TrainingModel {
   ParameterSet& parameters() { return parameters_; }
   Optimizer& optimizer() { return optimizer_; }
   ArenaShare& share() { return share_; }
-  /// The parameters to validate with and to save, see Optimizer::best_parameters: all of them, on the first rank. All
+  /// The parameters to validate with and to save, the average where there is one: all of them, on the first rank. All
   /// ranks call alike.
   Tensor whole_best_parameters() {
-    return optimizer_.has_average() ? share_.whole_on_first(optimizer_.best_parameters()) : parameters_.values();
+    const Tensor& average = optimizer_.arenas().average;
+    return average ? share_.whole_on_first(average) : parameters_.values();
   }
   Backend& backend() { return backend_; }
   /// alpha in force at every residual site, and the smallest: how far the ramp is. Those that follow the branches are
@@ -102,7 +103,7 @@ class TrainingModel {
   void take_branch_scales(const ModelOptions& saved, int64_t progress);
 
   /// For the time of the object, the parameters are those to validate with (the average), and the optimizer holds the
-  /// others in their place: best_parameters() of it are then not the best. All ranks have one.
+  /// others in its place. All ranks have one.
   class BestParameters {
    public:
     static constexpr int64_t most_spare = int64_t{1} << 20;  ///< elements of memory that it takes
@@ -124,7 +125,9 @@ class TrainingModel {
   void start_branch_scales();
   void set_branch_scales(const std::vector<double>& scales);
   void start_from_alignments(Tape& tape, const Var& loss);
-  void forward_and_backward(const ModelBatch& batch, bool is_first, int64_t target_rows);
+  void forward_and_backward(const ModelBatch& batch, bool is_first, bool is_last, int64_t target_rows);
+  void take_known_gradients(int section, bool is_first, bool is_last);
+  void sum_aside();
   void clear_sums();
   void add_up_over_ranks();
   LayerNorms& layer_norms();
@@ -140,6 +143,7 @@ class TrainingModel {
   Optimizer optimizer_;
   std::unique_ptr<LayerNorms> layer_norms_;
   bool with_model_update_ = false, is_measuring_ = false;
+  int64_t passed_rounds_ = 0;  ///< of the share, known before the backward pass ends: the same in all passes
   /// Alphas that follow the branches; empty tensors for other schedules.
   struct BoundedBranches {
     Tensor scales;  ///< (sites) i32, floats

@@ -146,8 +146,12 @@ void CpuBackend::optimizer_update_impl(const OptimizerArenas& arenas, In gradien
   double d1 = 1, d2 = 1;
   if (constants.kind == OptimizerKind::adam) {
     double* denominators = arenas.denominators.data<double>();
-    d1 = denominators[0] = constants.beta1 * denominators[0] + (1 - constants.beta1);
-    d2 = denominators[1] = constants.beta2 * denominators[1] + (1 - constants.beta2);
+    if (arenas.steps_denominators) {
+      denominators[0] = constants.beta1 * denominators[0] + (1 - constants.beta1);
+      denominators[1] = constants.beta2 * denominators[1] + (1 - constants.beta2);
+    }
+    d1 = denominators[0];
+    d2 = denominators[1];
   }
   dispatch(gradient.dtype(), [&]<class T>() {
     const Numbers<T> numbers{T(statistics.data<double>()[gradient_stat::multiplier]),

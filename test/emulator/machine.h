@@ -31,9 +31,10 @@ Settings& settings();
 
 /// What the fake runtime was asked for since the program began.
 struct Counters {
-  int64_t kernels = 0;      ///< launches, also those recorded
-  int64_t allocations = 0;  ///< of device and of pinned memory
-  int64_t waits = 0;        ///< for events, streams, the device
+  int64_t kernels = 0;          ///< launches, also those recorded
+  int64_t allocations = 0;      ///< of device and of pinned memory
+  int64_t waits = 0;            ///< for events, streams, the device
+  int64_t external_events = 0;  ///< records by launches of graphs, for streams outside
 };
 Counters& counters();
 /// Operations on streams that wait for their turn.

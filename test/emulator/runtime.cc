@@ -38,6 +38,7 @@ struct Operation {
 struct EmulatedGraphNode {
   std::function<void()> run;
   std::set<size_t> after;
+  cudaEvent_t external = nullptr;  // that it records, in place of run
 };
 struct EmulatedGraph {
   std::vector<EmulatedGraphNode> nodes;
@@ -389,6 +390,14 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
   delete event;
   return cudaSuccess;
 }
+/// What records the event when it runs; those who wait for it from now on wait for that.
+std::function<void()> flag_setter(cudaEvent_t event) {
+  event->flag = std::make_shared<Flag>();
+  return [flag = event->flag] {
+    flag->is_set = true;
+    flag->time = bough::emulator::clock_us;
+  };
+}
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   const auto mine = turn();
   EmulatedStream& s = stream_of(stream);
@@ -396,11 +405,18 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   event->capture = s.capture;
   event->captured = s.captured;
   if (s.capture) return cudaSuccess;
-  event->flag = std::make_shared<Flag>();
-  enqueue(stream, [flag = event->flag] {
-    flag->is_set = true;
-    flag->time = bough::emulator::clock_us;
-  });
+  enqueue(stream, flag_setter(event));
+  return cudaSuccess;
+}
+/// External: a node of the graph, whose every launch records the event for streams outside.
+cudaError_t cudaEventRecordWithFlags(cudaEvent_t event, cudaStream_t stream, unsigned flags) {
+  const auto mine = turn();
+  EmulatedStream& s = stream_of(stream);
+  if ((flags == cudaEventRecordExternal) != bool(s.capture)) return result(cudaErrorInvalidValue);
+  if (!s.capture) return cudaEventRecord(event, stream);
+  if (event->device != s.device) return result(cudaErrorInvalidResourceHandle);
+  enqueue(stream, {});
+  s.capture->graph.nodes.back().external = event;
   return cudaSuccess;
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
@@ -483,7 +499,13 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
   const auto mine = turn();
   if (!exec) return result(cudaErrorInvalidValue);
   const auto has_run = std::make_shared<bool>(false);
-  enqueue(stream, [nodes = exec->graph.nodes, has_run] {
+  std::vector<EmulatedGraphNode> launched = exec->graph.nodes;
+  for (EmulatedGraphNode& node : launched)
+    if (node.external) {
+      ++bough::emulator::counters().external_events;
+      node.run = flag_setter(node.external);
+    }
+  enqueue(stream, [nodes = std::move(launched), has_run] {
     run_graph(nodes);
     *has_run = true;
   });
