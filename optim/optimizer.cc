@@ -61,8 +61,7 @@ void Optimizer::update(In update_state) {
   b.gradient_statistics(statistics_, square_sums_, update_state);
   for (int64_t round = 0; round < share_.rounds(); ++round)
     b.optimizer_update(arenas_of(round), gradient(round), statistics_, update_state, constants_);
-  share_.gather(parameters_.values());
-  if (parameters_.compute_copy()) share_.gather(parameters_.compute_copy());
+  share_.gather(parameters_.compute_copy() ? parameters_.compute_copy() : parameters_.values());
 }
 
 void Optimizer::adapt_branch_scales(Out scales, In sums, In limits, In update_state) {

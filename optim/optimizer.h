@@ -29,8 +29,8 @@ class Optimizer {
   /// First moments of fixed parameters 0, so that a state in which they were trained moves them no more.
   void rest_fixed_parameters();
 
-  /// Applies the gradient sums in the share of parameters.gradients(), and gathers all parameters; skips when one is
-  /// not finite, on any rank.
+  /// Applies the gradient sums in the share of parameters.gradients(), and gathers all parameters in the compute type;
+  /// skips when one is not finite, on any rank.
   void update(In update_state);
   /// After update(): see the kernel. Nothing where that was skipped.
   void adapt_branch_scales(Out scales, In sums, In limits, In update_state);

@@ -26,8 +26,8 @@ struct Machine {
 struct GpuRank {
   std::unique_ptr<Backend> backend;
   std::unique_ptr<Communicator> ranks;
-  explicit GpuRank(Communicator& host, int graphs = 16)
-      : backend(make_cuda_backend({.device = host.rank(), .compute_dtype = DType::f32, .graph_limit = graphs})),
+  explicit GpuRank(Communicator& host, int graphs = 16, DType type = DType::f32)
+      : backend(make_cuda_backend({.device = host.rank(), .compute_dtype = type, .graph_limit = graphs})),
         ranks(connect_gpus(host, *backend)) {}
 };
 
@@ -117,6 +117,7 @@ void train(Communicator& ranks, std::unique_ptr<Backend> backend, const std::str
   for (int i = 1; i <= updates; ++i) {
     run.train(share_of(update_of(corpus, 2), ranks), 1e-3);
     if (i != 6 && i != updates) continue;
+    run.model.gather_values();
     const std::vector<float> parameters = run.parameters();
     std::ofstream out(fmt::format("{}.{}", name, i), std::ios::binary);
     out.write(reinterpret_cast<const char*>(parameters.data()), std::streamsize(parameters.size() * sizeof(float)));
@@ -178,6 +179,23 @@ TEST_CASE("twenty updates of two GPUs are those of one that accumulates, recorde
   CHECK(two == values_in(folder / "recorded1.20"));
   CHECK(values_in(folder / "recorded0.6") == values_in(folder / "eager0.6"));
   CHECK(distance(values_in(folder / "one.20"), two) < 1e-5);
+}
+
+TEST_CASE("two GPUs that compute in bfloat16 have the same parameters, whole when asked for",
+          "[nccl][emulator][training]") {
+  const Machine machine;
+  const ScratchFolder folder;
+  const ProcessesEnd end = run_processes(2, [&](Communicator& host) {
+    GpuRank gpu(host, 16, DType::bf16);
+    train(*gpu.ranks, std::move(gpu.backend), folder / ("rank" + std::to_string(host.rank())), 6);
+  });
+  CHECK(end.log == "");
+  CHECK(end.code == 0);
+  train(one_process(), make_cuda_backend({.compute_dtype = DType::bf16}), folder / "one", 6);
+  const std::vector<float> two = values_in(folder / "rank0.6");
+  REQUIRE(!two.empty());
+  CHECK(two == values_in(folder / "rank1.6"));
+  CHECK(distance(values_in(folder / "one.6"), two) < 1e-3);
 }
 
 TEST_CASE("what NCCL would wait for without end, or mix up, is an error", "[nccl][emulator]") {

@@ -93,6 +93,7 @@ std::vector<Checkpoint::StateArena> Checkpoint::state_arenas() const {
 
 void Checkpoint::save(const TrainingState& state) {
   log::info("Saving model weights and runtime parameters to {}", options_.model);
+  model_.gather_values();
   save_optimizer(state, options_.model + ".optimizer.npz");
   if (!options_.overwrite && !options_.overwrite_checkpoint)
     save_optimizer(state, with_update(options_.model, state.clock.updates, ".optimizer.npz"));

@@ -110,7 +110,10 @@ std::function<UpdateResult()> TrainingModel::start_update(const UpdateBatches& b
   else
     sum_aside();
   add_up_over_ranks();
-  if (is_measuring_) layer_norms_->keep_parameters();
+  if (is_measuring_) {
+    gather_values();
+    layer_norms_->keep_parameters();
+  }
   backend_.repeat("optimizer", [this] {
     optimizer_.update(update_words_);
     if (bounded_.scales) optimizer_.adapt_branch_scales(bounded_.scales, term_sums_, bounded_.limits, update_words_);
@@ -247,6 +250,7 @@ std::vector<double> TrainingModel::gradient_norms(int64_t target_tokens) {
 /// Gradients, update state and the kept copies are still those of the update.
 void TrainingModel::finish_measuring(const UpdateBatches& batches, LayerReport& report) {
   report.gradient_norms = gradient_norms(batches.target_tokens);
+  gather_values();
   report.update_norms = layer_norms_->update_norms();
   report.branch_ratios = branch_ratios();
   if (!with_model_update_) return;
@@ -276,7 +280,10 @@ double TrainingModel::evaluate(const Batch& host) {
 }
 
 TrainingModel::BestParameters::BestParameters(TrainingModel& model) : model_(model) {
-  if (!model.optimizer_.arenas().average) return;
+  if (!model.optimizer_.arenas().average) {
+    model.gather_values();
+    return;
+  }
   const int64_t elements = std::min(most_spare, model.parameters_.elements());
   spare_ = model.backend_.allocate_persistent({elements}, model.parameters_.values().dtype());
   exchange();

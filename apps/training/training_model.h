@@ -102,8 +102,14 @@ class TrainingModel {
   /// Alphas that follow the branches go on from those of a file of this model at `progress`, whatever its schedule was.
   void take_branch_scales(const ModelOptions& saved, int64_t progress);
 
+  /// Where computation is in another type than the parameters are, their values are whole on all ranks only after this,
+  /// until the next update: those of other ranks' pieces. All ranks call alike.
+  void gather_values() {
+    if (parameters_.compute_copy()) share_.gather(parameters_.values());
+  }
+
   /// For the time of the object, the parameters are those to validate with (the average), and the optimizer holds the
-  /// others in its place. All ranks have one.
+  /// others in its place. Values are whole. All ranks have one.
   class BestParameters {
    public:
     static constexpr int64_t most_spare = int64_t{1} << 20;  ///< elements of memory that it takes
