@@ -4,6 +4,7 @@
 #include <array>
 #include <bit>
 #include <cmath>
+#include <cstring>
 
 #include "core/cpu/backend.h"
 #include "core/cpu/dropout.h"
@@ -54,24 +55,50 @@ void add_low(T* sum, int64_t row, const Tensor& low, const T* scale, int64_t C) 
   for (int64_t c = 0; c < C; ++c) sum[c] += (scale ? scale[c] : T(1)) * part[c];
 }
 
-/// One row of the sum. `factor` is scratch.
+/// What ResidualOutputs::row_sums has of one row. In T, which vectorises.
 template <class T>
-void sum_of_row(T* sum, int64_t row, const ResidualInputs& in, const Terms<T>& terms, T* factor) {
+struct RowSums {
+  T residual = 0, residual_squares = 0, branch = 0, branch_squares = 0;
+};
+
+/// term(c) of all columns, and if `measures`, their sum and that of their squares.
+template <bool measures, class T, class Term>
+void each_column(int64_t columns, T& sum, T& sum_of_squares, const Term& term) {
+  T total = 0, squares = 0;
+#pragma omp simd reduction(+ : total, squares)
+  for (int64_t c = 0; c < columns; ++c) {
+    const T value = term(c);
+    if constexpr (measures) total += value, squares += value * value;
+  }
+  sum = total;
+  sum_of_squares = squares;
+}
+
+/// One row of the sum, and if `measures`, the sums of its terms. `factor` is scratch.
+template <bool measures, class T>
+RowSums<T> sum_of_row(T* sum, int64_t row, const ResidualInputs& in, const Terms<T>& terms, T* factor) {
   const int64_t C = terms.columns;
-  const T* x = in.x.data<T>() + row * C;
-  for (int64_t c = 0; c < C; ++c) sum[c] = terms.residual_scale[size_t(c)] * x[c];
-  add_low(sum, row, in.x_low, terms.residual_scale.data(), C);
+  const T *const x = in.x.data<T>() + row * C, *const a = terms.residual_scale.data();
+  RowSums<T> sums;
   if (in.second) {
-    const T* second = in.second.data<T>() + row * C;
-    for (int64_t c = 0; c < C; ++c) sum[c] += second[c];
+    const T* const second = in.second.data<T>() + row * C;
+    each_column<measures>(C, sums.residual, sums.residual_squares,
+                          [=](int64_t c) { return sum[c] = a[c] * x[c] + second[c]; });
     add_low<T>(sum, row, in.second_low, nullptr, C);
+  } else {
+    each_column<measures>(C, sums.residual, sums.residual_squares, [=](int64_t c) { return sum[c] = a[c] * x[c]; });
   }
-  if (in.branch) {
-    const T* branch = in.branch.data<T>() + row * C;
-    const T *bias = terms.bias.data(), *scale = terms.branch_scale.data();
-    terms.dropout.fill(factor, row, 0, C);
-    for (int64_t c = 0; c < C; ++c) sum[c] += scale[c] * factor[c] * (branch[c] + bias[c]);
-  }
+  add_low(sum, row, in.x_low, a, C);
+  if (!in.branch) return sums;
+  const T *const branch = in.branch.data<T>() + row * C, *const bias = terms.bias.data();
+  const T* const scale = terms.branch_scale.data();
+  terms.dropout.fill(factor, row, 0, C);
+  each_column<measures>(C, sums.branch, sums.branch_squares, [=](int64_t c) {
+    const T biased = branch[c] + bias[c];
+    sum[c] += scale[c] * factor[c] * biased;
+    return scale[c] * biased;
+  });
+  return sums;
 }
 
 /// y and the statistics of one row. Two passes: the variance of the centred values loses no digits.
@@ -92,41 +119,6 @@ void norm_of_row(const ResidualOutputs& out, int64_t row, const T* sum, const Re
   out.rstd.data<T>()[row] = rstd;
 }
 
-/// ResidualOutputs::row_sums of one row. In T, which
-/// vectorises.
-template <class T>
-std::array<T, 4> sums_of_row(int64_t row, const ResidualInputs& in, const Terms<T>& terms) {
-  const int64_t C = terms.columns;
-  const T *const x = in.x.data<T>() + row * C, *const a = terms.residual_scale.data();
-  T residual = 0, residual_squares = 0, branch_total = 0, branch_squares = 0;
-  if (in.second) {
-    const T* const second = in.second.data<T>() + row * C;
-#pragma omp simd reduction(+ : residual, residual_squares)
-    for (int64_t c = 0; c < C; ++c) {
-      const T r = a[c] * x[c] + second[c];
-      residual += r;
-      residual_squares += r * r;
-    }
-  } else {
-#pragma omp simd reduction(+ : residual, residual_squares)
-    for (int64_t c = 0; c < C; ++c) {
-      const T r = a[c] * x[c];
-      residual += r;
-      residual_squares += r * r;
-    }
-  }
-  if (!in.branch) return {residual, residual_squares, 0, 0};
-  const T *const branch = in.branch.data<T>() + row * C, *const bias = terms.bias.data();
-  const T* const scale = terms.branch_scale.data();
-#pragma omp simd reduction(+ : branch_total, branch_squares)
-  for (int64_t c = 0; c < C; ++c) {
-    const T f = scale[c] * (branch[c] + bias[c]);
-    branch_total += f;
-    branch_squares += f * f;
-  }
-  return {residual, residual_squares, branch_total, branch_squares};
-}
-
 template <class T>
 void forward(ThreadPool& pool, const ResidualOutputs& out, const ResidualInputs& in, const ResidualNorm& p) {
   const int64_t C = in.x.cols();
@@ -135,13 +127,14 @@ void forward(ThreadPool& pool, const ResidualOutputs& out, const ResidualInputs&
     std::vector<T> factor(size_t(C), T(0)), row_sum(size_t(C), T(0));
     for (int64_t row = begin; row < end; ++row) {
       T* sum = out.sum ? out.sum.data<T>() + row * C : row_sum.data();
-      sum_of_row(sum, row, in, terms, factor.data());
-      if (in.gamma) norm_of_row(out, row, sum, in, p.epsilon);
       if (out.row_sums) {
-        const bool counts = !in.segments || in.segments.data<int32_t>()[row] >= 0;
-        const auto sums = counts ? sums_of_row(row, in, terms) : std::array<T, 4>{};
-        std::copy(sums.begin(), sums.end(), out.row_sums.data<T>() + row * 4);
+        RowSums<T> sums = sum_of_row<true>(sum, row, in, terms, factor.data());
+        if (in.segments && in.segments.data<int32_t>()[row] < 0) sums = {};  // the tail
+        std::memcpy(out.row_sums.data<T>() + row * 4, &sums, sizeof sums);
+      } else {
+        sum_of_row<false>(sum, row, in, terms, factor.data());
       }
+      if (in.gamma) norm_of_row(out, row, sum, in, p.epsilon);
       for (const Tensor& low : {out.y_low, out.sum_low})  // the CPU rounds to no other type than it computes in
         if (low) std::fill_n(low.data<T>() + row * C, C, T(0));
     }
