@@ -37,6 +37,8 @@ class Backend {
     return allocate_outside(shape, dtype);
   }
 
+  /// Threads that compute on the host, which may all upload to tensors of their own; 1: one at a time.
+  virtual int host_threads() const { return 1; }
   /// Copies the whole tensor from or to host memory of the same type.
   virtual void upload(Out destination, const void* source) = 0;
   virtual void download(void* destination, In source) = 0;

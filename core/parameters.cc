@@ -182,18 +182,32 @@ std::vector<float> ParameterSet::extract(In arena, const ParameterPart& part) co
 }
 
 void ParameterSet::insert(const std::vector<ArenaPiece>& pieces, const ParameterPart& part,
-                          std::vector<float> values) const {
+                          std::span<const float> values, std::vector<float>& scratch) const {
   if (part.is_transposed) {
-    std::vector<float> transposed(values.size());
-    transpose(values.data(), part.cols, part.rows, transposed.data());
-    values = std::move(transposed);
+    scratch.resize(values.size());
+    transpose(values.data(), part.cols, part.rows, scratch.data());
+    values = scratch;
   }
   for (const auto& [first, piece] : pieces) {
     const int64_t begin = std::max(part.first, first), end = std::min(part.first + part.size(), first + piece.size());
     if (begin >= end) continue;
-    upload(piece.view(begin - first, {end - begin}),
-           std::span<const float>(values).subspan(size_t(begin - part.first), size_t(end - begin)));
+    upload(piece.view(begin - first, {end - begin}), values.subspan(size_t(begin - part.first), size_t(end - begin)));
   }
+}
+
+void ParameterSet::clear_gaps(Out arena) const {
+  std::vector<const ParameterPart*> parts;
+  for (const ParameterPart& part : parts_) parts.push_back(&part);
+  std::ranges::sort(parts, {}, [](const ParameterPart* part) { return part->first; });
+  int64_t at = 0;
+  const auto clear_to = [&](int64_t end) {
+    if (at < end) backend_.fill(arena.view(at, {end - at}), 0.0);
+  };
+  for (const ParameterPart* part : parts) {
+    clear_to(part->first);
+    at = part->first + part->size();
+  }
+  clear_to(elements_);
 }
 
 std::vector<float> ParameterSet::download(In arena) const {

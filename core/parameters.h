@@ -114,11 +114,15 @@ class ParameterSet {
 
   /// One part of an arena in the file's layout; and back, where the rest of the arena stays as it is.
   std::vector<float> extract(In arena, const ParameterPart& part) const;
-  void insert(Out arena, const ParameterPart& part, std::vector<float> values) const {
-    insert(std::vector<ArenaPiece>{{0, arena}}, part, std::move(values));
+  void insert(Out arena, const ParameterPart& part, std::span<const float> values) const {
+    std::vector<float> scratch;
+    insert({{0, arena}}, part, values, scratch);
   }
-  /// The same for pieces of an arena: what of the part lies in them.
-  void insert(const std::vector<ArenaPiece>& pieces, const ParameterPart& part, std::vector<float> values) const;
+  /// The same for pieces of an arena: what of the part lies in them. `scratch` is memory that may be used again.
+  void insert(const std::vector<ArenaPiece>& pieces, const ParameterPart& part, std::span<const float> values,
+              std::vector<float>& scratch) const;
+  /// Sets what lies between the parts of an arena to zero.
+  void clear_gaps(Out arena) const;
   std::vector<float> download(In arena) const;  ///< as f32
   void upload(Out arena, std::span<const float> values) const;
 

@@ -40,7 +40,9 @@ class ArraysInMemory final : public ArrayFile {
     if (name == model_yaml_array) return {{int64_t(yaml_.size())}, "i8", false};
     return {arrays_.at(name)->shape, "f32", true};
   }
-  std::vector<float> read_floats(const std::string& name) const override { return arrays_.at(name)->values; }
+  void read_floats(const std::string& name, std::vector<float>& values) const override {
+    values = arrays_.at(name)->values;
+  }
   std::string read_text(const std::string&) const override { return yaml_; }
 
  private:

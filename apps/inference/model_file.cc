@@ -1,13 +1,16 @@
 #include "apps/inference/model_file.h"
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <map>
 #include <set>
 
 #include "core/base/npz.h"
+#include "core/base/thread_pool.h"
 #include "layers/parameter_names.h"
 
 namespace bough {
@@ -87,15 +90,42 @@ ModelOptions read_model_options(const ArrayFile& file) {
 
 namespace {
 
-void read_part(const ArrayFile& file, const ParameterSet& parameters, ParameterPart part, Out arena) {
-  const Place place = place_of(file, part);
-  if (place.is_transposed) part.is_transposed = !part.is_transposed;
-  parameters.insert(arena, part, file.read_floats(place.name));
-}
+/// Reads parts of an arena one after another, in the same memory: fresh pages would take longer than the values.
+class PartReader {
+ public:
+  PartReader(const ArrayFile& file, const ParameterSet& parameters, Out arena)
+      : file_(file), parameters_(parameters), arena_{{0, arena}} {}
+  void read(ParameterPart part) {
+    const Place place = place_of(file_, part);
+    if (place.is_transposed) part.is_transposed = !part.is_transposed;
+    file_.read_floats(place.name, values_);
+    parameters_.insert(arena_, part, values_, scratch_);
+  }
 
+ private:
+  const ArrayFile& file_;
+  const ParameterSet& parameters_;
+  std::vector<ArenaPiece> arena_;
+  std::vector<float> values_, scratch_;
+};
+
+/// On as many threads as the backend has, each with the file for itself: the largest parts first.
 void read_checked(const ArrayFile& file, const ParameterSet& parameters, Out arena) {
-  parameters.backend().fill(arena, 0.0);
-  for (const ParameterPart& part : parameters.parts()) read_part(file, parameters, part, arena);
+  parameters.clear_gaps(arena);
+  std::vector<ParameterPart> parts = parameters.parts();
+  std::ranges::stable_sort(parts, std::greater(), &ParameterPart::size);
+  std::vector<std::unique_ptr<ArrayFile>> files;
+  for (int i = 1; i < parameters.backend().host_threads(); ++i) {
+    auto again = file.open_again();
+    if (!again) break;
+    files.push_back(std::move(again));
+  }
+  std::atomic<size_t> next = 0;
+  ThreadPool pool(int(files.size()) + 1);
+  pool.run(pool.threads(), [&](int64_t i) {
+    PartReader reader(i == 0 ? file : *files[size_t(i) - 1], parameters, arena);
+    for (size_t part = next++; part < parts.size(); part = next++) reader.read(parts[part]);
+  });
 }
 
 }  // namespace
@@ -107,10 +137,11 @@ void read_parameters(const ArrayFile& file, const ParameterSet& parameters, Out 
 
 int64_t read_matching_parameters(const ArrayFile& file, const ParameterSet& parameters, Out arena) {
   int64_t found = 0;
+  PartReader reader(file, parameters, arena);
   for (const ParameterPart& part : parameters.parts()) {
     if (!file.contains(place_of(file, part).name)) continue;
     check_array(file, part, ShapesBy::run);
-    read_part(file, parameters, part, arena);
+    reader.read(part);
     ++found;
   }
   check(found > 0, "'{}': none of this model's parameters are in it, must be a model with some of the same names",

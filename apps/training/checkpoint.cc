@@ -57,11 +57,11 @@ void read_pieces(const NpzReader& file, const std::string& name, const Parameter
         "{}: {} has {} elements of {}, must have {} of f32; it belongs to another model", file.path(), name,
         header.elements(), name_of(header.type), parameters.file_elements());
   for (const ArenaPiece& piece : pieces) parameters.backend().fill(piece.values, 0.0);
+  std::vector<float> values, scratch;
   for (const ParameterPart& part : parameters.parts()) {
-    std::vector<float> values(size_t(parameters.file_elements(part)));
+    values.resize(size_t(parameters.file_elements(part)));
     stream.read(values.data(), values.size() * sizeof(float));
-    values.resize(size_t(part.size()));
-    parameters.insert(pieces, part, std::move(values));
+    parameters.insert(pieces, part, std::span(values).first(size_t(part.size())), scratch);
   }
   stream.finish();
 }

@@ -59,7 +59,7 @@ void place_in(const std::string& name, const std::string& path, bool normalize, 
   std::vector<float> values = parameters.extract(parameters.values(), *part);
   const int64_t found = read_embedding_vectors(path, vocabulary, part->cols, values);
   if (normalize) divide_by_norm(values);
-  parameters.insert(parameters.values(), *part, std::move(values));
+  parameters.insert(parameters.values(), *part, values);
   log::info("[train] {} of {} rows of {} begin with vectors of '{}'", found, vocabulary.size(), name, path);
   if (found == 0) log::warn("[train] embedding-vectors: '{}' has none of the words of '{}'", path, vocabulary.path());
 }

@@ -23,8 +23,14 @@ class ArrayFile {
   virtual bool contains(const std::string& name) const = 0;
   /// Of an array that is there.
   virtual ArrayDescription describe(const std::string& name) const = 0;
-  /// The whole array, row-major, as f32. Error where the array is damaged, or is_real is false.
-  virtual std::vector<float> read_floats(const std::string& name) const = 0;
+  /// The whole array, row-major, as f32, in place of what `values` was. Error where the array is damaged, or is_real is
+  /// false.
+  virtual void read_floats(const std::string& name, std::vector<float>& values) const = 0;
+  std::vector<float> read_floats(const std::string& name) const {
+    std::vector<float> values;
+    read_floats(name, values);
+    return values;
+  }
   /// What the bytes of an intgemm8 array are its real numbers times; 0 of any other.
   virtual float int8_multiplier(const std::string& name) const {
     (void)name;
@@ -32,6 +38,8 @@ class ArrayFile {
   }
   /// An array of bytes as text, without the zero bytes that pad it (special:model.yml).
   virtual std::string read_text(const std::string& name) const = 0;
+  /// The same file for another thread; null where there can be none.
+  virtual std::unique_ptr<ArrayFile> open_again() const { return nullptr; }
 };
 
 /// Opens a file of either form, told by its first bytes. Error where it is neither, or cannot be read.

@@ -129,14 +129,14 @@ std::vector<char> MarianBinary::read_bytes(const std::string& name, std::uint64_
   return data;
 }
 
-std::vector<float> MarianBinary::read_floats(const std::string& name) const {
+void MarianBinary::read_floats(const std::string& name, std::vector<float>& values) const {
   const Array& array = find(name);
   const ArrayDescription description = describe(name);
   check(description.is_real, "'{}': array {} holds {}, must hold real numbers", path_, name, description.type);
   const std::uint64_t width = array.type == f32 ? 4 : array.type == f16 ? 2 : 1;
   const float multiplier = int8_multiplier(name);
   const std::vector<char> data = read_bytes(name, 0, width * array.elements);
-  std::vector<float> values(array.elements);
+  values.resize(array.elements);
   if (array.type == f32) {
     std::memcpy(values.data(), data.data(), values.size() * sizeof(float));
   } else if (array.type == f16) {
@@ -152,7 +152,6 @@ std::vector<float> MarianBinary::read_floats(const std::string& name) const {
       for (std::size_t n = 0; n < columns; ++n)
         values[k * columns + n] = float(int8_t(data[n * rows + k])) / multiplier;
   }
-  return values;
 }
 
 float MarianBinary::int8_multiplier(const std::string& name) const {

@@ -22,7 +22,8 @@ class MarianBinary final : public ArrayFile {
   const std::vector<std::string>& names() const override { return names_; }
   bool contains(const std::string& name) const override { return arrays_.count(name) == 1; }
   ArrayDescription describe(const std::string& name) const override;
-  std::vector<float> read_floats(const std::string& name) const override;
+  void read_floats(const std::string& name, std::vector<float>& values) const override;
+  using ArrayFile::read_floats;
   float int8_multiplier(const std::string& name) const override;
   std::string read_text(const std::string& name) const override;
 

@@ -398,18 +398,21 @@ void NpzReader::expect_type(const std::string& name, const NpzHeader& header, Np
         name_of(header.type), name_of(type));
 }
 
-std::vector<float> NpzReader::read_floats(const std::string& name) const {
+void NpzReader::read_floats(const std::string& name, std::vector<float>& values) const {
   const NpzHeader found = header(name);
   if (found.type == NpzType::f16) {
     std::vector<std::uint16_t> halves(std::size_t(found.elements()));
     read(name, halves.data());
-    std::vector<float> values(halves.size());
+    values.resize(halves.size());
     std::ranges::transform(halves, values.begin(), from_half);
-    return values;
+  } else if (found.type == NpzType::f64) {
+    const std::vector<double> wide = read_f64(name);
+    values.assign(wide.begin(), wide.end());
+  } else {
+    expect_type(name, found, NpzType::f32);
+    values.resize(std::size_t(found.elements()));
+    read(name, values.data());
   }
-  if (found.type != NpzType::f64) return read_f32(name);
-  const std::vector<double> wide = read_f64(name);
-  return {wide.begin(), wide.end()};
 }
 
 ArrayDescription NpzReader::describe(const std::string& name) const {

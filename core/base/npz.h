@@ -129,9 +129,11 @@ class NpzReader final : public ArrayFile {
   std::vector<float> read_f32(const std::string& name) const { return read_vector<float>(name); }
   std::vector<double> read_f64(const std::string& name) const { return read_vector<double>(name); }
   /// The whole array of f16, f32 or f64, as f32. Every f16 is one; f64 is rounded.
-  std::vector<float> read_floats(const std::string& name) const override;
+  void read_floats(const std::string& name, std::vector<float>& values) const override;
+  using ArrayFile::read_floats;
   /// An i8 or u8 array as text, without the zero bytes that pad it (Marian's special:model.yml).
   std::string read_text(const std::string& name) const override;
+  std::unique_ptr<ArrayFile> open_again() const override { return std::make_unique<NpzReader>(path()); }
 
  private:
   struct Archive;

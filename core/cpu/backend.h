@@ -17,6 +17,7 @@ class CpuBackend final : public Backend {
   ~CpuBackend() override;
   std::string_view name() const override { return "cpu"; }
   DType compute_dtype() const override { return compute_dtype_; }
+  int host_threads() const override { return pool_.threads(); }
   void upload(Out destination, const void* source) override;
   void download(void* destination, In source) override;
   std::unique_ptr<Backend> make_worker(int threads) const override;
