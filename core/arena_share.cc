@@ -130,20 +130,26 @@ void ArenaShare::gather(Out whole, const RankPieces& pieces) {
   ranks_.all_to_all(received, sent);
 }
 
-Tensor ArenaShare::whole_on_first(In slice) {
+/// Through the room for others' pieces: the memory of the device may be full.
+WholeArena ArenaShare::whole_on_first(In slice) {
   if (ranks_.is_alone()) return slice;
-  Tensor whole;
-  std::vector<Message> received, sent;
-  if (ranks_.is_first()) {
-    whole = backend_.allocate_persistent({elements_}, slice.dtype());
-    for (int64_t round = 0; round < rounds(); ++round) {
-      backend_.accumulate(write_to(piece_of_arena(whole, round)), piece_of_slice(slice, round));
-      for (int r = 1; r < ranks_.size(); ++r) add(received, r, piece_of(whole, pieces_, round, r));
-    }
-  } else {
-    for (const ArenaPiece& piece : pieces(slice)) add(sent, 0, piece.values);
+  std::vector<float> whole(ranks_.is_first() ? size_t(elements_) : 0), piece;
+  const auto keep = [&](int64_t round, int rank, const Tensor& values) {
+    backend_.download(piece, values);
+    std::ranges::copy(piece, whole.begin() + pieces_.first(round, rank));
+  };
+  for (int64_t round = 0; round < rounds(); ++round) {
+    const Tensor mine = piece_of_slice(slice, round);
+    std::vector<Message> received, sent;
+    if (ranks_.is_first())
+      for (int r = 1; r < ranks_.size(); ++r) add(received, r, others_[size_t(r)].view(0, {pieces_.size(round, r)}));
+    else
+      add(sent, 0, mine);
+    ranks_.all_to_all(received, sent);
+    if (!ranks_.is_first()) continue;
+    keep(round, 0, mine);
+    for (const auto& [rank, values] : received) keep(round, rank, values);
   }
-  ranks_.all_to_all(received, sent);
   return whole;
 }
 

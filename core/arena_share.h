@@ -56,8 +56,9 @@ class ArenaShare {
   void start_sum(Out arena, int64_t ready) { add_up(arena, ready, false); }
   /// Every owner's pieces of `arena` become everybody's.
   void gather(Out arena) { gather(arena, pieces_); }
-  /// An arena whose slices are those given; empty on all ranks but the first. In a run of one process it is `slice`.
-  Tensor whole_on_first(In slice);
+  /// An arena whose slices are those given: on the first rank's host; on the others nothing. In a run of one process it
+  /// is `slice`.
+  WholeArena whole_on_first(In slice);
 
   /// Number of blocks of an arena; the numbers of those in this rank's piece of a round; and gather() for a tensor
   /// (blocks).

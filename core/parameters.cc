@@ -173,8 +173,12 @@ int64_t ParameterSet::file_elements() const {
 
 int64_t ParameterSet::file_elements(const ParameterPart& part) const { return round_up(part.size(), alignment); }
 
-std::vector<float> ParameterSet::extract(In arena, const ParameterPart& part) const {
-  std::vector<float> values = download(arena.view(part.first, {part.size()}));
+std::vector<float> ParameterSet::extract(const WholeArena& arena, const ParameterPart& part) const {
+  std::vector<float> values;
+  if (arena.tensor)
+    values = download(arena.tensor.view(part.first, {part.size()}));
+  else
+    values.assign(arena.on_host.begin() + part.first, arena.on_host.begin() + part.first + part.size());
   if (!part.is_transposed) return values;
   std::vector<float> transposed(values.size());
   transpose(values.data(), part.rows, part.cols, transposed.data());

@@ -50,6 +50,16 @@ struct ArenaPiece {
   Tensor values;
 };
 
+/// All elements of an arena: in the backend's memory, or on the host.
+struct WholeArena {
+  Tensor tensor;
+  std::vector<float> on_host;
+
+  WholeArena() = default;
+  WholeArena(Tensor whole) : tensor(std::move(whole)) {}               // NOLINT: arenas are given as they lie
+  WholeArena(std::vector<float> whole) : on_host(std::move(whole)) {}  // NOLINT
+};
+
 /// The multipliers of a part that is in 8 bits: of its elements, and of what they are multiplied by (0: see
 /// Int8Multipliers).
 struct Int8Part {
@@ -113,7 +123,7 @@ class ParameterSet {
   int64_t file_elements(const ParameterPart& part) const;  ///< of one part, with its padding
 
   /// One part of an arena in the file's layout; and back, where the rest of the arena stays as it is.
-  std::vector<float> extract(In arena, const ParameterPart& part) const;
+  std::vector<float> extract(const WholeArena& arena, const ParameterPart& part) const;
   void insert(Out arena, const ParameterPart& part, std::span<const float> values) const {
     std::vector<float> scratch;
     insert({{0, arena}}, part, values, scratch);

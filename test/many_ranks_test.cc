@@ -247,7 +247,7 @@ TEST_CASE("each rank puts the moments of fixed parameters to rest in its own sli
       Optimizer& optimizer = run.model.optimizer();
       run.backend->fill(optimizer.arenas().first_moment, 1.0);
       optimizer.rest_fixed_parameters();
-      const Tensor whole = run.model.share().whole_on_first(optimizer.arenas().first_moment);
+      const WholeArena whole = run.model.share().whole_on_first(optimizer.arenas().first_moment);
       if (!ranks.is_first()) return;
       const ParameterSet& set = run.model.parameters();
       int64_t fixed = 0;

@@ -68,6 +68,31 @@ TEST_CASE("a model comes back from its file as it was", "[model file]") {
   }
 }
 
+TEST_CASE("several threads read a model, and each of them notices damage", "[model file]") {
+  const ScratchFolder folder;
+  const auto one = make_cpu_backend(1), four = make_cpu_backend(4);
+  const ModelOptions options = small_options(ResidualKind::post_ln);
+  const Model model = random_model(options, *one);
+  const std::string path = folder / "model.npz";
+  save_model(path, options, *model.parameters, model.parameters->values());
+  for (int i = 0; i < 20; ++i) {
+    const Model loaded = load_model(path, *four);
+    CHECK(loaded.parameters->download(loaded.parameters->values()) ==
+          model.parameters->download(model.parameters->values()));
+  }
+  const std::string whole = read_whole_file(path);
+  for (const char* name : {"encoder_l1_self_Wq", "decoder_l1_context_Wk", "decoder_l2_ffn_W2"}) {
+    const std::vector<float> values = NpzReader(path).read_floats(name);
+    std::string damaged = whole;
+    const size_t at = whole.find(std::string(reinterpret_cast<const char*>(values.data()), 64));
+    REQUIRE(at != whole.npos);
+    damaged[at] = char(damaged[at] ^ 1);
+    write_file(folder / "damaged.npz", damaged);
+    CHECK_THAT(message_of([&] { load_model(folder / "damaged.npz", *four); }),
+               Catch::Contains(name) && Catch::Contains("checksum"));
+  }
+}
+
 TEST_CASE("model files have Marian's names and shapes", "[model file]") {
   const ScratchFolder folder;
   const auto backend = make_cpu_backend(1);

@@ -149,7 +149,7 @@ TEST_CASE("admin: omega follows the variances of the branches", "[residual]") {
   for (const size_t i : {2, 3, 6, 7, 8, 9}) CHECK(omegas[i] > omegas[i - 1]);
 
   values = set.download(set.values());
-  const auto average = set.download(run.model.whole_best_parameters());
+  const auto average = set.download(run.model.whole_best_parameters().tensor);
   int found = 0;
   for (const ParameterPart& part : set.parts())
     if (part.name.ends_with("_omega")) {

@@ -252,7 +252,8 @@ std::string model_yaml_bytes(const ModelOptions& options) {
   return format_yaml(options.to_yaml()) + '\0';
 }
 
-void save_model(const std::string& path, const ModelOptions& options, const ParameterSet& parameters, In arena) {
+void save_model(const std::string& path, const ModelOptions& options, const ParameterSet& parameters,
+                const WholeArena& arena) {
   std::vector<NpzArray> arrays;
   std::vector<float> values;  // of one array
   for (const ParameterPart& part : parameters.parts()) {

@@ -41,7 +41,8 @@ int64_t read_matching_parameters(const ArrayFile& file, const ParameterSet& para
 
 /// Writes an arena (the parameters, or their average) as a model file, atomically. `options` with
 /// branchnorm_progress of these parameters. Throws Error if it cannot be written.
-void save_model(const std::string& path, const ModelOptions& options, const ParameterSet& parameters, In arena);
+void save_model(const std::string& path, const ModelOptions& options, const ParameterSet& parameters,
+                const WholeArena& arena);
 
 /// Rounds an array to whole multiples of 1 / q, of which none is larger than 127, and returns q: 127 / max |value|, 1
 /// where all are 0, NaN where one is not finite (and then all are NaN).

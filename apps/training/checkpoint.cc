@@ -102,7 +102,7 @@ void Checkpoint::save(const TrainingState& state) {
 
 void Checkpoint::save_derived(const TrainingState& state) {
   const std::string& model = options_.model;
-  const Tensor best = model_.whole_best_parameters();
+  const WholeArena best = model_.whole_best_parameters();
   if (!model_.share().ranks().is_first()) return;
   if (!options_.overwrite) save_parameters(state, with_update(model, state.clock.updates, ".npz"), best);
   save_parameters(state, model, best);
@@ -114,7 +114,7 @@ void Checkpoint::save_best(const TrainingState& state, const std::string& metric
   save_parameters(state, options_.model + ".best-" + metric + ".npz", model_.parameters().values());
 }
 
-void Checkpoint::save_parameters(const TrainingState& state, const std::string& path, const Tensor& arena) {
+void Checkpoint::save_parameters(const TrainingState& state, const std::string& path, const WholeArena& arena) {
   save_model(path, model_.options_at(state.clock), model_.parameters(), arena);
   write_file(path + ".decoder.yml", format_yaml(decoder_settings(path)));
 }
@@ -149,13 +149,13 @@ void Checkpoint::write_optimizer(const TrainingState& state, const std::string& 
   const ParameterSet& parameters = model_.parameters();
   const OptimizerArenas& arenas = model_.optimizer().arenas();
   std::vector<NpzArray> arrays;
-  Tensor whole;  // one arena after another: the other ranks send their shares in the same order
+  WholeArena whole;  // one arena after another: the other ranks send their shares in the same order
   const char* held = nullptr;
   std::vector<float> values;  // of one part of an arena: a copy of all arenas might not fit into memory
   for (const StateArena& arena : state_arenas())
     arrays.push_back({arena.name, {1, parameters.file_elements()}, NpzType::f32, nullptr, [&, arena](size_t i) {
                         if (std::exchange(held, arena.name) != arena.name) {
-                          whole = Tensor();  // before there is another one
+                          whole = {};  // before there is another one
                           whole = arena.is_share ? model_.share().whole_on_first(arena.tensor) : arena.tensor;
                         }
                         const ParameterPart& part = parameters.parts()[i];

@@ -52,7 +52,7 @@ class Checkpoint {
                                  int& max_length);
 
   /// Saves the parameters in force (not the average) with what decoding needs, as `path`.
-  void save_parameters(const TrainingState& state, const std::string& path, const Tensor& arena);
+  void save_parameters(const TrainingState& state, const std::string& path, const WholeArena& arena);
 
  private:
   struct StateArena;

@@ -87,7 +87,7 @@ class TrainingModel {
   ArenaShare& share() { return share_; }
   /// The parameters to validate with and to save, the average where there is one: all of them, on the first rank. All
   /// ranks call alike.
-  Tensor whole_best_parameters() {
+  WholeArena whole_best_parameters() {
     const Tensor& average = optimizer_.arenas().average;
     return average ? share_.whole_on_first(average) : parameters_.values();
   }
