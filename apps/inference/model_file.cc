@@ -109,13 +109,13 @@ class PartReader {
   std::vector<float> values_, scratch_;
 };
 
-/// On as many threads as the backend has, each with the file for itself: the largest parts first.
+/// On the threads of the backend, each with the file for itself: the largest parts first. Memory has no room for more.
 void read_checked(const ArrayFile& file, const ParameterSet& parameters, Out arena) {
   parameters.clear_gaps(arena);
   std::vector<ParameterPart> parts = parameters.parts();
   std::ranges::stable_sort(parts, std::greater(), &ParameterPart::size);
   std::vector<std::unique_ptr<ArrayFile>> files;
-  for (int i = 1; i < parameters.backend().host_threads(); ++i) {
+  for (int i = 1; i < std::min(parameters.backend().host_threads(), 8); ++i) {
     auto again = file.open_again();
     if (!again) break;
     files.push_back(std::move(again));
