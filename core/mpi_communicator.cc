@@ -74,13 +74,13 @@ class MpiCommunicator : public Communicator {
   std::function<bool(bool)> start_all_to_all(const std::vector<Message>& received,
                                              const std::vector<Message>& sent) override {
     auto requests = std::make_shared<std::vector<MPI_Request>>();
-    for (const auto& [rank, tensor] : received)
-      in_parts(tensor, [&](std::byte* data, int bytes) {
-        MPI_Irecv(data, bytes, MPI_BYTE, rank, 0, MPI_COMM_WORLD, &requests->emplace_back());
+    for (const Message& message : received)
+      in_parts(message.tensor, [&](std::byte* data, int bytes) {
+        MPI_Irecv(data, bytes, MPI_BYTE, message.rank, 0, MPI_COMM_WORLD, &requests->emplace_back());
       });
-    for (const auto& [rank, tensor] : sent)
-      in_parts(tensor, [&](const std::byte* data, int bytes) {
-        MPI_Isend(data, bytes, MPI_BYTE, rank, 0, MPI_COMM_WORLD, &requests->emplace_back());
+    for (const Message& message : sent)
+      in_parts(message.tensor, [&](const std::byte* data, int bytes) {
+        MPI_Isend(data, bytes, MPI_BYTE, message.rank, 0, MPI_COMM_WORLD, &requests->emplace_back());
       });
     return [requests](bool waits) {
       if (waits) wait_for(*requests);

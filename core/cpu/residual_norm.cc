@@ -128,8 +128,9 @@ void forward(ThreadPool& pool, const ResidualOutputs& out, const ResidualInputs&
     for (int64_t row = begin; row < end; ++row) {
       T* sum = out.sum ? out.sum.data<T>() + row * C : row_sum.data();
       if (out.row_sums) {
+        const bool counts = !in.segments || in.segments.data<int32_t>()[row] >= 0;
         RowSums<T> sums = sum_of_row<true>(sum, row, in, terms, factor.data());
-        if (in.segments && in.segments.data<int32_t>()[row] < 0) sums = {};  // the tail
+        if (!counts) sums = {};
         std::memcpy(out.row_sums.data<T>() + row * 4, &sums, sizeof sums);
       } else {
         sum_of_row<false>(sum, row, in, terms, factor.data());
