@@ -3,10 +3,11 @@
 # figures (results/). Interrupted, the same command goes on from the checkpoints.
 #
 # Usage: run.sh [STUDY...] [--data FOLDER] [--work FOLDER] [--jobs N] [--list] [--figures]
-#   STUDY          a stability, b thousand, c convergence, d ramp, e robustness, f late; default: all six. g full,
-#                  when named: on a GPU, with programs built by the preset cuda. trial = one cell of a few
-#                  seconds that shows whether everything works here
-#   --data FOLDER  Multi30k as ../multi30k/README.md lists it; without it, it is downloaded into the work folder
+#   STUDY          a stability, b thousand, c convergence, d ramp, e robustness, f late, h recipe, i longer, j languages;
+#                  default: all of these. g full, when named: on a GPU, with programs built by the preset cuda. trial =
+#                  one cell of a few seconds that shows whether everything works here
+#   --data FOLDER  Multi30k as ../multi30k/README.md lists it, and for languages the files of checksums.sha256 beside this
+#                  script; without it, they are downloaded into the work folder
 #   --work FOLDER  checkpoints, logs, translations; default: ${XDG_CACHE_HOME:-~/.cache}/bough/depth
 #   --jobs N       cells at a time, one thread each; default: the number of cores
 #   --list         show every cell with its result or estimate, and stop
@@ -19,7 +20,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 data=""
 work=$caches/depth
 trains=yes
-preset=cpu build=build packages=""
+preset=cpu build=build packages="" studies="" needs_languages=""
 arguments=()
 while [ $# -gt 0 ]; do
   case $1 in
@@ -33,9 +34,10 @@ while [ $# -gt 0 ]; do
       shift
       ;;
     --list | --figures) trains="" arguments+=("$1") ;;
-    full | g) preset=cuda build=build-cuda packages=--tests arguments+=("$1") ;;
+    languages | j) needs_languages=yes studies=yes arguments+=("$1") ;;
+    full | g) studies=yes preset=cuda build=build-cuda packages=--tests arguments+=("$1") ;;
     -*) fail "'$1' is not an option of this script; see its first lines" ;;
-    *) arguments+=("$1") ;;
+    *) studies=yes arguments+=("$1") ;;
   esac
   shift
 done
@@ -44,7 +46,8 @@ make_work
 
 cd "$bough"
 if [ -n "$trains" ]; then
-  multi30k_data "$data" "$work"
+  [ -n "$studies" ] || needs_languages=yes  # all of them
+  multi30k_data "$data" "$work" ${needs_languages:+"$here/checksums.sha256"}
   experiments/install.sh --python $packages
   cmake --preset $preset >/dev/null
   cmake --build $build --target bough-train bough-translate bough-score >&2

@@ -1,10 +1,11 @@
 # Sourced by scripts that train on Multi30k; they define fail MESSAGE.
-# multi30k_data FOLDER [WORK]: checks the files in FOLDER against checksums.sha256, all of them; with FOLDER
-# empty, downloads into WORK/data what is missing there. Sets $data to the folder's whole path.
+# multi30k_data FOLDER [WORK [LIST]]: checks the files in FOLDER against checksums.sha256, all of them, and those of a
+# further LIST of the kind; with FOLDER empty, downloads into WORK/data what is missing there. Sets $data to the folder's
+# whole path.
 multi30k=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 multi30k_source=https://raw.githubusercontent.com/multi30k/dataset/master/data/task1
 
-multi30k_download() {
+multi30k_download() {  # multi30k_download FOLDER LIST...
   command -v curl >/dev/null || fail "curl is needed for the download; install it or give --data"
   mkdir -p "$1/tok"
   local file name
@@ -17,17 +18,18 @@ multi30k_download() {
       *) curl -fsSL "$multi30k_source/raw/$name.gz" | gzip -dc >"$1/$file.part" ;;
     esac || fail "$file cannot be downloaded from $multi30k_source; try again later or give --data"
     mv "$1/$file.part" "$1/$file"
-  done <"$multi30k/checksums.sha256"
+  done < <(cat "${@:2}")
 }
 
 multi30k_data() {
+  local lists=("$multi30k/checksums.sha256" "${@:3}")
   data=$1
   if [ -z "$data" ]; then
     data=$2/data
-    multi30k_download "$data"
+    multi30k_download "$data" "${lists[@]}"
   fi
   [ -d "$data" ] || fail "--data is '$data', which is not a folder"
   data=$(cd "$data" && pwd)
-  (cd "$data" && sha256sum --quiet -c "$multi30k/checksums.sha256" >&2) ||
+  (cd "$data" && cat "${lists[@]}" | sha256sum --quiet -c - >&2) ||
     fail "the files in '$data' are not those of Multi30k task 1; remove the ones named above, or give another --data"
 }
