@@ -46,7 +46,7 @@ ArenaShare::ArenaShare(Communicator& ranks, Backend& backend, int64_t elements, 
       elements_(elements),
       blocks_(divide_up(elements, block)),
       pieces_(elements, ranks.size(), piece_size(elements, ranks.size())),
-      block_pieces_(blocks_, ranks.size(), divide_up(piece_size(elements, ranks.size()), block)),
+      block_pieces_(blocks_, ranks.size(), divide_up(pieces_.longest(), block)),
       others_(size_t(ranks.size())) {
   for (int r = 0; r < ranks.size(); ++r)
     if (r != ranks.rank()) others_[size_t(r)] = backend.allocate_persistent({pieces_.longest()}, dtype);
@@ -66,15 +66,6 @@ std::vector<ArenaPiece> ArenaShare::pieces(In slice) const {
   for (int64_t round = 0; round < rounds(); ++round)
     pieces.push_back({pieces_.first(round, ranks_.rank()), piece_of_slice(slice, round)});
   return pieces;
-}
-
-std::vector<Tensor> ArenaShare::parts_of(In slice, int64_t begin, int64_t count) const {
-  std::vector<Tensor> parts;
-  for (const auto& [first, piece] : pieces(slice)) {
-    const int64_t from = std::max(begin - first, int64_t{0}), to = std::min(begin + count - first, piece.size());
-    if (from < to) parts.push_back(piece.view(from, {to - from}));
-  }
-  return parts;
 }
 
 void ArenaShare::sum(Out arena) {

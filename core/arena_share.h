@@ -46,8 +46,6 @@ class ArenaShare {
   Tensor piece_of_slice(In slice, int64_t round) const;
   /// The pieces of a slice with their places in the arena.
   std::vector<ArenaPiece> pieces(In slice) const;
-  /// What of elements [begin, begin + count) of an arena lies in its slice.
-  std::vector<Tensor> parts_of(In slice, int64_t begin, int64_t count) const;
 
   /// This rank's pieces of `arena` become the sum over all ranks' arenas.
   void sum(Out arena);

@@ -28,6 +28,16 @@ void transpose(const float* in, int64_t rows, int64_t cols, float* out) {
 
 }  // namespace
 
+std::vector<ArenaPiece> parts_within(const std::vector<ArenaPiece>& pieces, int64_t first, int64_t count) {
+  std::vector<ArenaPiece> parts;
+  for (const ArenaPiece& piece : pieces) {
+    const int64_t begin = std::max(first, piece.first);
+    const int64_t end = std::min(first + count, piece.first + piece.values.size());
+    if (begin < end) parts.push_back({begin, piece.values.view(begin - piece.first, {end - begin})});
+  }
+  return parts;
+}
+
 Init glorot_uniform(int64_t fan_in, int64_t fan_out, double gain) {
   return uniform(gain * std::sqrt(6.0 / double(fan_in + fan_out)));
 }
@@ -192,11 +202,8 @@ void ParameterSet::insert(const std::vector<ArenaPiece>& pieces, const Parameter
     transpose(values.data(), part.cols, part.rows, scratch.data());
     values = scratch;
   }
-  for (const auto& [first, piece] : pieces) {
-    const int64_t begin = std::max(part.first, first), end = std::min(part.first + part.size(), first + piece.size());
-    if (begin >= end) continue;
-    upload(piece.view(begin - first, {end - begin}), values.subspan(size_t(begin - part.first), size_t(end - begin)));
-  }
+  for (const auto& [first, place] : parts_within(pieces, part.first, part.size()))
+    upload(place, values.subspan(size_t(first - part.first), size_t(place.size())));
 }
 
 void ParameterSet::clear_gaps(Out arena) const {

@@ -50,6 +50,9 @@ struct ArenaPiece {
   Tensor values;
 };
 
+/// What of elements [first, first + count) of the arena lies in its pieces.
+std::vector<ArenaPiece> parts_within(const std::vector<ArenaPiece>& pieces, int64_t first, int64_t count);
+
 /// All elements of an arena: in the backend's memory, or on the host.
 struct WholeArena {
   Tensor tensor;

@@ -70,6 +70,8 @@ class CudaBackend final : public Backend {
   bool beside_is_busy_ = false;
   const void* beside_reads_ = nullptr;
   cuda::OwnedEvent forked_, joined_;
+  // What start_aside() starts, such as exchanges with other devices, runs while stream_ goes on; marks_ are the places
+  // in stream_'s work, or in its graphs, that it waits for.
   cuda::Stream aside_;
   cuda::OwnedEvent aside_done_;
   std::vector<cuda::OwnedEvent> marks_;

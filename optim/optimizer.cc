@@ -26,10 +26,11 @@ void Optimizer::reset_moments() {
 
 void Optimizer::rest_fixed_parameters() {
   if (!arenas_.first_moment) return;
+  const std::vector<ArenaPiece> moments = share_.pieces(arenas_.first_moment);
   for (const ParameterPart& part : parameters_.parts())
     if (parameters_.is_fixed(part))
-      for (const Tensor& mine : share_.parts_of(arenas_.first_moment, part.first, part.size()))
-        parameters_.backend().fill(mine, 0.0);
+      for (const ArenaPiece& mine : parts_within(moments, part.first, part.size()))
+        parameters_.backend().fill(mine.values, 0.0);
 }
 
 void Optimizer::reset() {
@@ -83,9 +84,11 @@ double Optimizer::small_moment_share() {
   parameters_.backend().download(d.data(), arenas_.denominators);
   if (d[1] == 0) return 0;
   std::vector<double> small(1);
+  const std::vector<ArenaPiece> moments = share_.pieces(arenas_.second_moment);
   for (const auto& part : parameters_.parts()) {  // one at a time: a copy of all might not fit into the host's memory
-    for (const Tensor& mine : share_.parts_of(arenas_.second_moment, part.first, part.size()))
-      for (const float v : parameters_.download(mine)) small[0] += std::sqrt(double(v) / d[1]) < constants_.epsilon;
+    for (const ArenaPiece& mine : parts_within(moments, part.first, part.size()))
+      for (const float v : parameters_.download(mine.values))
+        small[0] += std::sqrt(double(v) / d[1]) < constants_.epsilon;
   }
   share_.ranks().add_up(small);
   return small[0] / double(parameters_.trained_elements());

@@ -144,7 +144,8 @@ def convergence():
                                seed=seed, translates=True, **LONG)
     for depth in [6, 18]:
         for kind in ["branchnorm-bounded", "deepnorm", *first_kinds[:3]]:
-            yield cell("convergence", f"cased-{kind}-{depth}-seed1", kind, depth, 0.55, 64, form="cased", translates=True, **LONG)
+            yield cell("convergence", f"cased-{kind}-{depth}-seed1", kind, depth, 0.55, 64, form="cased", translates=True,
+                       **LONG)
     for kind in ["branchnorm-bounded", "deepnorm"]:
         yield cell("convergence", f"tok-{kind}-100-seed1", kind, 100, 0.07, 64, translates=True, **LONG)
     for seed in [1, 2, 3]:
@@ -206,8 +207,8 @@ def longer():
     options = {**LONG, "after": "4000u", "valid_freq": "500u"}
     for depth in [6, 18]:
         for kind in ["branchnorm-bounded", "deepnorm", "branchnorm-no-ramp"]:
-            yield cell("longer", f"longer-{kind}-{depth}", kind, depth, 0.3 if kind in ("branchnorm-bounded", "deepnorm") else 0.5, 64,
-                       translates=True, **options)
+            rank = 0.5 if kind == "branchnorm-no-ramp" else 0.3
+            yield cell("longer", f"longer-{kind}-{depth}", kind, depth, rank, 64, translates=True, **options)
 
 
 def languages():
@@ -218,7 +219,8 @@ def languages():
         ",".join(tag(language) for language in LANGUAGES))}
     for depth in [6, 18]:
         for kind in ["branchnorm-bounded", "deepnorm"]:
-            yield cell("languages", f"languages-{kind}-{depth}", kind, depth, 0.4, 64, form="languages", translates=True, **options)
+            yield cell("languages", f"languages-{kind}-{depth}", kind, depth, 0.4, 64, form="languages", translates=True,
+                       **options)
 
 
 def robustness():

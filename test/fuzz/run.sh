@@ -29,8 +29,8 @@ trap 'rm -rf "$inputs"' EXIT
 
 attack() {  # attack ROW
   mkdir -p "build-fuzz/corpus/$1" "$inputs/$1"
-  TMPDIR=$inputs/$1 build-fuzz/bough-fuzz "--row=$1" -seed="$seed" -max_total_time="$seconds" -timeout=10 -malloc_limit_mb=100 \
-    -print_final_stats=1 -artifact_prefix="build-fuzz/found/$1-" "build-fuzz/corpus/$1" "test/fuzz/seeds/$1" \
+  TMPDIR=$inputs/$1 build-fuzz/bough-fuzz "--row=$1" -seed="$seed" -max_total_time="$seconds" -timeout=10 \
+    -malloc_limit_mb=100 -print_final_stats=1 -artifact_prefix="build-fuzz/found/$1-" "build-fuzz/corpus/$1" "test/fuzz/seeds/$1" \
     >"build-fuzz/$1.log" 2>&1
 }
 inputs_of() { sed -n 's/^stat::number_of_executed_units: *//p' "build-fuzz/$1.log"; }
