@@ -68,6 +68,18 @@ std::vector<ArenaPiece> ArenaShare::pieces(In slice) const {
   return pieces;
 }
 
+std::vector<ArenaPiece> ArenaShare::pieces_of_arena(In arena) const {
+  std::vector<ArenaPiece> pieces;
+  for (int64_t round = 0; round < rounds(); ++round)
+    pieces.push_back({pieces_.first(round, ranks_.rank()), piece_of_arena(arena, round)});
+  return pieces;
+}
+
+int64_t ArenaShare::place_in_slice(int64_t element) const {
+  const int64_t round = element / pieces_.end(0);  // only the last rounds are shorter
+  return round * pieces_.longest() + element - pieces_.first(round, ranks_.rank());
+}
+
 void ArenaShare::sum(Out arena) {
   if (ranks_.is_alone()) return;
   add_up(arena, elements_, true);

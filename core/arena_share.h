@@ -2,9 +2,9 @@
 #include <functional>
 #include <vector>
 
+#include "core/arena.h"
 #include "core/backend.h"
 #include "core/communicator.h"
-#include "core/parameters.h"
 
 namespace bough {
 
@@ -44,8 +44,11 @@ class ArenaShare {
   /// This rank's piece of a round, maybe of no elements: of an arena, and of a slice. Empty of an empty tensor.
   Tensor piece_of_arena(In arena, int64_t round) const;
   Tensor piece_of_slice(In slice, int64_t round) const;
-  /// The pieces of a slice with their places in the arena.
+  /// The pieces of a slice with their places in the arena; and this rank's pieces of an arena.
   std::vector<ArenaPiece> pieces(In slice) const;
+  std::vector<ArenaPiece> pieces_of_arena(In arena) const;
+  /// Where in a slice an element of the arena lies that is in one of this rank's pieces.
+  int64_t place_in_slice(int64_t element) const;
 
   /// This rank's pieces of `arena` become the sum over all ranks' arenas.
   void sum(Out arena);

@@ -28,16 +28,6 @@ void transpose(const float* in, int64_t rows, int64_t cols, float* out) {
 
 }  // namespace
 
-std::vector<ArenaPiece> parts_within(const std::vector<ArenaPiece>& pieces, int64_t first, int64_t count) {
-  std::vector<ArenaPiece> parts;
-  for (const ArenaPiece& piece : pieces) {
-    const int64_t begin = std::max(first, piece.first);
-    const int64_t end = std::min(first + count, piece.first + piece.values.size());
-    if (begin < end) parts.push_back({begin, piece.values.view(begin - piece.first, {end - begin})});
-  }
-  return parts;
-}
-
 Init glorot_uniform(int64_t fan_in, int64_t fan_out, double gain) {
   return uniform(gain * std::sqrt(6.0 / double(fan_in + fan_out)));
 }
@@ -79,15 +69,17 @@ void ParameterSet::lay_out() {
   std::sort(parts_.begin(), parts_.end(), [](auto& a, auto& b) { return a.name < b.name; });
 }
 
-ParameterSet& ParameterSet::allocate(bool with_gradients) {
+ParameterSet& ParameterSet::allocate(bool with_gradients, ArenaShare* share) {
   lay_out();
   const DType type = backend_.statistics_dtype();
-  values_ = backend_.allocate_persistent({elements_}, type);
+  const bool has_copy = backend_.compute_dtype() == DType::bf16;
+  if (has_copy && share && !share->ranks().is_alone()) share_ = share;
+  values_ = backend_.allocate_persistent({share_ ? share_->size() : elements_}, type);
   if (with_gradients) {
     gradients_ = backend_.allocate_persistent({elements_}, type);
     backend_.fill(gradients_, 0.0);  // the gaps between parameters stay zero for ever
   }
-  if (backend_.compute_dtype() == DType::bf16) compute_ = backend_.allocate_persistent({elements_}, DType::bf16);
+  if (has_copy) compute_ = backend_.allocate_persistent({elements_}, DType::bf16);
 
   for (Declared& d : declared_) {
     d.parameter.value = (compute_ ? compute_ : values_).view(d.first, d.shape);
@@ -98,18 +90,37 @@ ParameterSet& ParameterSet::allocate(bool with_gradients) {
   return *this;
 }
 
-void ParameterSet::initialize(uint64_t seed) {
+void ParameterSet::initialize(uint64_t seed,
+                              const std::function<void(const ParameterPart&, std::vector<float>&)>& change) {
   if (backend_.is_null()) return;
   backend_.fill(values_, 0.0);
+  const std::vector<ArenaPiece> pieces = kept_pieces();
   for (const ParameterPart& part : parts_) {
     std::vector<float> values(size_t(part.size()), float(part.init.value));
     if (part.init.kind != Init::Kind::constant) {
       RandomStream random(seed, hash_name(part.name));
       for (float& v : values) v = float((2 * random.uniform() - 1) * part.init.value);
     }
-    upload(values_.view(part.first, {part.size()}), values);
+    if (change) change(part, values);
+    place(pieces, part, values);
   }
   values_changed();
+}
+
+const Tensor& ParameterSet::values() const {
+  check(has_all_values(), "values() where ranks keep pieces of them, a defect of bough; please report");
+  return values_;
+}
+
+std::vector<ArenaPiece> ParameterSet::kept_pieces() const {
+  return share_ ? share_->pieces(values_) : std::vector<ArenaPiece>{{0, values_}};
+}
+
+/// As the values lie in memory.
+void ParameterSet::place(const std::vector<ArenaPiece>& pieces, const ParameterPart& part,
+                         std::span<const float> values) const {
+  for (const auto& [first, place] : parts_within(pieces, part.first, part.size()))
+    upload(place, values.subspan(size_t(first - part.first), size_t(place.size())));
 }
 
 bool ParameterSet::is_fixed(const ParameterPart& part) const {
@@ -202,17 +213,17 @@ void ParameterSet::insert(const std::vector<ArenaPiece>& pieces, const Parameter
     transpose(values.data(), part.cols, part.rows, scratch.data());
     values = scratch;
   }
-  for (const auto& [first, place] : parts_within(pieces, part.first, part.size()))
-    upload(place, values.subspan(size_t(first - part.first), size_t(place.size())));
+  place(pieces, part, values);
 }
 
-void ParameterSet::clear_gaps(Out arena) const {
+void ParameterSet::clear_gaps() const {
   std::vector<const ParameterPart*> parts;
   for (const ParameterPart& part : parts_) parts.push_back(&part);
   std::ranges::sort(parts, {}, [](const ParameterPart* part) { return part->first; });
+  const std::vector<ArenaPiece> pieces = kept_pieces();
   int64_t at = 0;
   const auto clear_to = [&](int64_t end) {
-    if (at < end) backend_.fill(arena.view(at, {end - at}), 0.0);
+    for (const ArenaPiece& gap : parts_within(pieces, at, end - at)) backend_.fill(gap.values, 0.0);
   };
   for (const ParameterPart* part : parts) {
     clear_to(part->first);
@@ -237,7 +248,9 @@ void ParameterSet::upload(Out arena, std::span<const float> values) const {
 }
 
 void ParameterSet::values_changed() {
-  if (compute_) backend_.cast(compute_, values_);
+  if (!compute_) return;
+  for (const auto& [first, values] : kept_pieces()) backend_.cast(compute_.view(first, values.shape()), values);
+  if (share_) share_->gather(compute_);
 }
 
 }  // namespace bough

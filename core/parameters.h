@@ -1,11 +1,13 @@
 #pragma once
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "core/arena_share.h"
 #include "core/tape.h"
 
 namespace bough {
@@ -44,25 +46,6 @@ struct Parameter {
   Var on(Tape& tape) const { return tape.parameter(value, is_fixed ? nullptr : slot); }
 };
 
-/// Elements of an arena from `first` on.
-struct ArenaPiece {
-  int64_t first;
-  Tensor values;
-};
-
-/// What of elements [first, first + count) of the arena lies in its pieces.
-std::vector<ArenaPiece> parts_within(const std::vector<ArenaPiece>& pieces, int64_t first, int64_t count);
-
-/// All elements of an arena: in the backend's memory, or on the host.
-struct WholeArena {
-  Tensor tensor;
-  std::vector<float> on_host;
-
-  WholeArena() = default;
-  WholeArena(Tensor whole) : tensor(std::move(whole)) {}               // NOLINT: arenas are given as they lie
-  WholeArena(std::vector<float> whole) : on_host(std::move(whole)) {}  // NOLINT
-};
-
 /// The multipliers of a part that is in 8 bits: of its elements, and of what they are multiplied by (0: see
 /// Int8Multipliers).
 struct Int8Part {
@@ -85,10 +68,12 @@ class ParameterSet {
   /// After the last declaration: places of all parts, still without memory. allocate() does it if nobody has.
   void lay_out();
   /// Lays out the arenas; once, after all are declared. Content: parameters undefined until
-  /// initialize() or load, gradients zero; for inference there need be none. Returns *this.
-  ParameterSet& allocate(bool with_gradients = true);
-  /// Every part from its Init, by a stream of its own keyed by (seed, name): independent of order.
-  void initialize(uint64_t seed);
+  /// initialize() or load, gradients zero; for inference there need be none. Where ranks `share` a run and compute with
+  /// copies of the parameters (bf16), each keeps the values of its own pieces alone. Returns *this.
+  ParameterSet& allocate(bool with_gradients = true, ArenaShare* share = nullptr);
+  /// Every part from its Init, by a stream of its own keyed by (seed, name): independent of order. `change` may say
+  /// otherwise, as they lie in memory.
+  void initialize(uint64_t seed, const std::function<void(const ParameterPart&, std::vector<float>&)>& change = {});
 
   /// Whether the part belongs to a parameter that is fixed.
   bool is_fixed(const ParameterPart& part) const;
@@ -115,7 +100,11 @@ class ParameterSet {
   const std::vector<ParameterPart>& parts() const { return parts_; }  ///< sorted by name
   int64_t elements() const { return elements_; }                      ///< of an arena, padding included
   int64_t trained_elements() const;                                   ///< without padding
-  const Tensor& values() const { return values_; }                    ///< (elements) f32
+  const Tensor& values() const;                                       ///< (elements) f32; if all are here
+  bool has_all_values() const { return !share_; }
+  /// values(), or this rank's slice of them; and the same with its places.
+  const Tensor& kept_values() const { return values_; }
+  std::vector<ArenaPiece> kept_pieces() const;
   const Tensor& gradients() const { return gradients_; }
   const Tensor& compute_copy() const { return compute_; }  ///< bf16 values; empty in f32 and f64
   Backend& backend() const { return backend_; }
@@ -125,21 +114,22 @@ class ParameterSet {
   int64_t file_elements() const;
   int64_t file_elements(const ParameterPart& part) const;  ///< of one part, with its padding
 
-  /// One part of an arena in the file's layout; and back, where the rest of the arena stays as it is.
+  /// One part of an arena in the file's layout; and back into pieces of one, what of the part lies in them. `scratch`
+  /// is memory that may be used again.
   std::vector<float> extract(const WholeArena& arena, const ParameterPart& part) const;
-  void insert(Out arena, const ParameterPart& part, std::span<const float> values) const {
-    std::vector<float> scratch;
-    insert({{0, arena}}, part, values, scratch);
-  }
-  /// The same for pieces of an arena: what of the part lies in them. `scratch` is memory that may be used again.
   void insert(const std::vector<ArenaPiece>& pieces, const ParameterPart& part, std::span<const float> values,
               std::vector<float>& scratch) const;
-  /// Sets what lies between the parts of an arena to zero.
-  void clear_gaps(Out arena) const;
+  void insert(const std::vector<ArenaPiece>& pieces, const ParameterPart& part, std::span<const float> values) const {
+    std::vector<float> scratch;
+    insert(pieces, part, values, scratch);
+  }
+  /// Sets what lies between the parts to zero, of the values kept here.
+  void clear_gaps() const;
   std::vector<float> download(In arena) const;  ///< as f32
   void upload(Out arena, std::span<const float> values) const;
 
-  /// Tells the backend's compute copy (bf16) that values() changed; nothing to do in f32 and f64.
+  /// Tells the backend's compute copy (bf16) that the values kept here have changed; nothing to do in f32 and f64. All
+  /// ranks call alike.
   void values_changed();
 
  private:
@@ -150,11 +140,13 @@ class ParameterSet {
     int64_t first = 0;
   };
   Parameter& add(std::vector<ParameterPart> parts, Shape shape);
+  void place(const std::vector<ArenaPiece>& pieces, const ParameterPart& part, std::span<const float> values) const;
   Backend& backend_;
   std::deque<Declared> declared_;
   std::vector<ParameterPart> parts_;
   int64_t elements_ = 0;
   Tensor values_, gradients_, compute_;
+  ArenaShare* share_ = nullptr;  ///< of the values; none: all are here
 };
 
 }  // namespace bough

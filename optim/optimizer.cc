@@ -9,7 +9,7 @@ namespace bough {
 Optimizer::Optimizer(const OptimizerOptions& o, ParameterSet& parameters, ArenaShare& share)
     : constants_{o.kind, o.beta1, o.beta2, o.epsilon, o.weight_decay}, parameters_(parameters), share_(share) {
   Backend& b = parameters.backend();
-  const auto arena = [&] { return b.allocate_persistent({share.size()}, parameters.values().dtype()); };
+  const auto arena = [&] { return b.allocate_persistent({share.size()}, parameters.kept_values().dtype()); };
   if (o.kind == OptimizerKind::adam) arenas_.first_moment = arena();
   if (o.kind != OptimizerKind::sgd) arenas_.second_moment = arena();
   if (o.ema_decay > 0) arenas_.average = arena();
@@ -38,13 +38,17 @@ void Optimizer::reset() {
   reset_moments();
   if (!arenas_.average) return;
   for (int64_t round = 0; round < share_.rounds(); ++round)
-    b.accumulate(write_to(share_.piece_of_slice(arenas_.average, round)),
-                 share_.piece_of_arena(parameters_.values(), round));
+    b.accumulate(write_to(share_.piece_of_slice(arenas_.average, round)), own_values(round));
+}
+
+Tensor Optimizer::own_values(int64_t round) const {
+  const Tensor& values = parameters_.kept_values();
+  return parameters_.has_all_values() ? share_.piece_of_arena(values, round) : share_.piece_of_slice(values, round);
 }
 
 /// This rank's piece of a round; the first one steps the denominators.
 OptimizerArenas Optimizer::arenas_of(int64_t round) const {
-  return {.parameters = share_.piece_of_arena(parameters_.values(), round),
+  return {.parameters = own_values(round),
           .first_moment = share_.piece_of_slice(arenas_.first_moment, round),
           .second_moment = share_.piece_of_slice(arenas_.second_moment, round),
           .average = share_.piece_of_slice(arenas_.average, round),

@@ -37,6 +37,8 @@ class Optimizer {
   /// Of the last update: starts to fetch them. Calling what is returned waits for that update, not for later ones.
   std::function<UpdateStatistics()> start_statistics() const;
 
+  /// This rank's piece of the parameters of a round, which update() changes.
+  Tensor own_values(int64_t round) const;
   /// What this rank has of the state: slices, see ArenaShare, empty where there is no such state; and the denominators.
   /// The parameters are those of the ParameterSet.
   const OptimizerArenas& arenas() const { return arenas_; }

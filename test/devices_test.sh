@@ -69,6 +69,25 @@ check "... each line once" test "$(grep -c "Training started" two.txt)" = 1
 check "... validated alike" test "$(grep -o "ce-mean-words : [0-9.]*" one.txt)" = "$(grep -o "ce-mean-words : [0-9.]*" two.txt)"
 check "... and keeps the devices for a resumed run" test "$(grep -A 2 "^devices:" two/model.npz.yml | tr -d "\n -")" = "devices:31"
 
+# In bfloat16 a rank keeps the values of its pieces alone; files have them all.
+printf '#!/bin/sh\ncp "$1" "$1.seen" && echo 1\n' >keep.sh
+half="--precision bfloat16 --keep-best --valid-metrics ce-mean-words valid-script --valid-script-path ./keep.sh"
+half="$half --valid-sets corpus/dev.en corpus/dev.de --valid-freq 2 --exponential-smoothing 0.5"
+chmod +x keep.sh
+# shellcheck disable=SC2046,SC2086
+{
+  gpus half-one --devices 1 --after 4u $(cut_for 1) $half --log-layer-norms 2u
+  gpus half-two --devices 0 1 --after 4u $(cut_for 2) $half --log-layer-norms 2u
+  gpus half-parts --num-devices 2 --after 2u $(cut_for 2) $half && gpus half-parts --num-devices 2 --after 4u $(cut_for 2) $half
+  gpus half-walk --num-devices 2 --after 1u $(cut_for 2) $half && gpus half-walk --devices all --after 2u $(cut_for 4) $half &&
+    gpus half-walk --after 4u $(cut_for 1) $half
+}
+check "bfloat16: resumed on as many GPUs gives the same bits" test "$(parameters half-two)" = "$(parameters half-parts)"
+check "... two GPUs are near to one" close 1e-2 half-one half-two 2>distance.txt || cat distance.txt
+check "... and so are 2, 4 and 1" close 1e-2 half-one half-walk 2>distance.txt || cat distance.txt
+check "... a script and keep-best are given what is saved" test \
+  "$(for file in .dev.npz.seen .best-ce-mean-words.npz ""; do unzip_array "half-two/model.npz$file"; done | uniq | wc -l)" = 1
+
 # Standard input is read by the first and dealt out.
 paste corpus/train.en corpus/train.de >all.tsv
 # shellcheck disable=SC2046

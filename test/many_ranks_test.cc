@@ -28,7 +28,7 @@ ModelOptions model_of(ResidualKind kind) {
 
 struct Trained {
   std::vector<float> parameters, gradients, average;
-  std::vector<double> losses, norms, branch_scales;
+  std::vector<double> losses, norms, branch_scales, gradient_norms, update_norms;  // the last two: layers'
   bool operator==(const Trained&) const = default;
 };
 
@@ -38,11 +38,14 @@ Trained train(Communicator& ranks, ResidualKind kind, DType type, const Sentence
   optimizer.ema_decay = 0.1;
   Run run(model_of(kind), all_dropouts(0.2), optimizer, 1, type, ranks);
   run.perturb();
+  run.model.enable_layer_norms(false);
   Trained result;
   for (const size_t parts : {4, 1, 4}) {
-    const UpdateResult made = run.train(share_of(update_of(corpus, parts), ranks), 1e-3);
+    const UpdateResult made = run.train(share_of(update_of(corpus, parts), ranks), 1e-3, true);
     result.losses.push_back(made.loss);
     result.norms.push_back(made.statistics.gradient_norm);
+    result.gradient_norms = made.layers->gradient_norms;
+    result.update_norms = made.layers->update_norms;
   }
   const auto& set = run.model.parameters();
   result.parameters = run.parameters();
@@ -182,6 +185,10 @@ TEST_CASE("an update shared by ranks is that of one process, dropout on", "[rank
         }
         for (size_t i = 0; i < alone.branch_scales.size(); ++i)
           CHECK(all[0].branch_scales[i] == Approx(alone.branch_scales[i]).epsilon(1e-6));
+        for (size_t i = 0; i < alone.update_norms.size(); ++i) {
+          CHECK(all[0].gradient_norms[i] == Approx(alone.gradient_norms[i]).epsilon(1e-6));
+          CHECK(all[0].update_norms[i] == Approx(alone.update_norms[i]).epsilon(1e-6));
+        }
       }
     }
   }

@@ -60,7 +60,7 @@ TEST_CASE("the fewest layers are recomputed that fit a GPU's memory", "[memory]"
   CHECK(planned(size_t{1} << 40) == 12);
 }
 
-TEST_CASE("ranks share moments and average, not parameters and gradients", "[memory]") {
+TEST_CASE("ranks share moments and average, and master values beside a copy, not gradients", "[memory]") {
   TrainOptions o = deep_options(6);
   o.optimizer.ema_decay = 1e-4;
   o.model.model_dim = 256;
@@ -73,6 +73,10 @@ TEST_CASE("ranks share moments and average, not parameters and gradients", "[mem
   const double bytes = 4 * double(plan_memory(o.memory(), 100, 100, 0).parameters);
   CHECK(state(1) > 5 * bytes);
   CHECK(state(4) < state(1) - 1.5 * bytes);  // 3/4 of three arenas, less what is exchanged at once
+  o.machine.precision = {ComputeType::bfloat16};
+  o.machine.devices.ids = {0};
+  CHECK(state(4) < state(1) - 2 * bytes);  // 3/4 of four
+  CHECK(state(4) > 2 * bytes);             // gradients, half as much for the copy, and a quarter of four
 }
 
 TEST_CASE("mini-batch-fit recomputes as few layers as its batch asks for", "[memory]") {

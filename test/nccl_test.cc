@@ -107,20 +107,30 @@ ModelOptions model_options() {
   return o;
 }
 
-/// Updates of two micro-batches; the parameters after the sixth and the last go into files, NAME.6 and so on. Adam's
-/// epsilon is large, so that gradients which are nothing but rounding move nothing.
+void write_values(const std::string& file, const std::vector<float>& values) {
+  std::ofstream out(file, std::ios::binary);
+  out.write(reinterpret_cast<const char*>(values.data()), std::streamsize(values.size() * sizeof(float)));
+}
+
+/// Updates of two micro-batches; what this rank computes with after the sixth and the last goes into files, NAME.6 and
+/// so on, the first rank's parameters into NAME.6.whole, by how much the last one has moved each layer into NAME.norms.
+/// Adam's epsilon is large, so that gradients which are nothing but rounding move nothing.
 void train(Communicator& ranks, std::unique_ptr<Backend> backend, const std::string& name, int updates) {
   const Sentences corpus(24);
   OptimizerOptions optimizer = adam(0);
   optimizer.epsilon = 1e-3;
   Run run(std::move(backend), model_options(), all_dropouts(0.1), optimizer, ranks);
+  run.model.enable_layer_norms(false);
   for (int i = 1; i <= updates; ++i) {
-    run.train(share_of(update_of(corpus, 2), ranks), 1e-3);
+    const UpdateResult result = run.train(share_of(update_of(corpus, 2), ranks), 1e-3, i == updates);
+    if (i == updates)
+      write_values(name + ".norms", {result.layers->update_norms.begin(), result.layers->update_norms.end()});
     if (i != 6 && i != updates) continue;
-    run.model.gather_values();
-    const std::vector<float> parameters = run.parameters();
-    std::ofstream out(fmt::format("{}.{}", name, i), std::ios::binary);
-    out.write(reinterpret_cast<const char*>(parameters.data()), std::streamsize(parameters.size() * sizeof(float)));
+    const ParameterSet& set = run.model.parameters();
+    const std::string file = fmt::format("{}.{}", name, i);
+    write_values(file, set.download(set.compute_copy() ? set.compute_copy() : set.values()));
+    const WholeArena whole = run.model.whole_values();
+    if (ranks.is_first()) write_values(file + ".whole", whole.tensor ? set.download(whole.tensor) : whole.on_host);
   }
 }
 
@@ -181,21 +191,32 @@ TEST_CASE("twenty updates of two GPUs are those of one that accumulates, recorde
   CHECK(distance(values_in(folder / "one.20"), two) < 1e-5);
 }
 
-TEST_CASE("two GPUs that compute in bfloat16 have the same parameters, whole when asked for",
+TEST_CASE("GPUs that compute in bfloat16 keep pieces of the parameters, whole when asked for",
           "[nccl][emulator][training]") {
   const Machine machine;
   const ScratchFolder folder;
   const ProcessesEnd end = run_processes(2, [&](Communicator& host) {
     GpuRank gpu(host, 16, DType::bf16);
+    const auto elements = [&](int ranks) {
+      const auto imagined = imagined_ranks(ranks);
+      const auto backend = make_null_backend(DType::bf16);
+      return TrainingModel(*backend, model_options(), {}, adam(0), 1, *imagined).parameters().kept_values().size();
+    };
+    check(elements(2) < elements(1) * 3 / 4, "a rank keeps {} of {} values", elements(2), elements(1));
     train(*gpu.ranks, std::move(gpu.backend), folder / ("rank" + std::to_string(host.rank())), 6);
   });
   CHECK(end.log == "");
   CHECK(end.code == 0);
   train(one_process(), make_cuda_backend({.compute_dtype = DType::bf16}), folder / "one", 6);
-  const std::vector<float> two = values_in(folder / "rank0.6");
+  const std::vector<float> two = values_in(folder / "rank0.6"), whole = values_in(folder / "rank0.6.whole");
   REQUIRE(!two.empty());
   CHECK(two == values_in(folder / "rank1.6"));
-  CHECK(distance(values_in(folder / "one.6"), two) < 1e-3);
+  CHECK(distance(whole, two) < 1e-2);
+  CHECK(distance(whole, two) > 1e-4);  // they are not the rounded ones
+  CHECK(distance(values_in(folder / "one.6.whole"), whole) < 1e-3);
+  const std::vector<float> norms = values_in(folder / "one.norms"), of_two = values_in(folder / "rank1.norms");
+  REQUIRE(norms.size() == of_two.size());
+  for (size_t i = 0; i < norms.size(); ++i) CHECK(of_two[i] == Approx(norms[i]).epsilon(0.02));
 }
 
 TEST_CASE("what NCCL would wait for without end, or mix up, is an error", "[nccl][emulator]") {

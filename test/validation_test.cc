@@ -58,7 +58,7 @@ struct Rig {
     run.model.set_update_state({}, 0, 0, 1);
   }
   std::vector<MetricValue> validate(TrainingState& state) {
-    return Validation(settings, vocabularies, run.model).run(state);
+    return Validation(settings, vocabularies, run.model).run(state, run.model.whole_values());
   }
 };
 
@@ -127,7 +127,8 @@ TEST_CASE("ranks that share a validation find what one process finds, to the bit
       Run run(small_model(ResidualKind::post_ln), {}, adam(0.001), 1, DType::f32, ranks);
       run.model.set_update_state({}, 0, 0, 1);
       TrainingState state;
-      const auto values = Validation(rig.settings, rig.vocabularies, run.model, ranks).run(state);
+      const auto values =
+          Validation(rig.settings, rig.vocabularies, run.model, ranks).run(state, run.model.whole_values());
       check(values.size() == (ranks.is_first() ? expected.size() : 0), "rank {} has values", ranks.rank());
       check(state.metrics.size() == values.size(), "rank {} has another state", ranks.rank());
       for (size_t i = 0; i < values.size(); ++i)
@@ -154,7 +155,7 @@ TEST_CASE("a rank that fails in a validation ends that of the others", "[validat
     run.model.set_update_state({}, 0, 0, 1);
     TrainingState state;
     try {
-      Validation(rig.settings, rig.vocabularies, run.model, ranks).run(state);
+      Validation(rig.settings, rig.vocabularies, run.model, ranks).run(state, {});
     } catch (const Error& error) {
       ends[size_t(ranks.rank())] = error.what();
     } catch (const Interrupted&) {

@@ -90,28 +90,28 @@ ModelOptions read_model_options(const ArrayFile& file) {
 
 namespace {
 
-/// Reads parts of an arena one after another, in the same memory: fresh pages would take longer than the values.
+/// Reads parts of the parameters one after another, in the same memory: fresh pages would take longer than the values.
 class PartReader {
  public:
-  PartReader(const ArrayFile& file, const ParameterSet& parameters, Out arena)
-      : file_(file), parameters_(parameters), arena_{{0, arena}} {}
+  PartReader(const ArrayFile& file, const ParameterSet& parameters)
+      : file_(file), parameters_(parameters), pieces_(parameters.kept_pieces()) {}
   void read(ParameterPart part) {
     const Place place = place_of(file_, part);
     if (place.is_transposed) part.is_transposed = !part.is_transposed;
     file_.read_floats(place.name, values_);
-    parameters_.insert(arena_, part, values_, scratch_);
+    parameters_.insert(pieces_, part, values_, scratch_);
   }
 
  private:
   const ArrayFile& file_;
   const ParameterSet& parameters_;
-  std::vector<ArenaPiece> arena_;
+  std::vector<ArenaPiece> pieces_;
   std::vector<float> values_, scratch_;
 };
 
 /// On the threads of the backend, each with the file for itself: the largest parts first. Memory has no room for more.
-void read_checked(const ArrayFile& file, const ParameterSet& parameters, Out arena) {
-  parameters.clear_gaps(arena);
+void read_checked(const ArrayFile& file, const ParameterSet& parameters) {
+  parameters.clear_gaps();
   std::vector<ParameterPart> parts = parameters.parts();
   std::ranges::stable_sort(parts, std::greater(), &ParameterPart::size);
   std::vector<std::unique_ptr<ArrayFile>> files;
@@ -123,21 +123,21 @@ void read_checked(const ArrayFile& file, const ParameterSet& parameters, Out are
   std::atomic<size_t> next = 0;
   ThreadPool pool(int(files.size()) + 1);
   pool.run(pool.threads(), [&](int64_t i) {
-    PartReader reader(i == 0 ? file : *files[size_t(i) - 1], parameters, arena);
+    PartReader reader(i == 0 ? file : *files[size_t(i) - 1], parameters);
     for (size_t part = next++; part < parts.size(); part = next++) reader.read(parts[part]);
   });
 }
 
 }  // namespace
 
-void read_parameters(const ArrayFile& file, const ParameterSet& parameters, Out arena, ShapesBy by) {
+void read_parameters(const ArrayFile& file, const ParameterSet& parameters, ShapesBy by) {
   check_arrays(file, parameters, by);
-  read_checked(file, parameters, arena);
+  read_checked(file, parameters);
 }
 
-int64_t read_matching_parameters(const ArrayFile& file, const ParameterSet& parameters, Out arena) {
+int64_t read_matching_parameters(const ArrayFile& file, const ParameterSet& parameters) {
   int64_t found = 0;
-  PartReader reader(file, parameters, arena);
+  PartReader reader(file, parameters);
   for (const ParameterPart& part : parameters.parts()) {
     if (!file.contains(place_of(file, part).name)) continue;
     check_array(file, part, ShapesBy::run);
@@ -239,7 +239,7 @@ Model load_model(const ArrayFile& file, Backend& backend, GemmPrecision precisio
   model.parameters->lay_out();
   check_arrays(file, *model.parameters, ShapesBy::model_file);  // before memory is asked for
   model.parameters->allocate(false);
-  read_checked(file, *model.parameters, model.parameters->values());
+  read_checked(file, *model.parameters);
   if (precision != GemmPrecision::float32 && backend.name() == "cpu")
     model.parameters->set_int8(int8_parts(file, model, precision == GemmPrecision::int8_alphas));
   model.parameters->values_changed();

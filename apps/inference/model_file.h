@@ -30,14 +30,13 @@ ModelOptions read_model_options(const ArrayFile& file);
 /// vocabularies of a run that begins with its parameters.
 enum class ShapesBy { model_file, run };
 
-/// Fills an arena of `parameters` from the arrays of a model file; `options` are those of the file.
-/// Throws Error like load_model; before the arena changes, unless an array's data is damaged.
-void read_parameters(const ArrayFile& file, const ParameterSet& parameters, Out arena,
-                     ShapesBy by = ShapesBy::model_file);
+/// Fills what this rank keeps of `parameters` from the arrays of a model file; values_changed() is the caller's.
+/// Throws Error like load_model; before a value changes, unless an array's data is damaged.
+void read_parameters(const ArrayFile& file, const ParameterSet& parameters, ShapesBy by = ShapesBy::model_file);
 
 /// The same for the parts that the file has under their name; the others stay as they are. Returns how many
 /// there were. Throws Error when one has another shape, or none is there.
-int64_t read_matching_parameters(const ArrayFile& file, const ParameterSet& parameters, Out arena);
+int64_t read_matching_parameters(const ArrayFile& file, const ParameterSet& parameters);
 
 /// Writes an arena (the parameters, or their average) as a model file, atomically. `options` with
 /// branchnorm_progress of these parameters. Throws Error if it cannot be written.

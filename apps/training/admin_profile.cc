@@ -49,11 +49,14 @@ std::vector<double> omegas_of_stack(const TermSums& sums, size_t first, size_t e
 bool needs_admin_profile(TrainingModel& model) {
   if (model.transformer().options().traits().learned != LearnedScale::residual) return false;
   const ParameterSet& set = model.parameters();
-  return std::all_of(set.parts().begin(), set.parts().end(), [&](const ParameterPart& part) {
-    if (!parameter_names::is_omega(part.name)) return true;
-    const std::vector<float> omega = set.extract(set.values(), part);
-    return std::all_of(omega.begin(), omega.end(), [](float w) { return w == 1; });
-  });
+  const std::vector<ArenaPiece> pieces = set.kept_pieces();
+  std::vector<double> changed(1);
+  for (const ParameterPart& part : set.parts())
+    if (parameter_names::is_omega(part.name))
+      for (const ArenaPiece& omega : parts_within(pieces, part.first, part.size()))
+        changed[0] += double(std::ranges::count_if(set.download(omega.values), [](float w) { return w != 1; }));
+  model.share().ranks().add_up(changed);
+  return changed[0] == 0;
 }
 
 std::vector<double> profile_admin(TrainingModel& model, const UpdateBatches& batches) {
@@ -70,7 +73,7 @@ std::vector<double> profile_admin(TrainingModel& model, const UpdateBatches& bat
   for (size_t i = 0; i < names.size(); ++i)
     for (const ParameterPart& part : set.parts())
       if (part.name == parameter_names::omega(names[i]))
-        set.insert(set.values(), part, std::vector<float>(size_t(part.size()), float(omegas[i])));
+        set.insert(set.kept_pieces(), part, std::vector<float>(size_t(part.size()), float(omegas[i])));
   set.values_changed();
   model.optimizer().reset();
   return omegas;

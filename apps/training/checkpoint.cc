@@ -78,7 +78,7 @@ std::string with_update(const std::string& model, int64_t update, const std::str
 struct Checkpoint::StateArena {
   const char* name;
   Tensor tensor;
-  bool is_share;  // of the arena; the raw parameters are there as a whole
+  bool is_share;  // of the arena; the raw parameters may be there as a whole
 };
 
 std::vector<Checkpoint::StateArena> Checkpoint::state_arenas() const {
@@ -87,13 +87,12 @@ std::vector<Checkpoint::StateArena> Checkpoint::state_arenas() const {
   if (a.first_moment) arenas.push_back({"adam_mt", a.first_moment, true});
   if (a.second_moment) arenas.push_back({a.first_moment ? "adam_vt" : "adagrad_gt", a.second_moment, true});
   if (a.average) arenas.push_back({"exp_smoothing", a.average, true});
-  arenas.push_back({"master_parameters", model_.parameters().values(), false});
+  arenas.push_back({"master_parameters", model_.parameters().kept_values(), !model_.parameters().has_all_values()});
   return arenas;
 }
 
 void Checkpoint::save(const TrainingState& state) {
   log::info("Saving model weights and runtime parameters to {}", options_.model);
-  model_.gather_values();
   save_optimizer(state, options_.model + ".optimizer.npz");
   if (!options_.overwrite && !options_.overwrite_checkpoint)
     save_optimizer(state, with_update(options_.model, state.clock.updates, ".optimizer.npz"));
@@ -108,10 +107,6 @@ void Checkpoint::save_derived(const TrainingState& state) {
   save_parameters(state, model, best);
   write_file(model + ".yml", run_.settings);
   write_file(model + ".progress.yml", format_yaml(state.progress_yaml()));
-}
-
-void Checkpoint::save_best(const TrainingState& state, const std::string& metric) {
-  save_parameters(state, options_.model + ".best-" + metric + ".npz", model_.parameters().values());
 }
 
 void Checkpoint::save_parameters(const TrainingState& state, const std::string& path, const WholeArena& arena) {
@@ -189,7 +184,7 @@ std::optional<TrainingState> Checkpoint::resume() {
     return std::nullopt;
   }
   if (const std::string& path = options_.pretrained_model; !path.empty()) {
-    const int64_t found = read_matching_parameters(NpzReader(path), model_.parameters(), model_.parameters().values());
+    const int64_t found = read_matching_parameters(NpzReader(path), model_.parameters());
     log::info("[train] {} of {} arrays are those of {}", found, model_.parameters().parts().size(), path);
     model_.parameters().values_changed();
     model_.optimizer().reset();
@@ -222,7 +217,7 @@ void Checkpoint::load_parameters(const std::string& path) {
   const ModelOptions& now = model_.transformer().options();
   if (is_finished_ramp(before) && now.residual == ResidualKind::post_ln) before.residual = ResidualKind::post_ln;
   check_same_model(path, before, now);
-  read_parameters(file, model_.parameters(), model_.parameters().values(), ShapesBy::run);
+  read_parameters(file, model_.parameters(), ShapesBy::run);
   if (before.traits().has_branch_scales) model_.take_branch_scales(before, before.branchnorm_progress);
   model_.parameters().values_changed();
   model_.optimizer().reset();

@@ -36,7 +36,9 @@ class Checkpoint {
   /// Writes the derived files only: after a resume, in case the run was killed between the two.
   void save_derived(const TrainingState& state);
   /// Keeps the parameters in use (keep-best): model.npz.best-METRIC.npz.
-  void save_best(const TrainingState& state, const std::string& metric);
+  void save_best(const TrainingState& state, const std::string& metric, const WholeArena& parameters) {
+    save_parameters(state, options_.model + ".best-" + metric + ".npz", parameters);
+  }
 
   /// The state of an earlier run of this model, if there is one and options allow; parameters and
   /// optimizer are then as they were. Without, and with a model file: its parameters only. Writes nothing.

@@ -51,19 +51,6 @@ void divide_by_norm(std::vector<float>& values) {
   for (float& v : values) v = float(v / std::sqrt(sum));
 }
 
-void place_in(const std::string& name, const std::string& path, bool normalize, const Vocabulary& vocabulary,
-              ParameterSet& parameters) {
-  const auto part = std::ranges::find(parameters.parts(), name, &ParameterPart::name);
-  check(part != parameters.parts().end(), "embedding-vectors: the model has no {}, a defect of bough; please report",
-        name);
-  std::vector<float> values = parameters.extract(parameters.values(), *part);
-  const int64_t found = read_embedding_vectors(path, vocabulary, part->cols, values);
-  if (normalize) divide_by_norm(values);
-  parameters.insert(parameters.values(), *part, values);
-  log::info("[train] {} of {} rows of {} begin with vectors of '{}'", found, vocabulary.size(), name, path);
-  if (found == 0) log::warn("[train] embedding-vectors: '{}' has none of the words of '{}'", path, vocabulary.path());
-}
-
 }  // namespace
 
 int64_t read_embedding_vectors(const std::string& path, const Vocabulary& vocabulary, int64_t width,
@@ -93,20 +80,19 @@ int64_t read_embedding_vectors(const std::string& path, const Vocabulary& vocabu
   return std::count(is_taken.begin(), is_taken.end(), true);
 }
 
-void place_embedding_vectors(const EmbeddingOptions& options, const ModelOptions& model,
-                             const std::vector<std::shared_ptr<Vocabulary>>& vocabularies, ParameterSet& parameters) {
+void place_embedding_vectors(const EmbeddingOptions& options,
+                             const std::vector<std::shared_ptr<Vocabulary>>& vocabularies, const ParameterPart& part,
+                             std::vector<float>& values) {
   namespace names = parameter_names;
-  const auto place = [&](const char* name, size_t side) {
-    place_in(name, options.vectors[side], options.normalize, *vocabularies[side], parameters);
-  };
+  const bool is_target = part.name == names::target_embedding;
   if (options.vectors.empty()) return;
-  if (model.ties_source_and_target()) {
-    place(names::embedding, 0);
-  } else {
-    place(names::source_embedding, 0);
-    place(names::target_embedding, 1);
-  }
-  parameters.values_changed();
+  if (!is_target && part.name != names::source_embedding && part.name != names::embedding) return;
+  const std::string& path = options.vectors[is_target ? 1 : 0];
+  const Vocabulary& vocabulary = *vocabularies[is_target ? 1 : 0];
+  const int64_t found = read_embedding_vectors(path, vocabulary, part.cols, values);
+  if (options.normalize) divide_by_norm(values);
+  log::info("[train] {} of {} rows of {} begin with vectors of '{}'", found, vocabulary.size(), part.name, path);
+  if (found == 0) log::warn("[train] embedding-vectors: '{}' has none of the words of '{}'", path, vocabulary.path());
 }
 
 }  // namespace bough

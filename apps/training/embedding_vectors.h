@@ -6,7 +6,6 @@
 #include "apps/training/embedding_options.h"
 #include "core/parameters.h"
 #include "data/vocabulary.h"
-#include "layers/model_options.h"
 
 namespace bough {
 
@@ -17,8 +16,9 @@ namespace bough {
 int64_t read_embedding_vectors(const std::string& path, const Vocabulary& vocabulary, int64_t width,
                                std::vector<float>& rows);
 
-/// Puts what embedding-vectors names into the embeddings of freshly initialised parameters.
-void place_embedding_vectors(const EmbeddingOptions& options, const ModelOptions& model,
-                             const std::vector<std::shared_ptr<Vocabulary>>& vocabularies, ParameterSet& parameters);
+/// Puts what embedding-vectors names into the initial values of `part`, if that is an embedding.
+void place_embedding_vectors(const EmbeddingOptions& options,
+                             const std::vector<std::shared_ptr<Vocabulary>>& vocabularies, const ParameterPart& part,
+                             std::vector<float>& values);
 
 }  // namespace bough

@@ -13,7 +13,7 @@ namespace names = parameter_names;
 
 namespace {
 
-constexpr int64_t piece_elements = 1 << 16;
+constexpr int64_t place_elements = 1 << 16;
 
 /// In forward order: stack, layer in the stack (a norm on top of it comes last).
 std::tuple<int, int> place_of(const std::string& layer) {
@@ -26,10 +26,10 @@ std::tuple<int, int> place_of(const std::string& layer) {
           layer == names::top(stack == 1 ? names::encoder : names::decoder) ? top : std::stoi(layer.substr(number))};
 }
 
-/// [first, first + size) in pieces for the kernel square_sums.
-void add_pieces(int64_t first, int64_t size, std::vector<double>& pieces) {
-  for (int64_t at = 0; at < size; at += piece_elements)
-    pieces.insert(pieces.end(), {double(first + at), double(std::min(piece_elements, size - at))});
+/// [first, first + size) for the kernel square_sums.
+void add_places(int64_t first, int64_t size, std::vector<double>& places) {
+  for (int64_t at = 0; at < size; at += place_elements)
+    places.insert(places.end(), {double(first + at), double(std::min(place_elements, size - at))});
 }
 
 Tensor upload(Backend& backend, const std::vector<double>& values, Shape shape) {
@@ -40,35 +40,45 @@ Tensor upload(Backend& backend, const std::vector<double>& values, Shape shape) 
 
 }  // namespace
 
-LayerNorms::LayerNorms(const ParameterSet& parameters, bool keeps_parameters) : parameters_(parameters) {
+LayerNorms::LayerNorms(const ParameterSet& parameters, ArenaShare& share, bool keeps_parameters)
+    : parameters_(parameters), share_(share) {
   Backend& backend = parameters.backend();
   std::map<std::tuple<int, int>, std::vector<const ParameterPart*>> parts;
   for (const ParameterPart& part : parameters.parts()) parts[place_of(names::group_of(part.name))].push_back(&part);
-  std::vector<double> pieces;
+  const std::vector<ArenaPiece> own = share.pieces_of_arena(parameters.gradients());
+  std::vector<double> in_arena, in_kept;
   for (const auto& [place, members] : parts) {
-    for (const ParameterPart* part : members) add_pieces(part->first, part->size(), pieces);
-    layer_of_piece_.resize(pieces.size() / 2, layers_.size());
+    for (const ParameterPart* part : members)
+      for (const auto& [first, values] : parts_within(own, part->first, part->size())) {
+        add_places(first, values.size(), in_arena);
+        add_places(parameters.has_all_values() ? first : share.place_in_slice(first), values.size(), in_kept);
+      }
+    layer_of_place_.resize(in_arena.size() / 2, layers_.size());
     layers_.push_back(names::group_of(members.front()->name));
   }
-  const int64_t count = int64_t(layer_of_piece_.size());
-  pieces_ = upload(backend, pieces, {count, 2});
+  const int64_t count = int64_t(layer_of_place_.size());
+  places_in_arena_ = upload(backend, in_arena, {count, 2});
+  places_in_kept_ = upload(backend, in_kept, {count, 2});
   sums_ = backend.allocate_persistent({count}, DType::f64);
-  const Tensor& values = parameters.values();
+  const Tensor& values = parameters.kept_values();
   if (keeps_parameters) kept_parameters_ = backend.allocate_persistent(values.shape(), values.dtype());
 }
 
-std::vector<double> LayerNorms::square_sums_of(In x, In y, In pieces, Out sums) const {
+std::vector<double> LayerNorms::square_sums_of(In x, In y, In places, Out sums) const {
+  if (sums.size() == 0) return {};
   Backend& backend = parameters_.backend();
-  backend.square_sums(sums, x, y, pieces);
+  backend.square_sums(sums, x, y, places);
   std::vector<double> host(size_t(sums.size()));
   backend.download(host.data(), sums);
   return host;
 }
 
-std::vector<double> LayerNorms::norms(In arena, In other) const {
-  const std::vector<double> sums = square_sums_of(arena, other, pieces_, sums_);
+/// Of every layer's share of x, or of x - y.
+std::vector<double> LayerNorms::norms(In x, In y, In places) const {
+  const std::vector<double> sums = square_sums_of(x, y, places, sums_);
   std::vector<double> norms(layers_.size());
-  for (size_t i = 0; i < sums.size(); ++i) norms[layer_of_piece_[i]] += sums[i];
+  for (size_t i = 0; i < sums.size(); ++i) norms[layer_of_place_[i]] += sums[i];
+  share_.ranks().add_up(norms);
   for (double& norm : norms) norm = std::sqrt(norm);
   return norms;
 }
@@ -80,15 +90,17 @@ std::vector<double> branch_ratios(const TermSums& sums) {
 }
 
 void LayerNorms::keep_parameters() {
-  parameters_.backend().accumulate(write_to(kept_parameters_), parameters_.values());
+  parameters_.backend().accumulate(write_to(kept_parameters_), parameters_.kept_values());
 }
 
-std::vector<double> LayerNorms::update_norms() const { return norms(parameters_.values(), kept_parameters_); }
+std::vector<double> LayerNorms::update_norms() const {
+  return norms(parameters_.kept_values(), kept_parameters_, places_in_kept_);
+}
 
 /// A copy in the type of the parameters, outside the arena: what is computed in between may overwrite the arena.
 Tensor LayerNorms::as_wide(In x) const {
   Backend& backend = parameters_.backend();
-  const Tensor wide = backend.allocate_persistent(x.shape(), parameters_.values().dtype());
+  const Tensor wide = backend.allocate_persistent(x.shape(), parameters_.kept_values().dtype());
   backend.cast(wide, x);
   return wide;
 }
@@ -100,11 +112,11 @@ void LayerNorms::keep_output(In output, int64_t rows) {
 
 double LayerNorms::output_change(In output) {
   Backend& backend = parameters_.backend();
-  std::vector<double> pieces;
-  add_pieces(0, kept_rows_ * output.cols(), pieces);
-  const int64_t count = int64_t(pieces.size() / 2);
+  std::vector<double> places;
+  add_places(0, kept_rows_ * output.cols(), places);
+  const int64_t count = int64_t(places.size() / 2);
   double total = 0;
-  for (const double sum : square_sums_of(as_wide(output), kept_output_, upload(backend, pieces, {count, 2}),
+  for (const double sum : square_sums_of(as_wide(output), kept_output_, upload(backend, places, {count, 2}),
                                          backend.allocate_persistent({count}, DType::f64)))
     total += sum;
   kept_output_ = {};

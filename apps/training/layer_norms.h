@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "core/arena_share.h"
 #include "core/parameters.h"
 
 namespace bough {
@@ -17,17 +18,18 @@ struct LayerReport {
 };
 
 /// The instruments of `log-layer-norms`. They read what an update leaves behind and change nothing: training has
-/// the same bits with and without. All sums are taken on the backend; a few numbers per layer come to the host.
+/// the same bits with and without. All sums are taken on the backend, of each rank's share of the arenas; a few numbers
+/// per layer come to the host. All ranks call alike.
 class LayerNorms {
  public:
   /// `keeps_parameters`: takes memory for a copy of the parameters, which update norms need.
-  LayerNorms(const ParameterSet& parameters, bool keeps_parameters);
+  LayerNorms(const ParameterSet& parameters, ArenaShare& share, bool keeps_parameters);
 
   /// The groups of parameters in forward order, see parameter_names::group_of.
   const std::vector<std::string>& layers() const { return layers_; }
 
-  /// Norm of every layer's share of an arena, or of the difference of two.
-  std::vector<double> norms(In arena, In other = {}) const;
+  /// Norm of every layer's gradient, as this rank's share of the arena has it.
+  std::vector<double> gradient_norms() const { return norms(parameters_.gradients(), {}, places_in_arena_); }
 
   void keep_parameters();                    ///< before the optimizer's update
   std::vector<double> update_norms() const;  ///< after it
@@ -38,13 +40,15 @@ class LayerNorms {
   double output_change(In output);
 
  private:
-  std::vector<double> square_sums_of(In x, In y, In pieces, Out sums) const;
+  std::vector<double> norms(In x, In y, In places) const;
+  std::vector<double> square_sums_of(In x, In y, In places, Out sums) const;
   Tensor as_wide(In x) const;
 
   const ParameterSet& parameters_;
+  ArenaShare& share_;
   std::vector<std::string> layers_;
-  std::vector<size_t> layer_of_piece_;
-  Tensor pieces_, sums_;  // (P, 2), (P) f64
+  std::vector<size_t> layer_of_place_;
+  Tensor places_in_arena_, places_in_kept_, sums_;  // (P, 2), (P, 2), (P) f64: of this rank
   Tensor kept_parameters_, kept_output_;
   int64_t kept_rows_ = 0;
 };

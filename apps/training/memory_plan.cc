@@ -34,7 +34,7 @@ void plan_validation(const MemoryOptions& options, TrainingModel& model, MemoryP
   plan.arena_bytes = std::max(plan.arena_bytes, validation_batch_bytes(options, model, plan));
   const ParameterSet& set = model.parameters();
   const int64_t spare = std::min(TrainingModel::BestParameters::most_spare, set.elements());
-  const size_t aside = model.optimizer().arenas().average ? size_t(spare) * size_of(set.values().dtype()) : 0;
+  const size_t aside = model.optimizer().arenas().average ? size_t(spare) * size_of(set.kept_values().dtype()) : 0;
   const size_t search = size_t(TranslatorSettings().cache_bytes) * 3 / 2;
   plan.other_bytes += aside + std::max(search, plan.arena_bytes) - plan.activation_bytes;
 }

@@ -75,8 +75,8 @@ Trainer::Trainer(TrainOptions options, Communicator& ranks)
     validation_ = std::make_unique<Validation>(validation_settings(options_), vocabularies_, *model_, ranks_);
   if (validation_) validation_->limit_rows(data_->most_source_rows(), data_->most_target_rows());
   if (Checkpoint::begins_anew(options_.saving))
-    model_->after_initialization([this](ParameterSet& parameters) {
-      place_embedding_vectors(options_.embedding, options_.model, vocabularies_, parameters);
+    model_->change_initial_values([this](const ParameterPart& part, std::vector<float>& values) {
+      place_embedding_vectors(options_.embedding, vocabularies_, part, values);
     });
   start_or_resume();
 }
@@ -325,13 +325,16 @@ void Trainer::run_validation() {
   {
     const TrainingModel::BestParameters best(*model_);
     model_->set_update_state(state_.clock, state_.learning_rate, 0, 1);
-    for (const MetricValue& m : validation_->run(state_)) {
+    // Fetched by all ranks alike, before the first one alone knows what it needs.
+    const bool needs_parameters = options_.validation.keep_best || validation_->needs_parameters();
+    const WholeArena parameters = needs_parameters ? model_->whole_values() : WholeArena();
+    for (const MetricValue& m : validation_->run(state_, parameters)) {
       const MetricState& metric = state_.metrics[m.name];
       log_->validation(state_, m.name, m.value,
                        m.is_better
                            ? "new best"
                            : fmt::format("stalled {} times (last best: {})", metric.stalled, float(metric.best)));
-      if (m.is_better && options_.validation.keep_best) checkpoint_->save_best(state_, m.name);
+      if (m.is_better && options_.validation.keep_best) checkpoint_->save_best(state_, m.name, parameters);
     }
   }
   state_.last_validation = state_.clock.updates;

@@ -4,8 +4,8 @@ namespace bough {
 namespace {
 
 ArenaShare share_of(Communicator& ranks, Backend& backend, ParameterSet& parameters) {
-  parameters.allocate();  // their type is known then
-  return {ranks, backend, parameters.elements(), parameters.values().dtype()};
+  parameters.lay_out();  // their number is known then
+  return {ranks, backend, parameters.elements(), backend.statistics_dtype()};
 }
 
 }  // namespace
@@ -20,7 +20,7 @@ TrainingModel::TrainingModel(Backend& backend, const ModelOptions& model, const 
       parameters_(backend),
       transformer_(model, &dropout, parameters_),
       share_(share_of(ranks, backend, parameters_)),
-      optimizer_(optimizer, parameters_, share_),
+      optimizer_(optimizer, parameters_.allocate(true, &share_), share_),
       has_shape_classes_(backend.records()) {
   update_.branch_scales.resize(transformer_.residual_site_layers().size(), 1.0);
   update_words_ = backend.allocate_persistent({update_.words()}, DType::i32);
@@ -74,8 +74,7 @@ void TrainingModel::take_branch_scales(const ModelOptions& saved, int64_t progre
 }
 
 void TrainingModel::initialize() {
-  parameters_.initialize(seed_);
-  if (after_initialization_) after_initialization_(parameters_);
+  parameters_.initialize(seed_, change_initial_values_);
   optimizer_.reset();
   start_branch_scales();
 }
@@ -110,10 +109,7 @@ std::function<UpdateResult()> TrainingModel::start_update(const UpdateBatches& b
   else
     sum_aside();
   add_up_over_ranks();
-  if (is_measuring_) {
-    gather_values();
-    layer_norms_->keep_parameters();
-  }
+  if (is_measuring_) layer_norms_->keep_parameters();
   backend_.repeat("optimizer", [this] {
     optimizer_.update(update_words_);
     if (bounded_.scales) optimizer_.adapt_branch_scales(bounded_.scales, term_sums_, bounded_.limits, update_words_);
@@ -231,18 +227,17 @@ std::vector<double> TrainingModel::branch_ratios() const {
 }
 
 void TrainingModel::enable_layer_norms(bool with_model_update) {
-  layer_norms_ = std::make_unique<LayerNorms>(parameters_, true);
+  layer_norms_ = std::make_unique<LayerNorms>(parameters_, share_, true);
   with_model_update_ = with_model_update;
 }
 
 LayerNorms& TrainingModel::layer_norms() {
-  if (!layer_norms_) layer_norms_ = std::make_unique<LayerNorms>(parameters_, false);
+  if (!layer_norms_) layer_norms_ = std::make_unique<LayerNorms>(parameters_, share_, false);
   return *layer_norms_;
 }
 
 std::vector<double> TrainingModel::gradient_norms(int64_t target_tokens) {
-  share_.gather(parameters_.gradients());
-  std::vector<double> norms = layer_norms().norms(parameters_.gradients());
+  std::vector<double> norms = layer_norms().gradient_norms();
   for (double& norm : norms) norm /= double(target_tokens);
   return norms;
 }
@@ -250,7 +245,6 @@ std::vector<double> TrainingModel::gradient_norms(int64_t target_tokens) {
 /// Gradients, update state and the kept copies are still those of the update.
 void TrainingModel::finish_measuring(const UpdateBatches& batches, LayerReport& report) {
   report.gradient_norms = gradient_norms(batches.target_tokens);
-  gather_values();
   report.update_norms = layer_norms_->update_norms();
   report.branch_ratios = branch_ratios();
   if (!with_model_update_) return;
@@ -280,12 +274,9 @@ double TrainingModel::evaluate(const Batch& host) {
 }
 
 TrainingModel::BestParameters::BestParameters(TrainingModel& model) : model_(model) {
-  if (!model.optimizer_.arenas().average) {
-    model.gather_values();
-    return;
-  }
+  if (!model.optimizer_.arenas().average) return;
   const int64_t elements = std::min(most_spare, model.parameters_.elements());
-  spare_ = model.backend_.allocate_persistent({elements}, model.parameters_.values().dtype());
+  spare_ = model.backend_.allocate_persistent({elements}, model.parameters_.kept_values().dtype());
   exchange();
 }
 
@@ -296,17 +287,21 @@ TrainingModel::BestParameters::~BestParameters() {
 /// Parameters and their average change places, a piece at a time, and all ranks get the new parameters.
 void TrainingModel::BestParameters::exchange() {
   Backend& b = model_.backend_;
-  for (const auto& [first, average_piece] : model_.share_.pieces(model_.optimizer_.arenas().average))
-    for (int64_t at = 0; at < average_piece.size(); at += spare_.size()) {
-      const Shape part{std::min(spare_.size(), average_piece.size() - at)};
-      const Tensor spare = spare_.view(0, part), average = average_piece.view(at, part);
-      const Tensor values = model_.parameters_.values().view(first + at, part);
+  ParameterSet& set = model_.parameters_;
+  for (int64_t round = 0; round < model_.share_.rounds(); ++round) {
+    const Tensor all_values = model_.optimizer_.own_values(round);
+    const Tensor all_averages = model_.share_.piece_of_slice(model_.optimizer_.arenas().average, round);
+    for (int64_t at = 0; at < all_values.size(); at += spare_.size()) {
+      const Shape part{std::min(spare_.size(), all_values.size() - at)};
+      const Tensor spare = spare_.view(0, part), values = all_values.view(at, part);
+      const Tensor average = all_averages.view(at, part);
       b.accumulate(write_to(spare), values);
       b.accumulate(write_to(values), average);
       b.accumulate(write_to(average), spare);
     }
-  model_.share_.gather(model_.parameters_.values());
-  model_.parameters_.values_changed();
+  }
+  if (set.has_all_values()) model_.share_.gather(set.values());
+  set.values_changed();
 }
 
 }  // namespace bough

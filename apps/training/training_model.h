@@ -41,8 +41,10 @@ class TrainingModel {
 
   /// Parameters from their initial distributions; optimizer state cleared.
   void initialize();
-  /// initialize() ends with this.
-  void after_initialization(std::function<void(ParameterSet&)> action) { after_initialization_ = std::move(action); }
+  /// initialize() lets this change values, see ParameterSet::initialize.
+  void change_initial_values(std::function<void(const ParameterPart&, std::vector<float>&)> change) {
+    change_initial_values_ = std::move(change);
+  }
 
   /// The gradient of the sum over all micro-batches, then one update. Micro-batches are summed
   /// in order: one batch of their rows gives the same up to rounding, dropout included.
@@ -85,11 +87,14 @@ class TrainingModel {
   ParameterSet& parameters() { return parameters_; }
   Optimizer& optimizer() { return optimizer_; }
   ArenaShare& share() { return share_; }
-  /// The parameters to validate with and to save, the average where there is one: all of them, on the first rank. All
+  /// All parameters, on the first rank; and those to validate with and to save, the average where there is one. All
   /// ranks call alike.
+  WholeArena whole_values() {
+    return parameters_.has_all_values() ? parameters_.values() : share_.whole_on_first(parameters_.kept_values());
+  }
   WholeArena whole_best_parameters() {
     const Tensor& average = optimizer_.arenas().average;
-    return average ? share_.whole_on_first(average) : parameters_.values();
+    return average ? share_.whole_on_first(average) : whole_values();
   }
   Backend& backend() { return backend_; }
   /// alpha in force at every residual site, and the smallest: how far the ramp is. Those that follow the branches are
@@ -102,14 +107,8 @@ class TrainingModel {
   /// Alphas that follow the branches go on from those of a file of this model at `progress`, whatever its schedule was.
   void take_branch_scales(const ModelOptions& saved, int64_t progress);
 
-  /// Where computation is in another type than the parameters are, their values are whole on all ranks only after this,
-  /// until the next update: those of other ranks' pieces. All ranks call alike.
-  void gather_values() {
-    if (parameters_.compute_copy()) share_.gather(parameters_.values());
-  }
-
   /// For the time of the object, the parameters are those to validate with (the average), and the optimizer holds the
-  /// others in its place. Values are whole. All ranks have one.
+  /// others in its place. All ranks have one.
   class BestParameters {
    public:
     static constexpr int64_t most_spare = int64_t{1} << 20;  ///< elements of memory that it takes
@@ -143,7 +142,7 @@ class TrainingModel {
   uint64_t seed_;
   double label_smoothing_, alignment_weight_, clip_norm_;
   ParameterSet parameters_;
-  std::function<void(ParameterSet&)> after_initialization_;
+  std::function<void(const ParameterPart&, std::vector<float>&)> change_initial_values_;
   Transformer transformer_;
   ArenaShare share_;
   Optimizer optimizer_;

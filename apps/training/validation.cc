@@ -115,7 +115,7 @@ void Validation::read_files() {
         sets.front());
 }
 
-std::vector<MetricValue> Validation::run(TrainingState& state) {
+std::vector<MetricValue> Validation::run(TrainingState& state, const WholeArena& parameters) {
   const Share share = compute_share();
   const ValidationCosts costs = join_costs(share);
   const Decoded decoded = join_translations(share);
@@ -125,7 +125,7 @@ std::vector<MetricValue> Validation::run(TrainingState& state) {
   const auto& metrics = options_.metrics;
   std::vector<MetricValue> values;
   for (const ValidationMetric* metric : metrics)
-    values.push_back({std::string(metric->name), value_of(*metric, state, costs, decoded), false});
+    values.push_back({std::string(metric->name), value_of(*metric, state, costs, decoded, parameters), false});
   // All values or none: a validation that does not come to its end is done again as a whole.
   for (size_t i = 0; i < metrics.size(); ++i)
     values[i].is_better = note(state.metrics[values[i].name], *metrics[i], values[i].value, i);
@@ -146,7 +146,7 @@ bool Validation::note(MetricState& m, const ValidationMetric& kind, double value
 }
 
 double Validation::value_of(const ValidationMetric& metric, const TrainingState& state, const ValidationCosts& costs,
-                            const Decoded& decoded) const {
+                            const Decoded& decoded, const WholeArena& parameters) const {
   using Source = ValidationMetric::Source;
   switch (metric.source) {
     case Source::costs:
@@ -158,7 +158,7 @@ double Validation::value_of(const ValidationMetric& metric, const TrainingState&
     case Source::translation_script:
       return translation_script(state, decoded);
     case Source::model_script:
-      return model_script(state);
+      return model_script(state, parameters);
   }
   return 0;
 }
@@ -216,9 +216,9 @@ void Validation::write_translations(const Decoded& decoded, const std::string& p
   write_file(path, content_for(path, text));
 }
 
-double Validation::model_script(const TrainingState& state) const {
+double Validation::model_script(const TrainingState& state, const WholeArena& parameters) const {
   const std::string path = settings_.model + ".dev.npz";
-  save_model(path, model_.options_at(state.clock), model_.parameters(), model_.parameters().values());
+  save_model(path, model_.options_at(state.clock), model_.parameters(), parameters);
   return run_script(path);
 }
 

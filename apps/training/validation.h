@@ -46,10 +46,13 @@ class Validation {
   /// memory plan has room for.
   void limit_rows(int64_t source, int64_t target) { most_source_rows_ = source, most_target_rows_ = target; }
 
+  /// Whether a metric is given the model's file.
+  bool needs_parameters() const { return any_needs(&ValidationMetric::needs_parameters); }
   /// Every metric in the order of valid-metrics; `state` gets new bests and stalls. On other ranks than the first
-  /// nothing, and `state` stays. All call alike. Throws Interrupted (where another rank has ended early, too), or Error
-  /// when a script fails: `state` is then as before.
-  std::vector<MetricValue> run(TrainingState& state);
+  /// nothing, and `state` stays. All call alike; `parameters`: those in use, on the first rank, where a metric needs
+  /// them. Throws Interrupted (where another rank has ended early, too), or Error when a script fails: `state` is then
+  /// as before.
+  std::vector<MetricValue> run(TrainingState& state, const WholeArena& parameters);
 
  private:
   using Tokens = std::vector<int32_t>;
@@ -74,14 +77,14 @@ class Validation {
   ValidationCosts join_costs(const Share& share) const;
   Decoded join_translations(const Share& share) const;
   double value_of(const ValidationMetric& metric, const TrainingState& state, const ValidationCosts& costs,
-                  const Decoded& decoded) const;
+                  const Decoded& decoded, const WholeArena& parameters) const;
   double score_of_text(const MetricKind& kind, const Decoded& decoded) const;
   double score_of_pieces(const MetricKind& kind, const Decoded& decoded) const;
   double run_script(const std::string& argument) const;
   std::string translation_output(const TrainingState& state) const;
   static void write_translations(const Decoded& decoded, const std::string& path);
   double translation_script(const TrainingState& state, const Decoded& decoded) const;
-  double model_script(const TrainingState& state) const;
+  double model_script(const TrainingState& state, const WholeArena& parameters) const;
   bool note(MetricState& metric, const ValidationMetric& kind, double value, size_t index) const;
 
   const ValidationSettings settings_;

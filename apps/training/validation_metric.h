@@ -32,6 +32,7 @@ struct ValidationMetric {
 
   bool is_script() const { return source == Source::translation_script || source == Source::model_script; }
   bool needs_costs() const { return source == Source::costs; }
+  bool needs_parameters() const { return source == Source::model_script; }
   bool needs_translations() const { return source != Source::costs && source != Source::model_script; }
 };
 

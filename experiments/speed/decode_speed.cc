@@ -26,7 +26,7 @@ void forbid_end_of_sentence(ParameterSet& parameters, int32_t end) {
     if (part.name != "decoder_ff_logit_out_b") continue;
     std::vector<float> bias = parameters.extract(parameters.values(), part);
     bias[size_t(end)] = -1e9f;
-    parameters.insert(parameters.values(), part, std::move(bias));
+    parameters.insert(parameters.kept_pieces(), part, std::move(bias));
     parameters.values_changed();
     return;
   }
