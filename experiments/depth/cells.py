@@ -209,6 +209,8 @@ def longer():
         for kind in ["branchnorm-bounded", "deepnorm", "branchnorm-no-ramp"]:
             rank = 0.5 if kind == "branchnorm-no-ramp" else 0.3
             yield cell("longer", f"longer-{kind}-{depth}", kind, depth, rank, 64, translates=True, **options)
+    for kind in ["branchnorm-bounded", "deepnorm"]:  # BLEU of the first ones and their cross-entropy disagree
+        yield cell("longer", f"longer-{kind}-18-seed2", kind, 18, 0.42, 64, seed=2, translates=True, **options)
 
 
 def languages():

@@ -122,9 +122,9 @@ def longer_table(every):
     rows = []
     for c, r in found:
         ce = dict(zip(r["validation"]["update"], r["validation"]["cross_entropy"])) if r else {}
-        rows.append([f"{c.depth}+{c.depth}", c.kind, *(show(ce.get(u)) for u in updates),
+        rows.append([f"{c.depth}+{c.depth}", c.seed, c.kind, *(show(ce.get(u)) for u in updates),
                      r.get("bleu", {}).get("score", "") if r else "not run"])
-    return markdown(["layers", "kind", *map(str, updates), "BLEU"], sorted(rows, key=lambda row: int(row[0].split("+")[0])))
+    return markdown(["layers", "seed", "kind", *map(str, updates), "BLEU"], sorted(rows, key=lambda row: int(row[0].split("+")[0])))
 
 
 def languages_table(every):

@@ -1,12 +1,13 @@
 // bough-decode-speed: target tokens a second of bough-translate's search, without reading and writing text.
-//   bough-decode-speed REPEATS [bough-translate options]
+//   bough-decode-speed REPEATS [--as-trained] [bough-translate options]
 // The end of sentence is made impossible, so that every hypothesis lives until max-length-factor ends it: the work
-// is the same for any weights, trained or not. Prints {"sentences": S, "target_tokens": N, "seconds": [...],
-// "processor_seconds": [...]}; a first pass over all sentences is not counted. Tokens are those of the best hypotheses,
-// end of sentence included.
+// is the same for any weights, trained or not; with --as-trained sentences end where the model ends them. Prints
+// {"sentences": S, "target_tokens": N, "seconds": [...], "processor_seconds": [...]}; a first pass over all sentences
+// is not counted. Tokens are those of the best hypotheses, end of sentence included.
 #include <chrono>
 #include <cstdio>
 #include <ctime>
+#include <string_view>
 
 #include "apps/inference/device.h"
 #include "apps/inference/ensemble.h"
@@ -44,14 +45,16 @@ std::vector<std::vector<int32_t>> read_sentences(const TranslateOptions& options
 int run(int argc, char** argv) {
   check(argc >= 2, "bough-decode-speed: no number of repeats given; see the first lines of decode_speed.cc");
   const int repeats = std::stoi(argv[1]);
-  const auto options = parse_translate_options(argc - 1, argv + 1);
+  const int own = argc >= 3 && std::string_view(argv[2]) == "--as-trained" ? 2 : 1;
+  const auto options = parse_translate_options(argc - own, argv + own);
   if (!options) return 0;
   options->machine.check_one_device("this program");
   log::configure({.quiet = true});
   const auto backend = make_backend(options->machine);
   const LoadedEnsemble loaded = load_ensemble(options->models, options->weights, options->vocabulary.paths, *backend,
                                               options->machine.gemm_precision);
-  for (const Model& model : loaded.models) forbid_end_of_sentence(*model.parameters, loaded.ensemble.target.end);
+  if (own == 1)
+    for (const Model& model : loaded.models) forbid_end_of_sentence(*model.parameters, loaded.ensemble.target.end);
   const auto sentences = read_sentences(*options, *loaded.vocabularies.front());
   TranslatorSettings settings;
   settings.batch = options->batch;
