@@ -81,7 +81,7 @@ def make_single(path):
         numpy.savez(path, **{name: a.astype(numpy.float32) if a.dtype == numpy.float16 else a for name, a in file.items()})
     pieces = sentencepiece.SentencePieceProcessor(f"{MULTI30K}/vocab.spm")
     with open(path.replace(".npz", ".yml"), "w") as file:
-        file.writelines(f"{json.dumps(pieces.id_to_piece(i))}: {i}\n" for i in range(pieces.get_piece_size()))
+        file.writelines(f"{json.dumps(pieces.id_to_piece(i), ensure_ascii=False)}: {i}\n" for i in range(pieces.get_piece_size()))
 
 
 def prepare_multi30k(work, data):
@@ -134,6 +134,8 @@ def time_case(work, level, kind, model, sentences, batch, beam, rounds):
         for name, command in ("own", own), ("ctranslate2", other):
             row[f"{name}_tokens"], seconds, row[f"{name}_mib"] = run(command, level)
             row[name].append(seconds)
+    if abs(row["own_tokens"] / row["ctranslate2_tokens"] - 1) > 0.1:  # normalised scores count the end or not
+        sys.exit(f"{model}: {row['own_tokens']} and {row['ctranslate2_tokens']} tokens: the two do not translate alike")
     row["ratio"] = round(statistics.median(o / b for b, o in zip(row["own"], row["ctranslate2"])), 2)
     return row
 
