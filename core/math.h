@@ -47,6 +47,29 @@ BOUGH_HOST_DEVICE inline float exp(float x) {
 }
 BOUGH_HOST_DEVICE inline double exp(double x) { return std::exp(x); }
 
+/// a b + c, rounded once where the machine has an instruction for it.
+BOUGH_HOST_DEVICE inline float multiply_add(float a, float b, float c) {
+#if defined(__CUDA_ARCH__) || defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+  return fmaf(a, b, c);
+#else
+  return a * b + c;
+#endif
+}
+
+/// e^x of what softmax has, x <= 88: as exp, but 0 where that is below normal numbers, in half as many instructions.
+BOUGH_HOST_DEVICE inline float softmax_exp(float x) {
+  const float shift = 12582912.0f;
+  const float shifted = multiply_add(x, 1.44269504f, shift), n = shifted - shift;
+  const float r = multiply_add(-n, 1.74093056e-3f, multiply_add(-n, 0.69140625f, x));
+  float p = multiply_add(1.39262508e-3f, r, 8.36323288e-3f);
+  p = multiply_add(p, r, 4.16665542e-2f);
+  p = multiply_add(p, r, 1.66665767e-1f);
+  p = multiply_add(p, r, 0.5f);
+  p = multiply_add(p * r, r, r) + 1.0f;
+  return x < -87.0f ? 0.0f : p * float_of((bits_of(shifted) + (127 - 0x4B400000)) << 23);
+}
+BOUGH_HOST_DEVICE inline double softmax_exp(double x) { return std::exp(x); }
+
 template <class T>
 BOUGH_HOST_DEVICE inline T sigmoid(T x) {
   return T(1) / (T(1) + exp(-x));

@@ -1,7 +1,9 @@
 // What the op table does not say about single kernels: literal values, ties, one kernel against
 // another.
 #include <bit>
+#include <cmath>
 
+#include "core/math.h"
 #include "test/catch.h"
 #include "test/op_cases.h"
 
@@ -44,6 +46,18 @@ std::vector<Values> three_updates(const OptimizerConstants& constants) {
 }
 
 }  // namespace
+
+TEST_CASE("the exponential of softmax is the exponential, and 0 where that is tiny", "[kernels]") {
+  double worst = 0;
+  for (float x = -87; x < 88; x += 0.0007f) {
+    const double expected = std::exp(double(x));
+    worst = std::max(worst, std::abs(double(math::softmax_exp(x)) / expected - 1));
+  }
+  CHECK(worst < 1.6 * std::exp2(-24));
+  CHECK(math::softmax_exp(0.0f) == 1);
+  for (const float x : {-87.1f, -200.0f, -1e9f, -3e38f, -INFINITY}) CHECK(math::softmax_exp(x) == 0);
+  CHECK(std::isnan(math::softmax_exp(NAN)));
+}
 
 TEST_CASE("adam gives the numbers of PyTorch's AdamW", "[kernels]") {
   // By hand from the equations of torch.optim.AdamW: decay theta *= 1 - lr wd first, corrections 1

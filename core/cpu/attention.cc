@@ -157,13 +157,13 @@ void score_gradient_row(T* p, T* dp, const T* factors, int64_t visible, int64_t 
   std::fill(p + visible, p + padded, -std::numeric_limits<T>::infinity());
   if (factors) {
     for (int64_t j = 0; j < padded; ++j) {
-      const T weight = math::exp(p[j] * scale - log_sum_exp);
+      const T weight = math::softmax_exp(p[j] * scale - log_sum_exp);
       dp[j] = weight * (factors[j] * dp[j] - delta) * scale;
       p[j] = weight * factors[j];
     }
   } else {
     for (int64_t j = 0; j < padded; ++j) {
-      p[j] = math::exp(p[j] * scale - log_sum_exp);
+      p[j] = math::softmax_exp(p[j] * scale - log_sum_exp);
       dp[j] = p[j] * (dp[j] - delta) * scale;
     }
   }

@@ -106,7 +106,7 @@ class HeadWeights {
     }
     T* const all = at(row, 0);
 #pragma omp simd
-    for (int64_t i = 0; i < keys_ * width_; ++i) all[i] = math::exp(all[i]);
+    for (int64_t i = 0; i < keys_ * width_; ++i) all[i] = math::softmax_exp(all[i]);
     for (int64_t h = 0; h < width_; h += lanes<T>) {
       Vector sum{};
       for (int64_t t = 0; t < keys_; ++t) sum += load(at(row, t) + h);
@@ -135,8 +135,11 @@ template <int64_t W, class T>
   const auto multiply = [&](int64_t h) {
     for (int64_t d = h * dim; d < h * dim + whole; d += lanes<T>) part[h] += load(q + d) * load(k + d);
   };
-  if (W > 0 && count >= lanes<T>)  // without branches: one head's sum need not wait for another's
+  // Without branches, one head's sum need not wait for another's.
+  if (W > 0 && count >= lanes<T>)
     unroll(multiply, std::make_integer_sequence<int64_t, lanes<T>>());
+  else if (W > 0 && count == lanes<T> / 2)
+    unroll(multiply, std::make_integer_sequence<int64_t, lanes<T> / 2>());
   else
     for (int64_t h = 0; h < std::min(count, lanes<T>); ++h) multiply(h);
   Vector result = totals<T>(part);

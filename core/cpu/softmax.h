@@ -21,7 +21,7 @@ template <class T>
 T sum_of_exponentials(const T* x, int64_t n, T maximum, T scale = 1) {
   T sum = 0;
 #pragma omp simd reduction(+ : sum)
-  for (int64_t i = 0; i < n; ++i) sum += math::exp((x[i] - maximum) * scale);
+  for (int64_t i = 0; i < n; ++i) sum += math::softmax_exp((x[i] - maximum) * scale);
   return sum;
 }
 
@@ -31,7 +31,7 @@ T exponentiate(T* x, int64_t n, T maximum, T scale = 1) {
   T sum = 0;
 #pragma omp simd reduction(+ : sum)
   for (int64_t i = 0; i < n; ++i) {
-    x[i] = math::exp((x[i] - maximum) * scale);
+    x[i] = math::softmax_exp((x[i] - maximum) * scale);
     sum += x[i];
   }
   return sum;
