@@ -1,205 +1,15 @@
-// The settings tables seen from outside: what a user can write, and what becomes of it.
+// The settings seen from outside: what a user can write, and what becomes of it.
 
-#include "apps/scoring/options.h"
-
-#include <unistd.h>
-
-#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
-#include <map>
 
-#include "apps/option_parser.h"
-#include "apps/option_tables.h"
 #include "core/base/settings_reader.h"
 #include "test/catch.h"
-#include "test/scratch_folder.h"
+#include "test/option_runs.h"
 #include "test_paths.h"
 
 using namespace bough;
 namespace fs = std::filesystem;
-using Strings = std::vector<std::string>;
-
-namespace {
-
-/// A scratch folder that writes files.
-struct Folder {
-  ScratchFolder scratch;
-  std::string operator/(const std::string& name) const { return scratch / name; }
-  std::string file(const std::string& name, const std::string& text) const {
-    std::ofstream(scratch / name) << text;
-    return scratch / name;
-  }
-};
-
-template <class Parse>
-auto run(Parse parse, const Strings& arguments) {
-  std::vector<const char*> argv = {"bough"};
-  for (const auto& argument : arguments) argv.push_back(argument.c_str());
-  return parse(int(argv.size()), argv.data());
-}
-
-const Strings train_base = {"--train-sets", "c.en", "c.de", "--vocabs", "v.spm", "v.spm", "--seed", "1", "--no-reload"};
-const Strings translate_base = {"-m", "m.npz", "-v", "v.spm", "v.spm", "--seed", "1"};
-const Strings scorer_base = {"-t", "a", "b", "-v", "v.spm", "v.spm", "--seed", "1"};
-
-Strings join(Strings a, const Strings& b) {
-  a.insert(a.end(), b.begin(), b.end());
-  return a;
-}
-
-/// bough-train with these on top of what it must have.
-TrainOptions train(const Strings& arguments) { return *run(parse_train_options, join(train_base, arguments)); }
-TranslateOptions translate(const Strings& arguments) {
-  return *run(parse_translate_options, join(translate_base, arguments));
-}
-TrainOptions train_yaml(const std::string& text, const Strings& arguments = {}) {
-  const Folder folder;
-  return train(join({"-c", folder.file("config.yml", text)}, arguments));
-}
-
-template <class F>
-std::string error_of(F f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "";
-}
-
-/// What f writes to stdout.
-template <class F>
-std::string output_of(F f) {
-  const Folder folder;
-  const std::string path = folder / "stdout";
-  std::fflush(stdout);
-  const int saved = ::dup(1);
-  std::FILE* file = std::fopen(path.c_str(), "w");
-  ::dup2(::fileno(file), 1);
-  f();
-  std::fflush(stdout);
-  ::dup2(saved, 1);
-  ::close(saved);
-  std::fclose(file);
-  std::ifstream in(path);
-  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-}
-
-template <class Options>
-std::vector<Setting> rows_of(Options& options) {
-  Settings rows;
-  options.settings(rows);
-  return rows.rows();
-}
-
-/// Values to try for an option until one is neither its default nor an error.
-Strings candidates(const Setting& row) {
-  if (row.is_flag) return {"true", "false"};
-  if (row.word == "N") return {"2", "1", "0.5", "3"};
-  if (row.word == "PERIOD") return {"7u", "5t"};
-  return row.choices.empty() ? Strings{"other.npz"} : row.choices;
-}
-
-/// Sets each option alone and checks that the effective settings change there. `special` has the
-/// values that are worth more than the first candidate, and the errors of options that need others.
-template <class Options, class Parse>
-void check_every_option(Parse parse, const Strings& base,
-                        const std::map<std::string, std::pair<Strings, std::string>>& special) {
-  Options defaults;
-  const Options plain = *run(parse, base);
-  for (const Setting& row : rows_of(defaults)) {
-    if (row.is_alias || row.is_transient) continue;
-    INFO(row.name);
-    const auto it = special.find(row.name);
-    Strings tries = candidates(row);
-    if (it != special.end()) tries = {""};
-    bool changed = false;
-    for (const std::string& text : tries) {
-      Strings values = {text};
-      if (it != special.end()) values = it->second.first;
-      const Strings arguments = join(join(base, {"--" + row.name}), values);
-      const std::string error = error_of([&] {
-        const auto options = run(parse, arguments);
-        const Yaml before = *dump(plain).find(row.name), after = *dump(*options).find(row.name);
-        changed = changed || !(before == after);
-      });
-      if (it != special.end() && !it->second.second.empty()) {
-        CHECK(error.find(it->second.second) != std::string::npos);
-        changed = true;
-      } else if (it != special.end()) {
-        CHECK(error.empty());
-      }
-      if (changed) break;
-    }
-    CHECK(changed);
-  }
-}
-
-}  // namespace
-
-TEST_CASE("every option of bough-train changes something", "[settings]") {
-  const Folder folder;
-  check_every_option<TrainOptions>(
-      parse_train_options, train_base,
-      {{"log", {{folder / "a.log"}, ""}},
-       {"type", {{"s2s"}, "type is 's2s', must be transformer"}},
-       {"precision", {{"bfloat16", "float32"}, ""}},
-       {"dim-vocabs", {{"100", "200"}, ""}},
-       {"sentencepiece-alphas", {{"0.1", "0"}, ""}},
-       {"train-sets", {{"more"}, "train-sets has 3 files, must have 2"}},
-       {"vocabs", {{"more"}, "vocabs has 3 files, must have 2"}},
-       {"valid-sets", {{"v.en", "v.de"}, ""}},
-       {"valid-metrics", {{"bleu", "chrf"}, ""}},
-       {"dim-emb", {{"64"}, ""}},
-       {"embedding-vectors", {{"src.vec", "trg.vec"}, ""}},
-       {"embedding-normalization", {{"true"}, "embedding-normalization is given without embedding-vectors"}},
-       {"tsv", {{"true"}, "train-sets has 2 files, must have 1 with tsv"}},
-       {"tsv-fields", {{"2"}, "tsv-fields is given without tsv"}},
-       {"devices", {{"1"}, ""}},
-       {"branchnorm-bound", {{"0.1"}, "branchnorm-bound is given, but nothing follows it"}},
-       {"transformer-guided-alignment-layer", {{"1"}, ""}},
-       {"transformer-decoder-autoreg", {{"rnn"}, "dec-cell is 'gru', must be ssru"}},
-       {"transformer-rnn-projection", {{"true"}, "no layer has it"}},
-       {"dec-cell", {{"ssru"}, ""}},
-       {"guided-alignment-cost", {{"mse"}, ""}},  // refused with guided-alignment
-       {"input-types", {{"sequence", "sequence"}, ""}},
-       {"transformer-preprocess", {{"n"}, "give them as post-ln or pre-ln"}},
-       {"transformer-postprocess", {{"da"}, "give them as post-ln or pre-ln"}},
-       {"transformer-postprocess-top", {{"n"}, "give them as post-ln or pre-ln"}},
-       {"transformer-postprocess-emb", {{""}, ""}}});
-}
-
-TEST_CASE("every option of bough-translate changes something", "[settings]") {
-  const Folder folder;
-  check_every_option<TranslateOptions>(parse_translate_options, translate_base,
-                                       {{"log", {{folder / "a.log"}, ""}},
-                                        {"models", {{"n.npz"}, ""}},
-                                        {"output-sampling", {{"topk", "10", "0.8"}, ""}},
-                                        {"alignment", {{"hard"}, ""}},
-                                        {"force-decode", {{"true"}, "input has 1 file, must have 2 with force-decode"}},
-                                        {"tsv-fields", {{"2"}, "tsv-fields is given without tsv"}},
-                                        {"weights", {{"0.5"}, ""}},
-                                        {"vocabs", {{"more"}, "vocabs has 3 files, must have 2"}},
-                                        {"devices", {{"1"}, ""}},
-                                        {"num-devices", {{"1"}, ""}},
-                                        {"precision", {{"bfloat16"}, ""}}});
-}
-
-TEST_CASE("every option of model scoring changes something", "[settings]") {
-  const Folder folder;
-  check_every_option<ModelScorerOptions>(parse_model_scorer_options, scorer_base,
-                                         {{"log", {{folder / "a.log"}, ""}},
-                                          {"train-sets", {{"more"}, "train-sets has 3 files, must have 2"}},
-                                          {"alignment", {{"soft"}, ""}},
-                                          {"tsv", {{"true"}, "train-sets has 2 files, must have 1 with tsv"}},
-                                          {"tsv-fields", {{"2"}, "tsv-fields is given without tsv"}},
-                                          {"vocabs", {{"more"}, "vocabs has 3 files, must have 2"}},
-                                          {"devices", {{"1"}, ""}},
-                                          {"num-devices", {{"1"}, ""}},
-                                          {"precision", {{"bfloat16"}, ""}}});
-}
 
 TEST_CASE("the command line follows Marian's grammar", "[settings]") {
   CHECK(train({"--beam-size", "6"}).decoding.beam_size == 6);
@@ -239,7 +49,7 @@ TEST_CASE("YAML: lists, scalars, and later files", "[settings]") {
   CHECK(a.optimizer.epsilon == 1e-8);
   CHECK(a.validation.script_path.empty());
 
-  const Folder folder;
+  const OptionFolder folder;
   const std::string first = folder.file("first.yml", "beam-size: 3\ndim-emb: 64\n");
   const std::string second = folder.file("second.yml", "beam-size: 4\n");
   const TrainOptions both = train({"-c", first, second});
@@ -351,7 +161,7 @@ TEST_CASE("branchnorm's T and Adam's epsilon follow from other settings", "[sett
 }
 
 TEST_CASE("the effective settings read back as the same", "[settings]") {
-  const Folder folder;
+  const OptionFolder folder;
   const TrainOptions first =
       train({"--task", "transformer-base-prenorm", "--after", "10e,2Gt", "--valid-metrics", "bleu", "chrf",
              "--learn-rate", "0.0001234567", "--sentencepiece-options", "a: b # 'c'"});
@@ -364,7 +174,7 @@ TEST_CASE("the effective settings read back as the same", "[settings]") {
 }
 
 TEST_CASE("training without -c goes on with the settings of <model>.yml", "[settings]") {
-  const Folder folder;
+  const OptionFolder folder;
   const std::string model = folder / "m.npz";
   folder.file("m.npz.yml", format_yaml(dump(train({"--beam-size", "3", "--model", model}))));
   const auto resumed = run(parse_train_options, {"--model", model, "--after", "2e"});
@@ -374,7 +184,7 @@ TEST_CASE("training without -c goes on with the settings of <model>.yml", "[sett
 }
 
 TEST_CASE("paths relative to their file, and environment variables", "[settings]") {
-  const Folder folder;
+  const OptionFolder folder;
   const std::string file =
       folder.file("decoder.yml", "relative-paths: true\nmodels: [m.npz]\nvocabs: [a.spm, /abs/b.spm]\ninput: stdin\n");
   const auto t = run(parse_translate_options, {"-c", file, "--output", "out"});
@@ -393,7 +203,7 @@ TEST_CASE("paths relative to their file, and environment variables", "[settings]
 }
 
 TEST_CASE("environment variables are replaced before paths are made relative", "[settings]") {
-  const Folder folder;
+  const OptionFolder folder;
   ::setenv("BOUGH_TEST_FOLDER", "/somewhere", 1);
   const std::string text = "relative-paths: TRUE\nvalid-log: ${BOUGH_TEST_FOLDER}/v.log\nlog: a.log\n";
   const std::string file = folder.file("c.yml", text + "interpolate-env-vars: yes\n");
@@ -406,7 +216,7 @@ TEST_CASE("environment variables are replaced before paths are made relative", "
 }
 
 TEST_CASE("truth values are YAML 1.1's", "[settings]") {
-  const Folder folder;
+  const OptionFolder folder;
   for (const char* word : {"true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON", "y", "Y", "1"})
     CHECK(train({"-c", folder.file("c.yml", fmt::format("overwrite: {}\n", word))}).saving.overwrite);
   for (const char* word : {"false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF", "n", "N", "0"})
@@ -416,7 +226,7 @@ TEST_CASE("truth values are YAML 1.1's", "[settings]") {
 }
 
 TEST_CASE("of settings that exclude each other the one from the later place wins", "[settings]") {
-  const Folder folder;
+  const OptionFolder folder;
   const std::string gpu = folder.file("gpu.yml", "devices: [0]\n"), cpu = folder.file("cpu.yml", "cpu-threads: 2\n");
   CHECK_FALSE(train({"-c", gpu, "--cpu-threads", "3"}).machine.devices.given());
   CHECK(train({"-c", gpu, "--cpu-threads", "0"}).machine.devices.given());
@@ -439,7 +249,7 @@ TEST_CASE("of settings that exclude each other the one from the later place wins
 }
 
 TEST_CASE("what is written is no file that is read", "[settings]") {
-  const Folder folder;
+  const OptionFolder folder;
   const std::string input = folder.file("in", "text\n"), model = folder.file("m.npz", "");
   fs::create_symlink(input, folder / "link");
   fs::create_hard_link(input, folder / "hard");
@@ -472,7 +282,7 @@ TEST_CASE("numbers beyond all sense are refused", "[settings]") {
 }
 
 TEST_CASE("option errors are sentences that say where", "[settings]") {
-  const Folder folder;
+  const OptionFolder folder;
   auto yaml = [&](const std::string& text) { return error_of([&] { train({"-c", folder.file("c.yml", text)}); }); };
   auto line = [](const Strings& arguments) { return error_of([&] { train(arguments); }); };
   const std::string c = folder / "c.yml";
@@ -534,25 +344,6 @@ TEST_CASE("settings that contradict each other are errors", "[settings]") {
   CHECK_NOTHROW(run(parse_train_options, {"--describe", "--no-reload"}));
 }
 
-TEST_CASE("every option bough refuses is accepted at rest and refused otherwise", "[settings]") {
-  const Folder folder;
-  TrainOptions defaults;
-  const auto rows = rows_of(defaults);
-  for (const RefusedOption& refused : refused_options()) {
-    INFO(refused.name);
-    CHECK(std::none_of(rows.begin(), rows.end(), [&](auto& row) { return row.name == refused.name; }));
-    Yaml at_rest = Yaml::list();
-    std::string rest(refused.resting);
-    for (size_t at = 0; at < rest.size(); at = std::min(rest.find(' ', at), rest.size() - 1) + 1)
-      at_rest.items.emplace_back(rest.substr(at, rest.find(' ', at) - at));
-    CHECK_NOTHROW(train_yaml(format_yaml(Yaml::map().set(refused.name, at_rest))));
-    CHECK_NOTHROW(train_yaml(format_yaml(Yaml::map().set(refused.name, rest))));
-    const std::string error = error_of([&] { train({"--" + std::string(refused.name), "something"}); });
-    CHECK(error == fmt::format("command line: {} {}", refused.name, refused.reason));
-  }
-  CHECK_NOTHROW(train_yaml("version: v1.12.0\nspecial-vocab: [1]\n"));
-}
-
 TEST_CASE("devices: several to train on, to translate and to score with", "[settings]") {
   CHECK(train({}).machine.asks_for_several() == false);
   CHECK(train({"--devices", "0", "2"}).machine.devices.ids == std::vector<int>{0, 2});
@@ -588,103 +379,4 @@ TEST_CASE("--dump-config", "[settings]") {
   CHECK(full.find("transformer-residual")->text == "post-ln");
   CHECK(full.find("dump-config") == nullptr);
   CHECK(full.find("fp16") == nullptr);
-}
-
-TEST_CASE("--help has every option within 100 columns", "[settings]") {
-  const std::string help = output_of([] { CHECK_FALSE(run(parse_train_options, {"--help"})); });
-  TrainOptions defaults;
-  for (const Setting& row : rows_of(defaults)) {
-    INFO(row.name);
-    CHECK(help.find("--" + row.name) != std::string::npos);
-    CHECK_FALSE(row.help.empty());
-    CHECK_FALSE(row.group.empty());
-  }
-  for (size_t at = 0; at < help.size();) {
-    const size_t end = help.find('\n', at);
-    CHECK(end - at <= 100);
-    at = end + 1;
-  }
-  CHECK(output_of([] { run(parse_translate_options, {"--version"}); }).find("0.") != std::string::npos);
-  CHECK(output_of([] { run(parse_translate_options, {"--build-info"}); }).find("compiler: ") != std::string::npos);
-}
-
-TEST_CASE("no name or letter is given twice", "[settings]") {
-  auto check_names = [](const std::vector<Setting>& rows) {
-    std::map<std::string, int> seen;
-    for (const Setting& row : rows) {
-      INFO(row.name);
-      CHECK(++seen[row.name] == 1);
-      if (!row.short_name.empty()) CHECK(++seen[row.short_name] == 1);
-    }
-  };
-  TrainOptions train;
-  TranslateOptions translate;
-  ModelScorerOptions scorer;
-  check_names(rows_of(train));
-  check_names(rows_of(translate));
-  check_names(rows_of(scorer));
-  VocabOptions vocab;
-  AverageOptions average;
-  check_names(rows_of(vocab));
-  check_names(rows_of(average));
-  ReportOptions report;
-  check_names(rows_of(report));
-  ScoreOptions score;
-  check_names(rows_of(score));
-}
-
-TEST_CASE("bough-vocab, bough-average and bough-report read their options from tables", "[settings]") {
-  const auto vocab = [](const Strings& arguments) { return run(parse_vocab_options, arguments); };
-  CHECK(vocab({})->max_size == 0);
-  for (const Strings& given : std::vector<Strings>{{"-m", "9"}, {"-m9"}, {"--max-size", "9"}, {"--max-size=9"}})
-    CHECK(vocab(given)->max_size == 9);
-  CHECK(error_of([&] {
-          vocab({"--maxsize", "9"});
-        }) == "command line: unknown option 'maxsize'; did you mean 'max-size'?");
-  CHECK(error_of([&] {
-          vocab({"--max-size", "-9"});
-        }) == "command line: max-size is '-9', must be a whole number, at least 0");
-  CHECK(error_of([&] { vocab({"--max-size"}); }).find("max-size has no value") != std::string::npos);
-  CHECK(error_of([&] { vocab({"text"}); }).find("'text' belongs to no option") != std::string::npos);
-  CHECK(output_of([&] { CHECK_FALSE(vocab({"-h"})); }).starts_with("Usage: bough-vocab [--max-size N] < text"));
-
-  const auto average = [](const Strings& arguments) { return run(parse_average_options, arguments); };
-  const Strings files = {"out.npz", "a.npz", "b.npz"};
-  CHECK(average(files)->files == files);
-  CHECK_FALSE(average(files)->is_export);
-  for (const Strings& given : std::vector<Strings>{{"--export", "out.npz", "a.npz", "b.npz"},
-                                                   {"out.npz", "a.npz", "b.npz", "--export"},
-                                                   {"out.npz", "--export", "a.npz", "b.npz"},
-                                                   {"--export", "--files", "out.npz", "a.npz", "b.npz"}}) {
-    CHECK(average(given)->files == files);
-    CHECK(average(given)->is_export);
-  }
-  CHECK(error_of([&] {
-          average({"--exprot", "out.npz", "a.npz"});
-        }) == "command line: unknown option 'exprot'; did you mean 'export'?");
-  CHECK(error_of([&] { average({"out.npz"}); }) == "1 file given, must be OUT.npz and one IN.npz or more. See --help");
-  CHECK(output_of([&] { CHECK_FALSE(average({"--help"})); }).starts_with("Usage: bough-average [--export] OUT.npz"));
-  CHECK_FALSE(output_of([&] { CHECK_FALSE(average({"--version"})); }).empty());
-
-  const auto report = [](const Strings& arguments) { return run(parse_report_options, arguments); };
-  CHECK(report({"a", "b"})->files == Strings{"a", "b"});
-  CHECK(report({"a"})->output == "stdout");
-  for (const Strings& given : std::vector<Strings>{{"a", "-o", "c", "b"}, {"--output", "c", "--files", "a", "b"}}) {
-    CHECK(report(given)->files.front() == "a");
-    CHECK(report(given)->output == "c");
-  }
-  CHECK(error_of([&] { report({}); }) ==
-        "no file given, must be model.npz.metrics.jsonl of one run or more. See --help");
-  CHECK(output_of([&] { CHECK_FALSE(report({"-h"})); }).starts_with("Usage: bough-report model.npz.metrics.jsonl"));
-}
-
-TEST_CASE("docs/options.md is what the tables say", "[settings]") {
-  std::ifstream in(fs::path(BOUGH_SOURCE_DIR) / "docs" / "options.md");
-  const std::string committed{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-  INFO("run test/generate_docs.sh");
-  CHECK((committed == options_markdown()));
-}
-
-TEST_CASE("write docs/options.md", "[.generate-docs]") {
-  std::ofstream(fs::path(BOUGH_SOURCE_DIR) / "docs" / "options.md") << options_markdown();
 }
