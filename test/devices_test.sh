@@ -86,7 +86,7 @@ check "bfloat16: resumed on as many GPUs gives the same bits" test "$(parameters
 check "... two GPUs are near to one" close 1e-2 half-one half-two 2>distance.txt || cat distance.txt
 check "... and so are 2, 4 and 1" close 1e-2 half-one half-walk 2>distance.txt || cat distance.txt
 check "... a script and keep-best are given what is saved" test \
-  "$(for file in .dev.npz.seen .best-ce-mean-words.npz ""; do unzip_array "half-two/model.npz$file"; done | uniq | wc -l)" = 1
+  "$(for file in .dev.npz.seen .best-ce-mean-words.npz ""; do unzip_array "half-two/model.npz$file"; done | sort -u | wc -l)" = 1
 
 # Standard input is read by the first and dealt out.
 paste corpus/train.en corpus/train.de >all.tsv

@@ -1,12 +1,20 @@
 #!/usr/bin/env bash
 # Training speed on the CPU, side by side with PyTorch in one run; writes result-{tiny,d256}.json here.
-# Usage: run.sh DATA_FOLDER [tiny|d256]...   (DATA_FOLDER holds train.en and train.de)
+# Usage: run.sh DATA_FOLDER [--level avx2] [tiny|d256]...   (DATA_FOLDER holds train.en and train.de)
+#   --level avx2: AVX-512 is hidden from both, and bough is a portable build; writes result-{tiny,d256}-avx2.json
 # PyTorch goes into a virtual environment outside the checkout (several GB on first use). The machine should be
 # idle otherwise.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 data=$(cd "$1" && pwd)
 shift
+level=auto suffix="" build=build
+if [ "${1:-}" = --level ]; then
+  [ "${2:-}" = avx2 ] || { echo "run.sh: --level is '${2:-}', must be avx2" >&2; exit 1; }
+  level=avx2 suffix=-avx2
+  export ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2
+  shift 2
+fi
 [ $# -gt 0 ] || set -- tiny d256
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/bough"
 python=${BOUGH_PEER_PYTHON:-$cache/venv/bin/python}
@@ -16,11 +24,16 @@ if [ ! -x "$python" ]; then
   python3 -m venv "$cache/venv"
   "$cache/venv/bin/pip" install -q torch numpy
 fi
-cmake --preset cpu >/dev/null
-cmake --build build --target bough-train-speed >&2
 threads=$(nproc)
 work=$cache/speed
 mkdir -p "$work"
+if [ $level = auto ]; then
+  cmake --preset cpu >/dev/null
+else
+  build=$work/portable
+  cmake -S . -B "$build" -G Ninja -DBOUGH_ARCH=portable >/dev/null
+fi
+cmake --build "$build" --target bough-train-speed >&2
 
 common="--train-sets $data/train.en $data/train.de --tied-embeddings-all --transformer-ffn-activation relu
   --transformer-postprocess dan --max-length 100 --label-smoothing 0.1 --learn-rate 1e-4 --clip-norm 0
@@ -36,6 +49,6 @@ for model in "$@"; do
     *) echo "run.sh: '$model' is not a model of this script, must be tiny or d256" >&2; exit 1 ;;
   esac
   # shellcheck disable=SC2086  # options are words
-  "$python" experiments/cpu/train_speed.py build/bough-train-speed "$work" "$here/result-$model.json" "$model" \
-    "$threads" $common $size
+  "$python" experiments/cpu/train_speed.py "$build/bough-train-speed" "$work" "$here/result-$model$suffix.json" "$model" \
+    "$threads" --cpu-level $level $common $size
 done

@@ -16,6 +16,7 @@ import time
 
 import numpy as np
 import torch
+import torch._inductor.config
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "speed"))
 from bough import Bough, read_updates, target_tokens
@@ -35,6 +36,8 @@ def main():
     extra = sys.argv[6:]
     torch.set_num_threads(int(threads))
     torch.manual_seed(1)
+    if os.environ.get("ATEN_CPU_CAPABILITY") == "avx2":
+        torch._inductor.config.cpp.simdlen = 256  # of what torch.compile generates
     ours = Bough(program, f"{work}/batches.txt", f"{work}/start.npz", ["--cpu-threads", threads, *extra])
     arrays = np.load(ours.model)
     updates = read_updates(ours.batches)
@@ -62,7 +65,7 @@ def main():
     flops = ours.number("flops") - before
     speed = {key: summary(times, block, tokens)["target_tokens_per_second"] for key, times in seconds.items()}
     result = {
-        "model": name, "threads": int(threads), "torch": torch.__version__,
+        "model": name, "threads": int(threads), "torch": torch.__version__, "level": torch.backends.cpu.get_cpu_capability(),
         "target_tokens_per_update": tokens, "tokens_per_second": speed,
         "bough_times_faster_than": {key: ratio(own[key], seconds[key]) for key in peers},
         "gemm_gflops": ours.number("gemm"), "bough_gflops": round(flops * speed["bough"] / tokens * 1e-9, 1),
