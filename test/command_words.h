@@ -1,11 +1,9 @@
 #pragma once
-#include <fstream>
 #include <sstream>
 #include <string>
 #include <vector>
 
 #include "core/base/error.h"
-#include "test/scratch_folder.h"
 
 /// Splits like a shell: words, with double quotes around some.
 inline std::vector<std::string> words_of(const std::string& line) {
@@ -45,13 +43,3 @@ std::string error_of(Parse parse, const std::string& line) {
   }
   return "";
 }
-
-/// A scratch folder that writes files.
-struct Folder {
-  ScratchFolder scratch;
-  std::string operator/(const std::string& name) const { return scratch / name; }
-  std::string file(const std::string& name, const std::string& text) const {
-    std::ofstream(scratch / name) << text;
-    return scratch / name;
-  }
-};

@@ -1,12 +1,9 @@
 // Word alignments in training: from the file to the batch, and what attention learns of them.
 #include <map>
 
-#include "data/training_data.h"
 #include "data/word_alignment.h"
 #include "test/catch.h"
-#include "test/corpus_files.h"
-#include "test/scratch_folder.h"
-#include "test/throws.h"
+#include "test/training_corpus.h"
 #include "test/training_run.h"
 
 using namespace bough;
@@ -18,13 +15,10 @@ bool contains(const std::string& text, const std::string& part) { return text.fi
 int32_t words_in(const std::string& line) { return int32_t(std::count(line.begin(), line.end(), ' ')) + 1; }
 
 /// A corpus with a point or two for most target words, no line like another.
-struct AlignedCorpus {
-  ScratchFolder folder;
-  ParallelText text;
+struct AlignedCorpus : CorpusSetup {
   std::vector<std::string> lines;
-  TrainingDataOptions options;
 
-  explicit AlignedCorpus(int pairs) : text(make_parallel_text(pairs, 3)) {
+  explicit AlignedCorpus(int pairs) : CorpusSetup(pairs, 3) {
     for (size_t i = 0; i < text.source.size(); ++i) {
       std::string line;
       for (int32_t t = 0; t < words_in(text.target[i]); ++t) {
@@ -34,23 +28,7 @@ struct AlignedCorpus {
       }
       lines.push_back(line);
     }
-    write_text(folder / "src", join_lines(text.source));
-    write_text(folder / "trg", join_lines(text.target));
-    write_text(folder / "align", join_lines(lines));
-    options.corpus.train_sets = {folder / "src", folder / "trg"};
-    options.corpus.guided_alignment = folder / "align";
-    options.corpus.tempdir = folder / "";
-    options.corpus.max_length = 100;
-    options.vocabulary.data_threads = 2;
-    options.vocabulary.paths = {folder / "src.yml", folder / "trg.yml"};
-    options.batch.mini_batch_words = 1000;
-    options.seed = 5;
-  }
-  TrainingData data() const {
-    return TrainingData(options, load_or_create_vocabularies(options.vocabulary, options.corpus));
-  }
-  std::string message() const {
-    return message_of([&] { data(); });
+    options.corpus.guided_alignment = folder.file("align", join_lines(lines));
   }
   /// The points of a line as a batch has them: by target token, then as they stand; both ends of sentence.
   std::vector<AlignmentPoint> expected(int64_t line) const {

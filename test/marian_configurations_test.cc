@@ -8,6 +8,7 @@
 #include "core/base/settings_reader.h"
 #include "test/catch.h"
 #include "test/command_words.h"
+#include "test/scratch_folder.h"
 
 using namespace bough;
 
@@ -182,7 +183,7 @@ template <class Parse, size_t n>
 void check_all(Parse parse, const Configuration (&all)[n]) {
   for (const Configuration& c : all) {
     INFO(c.name);
-    const Folder folder;
+    const ScratchFolder folder;
     // Always a file: without one, training would go on with the <model>.yml of whatever folder the test runs in.
     const std::string error = error_of(parse, fmt::format("{} -c {}", c.line, folder.file("config.yml", c.yaml)));
     if (std::string_view(c.error).empty()) {
@@ -196,14 +197,14 @@ void check_all(Parse parse, const Configuration (&all)[n]) {
 
 template <class Parse>
 auto read(Parse parse, const std::string& yaml) {
-  const Folder folder;
+  const ScratchFolder folder;
   return run(parse, "-c " + folder.file("dump.yml", yaml));
 }
 
 /// The lines that reading the options leaves in the log, without their times.
 template <class Parse>
 std::string log_of(Parse parse, const std::string& yaml, const std::string& line = "") {
-  const Folder folder;
+  const ScratchFolder folder;
   const std::string path = folder / "log";
   run(parse, fmt::format("{} -c {} --log {} --quiet", line, folder.file("c.yml", yaml), path));
   log::configure({});

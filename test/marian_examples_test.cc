@@ -3,6 +3,7 @@
 #include "apps/option_parser.h"
 #include "test/catch.h"
 #include "test/command_words.h"
+#include "test/scratch_folder.h"
 
 using namespace bough;
 
@@ -107,7 +108,7 @@ TEST_CASE("marian-examples/wmt2017-transformer trains as it stands", "[settings]
 }
 
 TEST_CASE("marian-examples/transformer-intro trains as it stands", "[settings]") {
-  const Folder folder;
+  const ScratchFolder folder;
   const TrainOptions o =
       run(parse_train_options, "-c " + folder.file("transformer-model.yml", intro_model) +
                                    " -d 0 --workspace 9000 --seed 1111 --after 10e --model model/model.npz "
@@ -123,7 +124,7 @@ TEST_CASE("marian-examples/transformer-intro trains as it stands", "[settings]")
 }
 
 TEST_CASE("the examples' decoder command lines are read as they stand", "[settings]") {
-  const Folder folder;
+  const ScratchFolder folder;
   const std::string config = folder.file("model.npz.decoder.yml",
                                          "relative-paths: true\n"
                                          "models:\n  - model.npz\n"

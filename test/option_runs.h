@@ -15,16 +15,6 @@ namespace bough {
 
 using Strings = std::vector<std::string>;
 
-/// A scratch folder that writes files.
-struct OptionFolder {
-  ScratchFolder scratch;
-  std::string operator/(const std::string& name) const { return scratch / name; }
-  std::string file(const std::string& name, const std::string& text) const {
-    std::ofstream(scratch / name) << text;
-    return scratch / name;
-  }
-};
-
 template <class Parse>
 auto run(Parse parse, const Strings& arguments) {
   std::vector<const char*> argv = {"bough"};
@@ -48,7 +38,7 @@ inline TranslateOptions translate(const Strings& arguments) {
   return *run(parse_translate_options, join(translate_base, arguments));
 }
 inline TrainOptions train_yaml(const std::string& text, const Strings& arguments = {}) {
-  const OptionFolder folder;
+  const ScratchFolder folder;
   return train(join({"-c", folder.file("config.yml", text)}, arguments));
 }
 
@@ -65,7 +55,7 @@ std::string error_of(F f) {
 /// What f writes to stdout.
 template <class F>
 std::string output_of(F f) {
-  const OptionFolder folder;
+  const ScratchFolder folder;
   const std::string path = folder / "stdout";
   std::fflush(stdout);
   const int saved = ::dup(1);

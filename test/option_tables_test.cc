@@ -71,7 +71,7 @@ void check_every_option(Parse parse, const Strings& base,
 }  // namespace
 
 TEST_CASE("every option of bough-train changes something", "[settings]") {
-  const OptionFolder folder;
+  const ScratchFolder folder;
   check_every_option<TrainOptions>(
       parse_train_options, train_base,
       {{"log", {{folder / "a.log"}, ""}},
@@ -103,7 +103,7 @@ TEST_CASE("every option of bough-train changes something", "[settings]") {
 }
 
 TEST_CASE("every option of bough-translate changes something", "[settings]") {
-  const OptionFolder folder;
+  const ScratchFolder folder;
   check_every_option<TranslateOptions>(parse_translate_options, translate_base,
                                        {{"log", {{folder / "a.log"}, ""}},
                                         {"models", {{"n.npz"}, ""}},
@@ -119,7 +119,7 @@ TEST_CASE("every option of bough-translate changes something", "[settings]") {
 }
 
 TEST_CASE("every option of model scoring changes something", "[settings]") {
-  const OptionFolder folder;
+  const ScratchFolder folder;
   check_every_option<ModelScorerOptions>(parse_model_scorer_options, scorer_base,
                                          {{"log", {{folder / "a.log"}, ""}},
                                           {"train-sets", {{"more"}, "train-sets has 3 files, must have 2"}},
@@ -133,7 +133,7 @@ TEST_CASE("every option of model scoring changes something", "[settings]") {
 }
 
 TEST_CASE("every option bough refuses is accepted at rest and refused otherwise", "[settings]") {
-  const OptionFolder folder;
+  const ScratchFolder folder;
   TrainOptions defaults;
   const auto rows = rows_of(defaults);
   for (const RefusedOption& refused : refused_options()) {

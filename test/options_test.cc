@@ -49,7 +49,7 @@ TEST_CASE("YAML: lists, scalars, and later files", "[settings]") {
   CHECK(a.optimizer.epsilon == 1e-8);
   CHECK(a.validation.script_path.empty());
 
-  const OptionFolder folder;
+  const ScratchFolder folder;
   const std::string first = folder.file("first.yml", "beam-size: 3\ndim-emb: 64\n");
   const std::string second = folder.file("second.yml", "beam-size: 4\n");
   const TrainOptions both = train({"-c", first, second});
@@ -161,7 +161,7 @@ TEST_CASE("branchnorm's T and Adam's epsilon follow from other settings", "[sett
 }
 
 TEST_CASE("the effective settings read back as the same", "[settings]") {
-  const OptionFolder folder;
+  const ScratchFolder folder;
   const TrainOptions first =
       train({"--task", "transformer-base-prenorm", "--after", "10e,2Gt", "--valid-metrics", "bleu", "chrf",
              "--learn-rate", "0.0001234567", "--sentencepiece-options", "a: b # 'c'"});
@@ -174,7 +174,7 @@ TEST_CASE("the effective settings read back as the same", "[settings]") {
 }
 
 TEST_CASE("training without -c goes on with the settings of <model>.yml", "[settings]") {
-  const OptionFolder folder;
+  const ScratchFolder folder;
   const std::string model = folder / "m.npz";
   folder.file("m.npz.yml", format_yaml(dump(train({"--beam-size", "3", "--model", model}))));
   const auto resumed = run(parse_train_options, {"--model", model, "--after", "2e"});
@@ -184,7 +184,7 @@ TEST_CASE("training without -c goes on with the settings of <model>.yml", "[sett
 }
 
 TEST_CASE("paths relative to their file, and environment variables", "[settings]") {
-  const OptionFolder folder;
+  const ScratchFolder folder;
   const std::string file =
       folder.file("decoder.yml", "relative-paths: true\nmodels: [m.npz]\nvocabs: [a.spm, /abs/b.spm]\ninput: stdin\n");
   const auto t = run(parse_translate_options, {"-c", file, "--output", "out"});
@@ -203,7 +203,7 @@ TEST_CASE("paths relative to their file, and environment variables", "[settings]
 }
 
 TEST_CASE("environment variables are replaced before paths are made relative", "[settings]") {
-  const OptionFolder folder;
+  const ScratchFolder folder;
   ::setenv("BOUGH_TEST_FOLDER", "/somewhere", 1);
   const std::string text = "relative-paths: TRUE\nvalid-log: ${BOUGH_TEST_FOLDER}/v.log\nlog: a.log\n";
   const std::string file = folder.file("c.yml", text + "interpolate-env-vars: yes\n");
@@ -216,7 +216,7 @@ TEST_CASE("environment variables are replaced before paths are made relative", "
 }
 
 TEST_CASE("truth values are YAML 1.1's", "[settings]") {
-  const OptionFolder folder;
+  const ScratchFolder folder;
   for (const char* word : {"true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON", "y", "Y", "1"})
     CHECK(train({"-c", folder.file("c.yml", fmt::format("overwrite: {}\n", word))}).saving.overwrite);
   for (const char* word : {"false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF", "n", "N", "0"})
@@ -226,7 +226,7 @@ TEST_CASE("truth values are YAML 1.1's", "[settings]") {
 }
 
 TEST_CASE("of settings that exclude each other the one from the later place wins", "[settings]") {
-  const OptionFolder folder;
+  const ScratchFolder folder;
   const std::string gpu = folder.file("gpu.yml", "devices: [0]\n"), cpu = folder.file("cpu.yml", "cpu-threads: 2\n");
   CHECK_FALSE(train({"-c", gpu, "--cpu-threads", "3"}).machine.devices.given());
   CHECK(train({"-c", gpu, "--cpu-threads", "0"}).machine.devices.given());
@@ -249,7 +249,7 @@ TEST_CASE("of settings that exclude each other the one from the later place wins
 }
 
 TEST_CASE("what is written is no file that is read", "[settings]") {
-  const OptionFolder folder;
+  const ScratchFolder folder;
   const std::string input = folder.file("in", "text\n"), model = folder.file("m.npz", "");
   fs::create_symlink(input, folder / "link");
   fs::create_hard_link(input, folder / "hard");
@@ -282,7 +282,7 @@ TEST_CASE("numbers beyond all sense are refused", "[settings]") {
 }
 
 TEST_CASE("option errors are sentences that say where", "[settings]") {
-  const OptionFolder folder;
+  const ScratchFolder folder;
   auto yaml = [&](const std::string& text) { return error_of([&] { train({"-c", folder.file("c.yml", text)}); }); };
   auto line = [](const Strings& arguments) { return error_of([&] { train(arguments); }); };
   const std::string c = folder / "c.yml";

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include <filesystem>
+#include <fstream>
 #include <string>
 
 /// A new empty folder for one test, removed with everything in it at the end.
@@ -19,6 +20,11 @@ class ScratchFolder {
   ScratchFolder& operator=(const ScratchFolder&) = delete;
 
   std::string operator/(const std::string& name) const { return (path_ / name).string(); }
+  /// Writes a file; returns its path.
+  std::string file(const std::string& name, const std::string& text) const {
+    std::ofstream(path_ / name) << text;
+    return *this / name;
+  }
   std::size_t files() const { return std::size_t(std::distance(std::filesystem::directory_iterator(path_), {})); }
 
  private:

@@ -5,39 +5,22 @@
 #include <set>
 
 #include "data/segmentation_sampler.h"
-#include "data/training_data.h"
 #include "test/catch.h"
-#include "test/corpus_files.h"
-#include "test/scratch_folder.h"
-#include "test/throws.h"
+#include "test/training_corpus.h"
 
 using namespace bough;
 
 namespace {
 
-struct Setup {
-  ScratchFolder folder;
-  ParallelText text = make_parallel_text(700, 1, 60);
-  TrainingDataOptions options;
-
-  explicit Setup(const std::vector<double>& alphas, const std::string& sentencepiece_options = "") {
-    write_text(folder / "src", join_lines(text.source));
-    write_text(folder / "trg", join_lines(text.target));
-    options.corpus.train_sets = {folder / "src", folder / "trg"};
-    options.corpus.tempdir = folder / "";
+struct Setup : CorpusSetup {
+  explicit Setup(const std::vector<double>& alphas, const std::string& sentencepiece_options = "")
+      : CorpusSetup(make_parallel_text(700, 1, 60)) {
     options.corpus.max_length = 250;
     options.corpus.dim_vocabs = {60, 60};
     options.corpus.sentencepiece_alphas = alphas;
     options.corpus.sentencepiece_options = sentencepiece_options;
-    options.vocabulary.data_threads = 2;
     options.vocabulary.paths = {folder / "src.spm", folder / "trg.spm"};
-    options.batch.mini_batch_words = 1000;
-    options.seed = 5;
   }
-  std::vector<std::shared_ptr<Vocabulary>> vocabularies() const {
-    return load_or_create_vocabularies(options.vocabulary, options.corpus);
-  }
-  TrainingData data() const { return TrainingData(options, vocabularies()); }
   int64_t caches() const {
     int64_t count = 0;
     for (const auto& entry : std::filesystem::directory_iterator(folder / ""))

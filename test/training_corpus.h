@@ -2,6 +2,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "data/training_data.h"
@@ -20,7 +21,8 @@ struct CorpusSetup {
   ParallelText text;
   TrainingDataOptions options;
 
-  explicit CorpusSetup(int pairs, uint64_t seed = 1) : text(make_parallel_text(pairs, seed)) {
+  explicit CorpusSetup(int pairs, uint64_t seed = 1) : CorpusSetup(make_parallel_text(pairs, seed)) {}
+  explicit CorpusSetup(ParallelText of_pairs) : text(std::move(of_pairs)) {
     write_text(folder / "src", join_lines(text.source));
     write_text(folder / "trg", join_lines(text.target));
     options.corpus.train_sets = {folder / "src", folder / "trg"};
