@@ -122,7 +122,8 @@ def longer_table(every):
     rows = []
     for c, r in found:
         ce = dict(zip(r["validation"]["update"], r["validation"]["cross_entropy"])) if r else {}
-        rows.append([f"{c.depth}+{c.depth}", c.seed, c.kind, *(show(ce.get(u)) for u in updates),
+        kind = c.kind + (f", smoothed ({c.smoothing})" if c.smoothing else "")
+        rows.append([f"{c.depth}+{c.depth}", c.seed, kind, *(show(ce.get(u)) for u in updates),
                      r.get("bleu", {}).get("score", "") if r else "not run"])
     return markdown(["layers", "seed", "kind", *map(str, updates), "BLEU"], sorted(rows, key=lambda row: int(row[0].split("+")[0])))
 
