@@ -84,6 +84,7 @@ void multiply_columns(const PanelKernels& kernels, const Block<float>& b, int64_
                         .lda = b.transpose_a ? row_stride : b.lda,
                         .panels = b.panels ? b.panels + n0 * b.k + k0 * panel_columns : packed.data()->column,
                         .panel_size = (b.panels ? b.k : k) * panel_columns,
+                        .are_far = b.panels != nullptr,
                         .bias = is_last && b.bias ? b.bias + n0 : nullptr,
                         .c = b.c + m0 * b.ldc + n0,
                         .ldc = b.ldc,

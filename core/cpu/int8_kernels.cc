@@ -19,7 +19,7 @@ struct Int8Kernel {
   static constexpr int most_rows = 4, most_sums = 16, most_panels = 1;
 #endif
   template <int R, int P>
-  static void tile(const Int8Product& p, int64_t i, int64_t j);
+  static void tile(const Int8Product& p, int64_t i, int64_t j, const Ahead& ahead);
 
   static Int8Product from(Int8Product p, int64_t i, int64_t j) {
     p.x += i * p.ldx;
@@ -33,6 +33,11 @@ struct Int8Kernel {
     return p;
   }
   static bool adds(const Int8Product&) { return false; }
+  static bool are_far(const Int8Product&) { return true; }
+  static const char* panel(const Int8Product& p, int64_t j) {
+    return reinterpret_cast<const char*>(p.panels + j * p.terms * p.groups * int8_group);
+  }
+  static int64_t lines(const Int8Product& p) { return p.terms * p.groups; }
 };
 
 /// What the sums of R rows and P panels from (i, j) on begin with where there are corrections.
@@ -51,7 +56,7 @@ void correct(int32_t* sums, const Int8Product& p, int64_t i, int64_t j) {
 
 /// Held in registers while k runs.
 template <int R, int P>
-void Int8Kernel::tile(const Int8Product& p, int64_t i, int64_t j) {
+void Int8Kernel::tile(const Int8Product& p, int64_t i, int64_t j, const Ahead& ahead) {
   constexpr int V = P * panel_vectors;
   int32_t corrected[R * P * panel_columns];
   const int64_t first = j / panel_columns;
@@ -67,9 +72,10 @@ void Int8Kernel::tile(const Int8Product& p, int64_t i, int64_t j) {
     for (int v = 0; v < V; ++v) sum[r][v] = load_ints(starts + r * row + v * lanes);
   const int8_t* panel = p.panels + j * p.terms * p.groups * int8_group;
   const int64_t ldx = p.ldx, size = p.terms * p.groups * group_bytes;
+  Ahead part = ahead;
   for (int64_t term = 0; term < p.terms; ++term) {
     const uint8_t* x = p.x + i * p.ldx;
-    for (int64_t g = 0; g < p.groups; ++g) {
+    fetch_and_run(p.groups, part, [&] {
       Ints w[V];
 #pragma GCC unroll 32
       for (int v = 0; v < V; ++v)
@@ -82,7 +88,8 @@ void Int8Kernel::tile(const Int8Product& p, int64_t i, int64_t j) {
       }
       x += int8_group;
       panel += group_bytes;
-    }
+    });
+    part.from += p.groups * part.step;
   }
   const float *scales = p.column_scales + j, *biases = p.bias ? p.bias + j : nullptr, *row_scales = p.row_scales + i;
   float* const c = p.c + i * p.ldc + j;

@@ -17,7 +17,7 @@ struct FloatKernel {
   static constexpr int most_rows = 4, most_sums = 16, most_panels = 1;
 #endif
   template <int R, int P>
-  static void tile(const PanelProduct& p, int64_t i, int64_t j);
+  static void tile(const PanelProduct& p, int64_t i, int64_t j, const Ahead& ahead);
 
   static PanelProduct from(PanelProduct p, int64_t i, int64_t j) {
     p.a += i * p.lda;
@@ -27,11 +27,16 @@ struct FloatKernel {
     return p;
   }
   static bool adds(const PanelProduct& p) { return p.adds; }
+  static bool are_far(const PanelProduct& p) { return p.are_far; }
+  static const char* panel(const PanelProduct& p, int64_t j) {
+    return reinterpret_cast<const char*>(p.panels + j / panel_columns * p.panel_size);
+  }
+  static int64_t lines(const PanelProduct& p) { return p.k; }
 };
 
 /// Held in registers while k runs: loops over an array's elements must go, or it stays in memory.
 template <int R, int P>
-void FloatKernel::tile(const PanelProduct& p, int64_t i, int64_t j) {
+void FloatKernel::tile(const PanelProduct& p, int64_t i, int64_t j, const Ahead& ahead) {
   constexpr int V = P * panel_vectors;
   float* const c = p.c + i * p.ldc + j;
   Vector sum[R][V];
@@ -45,7 +50,7 @@ void FloatKernel::tile(const PanelProduct& p, int64_t i, int64_t j) {
     for (int x = 0; x < P; ++x) __builtin_prefetch(c + r * p.ldc + x * panel_columns, 1);  // for the end
   const float *a = p.a + i * p.lda, *panel = p.panels + j / panel_columns * p.panel_size;
   const int64_t lda = p.lda, size = p.panel_size;
-  for (int64_t k = 0; k < p.k; ++k) {
+  fetch_and_run(p.k, ahead, [&] {
     Vector b[V];
 #pragma GCC unroll 32
     for (int v = 0; v < V; ++v) b[v] = load(panel + v / panel_vectors * size + v % panel_vectors * lanes);
@@ -57,7 +62,7 @@ void FloatKernel::tile(const PanelProduct& p, int64_t i, int64_t j) {
     }
     ++a;
     panel += panel_columns;
-  }
+  });
   if (p.bias)
 #pragma GCC unroll 32
     for (int v = 0; v < V; ++v) {

@@ -19,6 +19,7 @@ struct PanelProduct {
   int64_t lda;
   const float* panels;  ///< of b, the last filled up with zeros
   int64_t panel_size;   ///< from panel to panel
+  bool are_far;         ///< panels: in memory, so that the next are fetched while some are read
   const float* bias;    ///< (n), or null
   float* c;
   int64_t ldc;

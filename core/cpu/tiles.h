@@ -5,18 +5,48 @@
 // How a product by panels is cut into tiles that fill the registers. A Kernel is
 //   Product                     with m, n, c, ldc, bias (see PanelProduct)
 //   most_rows, most_sums, most_panels   the largest tile: rows, sums in registers, panels
-//   tile<R, P>(product, i, j)   R rows and P whole panels from element (i, j) of c on
+//   tile<R, P>(product, i, j, ahead)   R rows and P whole panels from element (i, j) of c on
 //   from(product, i, j)         the product that begins there
 //   adds(product)               whether c is added to
+//   are_far(product)            whether its panels are in memory, not in a cache
+//   panel(product, j)           where the panel of column j begins; panels lie one behind the other
+//   lines(product)              cache lines of a panel
 
 namespace bough::BOUGH_LEVEL {
 namespace {
 
 constexpr int panel_vectors = int(panel_columns) / lanes;
+constexpr int64_t line_bytes = 64;
+
+/// What a tile fetches into the caches while it is computed: its part of the panels that come next. Weights come from
+/// memory at every step of decoding, and the machine's own prefetchers stop at every page.
+struct Ahead {
+  const char* from;
+  int64_t step;  ///< bytes for each line of the tile's own panels
+  /// Into the second cache: tiles of few rows ask for lines faster than memory gives them, and the first waits for few.
+  bool into_second;
+};
+
+/// one_line() for all lines of a tile's panels, fetching ahead.
+template <class OneLine>
+[[gnu::always_inline]] inline void fetch_and_run(int64_t lines, const Ahead& ahead, const OneLine& one_line) {
+  const char* next = ahead.from;
+  const int64_t step = ahead.step;
+  if (ahead.into_second)
+    for (int64_t l = 0; l < lines; ++l, next += step) {
+      __builtin_prefetch(next, 0, 1);
+      one_line();
+    }
+  else
+    for (int64_t l = 0; l < lines; ++l, next += step) {
+      __builtin_prefetch(next, 0, 3);
+      one_line();
+    }
+}
 
 /// The columns from j on, a part of a panel, in a copy of c.
 template <class Kernel, int R>
-void edge(const typename Kernel::Product& p, int64_t i, int64_t j) {
+void edge(const typename Kernel::Product& p, int64_t i, int64_t j, const Ahead& ahead) {
   float c[R * panel_columns] = {}, bias[panel_columns] = {};
   typename Kernel::Product whole = Kernel::from(p, i, j);
   float* const to = whole.c;
@@ -28,19 +58,19 @@ void edge(const typename Kernel::Product& p, int64_t i, int64_t j) {
   whole.c = c;
   whole.ldc = panel_columns;
   if (p.bias) whole.bias = bias;
-  Kernel::template tile<R, 1>(whole, 0, 0);
+  Kernel::template tile<R, 1>(whole, 0, 0, ahead);
   for (int r = 0; r < R; ++r)
     for (int64_t x = 0; x < count; ++x) to[r * p.ldc + x] = c[r * panel_columns + x];
 }
 
 /// R rows from i on, columns [j, end), P panels at a time, then half as many.
 template <class Kernel, int R, int P>
-void tiles(const typename Kernel::Product& p, int64_t i, int64_t j, int64_t end) {
-  for (; end - j >= P * panel_columns; j += P * panel_columns) Kernel::template tile<R, P>(p, i, j);
+void tiles(const typename Kernel::Product& p, int64_t i, int64_t j, int64_t end, const Ahead& ahead) {
+  for (; end - j >= P * panel_columns; j += P * panel_columns) Kernel::template tile<R, P>(p, i, j, ahead);
   if constexpr (P > 1)
-    tiles<Kernel, R, P / 2>(p, i, j, end);
+    tiles<Kernel, R, P / 2>(p, i, j, end, ahead);
   else if (j < end)
-    edge<Kernel, R>(p, i, j);
+    edge<Kernel, R>(p, i, j, ahead);
 }
 
 /// Panels at a time for R rows: few rows need many sums at once, or each waits for the one before.
@@ -54,7 +84,8 @@ constexpr int panels_for(int rows) {
 /// A function for every height of a tile.
 template <class Kernel>
 struct TileTable {
-  void (*of_rows[Kernel::most_rows + 1])(const typename Kernel::Product&, int64_t i, int64_t j, int64_t end);
+  void (*of_rows[Kernel::most_rows + 1])(const typename Kernel::Product&, int64_t i, int64_t j, int64_t end,
+                                         const Ahead&);
 };
 template <class Kernel, int R>
 constexpr void fill(TileTable<Kernel>& table) {
@@ -68,6 +99,16 @@ constexpr TileTable<Kernel> make_table() {
   return table;
 }
 
+/// What the first of `count` tiles above each other fetches: they share the columns [begin, end). Nothing where panels
+/// are near, or where each would have to fetch faster than it reads.
+template <class Kernel>
+Ahead first_part(const typename Kernel::Product& p, int64_t count, int64_t begin, int64_t end) {
+  const int64_t panels = (end - begin + panel_columns - 1) / panel_columns;
+  const int64_t step = (panels * line_bytes + count - 1) / count;
+  if (!Kernel::are_far(p) || panels == 0 || step > line_bytes) return {Kernel::panel(p, 0), 0, false};
+  return {Kernel::panel(p, begin), step, count <= 2};
+}
+
 /// The whole product.
 template <class Kernel>
 void multiply_in_tiles(const typename Kernel::Product& p) {
@@ -76,13 +117,17 @@ void multiply_in_tiles(const typename Kernel::Product& p) {
   // Tiles of equal heights, one apart at most. A few panels stay in the caches while the rows go by.
   constexpr int64_t most = Kernel::most_rows;
   const int64_t count = (p.m + most - 1) / most, rows = p.m / count, taller = p.m % count;
-  const int64_t step = panels_for<Kernel>(int(rows)) * panel_columns;
-  for (int64_t j = 0; j < p.n; j += count == 1 ? p.n : step) {
-    const int64_t end = count == 1 || p.n - j < step ? p.n : j + step;
+  // Two tiles wait for memory, not for their sums: a panel at a time then, and the next one comes meanwhile.
+  const int64_t panels = count == 2 && Kernel::are_far(p) ? 1 : panels_for<Kernel>(int(rows));
+  const int64_t step = panels * panel_columns;
+  for (int64_t j = 0; j < p.n; j += step) {
+    const int64_t end = p.n - j < step ? p.n : j + step;
+    Ahead ahead = first_part<Kernel>(p, count, end, p.n - end < step ? p.n : end + step);
     for (int64_t t = 0, i = 0; t < count; ++t) {
       const int64_t height = rows + (t < taller);
-      table.of_rows[height](p, i, j, end);
+      table.of_rows[height](p, i, j, end, ahead);
       i += height;
+      ahead.from += ahead.step * Kernel::lines(p);
     }
   }
 }

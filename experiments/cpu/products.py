@@ -8,7 +8,8 @@ import subprocess
 import sys
 import time
 
-KINDS = {"kept": "weights packed before", "int8": "int8", "packed": "weights as they lie", "dx": "dy W", "dw": "dy^T x"}
+KINDS = {"step": "a decoder's step", "int8_step": "a decoder's step, int8", "kept": "weights packed before", "int8": "int8",
+         "packed": "weights as they lie", "dx": "dy W", "dw": "dy^T x"}
 
 
 def has_avx512():
@@ -28,7 +29,7 @@ def print_table(lines):
             found = {r["m"]: r for r in rows if (r["n"], r["k"], r["kind"]) == (n, k, kind)}
             cells = [f"{found[m]['own'] / 1e9:.0f} ({found[m]['own'] / found[m]['onednn']:.2f})" if m in found else ""
                      for m in sizes]
-            print(f"| {title} | {n} x {k} | " + " | ".join(cells) + " |")
+            print(f"| {title} | {f'{n} x {k}' if n else 'all layers'} | " + " | ".join(cells) + " |")
 
 
 def main(program, result, rounds):

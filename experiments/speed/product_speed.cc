@@ -6,6 +6,9 @@
 //   int8:    the same in 8 bits; ours rounds x within the call, oneDNN gets it in 8 bits
 //   packed:  the same, ours packs within the call, oneDNN's weights are as they lie
 //   dx: dy W; dw: dy^T x; oneDNN's by its sgemm
+//   step, int8_step: kept and int8 for all layers of a decoder in turn, as in a step of decoding: their weights, 129 MB
+//   of
+//            floats, come from memory
 #include <immintrin.h>
 #include <time.h>
 
@@ -13,6 +16,7 @@
 #include <cstdio>
 #include <cstring>
 #include <functional>
+#include <memory>
 #include <oneapi/dnnl/dnnl.hpp>
 #include <vector>
 
@@ -183,11 +187,12 @@ struct Operands {
   Tensor x, w, bias, y, dx, dw;
 };
 
-void print_rows(const Layer& layer, const Operands& o, const char* kind, const std::vector<double>& seconds) {
-  const double work = 2.0 * double(o.m) * double(o.n) * double(o.k);
+double work_of(const Layer& layer, int64_t m) { return 2.0 * double(m) * double(layer.n) * double(layer.k); }
+
+void print_rows(const Layer& layer, int64_t m, const char* kind, double work, const std::vector<double>& seconds) {
   std::printf(
       "{\"layer\": \"%s\", \"n\": %lld, \"k\": %lld, \"m\": %lld, \"kind\": \"%s\", \"own\": %.4g, \"onednn\": %.4g}\n",
-      layer.name, static_cast<long long>(o.n), static_cast<long long>(o.k), static_cast<long long>(o.m), kind,
+      layer.name, static_cast<long long>(layer.n), static_cast<long long>(layer.k), static_cast<long long>(m), kind,
       work / seconds[0], work / seconds[1]);
   std::fflush(stdout);
 }
@@ -196,32 +201,69 @@ void time_layer(CpuLevel level, const Layer& layer, int64_t m, int rounds) {
   const auto backend = make_cpu_backend(1, DType::f32, level);
   const Operands o(*backend, layer, m);
   const auto raw = [](const Tensor& t) { return t.data<float>(); };
+  const auto print = [&](const char* kind, const std::vector<double>& seconds) {
+    print_rows(layer, m, kind, work_of(layer, m), seconds);
+  };
   const auto forward = [&] { backend->gemm(write_to(o.y), o.x, o.w, Gemm{.transpose_b = true, .bias = o.bias}); };
   Matmul ordered(m, o.n, o.k, raw(o.x), raw(o.w), raw(o.bias), raw(o.y), true),
       plain(m, o.n, o.k, raw(o.x), raw(o.w), raw(o.bias), raw(o.y), false);
   {
     const auto kept = backend->keep_weights({o.w});
-    print_rows(layer, o, "kept", times({forward, [&] { ordered.run(); }}, rounds));
+    print("kept", times({forward, [&] { ordered.run(); }}, rounds));
   }
   {
     const auto kept = backend->keep_weights({{o.w, {std::vector<float>(size_t(o.n), 120)}}});
     Matmul bytes(m, o.n, o.k, raw(o.x), raw(o.w), raw(o.bias), raw(o.y), true, true);
-    print_rows(layer, o, "int8", times({forward, [&] { bytes.run(); }}, rounds));
+    print("int8", times({forward, [&] { bytes.run(); }}, rounds));
   }
-  print_rows(layer, o, "packed", times({forward, [&] { plain.run(); }}, rounds));
+  print("packed", times({forward, [&] { plain.run(); }}, rounds));
   if (m < 128) return;
   const auto sgemm = [&](char ta, int64_t rows, int64_t cols, int64_t inner, const Tensor& a, const Tensor& b,
                          const Tensor& c) {
     dnnl_sgemm(ta, 'N', rows, cols, inner, 1.0f, raw(a), a.cols(), raw(b), b.cols(), 0.0f, raw(c), c.cols());
   };
-  print_rows(layer, o, "dx",
-             times({[&] { backend->gemm(write_to(o.dx), o.y, o.w, Gemm{}); },
-                    [&] { sgemm('N', m, o.k, o.n, o.y, o.w, o.dx); }},
-                   rounds));
-  print_rows(layer, o, "dw",
-             times({[&] { backend->gemm(write_to(o.dw), o.y, o.x, Gemm{.transpose_a = true}); },
-                    [&] { sgemm('T', o.n, o.k, m, o.y, o.x, o.dw); }},
-                   rounds));
+  print("dx", times({[&] { backend->gemm(write_to(o.dx), o.y, o.w, Gemm{}); },
+                     [&] { sgemm('N', m, o.k, o.n, o.y, o.w, o.dx); }},
+                    rounds));
+  print("dw", times({[&] { backend->gemm(write_to(o.dw), o.y, o.x, Gemm{.transpose_a = true}); },
+                     [&] { sgemm('T', o.n, o.k, m, o.y, o.x, o.dw); }},
+                    rounds));
+}
+
+/// The products of a step of decoding: each layer has weights of its own.
+void time_step(CpuLevel level, const std::vector<Layer>& layers, int64_t m, bool is_int8, int rounds) {
+  const auto backend = make_cpu_backend(1, DType::f32, level);
+  std::vector<std::unique_ptr<Operands>> operands;
+  std::vector<KeptWeight> weights;
+  std::vector<Matmul> peers;
+  double work = 0;
+  for (const Layer& layer : layers) {
+    const Operands& o = *operands.emplace_back(std::make_unique<Operands>(*backend, layer, m));
+    KeptWeight& weight = weights.emplace_back(o.w);
+    if (is_int8) weight.int8.weight.assign(size_t(o.n), 120);
+    peers.emplace_back(m, o.n, o.k, o.x.data<float>(), o.w.data<float>(), o.bias.data<float>(), o.y.data<float>(), true,
+                       is_int8);
+    work += work_of(layer, m);
+  }
+  const auto kept = backend->keep_weights(weights);
+  const auto own = [&] {
+    for (const auto& o : operands)
+      backend->gemm(write_to(o->y), o->x, o->w, Gemm{.transpose_b = true, .bias = o->bias});
+  };
+  const auto peer = [&] {
+    for (Matmul& matmul : peers) matmul.run();
+  };
+  print_rows({"all of a decoder", 0, 0}, m, is_int8 ? "int8_step" : "step", work, times({own, peer}, rounds));
+}
+
+/// Six layers of a decoder, whose keys and values of the source are there, and the output.
+std::vector<Layer> decoder(const Layer& attention, const Layer& projections, const Layer& inner, const Layer& outer,
+                           const Layer& words) {
+  std::vector<Layer> layers;
+  for (int layer = 0; layer < 6; ++layer)
+    for (const Layer& part : {projections, attention, attention, attention, inner, outer}) layers.push_back(part);
+  layers.push_back(words);
+  return layers;
 }
 
 int run(int argc, char** argv) {
@@ -233,13 +275,14 @@ int run(int argc, char** argv) {
         argv[1]);
   if (*level == CpuLevel::avx2) dnnl::set_max_cpu_isa(dnnl::cpu_isa::avx2);
   print_machine(*level, rounds);
-  const Layer layers[] = {{"attention output", 512, 512},
-                          {"queries, keys, values", 1536, 512},
-                          {"inner", 2048, 512},
-                          {"outer", 512, 2048},
-                          {"words", 20096, 512}};
-  for (const Layer& layer : layers)
-    for (const int64_t m : {1, 4, 8, 16, 32, 64, 128, 256, 1024}) time_layer(*level, layer, m, rounds);
+  const Layer attention{"attention output", 512, 512}, projections{"queries, keys, values", 1536, 512},
+      inner{"inner", 2048, 512}, outer{"outer", 512, 2048}, words{"words", 20096, 512};
+  const int64_t sizes[] = {1, 4, 8, 16, 32, 64, 128, 256, 1024};
+  for (const Layer& layer : {attention, projections, inner, outer, words})
+    for (const int64_t m : sizes) time_layer(*level, layer, m, rounds);
+  for (const bool is_int8 : {false, true})
+    for (const int64_t m : sizes)
+      time_step(*level, decoder(attention, projections, inner, outer, words), m, is_int8, rounds);
   print_machine(*level, rounds);
   return 0;
 }
