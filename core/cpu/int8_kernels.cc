@@ -38,6 +38,7 @@ struct Int8Kernel {
     return reinterpret_cast<const char*>(p.panels + j * p.terms * p.groups * int8_group);
   }
   static int64_t lines(const Int8Product& p) { return p.terms * p.groups; }
+  static const char* row(const Int8Product& p, int64_t i) { return reinterpret_cast<const char*>(p.x + i * p.ldx); }
 };
 
 /// What the sums of R rows and P panels from (i, j) on begin with where there are corrections.

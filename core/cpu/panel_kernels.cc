@@ -32,6 +32,7 @@ struct FloatKernel {
     return reinterpret_cast<const char*>(p.panels + j / panel_columns * p.panel_size);
   }
   static int64_t lines(const PanelProduct& p) { return p.k; }
+  static const char* row(const PanelProduct& p, int64_t i) { return reinterpret_cast<const char*>(p.a + i * p.lda); }
 };
 
 /// Held in registers while k runs: loops over an array's elements must go, or it stays in memory.

@@ -11,6 +11,7 @@
 //   are_far(product)            whether its panels are in memory, not in a cache
 //   panel(product, j)           where the panel of column j begins; panels lie one behind the other
 //   lines(product)              cache lines of a panel
+//   row(product, i)             where row i of the other operand begins
 
 namespace bough::BOUGH_LEVEL {
 namespace {
@@ -18,8 +19,8 @@ namespace {
 constexpr int panel_vectors = int(panel_columns) / lanes;
 constexpr int64_t line_bytes = 64;
 
-/// What a tile fetches into the caches while it is computed: its part of the panels that come next. Weights come from
-/// memory at every step of decoding, and the machine's own prefetchers stop at every page.
+/// What a tile fetches into the caches while it is computed: its part of the panels that come next, or the next rows.
+/// Weights come from memory at every step of decoding, and the machine's own prefetchers stop at every page.
 struct Ahead {
   const char* from;
   int64_t step;  ///< bytes for each line of the tile's own panels
@@ -99,14 +100,21 @@ constexpr TileTable<Kernel> make_table() {
   return table;
 }
 
-/// What the first of `count` tiles above each other fetches: they share the columns [begin, end). Nothing where panels
-/// are near, or where each would have to fetch faster than it reads.
+/// What the first of `count` tiles above each other fetches, which share the columns before `begin`: its part of the
+/// panels of columns [begin, end). Nothing where each would have to fetch faster than it reads.
 template <class Kernel>
-Ahead first_part(const typename Kernel::Product& p, int64_t count, int64_t begin, int64_t end) {
+Ahead next_panels(const typename Kernel::Product& p, int64_t count, int64_t begin, int64_t end) {
   const int64_t panels = (end - begin + panel_columns - 1) / panel_columns;
   const int64_t step = (panels * line_bytes + count - 1) / count;
-  if (!Kernel::are_far(p) || panels == 0 || step > line_bytes) return {Kernel::panel(p, 0), 0, false};
+  if (panels == 0 || step > line_bytes) return {Kernel::panel(p, 0), 0, false};
   return {Kernel::panel(p, begin), step, count <= 2};
+}
+
+/// The rows from i on, as many as a tile has.
+template <class Kernel>
+Ahead next_rows(const typename Kernel::Product& p, int64_t i) {
+  const int64_t bytes = Kernel::row(p, Kernel::most_rows) - Kernel::row(p, 0), lines = Kernel::lines(p);
+  return {Kernel::row(p, i), lines > 0 ? bytes / lines : 0, false};
 }
 
 /// The whole product.
@@ -117,15 +125,16 @@ void multiply_in_tiles(const typename Kernel::Product& p) {
   // Tiles of equal heights, one apart at most. A few panels stay in the caches while the rows go by.
   constexpr int64_t most = Kernel::most_rows;
   const int64_t count = (p.m + most - 1) / most, rows = p.m / count, taller = p.m % count;
+  const bool are_far = Kernel::are_far(p);
   // Two tiles wait for memory, not for their sums: a panel at a time then, and the next one comes meanwhile.
-  const int64_t panels = count == 2 && Kernel::are_far(p) ? 1 : panels_for<Kernel>(int(rows));
+  const int64_t panels = are_far && count == 2 ? 1 : panels_for<Kernel>(int(rows));
   const int64_t step = panels * panel_columns;
   for (int64_t j = 0; j < p.n; j += step) {
     const int64_t end = p.n - j < step ? p.n : j + step;
-    Ahead ahead = first_part<Kernel>(p, count, end, p.n - end < step ? p.n : end + step);
+    Ahead ahead = next_panels<Kernel>(p, count, end, p.n - end < step ? p.n : end + step);
     for (int64_t t = 0, i = 0; t < count; ++t) {
       const int64_t height = rows + (t < taller);
-      table.of_rows[height](p, i, j, end, ahead);
+      table.of_rows[height](p, i, j, end, are_far ? ahead : next_rows<Kernel>(p, i + height));
       i += height;
       ahead.from += ahead.step * Kernel::lines(p);
     }
