@@ -110,11 +110,11 @@ Ahead next_panels(const typename Kernel::Product& p, int64_t count, int64_t begi
   return {Kernel::panel(p, begin), step, count <= 2};
 }
 
-/// The rows from i on, as many as a tile has.
+/// The rows from i on, as many as a tile has. Nothing where they lie far apart.
 template <class Kernel>
 Ahead next_rows(const typename Kernel::Product& p, int64_t i) {
   const int64_t bytes = Kernel::row(p, Kernel::most_rows) - Kernel::row(p, 0), lines = Kernel::lines(p);
-  return {Kernel::row(p, i), lines > 0 ? bytes / lines : 0, false};
+  return {Kernel::row(p, i), bytes <= lines * line_bytes && lines > 0 ? bytes / lines : 0, false};
 }
 
 /// The whole product.

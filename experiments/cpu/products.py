@@ -25,7 +25,7 @@ def print_table(lines):
     print("| product | n x k | " + " | ".join(f"M {m}" for m in sizes) + " |")
     print("|---|---|" + "---|" * len(sizes))
     for kind, title in KINDS.items():
-        for n, k in sorted({(r["n"], r["k"]) for r in rows}):
+        for n, k in sorted({(r["n"], r["k"]) for r in rows if r["kind"] == kind}):
             found = {r["m"]: r for r in rows if (r["n"], r["k"], r["kind"]) == (n, k, kind)}
             cells = [f"{found[m]['own'] / 1e9:.0f} ({found[m]['own'] / found[m]['onednn']:.2f})" if m in found else ""
                      for m in sizes]
