@@ -29,7 +29,7 @@ bool are_same(const char* what, const Shape& s, const std::vector<float>& found,
   return false;
 }
 
-bool floats_are_right(const Shape& s, bool adds, bool has_bias, bool relu, std::mt19937& random) {
+bool floats_are_right(const Shape& s, bool adds, bool has_bias, bool relu, bool are_far, std::mt19937& random) {
   std::uniform_real_distribution<float> draw(-1, 1);
   const auto numbers = [&](int64_t n) {
     auto x = std::vector<float>(size_t(n));
@@ -51,8 +51,19 @@ bool floats_are_right(const Shape& s, bool adds, bool has_bias, bool relu, std::
       if (has_bias) sum += bias[size_t(j)];
       if (relu) sum = sum > 0 ? sum : 0;
     }
-  generic::panel_kernels.multiply({s.m, s.n, s.k, a.data(), s.k, panels.data(), s.k * panel_columns,
-                                   has_bias ? bias.data() : nullptr, c.data(), s.n, adds, relu});
+  generic::panel_kernels.multiply({.m = s.m,
+                                   .n = s.n,
+                                   .k = s.k,
+                                   .a = a.data(),
+                                   .lda = s.k,
+                                   .panels = panels.data(),
+                                   .panel_size = s.k * panel_columns,
+                                   .are_far = are_far,
+                                   .bias = has_bias ? bias.data() : nullptr,
+                                   .c = c.data(),
+                                   .ldc = s.n,
+                                   .adds = adds,
+                                   .relu = relu});
   return are_same("float32", s, c, expected);
 }
 
@@ -115,7 +126,8 @@ int main() {
   std::mt19937 random(1);
   int products = 0, wrong = 0;
   for (const Shape& s : shapes) {
-    for (int how = 0; how < 8; ++how, ++products) wrong += !floats_are_right(s, how & 1, how & 2, how & 4, random);
+    for (int how = 0; how < 16; ++how, ++products)
+      wrong += !floats_are_right(s, how & 1, how & 2, how & 4, how & 8, random);
     for (int how = 0; how < 2; ++how, ++products) wrong += !bytes_are_right(s, how, random);
   }
   std::printf("%d products, %d wrong\n", products, wrong);
