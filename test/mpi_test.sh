@@ -78,10 +78,11 @@ check "resumed by 1, 2, 4 and 1 processes" close 1e-3 one walk 2>distance.txt ||
 check "... with the same clock" test "$(state one labels)" = "$(state walk labels)"
 check "resumed by as many gives the same bits" test "$(parameters four)" = "$(parameters parts)"
 
-# Epochs that do not divide, validation, sampled segmentations, a seed of the clock, and admin's profile.
+# Epochs that do not divide, validation, sampled segmentations (some of more than 100 pieces: all are to be seen), a seed
+# of the clock, and admin's profile.
 # shellcheck disable=SC2086
-mpi 3 full --after-epochs 2 --seed 0 --sentencepiece-alphas 0.2 0.1 --transformer-residual admin $valid \
-  --quiet false >full.txt 2>&1
+mpi 3 full --after-epochs 2 --seed 0 --sentencepiece-alphas 0.2 0.1 --max-length 150 --mini-batch-words 450 \
+  --transformer-residual admin $valid --quiet false >full.txt 2>&1
 check "two epochs of three processes end well" test $? = 0
 check "... each seen once" test "$(grep -c "Seen 600 samples" full.txt)" = 2
 check "... validated once each time" test "$(grep -c "ce-mean-words" full.txt)" -ge 4
