@@ -22,9 +22,9 @@ struct Int8Kernel {
   static void tile(const Int8Product& p, int64_t i, int64_t j, const Ahead& ahead);
 
   static Int8Product from(Int8Product p, int64_t i, int64_t j) {
-    p.x += i * p.ldx;
+    p.x = row(p, i);
     p.row_scales += i;
-    p.panels += j * p.terms * p.groups * int8_group;
+    p.panels = panel(p, j);
     p.starts += j;
     p.column_scales += j;
     if (p.corrections) p.correction_offsets += j / panel_columns;
@@ -34,11 +34,9 @@ struct Int8Kernel {
   }
   static bool adds(const Int8Product&) { return false; }
   static bool are_far(const Int8Product&) { return true; }
-  static const char* panel(const Int8Product& p, int64_t j) {
-    return reinterpret_cast<const char*>(p.panels + j * p.terms * p.groups * int8_group);
-  }
+  static const int8_t* panel(const Int8Product& p, int64_t j) { return p.panels + j * p.terms * p.groups * int8_group; }
   static int64_t lines(const Int8Product& p) { return p.terms * p.groups; }
-  static const char* row(const Int8Product& p, int64_t i) { return reinterpret_cast<const char*>(p.x + i * p.ldx); }
+  static const uint8_t* row(const Int8Product& p, int64_t i) { return p.x + i * p.ldx; }
 };
 
 /// What the sums of R rows and P panels from (i, j) on begin with where there are corrections.
@@ -50,7 +48,7 @@ void correct(int32_t* sums, const Int8Product& p, int64_t i, int64_t j) {
       __builtin_memcpy(sums, p.starts + j + x * panel_columns, panel_columns * sizeof *sums);
       for (int32_t c = offsets[x]; c < offsets[x + 1]; ++c) {
         const Int8Correction& more = p.corrections[c];
-        sums[more.column] += (p.x[(i + r) * p.ldx + more.k] - int8_limit) * more.rest;
+        sums[more.column] += (Int8Kernel::row(p, i + r)[more.k] - int8_limit) * more.rest;
       }
     }
 }
@@ -65,30 +63,30 @@ void Int8Kernel::tile(const Int8Product& p, int64_t i, int64_t j, const Ahead& a
       saturates && p.corrections && p.correction_offsets[first] < p.correction_offsets[first + P];
   if (has_corrections) correct<R, P>(corrected, p, i, j);
   const int32_t* const starts = has_corrections ? corrected : p.starts + j;
-  const int64_t row = has_corrections ? P * panel_columns : 0;
+  const int64_t starts_row = has_corrections ? P * panel_columns : 0;
   Ints sum[R][V];
 #pragma GCC unroll 32
   for (int r = 0; r < R; ++r)
 #pragma GCC unroll 32
-    for (int v = 0; v < V; ++v) sum[r][v] = load_ints(starts + r * row + v * lanes);
-  const int8_t* panel = p.panels + j * p.terms * p.groups * int8_group;
+    for (int v = 0; v < V; ++v) sum[r][v] = load_ints(starts + r * starts_row + v * lanes);
+  const int8_t* w = panel(p, j);
   const int64_t ldx = p.ldx, size = p.terms * p.groups * group_bytes;
   Ahead part = ahead;
   for (int64_t term = 0; term < p.terms; ++term) {
-    const uint8_t* x = p.x + i * p.ldx;
+    const uint8_t* x = row(p, i);
     fetch_and_run(p.groups, part, [&] {
-      Ints w[V];
+      Ints some[V];
 #pragma GCC unroll 32
       for (int v = 0; v < V; ++v)
-        w[v] = load_ints(panel + v / panel_vectors * size + v % panel_vectors * int64_t(sizeof(Ints)));
+        some[v] = load_ints(w + v / panel_vectors * size + v % panel_vectors * int64_t(sizeof(Ints)));
 #pragma GCC unroll 32
       for (int r = 0; r < R; ++r) {
         const Ints four = all_bytes(x + r * ldx);
 #pragma GCC unroll 32
-        for (int v = 0; v < V; ++v) sum[r][v] = dot(sum[r][v], four, w[v]);
+        for (int v = 0; v < V; ++v) sum[r][v] = dot(sum[r][v], four, some[v]);
       }
       x += int8_group;
-      panel += group_bytes;
+      w += group_bytes;
     });
     part.from += p.groups * part.step;
   }

@@ -20,19 +20,17 @@ struct FloatKernel {
   static void tile(const PanelProduct& p, int64_t i, int64_t j, const Ahead& ahead);
 
   static PanelProduct from(PanelProduct p, int64_t i, int64_t j) {
-    p.a += i * p.lda;
-    p.panels += j / panel_columns * p.panel_size;
+    p.a = row(p, i);
+    p.panels = panel(p, j);
     if (p.bias) p.bias += j;
     p.c += i * p.ldc + j;
     return p;
   }
   static bool adds(const PanelProduct& p) { return p.adds; }
   static bool are_far(const PanelProduct& p) { return p.are_far; }
-  static const char* panel(const PanelProduct& p, int64_t j) {
-    return reinterpret_cast<const char*>(p.panels + j / panel_columns * p.panel_size);
-  }
+  static const float* panel(const PanelProduct& p, int64_t j) { return p.panels + j / panel_columns * p.panel_size; }
   static int64_t lines(const PanelProduct& p) { return p.k; }
-  static const char* row(const PanelProduct& p, int64_t i) { return reinterpret_cast<const char*>(p.a + i * p.lda); }
+  static const float* row(const PanelProduct& p, int64_t i) { return p.a + i * p.lda; }
 };
 
 /// Held in registers while k runs: loops over an array's elements must go, or it stays in memory.
@@ -49,12 +47,12 @@ void FloatKernel::tile(const PanelProduct& p, int64_t i, int64_t j, const Ahead&
   for (int r = 0; r < R; ++r)
 #pragma GCC unroll 32
     for (int x = 0; x < P; ++x) __builtin_prefetch(c + r * p.ldc + x * panel_columns, 1);  // for the end
-  const float *a = p.a + i * p.lda, *panel = p.panels + j / panel_columns * p.panel_size;
+  const float *a = row(p, i), *w = panel(p, j);
   const int64_t lda = p.lda, size = p.panel_size;
   fetch_and_run(p.k, ahead, [&] {
     Vector b[V];
 #pragma GCC unroll 32
-    for (int v = 0; v < V; ++v) b[v] = load(panel + v / panel_vectors * size + v % panel_vectors * lanes);
+    for (int v = 0; v < V; ++v) b[v] = load(w + v / panel_vectors * size + v % panel_vectors * lanes);
 #pragma GCC unroll 32
     for (int r = 0; r < R; ++r) {
       const Vector x = all(a[r * lda]);
@@ -62,7 +60,7 @@ void FloatKernel::tile(const PanelProduct& p, int64_t i, int64_t j, const Ahead&
       for (int v = 0; v < V; ++v) sum[r][v] = fused(x, b[v], sum[r][v]);
     }
     ++a;
-    panel += panel_columns;
+    w += panel_columns;
   });
   if (p.bias)
 #pragma GCC unroll 32

@@ -9,9 +9,9 @@
 //   from(product, i, j)         the product that begins there
 //   adds(product)               whether c is added to
 //   are_far(product)            whether its panels are in memory, not in a cache
-//   panel(product, j)           where the panel of column j begins; panels lie one behind the other
+//   panel(product, j)           the first element of the panel of column j; panels lie one behind the other
 //   lines(product)              cache lines of a panel
-//   row(product, i)             where row i of the other operand begins
+//   row(product, i)             the first element of row i of the other operand
 
 namespace bough::BOUGH_LEVEL {
 namespace {
@@ -100,21 +100,27 @@ constexpr TileTable<Kernel> make_table() {
   return table;
 }
 
+template <class T>
+const char* bytes(const T* p) {
+  return reinterpret_cast<const char*>(p);
+}
+
 /// What the first of `count` tiles above each other fetches, which share the columns before `begin`: its part of the
 /// panels of columns [begin, end). Nothing where each would have to fetch faster than it reads.
 template <class Kernel>
 Ahead next_panels(const typename Kernel::Product& p, int64_t count, int64_t begin, int64_t end) {
   const int64_t panels = (end - begin + panel_columns - 1) / panel_columns;
   const int64_t step = (panels * line_bytes + count - 1) / count;
-  if (panels == 0 || step > line_bytes) return {Kernel::panel(p, 0), 0, false};
-  return {Kernel::panel(p, begin), step, count <= 2};
+  if (panels == 0 || step > line_bytes) return {bytes(Kernel::panel(p, 0)), 0, false};
+  return {bytes(Kernel::panel(p, begin)), step, count <= 2};
 }
 
 /// The rows from i on, as many as a tile has. Nothing where they lie far apart.
 template <class Kernel>
 Ahead next_rows(const typename Kernel::Product& p, int64_t i) {
-  const int64_t bytes = Kernel::row(p, Kernel::most_rows) - Kernel::row(p, 0), lines = Kernel::lines(p);
-  return {Kernel::row(p, i), bytes <= lines * line_bytes && lines > 0 ? bytes / lines : 0, false};
+  const char* const next = bytes(Kernel::row(p, i));
+  const int64_t size = bytes(Kernel::row(p, i + Kernel::most_rows)) - next, lines = Kernel::lines(p);
+  return {next, size <= lines * line_bytes && lines > 0 ? size / lines : 0, false};
 }
 
 /// The whole product.
