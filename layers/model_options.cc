@@ -116,7 +116,7 @@ void ModelOptions::residual_settings(Settings& v) {
     "how a sublayer F joins its input x. post-ln: LN(x + F(x)). pre-ln: x + F(LN(x)), LN after the stack; "
     "pre-ln-no-top: not after it. deepnorm: "
     "LN(a x + F(x)) with a and the initialisation from the depth. branchnorm: LN(x + alpha F(x)), "
-    "alpha grows to 1, then it is a plain post-ln model. To compare with: admin, b2t, residual-dual, "
+    "alpha grows towards 1; where it is 1 this is a plain post-ln model. To compare with: admin, b2t, residual-dual, "
     "rezero, sub-ln, dlcl (docs/branchnorm.md). All but the first three are made for depth",
     residual_names());
   v(branchnorm_max_step, "branchnorm-max-step",

@@ -58,7 +58,7 @@ DeviceChoice choose_cpu(const MachineOptions& options) {
 #if defined(__x86_64__)
   if (cpu_levels().size() == 1)
     log::warn(
-        "[device] this CPU lacks AVX2 and FMA (x86-64-v3): matrix products are a hundred times slower. Use a newer "
+        "[device] this CPU lacks AVX2 and FMA (x86-64-v3): matrix products are some fifty times slower. Use a newer "
         "one");
 #endif
   return choice;
