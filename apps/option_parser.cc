@@ -6,6 +6,7 @@
 #include "apps/scoring/options.h"
 #include "core/base/files.h"
 #include "core/base/io.h"
+#include "core/base/text_output.h"
 #include "core/base/version.h"
 
 namespace bough {
@@ -61,8 +62,9 @@ std::vector<std::string> configuration_files(const SettingsReader& reader) {
 }
 
 void print(const std::string& text) {
-  check(std::fputs(text.c_str(), stdout) >= 0 && std::fflush(stdout) == 0,
-        "standard output cannot be written; check that the disk is not full");
+  TextOutput output("stdout");
+  output.write(text);
+  output.close();
 }
 
 /// --help, --version, --build-info: true when the program has nothing else to do.
@@ -105,9 +107,11 @@ std::vector<std::string> file_names(const Setting& row) {
 }
 
 /// No file that is written may be one that is read, or that something else is written to.
-void check_outputs(const Settings& rows) {
+void check_outputs(const Settings& rows, const std::vector<std::string>& configurations) {
   for (const Setting& output : rows.rows()) {
     if (!output.is_path || output.path_use == Path::input) continue;
+    for (const std::string& name : file_names(output))
+      for (const std::string& input : configurations) check_not_input(output.name, name, "a configuration", input);
     for (const Setting& other : rows.rows()) {
       const bool may_be_shared = output.path_use == Path::log && other.path_use == Path::log;
       if (!other.is_path || &other == &output || may_be_shared) continue;
@@ -127,11 +131,17 @@ std::optional<Options> parse(int argc, const char* const* argv) {
   reader.read_command_line(std::vector<std::string>(argv + 1, argv + argc));
   if (print_information<Options>(reader, rows)) return std::nullopt;
   const bool relative = reader.is_true("relative-paths");
-  for (const std::string& path : configuration_files<Options>(reader))
-    reader.read_yaml(read_yaml_file(path), path, relative);
+  const std::vector<std::string> configurations = configuration_files<Options>(reader);
+  for (const std::string& path : configurations) {
+    Yaml yaml = read_yaml_file(path);
+    if (!reader.find("config"))  // files of earlier versions have them, too
+      std::erase_if(yaml.entries,
+                    [](const Yaml::Entry& entry) { return SavingOptions::is_for_one_start(entry.first); });
+    reader.read_yaml(yaml, path, relative);
+  }
   if (finish(reader, rows, options)) return std::nullopt;
   options.validate();
-  check_outputs(rows);
+  check_outputs(rows, configurations);
   log::configure(options.general.log_options());
   for (const Remark& remark : reader.remarks())
     remark.kind == Remark::warning ? log::warn("[config] {}", remark.text) : log::info("[config] {}", remark.text);

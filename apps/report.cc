@@ -14,9 +14,12 @@ namespace {
 using namespace bough;
 
 void write_report(const ReportOptions& options) {
+  check_one_stdin("files", options.files, "Give all but one as files");
   std::vector<std::string> paths;
   for (const std::string& file : options.files) paths.push_back(metrics_file_of(file));
-  for (const std::string& path : paths) check_not_input("output", options.output, "files", path);
+  for (size_t i = 0; i < paths.size(); ++i)
+    for (const std::string& path : {options.files[i], paths[i]})
+      check_not_input("output", options.output, "files", path);
   const std::vector<std::string> names = run_names(paths);
   std::vector<RunMetrics> runs;
   for (size_t i = 0; i < paths.size(); ++i) {
@@ -24,12 +27,13 @@ void write_report(const ReportOptions& options) {
     runs.back().name = names[i];
   }
   const std::string page = format_page(runs, std::time(nullptr));
-  if (is_stdout(options.output)) {
+  if (is_stdout(options.output) || is_stream(options.output)) {
     TextOutput output(options.output);
     output.write(page);
     output.close();
   } else {
-    write_file(options.output, page);  // a browser that loads it again in between finds a whole page
+    write_file(options.output,
+               content_for(options.output, page));  // a browser that loads it again in between finds a whole page
   }
 }
 

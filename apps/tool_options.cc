@@ -4,9 +4,14 @@ namespace bough {
 
 void VocabOptions::settings(Settings& v) {
   v.group("Vocabulary");
-  v(max_size, {"max-size", 'm'}, "keep at most this many entries, </s> and <unk> included; 0 = all", Range<int64_t>{0});
+  v(max_size, {"max-size", 'm'}, "keep at most this many entries, </s> and <unk> included, at least 2; 0 = all",
+    Range<int64_t>{0});
   v.group("General");
   general.information_settings(v);
+}
+
+void VocabOptions::validate() const {
+  check(max_size != 1, "max-size is 1, must be at least 2, for </s> and <unk>, or 0 for all");
 }
 
 void AverageOptions::settings(Settings& v) {
@@ -41,6 +46,8 @@ void AverageOptions::validate() const {
         "OUT is '{}', must end in .bin with export-int8: programs go by the name", files[0]);
   check(is_int8_export || !files[0].ends_with(".bin"),
         "OUT is '{}', which only export-int8 writes. Call it .npz, or add --export-int8", files[0]);
+  check(is_int8_export || files[0].ends_with(".npz"), "OUT is '{}', must end in .npz: programs go by the name",
+        files[0]);
 }
 
 void ReportOptions::settings(Settings& v) {

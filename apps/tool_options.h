@@ -15,7 +15,7 @@ struct VocabOptions {
   int64_t max_size = 0;  ///< entries, `</s>` and `<unk>` included; 0 = all
 
   void settings(Settings& v);
-  void validate() const {}
+  void validate() const;
 };
 
 /// Everything bough-average can be told.

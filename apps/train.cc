@@ -64,6 +64,7 @@ int train(int argc, char** argv, bough::LaunchedRank& launched, std::unique_ptr<
 int main(int argc, char** argv) {
   constexpr int diverged = 3;
   bough::survive_file_limits();
+  bough::survive_closed_pipes();  // a log that nobody reads ends no training
   bough::reopen_closed_streams();
   bough::LaunchedRank launched;
   std::unique_ptr<bough::Communicator> ranks;  // outlives an error: leaving them in order is for those that all do

@@ -1,24 +1,14 @@
 // bough-vocab: the words of standard input as a vocabulary file, like marian-vocab.
-#include <fmt/format.h>
-
-#include <cstdio>
-#include <string_view>
-
 #include "apps/option_parser.h"
-#include "core/base/error.h"
 #include "core/base/io.h"
 #include "core/base/program.h"
+#include "core/base/text_output.h"
 #include "data/dictionary.h"
 #include "data/parallel_reader.h"
 
 namespace {
 
 using namespace bough;
-
-void print(std::string_view text) {
-  const bool done = std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
-  check(done, "standard output cannot be written. Check that the disk is not full.");
-}
 
 void make_vocabulary(int64_t max_size) {
   check_not_input("standard output", "stdout", "standard input", "stdin");
@@ -28,7 +18,9 @@ void make_vocabulary(int64_t max_size) {
     check_text(line, "standard input", reader.line_number());
     count_tokens(line, counts);
   }
-  print(format_dictionary(tokens_by_frequency(counts, max_size)));
+  TextOutput output("stdout");
+  output.write(format_dictionary(tokens_by_frequency(counts, max_size)));
+  output.close();
 }
 
 }  // namespace

@@ -89,7 +89,7 @@ void CorpusOptions::vocabulary_settings(Settings& v) {
     "use this many entries of each vocabulary, 0 = all; also the size of SentencePiece "
     "vocabularies "
     "trained because their file is missing (0 = 32000)",
-    Range<int>{0});
+    Range<int>{0, 10'000'000});
   v(sentencepiece_options, "sentencepiece-options",
     "passed to SentencePiece's trainer as they stand, e.g. '--character_coverage=1.0'");
   v(sentencepiece_alphas, "sentencepiece-alphas",
@@ -173,8 +173,9 @@ void BatchOptions::settings(Settings& v) {
     "it",
     Range<int>{1});
   v(mini_batch_words, "mini-batch-words",
-    "tokens of a batch: at most N on the target side, and N times the corpus's length ratio on the "
-    "source side; nothing is padded. 0 = count sentences",
+    "tokens of a batch. In training: at most N on the target side, and N times the corpus's length ratio on the "
+    "source side; nothing is padded. Elsewhere: at most N on either side, of the lines that are read at once, "
+    "mini-batch times maxi-batch; to translate, 64 times 100 where neither is given. 0 = count sentences",
     Range<int>{0});
   v(maxi_batch, "maxi-batch", "sort within this many batches", Range<int>{1});
   v(maxi_batch_sort, "maxi-batch-sort",

@@ -110,7 +110,12 @@ void ParallelReader::fail_lengths() {
     while (reader.next(line_)) continue;
   const LineReader& first = readers_[0];
   size_t i = 1;
-  while (readers_[i].line_number() == first.line_number()) ++i;
+  while (i < readers_.size() && readers_[i].line_number() == first.line_number()) ++i;
+  check(
+      i < readers_.size(),
+      "train-sets: one of '{}' and the files beside it ended before the others, and has grown since. Start again when "
+      "it is whole.",
+      first.path());
   fail("{}: '{}' has {} lines but '{}' has {}, must be as many. Check that the files belong together.", options_[i],
        first.path(), first.line_number(), readers_[i].path(), readers_[i].line_number());
 }

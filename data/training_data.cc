@@ -13,6 +13,7 @@
 #include "core/base/error.h"
 #include "core/base/log.h"
 #include "core/base/rounding.h"
+#include "data/hash.h"
 
 namespace bough {
 namespace {
@@ -185,6 +186,12 @@ struct TrainingData::Impl {
     if (limits.counts_tokens() && !options.batch.mini_batch_fit) set_word_budget();
   }
 
+  /// A batch ends with its epoch: it has no more tokens than the corpus, where that is known and segmented in one way.
+  int64_t most_rows(int64_t budget, int64_t CorpusStatistics::*tokens) const {
+    const bool is_known = !corpus.is_stream() && options.corpus.sentencepiece_alphas.empty();
+    return is_known ? std::min(budget, corpus.statistics().*tokens) : budget;
+  }
+
   OrderRules order_rules() const {
     const auto& batch = options.batch;
     const auto& found = corpus.statistics();
@@ -224,6 +231,19 @@ std::optional<UpdateBatches> TrainingData::next_within(std::chrono::milliseconds
   return next();
 }
 
+void TrainingData::keep_progress(const LoaderState& before) {
+  impl_->state.updates = before.updates;
+  impl_->state.target_tokens = before.target_tokens;
+}
+
+uint64_t TrainingData::order() const {
+  const OrderRules rules = impl_->order_rules();
+  uint64_t hash = 1 + uint64_t(rules.shuffle);
+  if (rules.shuffle == ShuffleKind::batches) hash = combine_hashes(hash, uint64_t(rules.run_pairs));
+  if (rules.sort == SortKind::none) return hash;
+  return combine_hashes(combine_hashes(hash, uint64_t(rules.sort)), uint64_t(rules.sort_pairs));
+}
+
 LoaderState TrainingData::state() const { return impl_->state; }
 int64_t TrainingData::epoch() const { return impl_->epoch; }
 const CorpusStatistics& TrainingData::statistics() const { return impl_->corpus.statistics(); }
@@ -261,11 +281,13 @@ int64_t TrainingData::source_budget_for(int64_t target_tokens) const { return im
 
 int64_t TrainingData::most_source_rows() const {
   const auto& limits = impl_->limits;
-  return limits.counts_tokens() ? limits.source_tokens : impl_->corpus.most_source_rows(limits.sentences);
+  return limits.counts_tokens() ? impl_->most_rows(limits.source_tokens, &CorpusStatistics::source_tokens)
+                                : impl_->corpus.most_source_rows(limits.sentences);
 }
 int64_t TrainingData::most_target_rows() const {
   const auto& limits = impl_->limits;
-  return limits.counts_tokens() ? limits.target_tokens : impl_->corpus.most_target_rows(limits.sentences);
+  return limits.counts_tokens() ? impl_->most_rows(limits.target_tokens, &CorpusStatistics::target_tokens)
+                                : impl_->corpus.most_target_rows(limits.sentences);
 }
 
 }  // namespace bough

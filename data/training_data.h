@@ -54,6 +54,11 @@ class TrainingData {
   /// and next() must not have been called; where it had ended, it is a new pass, through whatever lines come. Throws
   /// Error if the corpus is another one.
   void restore(const LoaderState& state);
+  /// Of a run that goes on with another corpus, from its first pair: its counts of updates and tokens, on which
+  /// mini-batch-warmup depends. Before the first next().
+  void keep_progress(const LoaderState& before);
+  /// A hash of what the order of pairs depends on besides text and seed; never 0.
+  uint64_t order() const;
   /// Of the update that next() returned last, from 1.
   int64_t epoch() const;
   /// Of the corpus; of standard input: of its first window.

@@ -85,8 +85,10 @@ std::shared_ptr<Vocabulary> load_vocabulary(const std::string& path, int32_t max
 /// for SentencePiece, every token otherwise) and written there atomically. Streams with the same
 /// path share one object, made from all their text (joint). Without paths each train-set FILE has a
 /// dictionary FILE.yml, as in Marian. The same text and options give the same bytes. Throws Error
-/// that names the option to change if a vocabulary cannot be made.
+/// that names the option to change if a vocabulary cannot be made, and where one is missing that `trained_model`
+/// (empty: none) was trained with.
 std::vector<std::shared_ptr<Vocabulary>> load_or_create_vocabularies(const VocabularyOptions& options,
-                                                                     const CorpusOptions& corpus);
+                                                                     const CorpusOptions& corpus,
+                                                                     const std::string& trained_model = "");
 
 }  // namespace bough

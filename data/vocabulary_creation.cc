@@ -11,6 +11,7 @@
 #include "core/base/log.h"
 #include "core/base/progress.h"
 #include "core/base/random.h"
+#include "data/corpus.h"
 #include "data/dictionary.h"
 #include "data/parallel_reader.h"
 #include "data/sentencepiece.h"
@@ -126,10 +127,11 @@ std::string make_dictionary(const Request& request, const CorpusOptions& corpus)
 }
 
 void create(const Request& request, const CorpusOptions& corpus) {
-  check(corpus.train_sets.empty() || !is_stdin(corpus.train_sets[0]),
-        "vocabulary '{}' does not exist and cannot be made from stdin, which is read only once. Give "
+  const std::string once = find_read_once(files_of(corpus));
+  check(once.empty(),
+        "vocabulary '{}' does not exist and cannot be made from {}, which is read only once. Give "
         "an existing file in vocabs.",
-        request.path);
+        request.path, once);
   const Heartbeat heartbeat(request.path);
   const bool pieces = vocabulary_kind(request.path) == VocabularyKind::sentencepiece;
   write_file(request.path, pieces ? make_sentencepiece(request, corpus) : make_dictionary(request, corpus));
@@ -149,7 +151,8 @@ std::vector<std::string> vocabulary_paths(const VocabularyOptions& options, cons
 }  // namespace
 
 std::vector<std::shared_ptr<Vocabulary>> load_or_create_vocabularies(const VocabularyOptions& options,
-                                                                     const CorpusOptions& corpus) {
+                                                                     const CorpusOptions& corpus,
+                                                                     const std::string& trained_model) {
   const auto paths = vocabulary_paths(options, corpus);
   std::map<std::string, Request> requests;
   for (size_t side = 0; side < paths.size(); ++side) {
@@ -161,7 +164,12 @@ std::vector<std::shared_ptr<Vocabulary>> load_or_create_vocabularies(const Vocab
   }
   std::map<std::string, std::shared_ptr<Vocabulary>> loaded;
   for (const auto& [path, request] : requests) {
-    if (!file_exists(path)) create(request, corpus);
+    if (!file_exists(path)) {
+      check(trained_model.empty(),
+            "vocabs: '{}' does not exist, but '{}' was trained with it. Restore it, or start anew with no-reload.",
+            path, trained_model);
+      create(request, corpus);
+    }
     loaded[path] = load_vocabulary(path, int32_t(request.max_size));
   }
   std::vector<std::shared_ptr<Vocabulary>> vocabularies;

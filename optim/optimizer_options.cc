@@ -57,7 +57,10 @@ void OptimizerOptions::schedule_settings(Settings& v) {
     "decay at the end of epochs, every lr-decay-freq updates, when validation has stalled, or a "
     "pair",
     strategy_names);
-  v(decay_start, "lr-decay-start", "first epoch, and number of updates or stalls, that decays", Range<int64_t>{0});
+  v(decay_start, "lr-decay-start",
+    "the decay of strategy epoch comes at the end of epochs from the one before this on, of batches at this update, of "
+    "stalled at every so many stalls; the second number belongs to the second part of a pair. 0 = never",
+    Range<int64_t>{0});
   v(decay_freq, "lr-decay-freq", "updates between decays of strategy batches", Range<int64_t>{1});
   v(decay_resets_optimizer, "lr-decay-reset-optimizer", "set the optimizer's moments to 0 at each decay");
   v(decay_repeats_warmup, "lr-decay-repeat-warmup", "begin the warmup again at each decay");
@@ -79,6 +82,8 @@ void OptimizerOptions::validate() const {
   const size_t most = kind == OptimizerKind::adam ? 4 : kind == OptimizerKind::adagrad ? 1 : 0;
   check(params.size() <= most, "optimizer-params has {} values, must have at most {} for this optimizer", params.size(),
         most);
+  check(kind == OptimizerKind::sgd || epsilon > 0,
+        "optimizer-params: epsilon is 0, must be above: what has no gradient yet would be divided by it");
   check(beta1 < 1 && beta2 < 1, "optimizer-params: beta1 is {} and beta2 is {}, must be below 1", beta1, beta2);
   check(inverse_sqrt.size() == 1 || inverse_sqrt.size() == 2,
         "lr-decay-inv-sqrt has {} values, must have 1 or 2: N [S]", inverse_sqrt.size());

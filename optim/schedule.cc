@@ -8,7 +8,7 @@ namespace bough {
 double learning_rate(const OptimizerOptions& o, const TrainingClock& done, double factor, int64_t warmup_start) {
   double rate = o.learning_rate;
   if (o.warmup) {
-    const double k = double(done.in(o.warmup.unit) - warmup_start);
+    const double k = double(std::max<int64_t>(done.in(o.warmup.unit) - warmup_start, 0));
     rate = o.warmup_start_rate + (o.learning_rate - o.warmup_start_rate) * std::min(1.0, k / double(o.warmup.count));
   }
   if (const SchedulePeriod& period = o.inverse_sqrt.front(); period) {
@@ -22,33 +22,28 @@ double learning_rate(const OptimizerOptions& o, const TrainingClock& done, doubl
 
 namespace {
 
-bool follows_epochs(DecayStrategy s) {
-  return s == DecayStrategy::epoch || s == DecayStrategy::epoch_batches || s == DecayStrategy::epoch_stalled;
-}
-
-// Strategies of two parts have two thresholds; the second belongs to the second part.
-int64_t second_start(const OptimizerOptions& o, DecayStrategy alone) {
-  return o.decay_strategy == alone || o.decay_start.size() < 2 ? o.decay_start[0] : o.decay_start[1];
-}
+bool has_begun(int64_t start, int64_t now) { return start > 0 && now >= start; }
 
 }  // namespace
 
 bool decays_at_epoch_end(const OptimizerOptions& o, const DecayProgress& p) {
-  return o.decay > 0 && follows_epochs(o.decay_strategy) && p.finished_epochs >= o.decay_start[0];
+  const DecayStrategy s = o.decay_strategy;
+  if (o.decay <= 0 || s == DecayStrategy::batches || s == DecayStrategy::stalled) return false;
+  if (has_begun(o.decay_start.front(), p.epoch)) return true;
+  return (s == DecayStrategy::epoch_batches && has_begun(o.decay_start.back(), p.updates)) ||
+         (s == DecayStrategy::epoch_stalled && has_begun(o.decay_start.back(), p.stalls));
 }
 
 bool decays_at_update(const OptimizerOptions& o, const DecayProgress& p) {
-  const DecayStrategy s = o.decay_strategy;
-  if (o.decay <= 0 || (s != DecayStrategy::batches && s != DecayStrategy::epoch_batches)) return false;
-  const int64_t start = second_start(o, DecayStrategy::batches);
-  return p.updates >= start && (p.updates - start) % o.decay_freq == 0;
+  const int64_t start = o.decay_start.front();
+  return o.decay > 0 && o.decay_strategy == DecayStrategy::batches && has_begun(start, p.updates) &&
+         (p.updates - start) % o.decay_freq == 0;
 }
 
 bool decays_at_stall(const OptimizerOptions& o, const DecayProgress& p) {
-  const DecayStrategy s = o.decay_strategy;
-  if (o.decay <= 0 || p.stalls == 0) return false;
-  if (s == DecayStrategy::stalled) return p.stalls % std::max<int64_t>(o.decay_start[0], 1) == 0;
-  return s == DecayStrategy::epoch_stalled && p.stalls >= second_start(o, DecayStrategy::stalled);
+  const int64_t start = o.decay_start.front();
+  return o.decay > 0 && o.decay_strategy == DecayStrategy::stalled && has_begun(start, p.stalls) &&
+         p.stalls % start == 0;
 }
 
 double average_rate(double alpha, int64_t updates) {

@@ -14,11 +14,12 @@ double learning_rate(const OptimizerOptions& options, const TrainingClock& done,
 
 /// Events that lr-decay may react to.
 struct DecayProgress {
-  int64_t finished_epochs = 0;
+  int64_t epoch = 0;  ///< that begins
   int64_t updates = 0;
-  int64_t stalls = 0;  ///< the largest count of validations without improvement
+  int64_t stalls = 0;  ///< validations in a row without improvement; at the end of an epoch the most there have been
 };
-/// The step factor's rule: how often lr-decay applies at this event.
+/// Whether lr-decay applies at this event: Marian's rules (training/scheduler.h: actAfterEpoch, actAfterBatches,
+/// actAfterStalled), where a start of 0 means never, and pairs look at ends of epochs alone.
 bool decays_at_epoch_end(const OptimizerOptions& options, const DecayProgress& progress);
 bool decays_at_update(const OptimizerOptions& options, const DecayProgress& progress);
 bool decays_at_stall(const OptimizerOptions& options, const DecayProgress& progress);

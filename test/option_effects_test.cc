@@ -148,7 +148,7 @@ TEST_CASE("options of model scoring that exclude each other say so", "[settings]
   CHECK(score({"--summary", "--word-scores"}).find("summary prints one number over all sentences, word-scores") == 0);
   CHECK(score({"--n-best", "-n"}) == "no exception");
   CHECK(score({"--weights", "1", "2"}).find("weights has 2 numbers, must have 1") == 0);
-  CHECK(score({"--weights", "-1"}) == "command line: weights is '-1', must be a number, at least 0");
+  CHECK(score({"--weights", "-1"}) == "command line: weights is '-1', must be a number in [0, 1e+30]");
   CHECK(score({"--n-best", "--tsv"}).find("tsv and n-best are both given") == 0);
   CHECK(score({"--tsv"}) == "train-sets has 2 files, must have 1 with tsv");
 }

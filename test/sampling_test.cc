@@ -52,6 +52,9 @@ TEST_CASE("words are drawn from the rule's distribution", "[sampling]") {
   check_shares(shares(scores, rule_of({"full", "2"})),
                {std::sqrt(0.1) / z, std::sqrt(0.5) / z, std::sqrt(0.15) / z, 0.5 / z});
   check_shares(shares(scores, rule_of({"topk", "1", "5"})), {0, 1, 0, 0});
+  for (const auto& cold : {rule_of({"full", "1e-39"}), rule_of({"topk", "1e30", "1e-300"}),
+                           rule_of({"nucleus", "0.5", "1e-40"}), rule_of({"epsilon", "0.5", "1e-40"})})
+    check_shares(shares(scores, cold), {0, 1, 0, 0});
   // A word that may not come has no share in anything.
   check_shares(shares(scores, rule_of({"full"}), 1), {0.2, 0, 0.3, 0.5});
   check_shares(shares(scores, rule_of({"nucleus", "0.45"}), 1), {0, 0, 0, 1});
@@ -101,7 +104,8 @@ TEST_CASE("sampling rules are read and written", "[sampling]") {
                                                 {"full", "-1"},
                                                 {"full", "1", "1"},
                                                 {"beam", "3"},
-                                                {"topk", "3", "nan"}})
+                                                {"topk", "3", "nan"},
+                                                {"full", "inf"}})
     CHECK_FALSE(parse_items(wrong, rule));
 }
 

@@ -59,10 +59,17 @@ TEST_CASE("lr-decay strategies", "[schedule]") {
   o.decay = 0.5;
   o.decay_strategy = DecayStrategy::epoch_stalled;
   o.decay_start = {3, 2};
-  CHECK_FALSE(decays_at_epoch_end(o, {2, 0, 0}));
-  CHECK(decays_at_epoch_end(o, {3, 0, 0}));
-  CHECK_FALSE(decays_at_stall(o, {0, 0, 1}));
-  CHECK(decays_at_stall(o, {0, 0, 2}));
+  CHECK_FALSE(decays_at_epoch_end(o, {2, 0, 1}));
+  CHECK(decays_at_epoch_end(o, {3, 0, 0}));  // Marian counts on before it asks: the third epoch begins
+  CHECK(decays_at_epoch_end(o, {2, 0, 2}));
+  CHECK_FALSE(decays_at_stall(o, {0, 0, 2}));  // pairs wait for the end of the epoch
+  CHECK_FALSE(decays_at_update(o, {0, 100, 0}));
+  o.decay_start = {0, 0};  // never
+  CHECK_FALSE(decays_at_epoch_end(o, {100, 100, 100}));
+  o.decay_strategy = DecayStrategy::epoch_batches;
+  o.decay_start = {10, 100};
+  CHECK_FALSE(decays_at_epoch_end(o, {9, 99, 100}));
+  CHECK(decays_at_epoch_end(o, {9, 100, 0}));
   CHECK_FALSE(decays_at_update(o, {0, 100, 0}));
   o.decay_strategy = DecayStrategy::batches;
   o.decay_start = {100};
@@ -76,6 +83,16 @@ TEST_CASE("lr-decay strategies", "[schedule]") {
   CHECK_FALSE(decays_at_stall(o, {0, 0, 1}));
   CHECK(decays_at_stall(o, {0, 0, 2}));
   CHECK_FALSE(decays_at_stall(o, {0, 0, 3}));
+  CHECK_FALSE(decays_at_epoch_end(o, {100, 0, 100}));
+  o.decay_start = {0};
+  CHECK_FALSE(decays_at_stall(o, {0, 0, 2}));
+}
+
+TEST_CASE("a warmup that has not begun has no negative rate", "[schedule]") {
+  OptimizerOptions o;
+  o.learning_rate = 1;
+  o.warmup = {100, ScheduleUnit::updates};
+  CHECK(learning_rate(o, after(10), 1, 5000) == 0);
 }
 
 TEST_CASE("the exponential average forgets its start", "[schedule]") {

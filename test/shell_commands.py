@@ -118,12 +118,13 @@ class Script:
                 self.at = match.end()
                 self.redirection(match.group(2))
             elif at_end or self.sees(*";|&\n("):
-                if self.passes("(") and len(words) == 1:  # name()
+                opens = self.passes("(")
+                if opens and len(words) == 1:  # name()
                     self.passes(")")
                     self.functions.add(words[0])
                 else:
                     self.simple(words, line)
-                    if self.text[self.at - 1:self.at] == "(":
+                    if opens:
                         self.commands((")",))
                 words = []
                 if at_end:

@@ -256,9 +256,14 @@ TEST_CASE("scores, normalised scores and summaries", "[translate]") {
   CHECK(summary(ScoreSummary::perplexity) == Approx(std::exp(sum / 7)).epsilon(1e-4));
 }
 
+TEST_CASE("a token cannot end a line", "[translate]") { CHECK(on_one_line(std::string("a\nb\rc\0d", 7)) == "a b c d"); }
+
 TEST_CASE("n-best lines get a feature behind the others", "[translate]") {
   CHECK(with_feature("3 ||| a b ||| F0= -2.5 ||| -0.8", "Score", -13.15971) ==
         "3 ||| a b ||| F0= -2.5 Score= -13.1597 ||| -0.8");
+  CHECK(with_feature("3 ||| a ||| 0-0 1-1 ||| WordScores= -1 -2 ||| F0= -3 ||| -3", "S", -1, "0-1") ==
+        "3 ||| a ||| 0-0 1-1 ||| WordScores= -1 -2 ||| 0-1 ||| F0= -3 S= -1 ||| -3");
+  CHECK(with_feature("3 ||| a ||| -3 -4 ||| -3", "S", -1) == "3 ||| a ||| -3 -4 S= -1 ||| -3");
   const NBestLine line = parse_nbest_line("12 ||| a b ||| F0= -2.5 ||| -0.8", "list", 1);
   CHECK(line.number == 12);
   CHECK(line.text == "a b");

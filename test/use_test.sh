@@ -86,7 +86,7 @@ code=$?
 refused "too little is no bug of ours" "(ulimit -v)"
 (ulimit -f 1; "$bin/bough-vocab" <corpus/train.en >words.yml 2>out.txt)
 code=$?
-refused "a limit of files is an error of bough-vocab" "standard output cannot be written"
+refused "a limit of files is an error of bough-vocab" "'standard output' cannot be written"
 (ulimit -f 1; "$bin/bough-score" -sl -i corpus/dev.en -- corpus/dev.en >scores 2>out.txt)
 code=$?
 refused "... and of bough-score" "the output cannot be written"

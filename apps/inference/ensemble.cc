@@ -89,7 +89,7 @@ LoadedEnsembles load_ensembles(const std::vector<std::string>& paths, const std:
 void weights_setting(Settings& v, std::vector<double>& weights) {
   v(weights, "weights",
     "of the models of an ensemble: scores are the sum of weight * log-probability; all 1 if not given",
-    Range<double>{0});
+    Range<double>{0, 1e30});
 }
 
 void check_models(const char* option, const std::vector<std::string>& models, const std::vector<double>& weights) {

@@ -108,9 +108,6 @@ MarianArray multiplier_array(const std::string& array, float multiplier) {
 MarianArray int8_array(const ModelArray& array) {
   std::vector<float> values = array.values;
   const float multiplier = round_to_int8(values);
-  check(std::isfinite(multiplier),
-        "export-int8: array {} holds what is not finite: the model has diverged in training. {}", array.name,
-        "Take an earlier one");
   if (array.name != names::output) return intgemm8_array(array.name, array.shape, values, multiplier);
   const size_t rows = size_t(array.shape[0]), columns = size_t(array.shape[1]);
   std::vector<float> turned(values.size());
@@ -128,6 +125,9 @@ void export_int8(const std::string& output, const ModelOptions& options, const s
     multipliers = input_multipliers(ArraysInMemory(output, options, arrays), calibration);
   std::vector<MarianArray> out;
   for (const ModelArray& array : arrays) {
+    check(std::ranges::all_of(array.values, [](float value) { return std::isfinite(value); }),
+          "export-int8: array {} holds what is not finite: the model has diverged in training. Take an earlier one",
+          array.name);
     const bool is_int8 = names::is_int8_matrix(array.name);
     out.push_back(is_int8 ? int8_array(array) : f32_array(array.name, array.shape, array.values));
     const auto multiplier = multipliers.find(array.name);

@@ -7,6 +7,7 @@
 #include "apps/inference/model_export.h"
 #include "apps/inference/model_file.h"
 #include "core/base/half.h"
+#include "core/base/marian_binary.h"
 #include "core/base/npz.h"
 #include "layers/parameter_names.h"
 
@@ -41,7 +42,9 @@ struct Input {
   std::map<std::string, double> factors = {};  // of arrays that are multiplied first
 
   explicit Input(const std::string& path)
-      : file(path), options(read_model_options(file)), branch_scales(saved_branch_scales(options)) {}
+      : file(path), options(read_model_options(file)), branch_scales(saved_branch_scales(options)) {
+    check(!file.contains(training_state_array), "'{}' is the optimizer file of a model. Give MODEL.npz itself", path);
+  }
 };
 
 void check_same(const Input& first, const Input& other) {
@@ -73,7 +76,11 @@ struct Mean {
 
 Mean mean_of(const std::vector<std::string>& inputs, bool fold) {
   std::vector<Input> files;
-  for (const std::string& path : inputs) files.emplace_back(path);
+  for (const std::string& path : inputs) {
+    check(!MarianBinary::is_at(path),
+          "'{}' is a binary model, which programs only run. Give the .npz that it was made from", path);
+    files.emplace_back(path);
+  }
   for (const Input& input : files) check_same(files.front(), input);
   Mean mean{files.back().options, {}};
   // The mean of alpha F(x) is not the mean alpha times the mean F(x).

@@ -57,5 +57,7 @@ Tensor inference_state(const std::vector<double>& branch_scales, Backend& backen
 /// The bytes of special:model.yml: the text and one zero byte (Marian's form).
 std::string model_yaml_bytes(const ModelOptions& options);
 inline constexpr const char* model_yaml_array = "special:model.yml";
+/// What an optimizer file has, and a model has not (apps/training/checkpoint.h).
+inline constexpr const char* training_state_array = "special:state.yml";
 
 }  // namespace bough

@@ -45,17 +45,20 @@ class PairReader {
           "list was made from",
           list_->path(), list_->line_number(), line.number, sources_.size());
     source = sources_[size_t(line.number)];
+    source_number_ = line.number + 1;
     target = line.text;
     return true;
   }
   /// See LineReader::stop.
   void stop() { pairs_ ? pairs_->stop() : list_->stop(); }
   int64_t line_number() const { return pairs_ ? pairs_->line_number() : list_->line_number(); }
+  int64_t source_line_number() const { return pairs_ ? pairs_->line_number() : source_number_; }
 
  private:
   std::optional<ParallelReader> pairs_;
   std::optional<LineReader> list_;
   std::vector<std::string> sources_;
+  int64_t source_number_ = 0;  // of an n-best list's line
 };
 
 /// What --summary sums up.
@@ -106,7 +109,7 @@ class Scoring {
     const size_t most = size_t(options_.batch.mini_batch) * size_t(options_.batch.maxi_batch);
     std::vector<ScoredPair> window;
     for (std::string source, target, line; window.size() < most && reader_.next(source, target, line);) {
-      ScoredPair pair{encoders_[0].encode(source, reader_.line_number()),
+      ScoredPair pair{encoders_[0].encode(source, reader_.source_line_number()),
                       encoders_[1].encode(target, reader_.line_number())};
       if (loaded_.ensemble().right_left()) std::reverse(pair.target.begin(), pair.target.end());
       window.push_back(std::move(pair));

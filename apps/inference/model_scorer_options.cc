@@ -3,6 +3,7 @@
 #include "apps/inference/alignment_format.h"
 #include "apps/inference/decoding_options.h"
 #include "apps/inference/ensemble.h"
+#include "core/base/io.h"
 
 namespace bough {
 namespace {
@@ -68,6 +69,8 @@ void ModelScorerOptions::validate() const {
         "summary prints one number over all sentences, word-scores some for each; leave one out");
   check(!corpus.tsv || !n_best,
         "tsv and n-best are both given: an n-best list has no fields for a source; leave one out");
+  check_one_stdin("train-sets", corpus.train_sets,
+                  n_best ? "Give one of them as a file" : "Give one line for both, with a tab between, and tsv");
   corpus.check_fields(2, "source and target");
   if (corpus.tsv)
     check(corpus.train_sets.size() == 1, "train-sets has {} files, must have 1 with tsv", corpus.train_sets.size());

@@ -27,6 +27,15 @@ std::string_view trim(std::string_view text) {
   return text;
 }
 
+/// The field of "NAME= value ...": behind the text, and behind the alignment where there is one.
+size_t features_at(const std::vector<std::string_view>& fields) {
+  for (size_t i = 2; i < fields.size(); ++i) {
+    const std::string_view name = trim(fields[i]).substr(0, trim(fields[i]).find(' '));
+    if (name.ends_with('=') && name != "WordScores=") return i;
+  }
+  return 2;
+}
+
 }  // namespace
 
 NBestLine parse_nbest_line(const std::string& line, const std::string& path, int64_t line_number) {
@@ -47,12 +56,13 @@ NBestLine parse_nbest_line(const std::string& line, const std::string& path, int
 std::string with_feature(const std::string& line, const std::string& feature, double score,
                          const std::string& alignment) {
   const auto fields = fields_of(line);
+  const size_t features = features_at(fields);
   std::string result;
   for (size_t i = 0; i < fields.size(); ++i) {
     if (i > 0) result += separator;
-    if (i == 2 && !alignment.empty()) result += fmt::format(" {} {}", alignment, separator);
+    if (i == features && !alignment.empty()) result += fmt::format(" {} {}", alignment, separator);
     result += fields[i];
-    if (i != 2) continue;
+    if (i != features) continue;
     if (!result.ends_with(' ')) result += ' ';
     result += fmt::format("{}= {:.6g} ", feature, score);
   }

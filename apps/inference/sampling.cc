@@ -39,7 +39,7 @@ std::vector<Weighted> weights_of(std::span<const float> scores, double temperatu
     if (int32_t(id) != banned_id) best = std::max(best, scores[id]);
   std::vector<Weighted> words;
   if (!std::isfinite(best)) return words;
-  const auto scale = float(1 / temperature);
+  const auto scale = float(std::min<double>(1 / temperature, std::numeric_limits<float>::max()));  // 0 inf is NaN
   words.reserve(scores.size());
   for (size_t id = 0; id < scores.size(); ++id)
     if (int32_t(id) != banned_id) words.push_back({int32_t(id), math::exp((scores[id] - best) * scale)});
@@ -95,7 +95,7 @@ bool parse_items(const std::vector<std::string>& items, SamplingRule& rule) {
   SamplingRule parsed{kind->words};
   if (kind->numbers == 1 && !parse_value(items[1], parsed.limit)) return false;
   if (items.size() == 2 + kind->numbers && !parse_value(items.back(), parsed.temperature)) return false;
-  if (!is_limit(parsed) || !(parsed.temperature > 0)) return false;
+  if (!is_limit(parsed) || !(parsed.temperature > 0) || !std::isfinite(parsed.temperature)) return false;
   rule = parsed;
   return true;
 }
@@ -123,7 +123,7 @@ double uniform_at(const DrawPlace& place) {
 int32_t draw_word(std::span<const float> scores, const SamplingRule& rule, int32_t banned_id, double uniform) {
   std::vector<Weighted> words = weights_of(scores, rule.temperature, banned_id);
   if (words.empty()) return -1;
-  if (rule.words == SamplingRule::Words::best) keep_best(words, size_t(rule.limit));
+  if (rule.words == SamplingRule::Words::best) keep_best(words, size_t(std::min(rule.limit, double(words.size()))));
   if (rule.words == SamplingRule::Words::nucleus) keep_nucleus(words, rule.limit);
   if (rule.words == SamplingRule::Words::probable) keep_probable(words, rule.limit);
   double left = uniform * total_of(words);

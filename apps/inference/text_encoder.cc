@@ -44,6 +44,7 @@ std::vector<int32_t> TextEncoder::encode(std::string line, int64_t number, std::
                  fmt::format("[data] {}: line {} has {} tokens; it and later lines are cut to max-length, {}", what_,
                              number, ids.size() + 1, longest_));
     ids.resize(size_t(longest_ - 1));
+    if (words) words->resize(std::min(words->size(), ids.size()));
   }
   return ids;
 }

@@ -19,7 +19,7 @@ class TextEncoder {
   TextEncoder(std::string what, std::shared_ptr<const Vocabulary> vocabulary, int64_t longest, bool is_in_pieces,
               bool cuts_by_request = false);
 
-  /// Token ids without end_id. number: of the line, from 1. `words`, unless null, becomes the tokens as text.
+  /// Token ids without end_id. number: of the line, from 1. `words`, unless null, becomes the same tokens as text.
   std::vector<int32_t> encode(std::string line, int64_t number, std::vector<std::string>* words = nullptr);
 
  private:

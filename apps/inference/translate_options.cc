@@ -47,8 +47,13 @@ void TranslateOptions::settings(Settings& v) {
   v(stat_freq, "stat-freq", "log the speed each time so many batches are done; 0 = never", Units{"u"});
 }
 
-void TranslateOptions::resolve(const GivenNames&) {
+void TranslateOptions::resolve(const GivenNames& given) {
   general.resolve_seed();
+  // A batch of so many words comes from a window of mini-batch times maxi-batch lines, by default of one.
+  if (batch.mini_batch_words > 0 && !given.contains("mini-batch") && !given.contains("maxi-batch")) {
+    batch.mini_batch = BatchOptions().mini_batch;
+    batch.maxi_batch = BatchOptions().maxi_batch;
+  }
   decoding.seed = general.seed;
   decoding.allow_unk |= decoding.replace_unk;
 }
@@ -65,8 +70,7 @@ void TranslateOptions::validate() const {
         corpus.tsv  ? "1 with tsv"
         : two_files ? "2 with force-decode: the source, and what translations begin with"
                     : "1: a model has one source");
-  check(!two_files || !is_stdin(input[0]) || !is_stdin(input[1]),
-        "input is standard input twice, must be two inputs. Give one line for both, with a tab between, and tsv");
+  check_one_stdin("input", input, "Give one line for both, with a tab between, and tsv");
   if (decoding.force_decode)
     corpus.check_fields(2, "the source, and what translations begin with");
   else

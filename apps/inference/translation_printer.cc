@@ -31,6 +31,12 @@ const Hypothesis& best_of(const Translator::Result& result) {
 
 }  // namespace
 
+std::string on_one_line(std::string text) {
+  std::ranges::replace_if(
+      text, [](char c) { return c == '\n' || c == '\r' || c == '\0'; }, ' ');
+  return text;
+}
+
 SoftAlignment in_reading_order(SoftAlignment alignment, bool right_left) {
   if (right_left && !alignment.empty()) std::reverse(alignment.begin(), alignment.end() - 1);
   return alignment;
@@ -55,13 +61,13 @@ std::string TranslationPrinter::words(const Hypothesis& hypothesis, const std::v
   const std::vector<int32_t> tokens = in_reading_order(hypothesis.tokens, right_left_);
   const int32_t unknown = vocabulary_->special().unknown;
   const bool replaces = !source.empty() && std::ranges::count(tokens, unknown) > 0;
-  if (!keep_pieces_ && !replaces) return vocabulary_->decode(tokens);
+  if (!keep_pieces_ && !replaces) return on_one_line(vocabulary_->decode(tokens));
   const SoftAlignment alignment = in_reading_order(hypothesis.alignment, right_left_);
   std::vector<std::string> pieces;
   for (size_t t = 0; t < tokens.size(); ++t)
     pieces.push_back(replaces && tokens[t] == unknown ? aligned_word(alignment[t], source)
                                                       : vocabulary_->piece(tokens[t]));
-  return keep_pieces_ ? fmt::format("{}", fmt::join(pieces, " ")) : vocabulary_->decode_pieces(pieces);
+  return on_one_line(keep_pieces_ ? fmt::format("{}", fmt::join(pieces, " ")) : vocabulary_->decode_pieces(pieces));
 }
 
 std::string TranslationPrinter::with_details(const Hypothesis& hypothesis,

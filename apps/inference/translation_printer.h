@@ -11,7 +11,8 @@ namespace bough {
 ///   best:   hyp[ ||| alignment][ ||| WordScores= s1 s2 ...]
 ///   n-best: id ||| hyp[ ||| alignment][ ||| WordScores= ...] ||| F0= log-probability ||| score
 /// An ensemble's n-best lines have the log-probability by each model: F0= ... F1= ...
-/// Word scores: 5 decimals, one a token and one for the end of sentence; the others 6 digits.
+/// Word scores: 5 decimals, one a token and one for the end of sentence; the others 6 digits. A line has no other end:
+/// newline, carriage return and NUL within a token are spaces.
 class TranslationPrinter {
  public:
   /// keep_pieces: tokens as they stand in the vocabulary, separated by spaces (no-spm-decode).
@@ -34,6 +35,9 @@ class TranslationPrinter {
   bool right_left_, n_best_, word_scores_, keep_pieces_;
   AlignmentFormat alignment_;
 };
+
+/// What would end a line, or a text of C, becomes a space: vocabularies may have tokens for single bytes.
+std::string on_one_line(std::string text);
 
 /// The target tokens in reading order, see in_reading_order(); the end of sentence stays last.
 SoftAlignment in_reading_order(SoftAlignment alignment, bool right_left);

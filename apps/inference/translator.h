@@ -64,7 +64,7 @@ class Translator {
   /// The models, of which every device has a copy.
   const Ensemble& ensemble() const { return devices_.front().ensemble; }
   const Ensemble& ensemble(const Worker& worker) const { return devices_[worker.device].ensemble; }
-  bool wants_model_scores() const { return decoding_.n_best && ensemble().members.size() > 1; }
+  bool wants_model_scores() const { return decoding_.n_best && !ensemble().is_one_model(); }
   template <class Use>
   void for_each_batch(const Job<Source>& job, std::vector<Result>& results, bool all, const Use& use) const;
   void add_alignments(const Worker& worker, const Job<Source>& job, std::vector<Result>& results) const;

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <cerrno>
+
 #include "apps/scoring/corpus.h"
 #include "apps/scoring/html.h"
 #include "apps/scoring/input.h"
@@ -77,6 +79,7 @@ void check_outputs(const ScoreOptions& options) {
   std::vector<std::string> read = options.references;
   read.insert(read.end(), options.inputs.begin(), options.inputs.end());
   if (options.reads_stdin) read.push_back("stdin");
+  check_one_stdin("an input", read, "Give all but one as files");
   for (const std::string& path : read) {
     if (!options.html.empty()) check_not_input("--html", options.html, "an input", path);
     check_not_input("standard output", "stdout", "an input", path);
@@ -105,6 +108,7 @@ void run(ScoreOptions options, std::ostream& out, std::ostream& messages, bool i
     score_systems(options, reader, out, messages, is_terminal);
   }
   out.flush();
+  if (!out && errno == EPIPE) throw OutputClosed();
   if (!out)
     throw ScoreError(user_error,
                      "bough-score: the output cannot be written. Is the disk "
@@ -116,8 +120,10 @@ void run(ScoreOptions options, std::ostream& out, std::ostream& messages, bool i
 bool asks_for_model_scores(std::span<const std::string> arguments) {
   for (size_t i = 0; i < arguments.size(); ++i) {
     const std::string& argument = arguments[i];
-    if (argument == "--model" || argument.starts_with("--model=") || argument == "-c") return true;
-    if (argument == "-m" && i + 1 < arguments.size() && arguments[i + 1].ends_with(".npz")) return true;
+    if (argument == "-c" || argument == "--model" || argument == "--config") return true;
+    if (argument.starts_with("--model=") || argument.starts_with("--config=")) return true;
+    if (argument != "-m" || i + 1 == arguments.size()) continue;
+    if (const std::string& name = arguments[i + 1]; name.ends_with(".npz") || name.ends_with(".bin")) return true;
   }
   return false;
 }

@@ -11,7 +11,7 @@
 namespace bough {
 namespace {
 
-constexpr auto state_array = "special:state.yml";
+constexpr auto state_array = training_state_array;
 constexpr auto plans_array = "special:gemm-plans";
 
 TrainingState read_state(const NpzReader& file) {

@@ -19,6 +19,7 @@ bool parse_items(const std::vector<std::string>& items, LogicalEpoch& value) {
   constexpr int most_digits = 9;
   LogicalEpoch parsed;
   if (items.empty() || items.size() > 2 || !parse_value(items[0], parsed.period) || !parsed.period) return false;
+  parsed.digits = parsed.is_usual() ? 0 : 3;
   if (items.size() == 2 && !parse_value(items[1], parsed.digits)) return false;
   if (parsed.digits < 0 || parsed.digits > most_digits) return false;
   value = parsed;
@@ -41,7 +42,7 @@ void DisplayOptions::settings(Settings& v) {
   v.items(
       logical_epoch, "logical-epoch",
       "what the log and after call an epoch: so many passes through the corpus (2e), updates (10Ku) or target tokens "
-      "(1Gt); then digits shown behind the decimal point",
+      "(1Gt); then digits shown behind the decimal point (3; none for 1e)",
       "a period such as 1e or 1Gt, and digits: 1Gt 2");
   v(gradient_norm_average_window, "gradient-norm-average-window",
     "updates over which the gradient norm shown is averaged", Range<int>{1});
@@ -52,7 +53,7 @@ void DisplayOptions::settings(Settings& v) {
   v(log_model_update, "log-model-update",
     "in those updates also measure how far they move the decoder's output: one more forward pass");
   v(metrics, "metrics", "file that gets the numbers of every log line as JSON; none = <model>.metrics.jsonl",
-    Path{Path::log});
+    Path{Path::output});
 }
 
 }  // namespace bough

@@ -38,7 +38,8 @@ void read_vector(std::string_view text, int64_t width, float* out, const std::st
     const std::string_view word = next_word(text);
     double value = 0;
     check(!word.empty(), "{}: a vector of {} numbers, must have {}", where, i, width);
-    check(parse_value(word, value) && std::isfinite(value), "{}: '{}' in a vector, must be a number", where, word);
+    check(parse_value(word, value) && std::isfinite(float(value)), "{}: '{}' in a vector, must be a number of 32 bits",
+          where, word);
     if (out) out[i] = float(value);
   }
   check(next_word(text).empty(), "{}: a vector of more than {} numbers", where, width);

@@ -1,6 +1,7 @@
 #include "apps/training/run_options.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 namespace bough {
@@ -69,9 +70,12 @@ StopCriteria RunOptions::stop_criteria() const {
 }
 
 void RunOptions::start_at(int64_t updates, int64_t labels, int64_t epochs) {
-  if (std::exchange(after.more_updates, false)) after.updates += updates;
-  if (std::exchange(after.more_labels, false)) after.labels += labels;
-  if (std::exchange(after.more_epochs, false)) after.epochs += epochs;
+  const auto begin_at = [](bool& is_more, int64_t& count, int64_t done) {
+    if (std::exchange(is_more, false)) count += std::min(done, std::numeric_limits<int64_t>::max() - count);
+  };
+  begin_at(after.more_updates, after.updates, updates);
+  begin_at(after.more_labels, after.labels, labels);
+  begin_at(after.more_epochs, after.epochs, epochs);
 }
 
 }  // namespace bough

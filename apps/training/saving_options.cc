@@ -1,5 +1,7 @@
 #include "apps/training/saving_options.h"
 
+#include <algorithm>
+
 namespace bough {
 namespace {
 
@@ -24,6 +26,12 @@ void SavingOptions::settings(Settings& v) {
   v(no_optimizer_reload, "no-optimizer-reload", "go on with the parameters only; optimizer and clock start afresh");
   v(no_restore_corpus, "no-restore-corpus", "go on, but at the start of the corpus: for fine-tuning on other data");
   v(sigterm, "sigterm", "what SIGTERM and CTRL-C do", sigterm_names);
+}
+
+bool SavingOptions::is_for_one_start(std::string_view option) {
+  constexpr std::string_view names[] = {"no-reload", "no-optimizer-reload", "no-restore-corpus", "valid-reset-stalled",
+                                        "valid-reset-all"};
+  return std::ranges::find(names, option) != std::end(names);
 }
 
 void SavingOptions::validate() const {

@@ -1,5 +1,6 @@
 #pragma once
 #include <string>
+#include <string_view>
 
 #include "core/base/settings.h"
 
@@ -23,6 +24,8 @@ struct SavingOptions {
   void model_settings(Settings& v);  ///< the files to begin with
   void settings(Settings& v);
   void validate() const;
+  /// Whether an option is meant for the start that it is given at: <model>.yml, with which a run goes on, lacks it.
+  static bool is_for_one_start(std::string_view option);
 };
 
 }  // namespace bough

@@ -16,6 +16,7 @@
 #include "core/base/progress.h"
 #include "core/base/settings_reader.h"
 #include "core/base/signals.h"
+#include "core/base/yaml.h"
 #include "optim/schedule.h"
 
 namespace bough {
@@ -32,7 +33,10 @@ TrainOptions with_one_name(TrainOptions options) {
 }
 
 RunDescription describe_run(const TrainOptions& o) {
-  return {.settings = format_yaml(dump(o)),
+  Yaml settings = dump(o);
+  std::erase_if(settings.entries,
+                [](const Yaml::Entry& entry) { return SavingOptions::is_for_one_start(entry.first); });
+  return {.settings = format_yaml(settings),
           .vocabularies = o.vocabulary.paths,
           .relative_paths = o.general.relative_paths,
           .decoding = o.decoding,
@@ -136,6 +140,7 @@ void Trainer::start_or_resume() {
   if (auto resumed = checkpoint_->resume()) {
     state_ = *resumed;
     if (options_.saving.no_restore_corpus) {
+      data_->keep_progress(state_.loader);
       state_.loader = data_->state();
       state_.clock.epochs = 1;
       state_.sentences = 0;
@@ -148,7 +153,14 @@ void Trainer::start_or_resume() {
       for (auto& [name, metric] : state_.metrics) metric.stalled = 0;
     log::info("[train] resumed {} at update {}, {} labels", options_.saving.model, state_.clock.updates,
               with_commas(state_.clock.labels));
-    if (options_.optimizer.warmup_at_reload) restart_warmup();
+    if (state_.order != 0 && state_.order != data_->order() && !options_.saving.no_restore_corpus)
+      log::warn(
+          "[train] shuffle, or how batches are sorted, is not what it was: the epoch in progress may see some "
+          "sentences "
+          "twice and others not");
+    // It began later than now only where it was counted in another unit.
+    if (options_.optimizer.warmup_at_reload || state_.warmup_start > state_.clock.in(options_.optimizer.warmup.unit))
+      restart_warmup();
     ranks_.barrier();  // others may still read what is written now
     checkpoint_->save_derived(state_);
   } else {
@@ -160,6 +172,10 @@ void Trainer::start_or_resume() {
   options_.run.start_at(state_.clock.updates, state_.clock.labels,
                         options_.display.logical_epoch.finished(state_.clock));
   state_.seed = options_.general.seed;
+  state_.vocabulary = vocabulary_hash();
+  state_.order = data_->order();
+  state_.fitted_delay = std::llround(options_.optimizer.delay);
+  state_.fitted_workspace = double(options_.machine.workspace);
   const std::string metrics = ranks_.is_first() ? options_.display.metrics_path(options_.saving.model) : "";
   log_ = std::make_unique<TrainingLog>(options_.display,
                                        TrainingLog::Fields{.learning_rate = options_.optimizer.report_learning_rate,
@@ -198,7 +214,8 @@ int Trainer::run() {
     const bool validates = validation_ && is_due(options_.validation.valid_freq, before, state_.clock);
     const bool saves = is_due(options_.saving.save_freq, before, state_.clock);
     const bool measures = is_due(options_.display.log_layer_norms, before, state_.clock);
-    finish_updates(validates || saves || measures || log_->is_due(state_, before) ? 0 : most_under_way());
+    owes_save_ |= saves;
+    finish_updates(validates || owes_save_ || measures || log_->is_due(state_, before) ? 0 : most_under_way());
     if (!bar) bar.emplace(fmt::format("epoch {}", state_.clock.epochs), pairs);
     bar->advance_to(state_.sentences);
     log_->after_update(state_, before, alpha);
@@ -210,7 +227,10 @@ int Trainer::run() {
       watch_depth();
       validate();
     }
-    if (saves) save();
+    if (owes_save_ && state_.skipped_in_a_row == 0 && state_.diverged_in_a_row == 0)
+      save();
+    else if (saves)
+      log::warn("[train] not saved while the updates diverge: '{}' stays what it was", options_.saving.model);
   }
   bar.reset();
   finish_updates(0);
@@ -271,7 +291,10 @@ void Trainer::finish_updates(size_t under_way) {
     const UnderWay update = std::move(under_way_.front());
     under_way_.pop_front();
     const UpdateResult result = update.result();
-    if (std::isfinite(result.loss)) state_.display.loss += result.loss;
+    if (std::isfinite(result.loss))
+      state_.display.loss += result.loss;
+    else
+      state_.display.lost_labels += result.target_tokens;
     if (result.layers)
       log_->layers(state_, model_->layers(), model_->transformer().residual_site_names(), model_->site_branch_scales(),
                    *result.layers);
@@ -282,8 +305,9 @@ void Trainer::finish_updates(size_t under_way) {
 
 void Trainer::finish_epoch() {
   log::info("Seen {} samples", with_commas(state_.sentences));
-  if (decays_at_epoch_end(options_.optimizer, {state_.clock.epochs, state_.clock.updates, 0})) decay_learning_rate();
   ++state_.clock.epochs;
+  if (decays_at_epoch_end(options_.optimizer, {state_.clock.epochs, state_.clock.updates, state_.most_stalls}))
+    decay_learning_rate();
   state_.sentences = 0;
   if (is_finished()) return;
   const LogicalEpoch& logical = options_.display.logical_epoch;
@@ -299,7 +323,7 @@ void Trainer::validate() {
   state_.owes_validation = true;
   saved_ = -1;
   const auto metrics_before = state_.metrics;
-  const int64_t stalled_before = state_.most_stalled();
+  const int64_t stalls_before = stalls();
   std::exception_ptr failure;
   try {
     run_validation();
@@ -312,10 +336,10 @@ void Trainer::validate() {
     failure = std::current_exception();
   }
   take_first_ranks_state();
-  const int64_t stalled = state_.most_stalled();
-  if (stalled > stalled_before &&
-      decays_at_stall(options_.optimizer, {state_.clock.epochs, state_.clock.updates, stalled}))
-    decay_learning_rate();
+  if (const int64_t now = stalls(); now > stalls_before) {
+    if (now > state_.most_stalls) ++state_.most_stalls;
+    if (decays_at_stall(options_.optimizer, {state_.clock.epochs, state_.clock.updates, now})) decay_learning_rate();
+  }
   if (any_of_ranks(failure != nullptr)) save();
   if (failure && caught_signal() == 0) std::rethrow_exception(failure);
 }
@@ -341,27 +365,32 @@ void Trainer::run_validation() {
   log_->exclude(Clock::now() - start);
 }
 
-bool Trainer::should_stop_early() const {
-  const int64_t limit = options_.validation.early_stopping;
-  if (!validation_ || limit == 0 || state_.metrics.empty()) return false;
+/// Validations in a row without improvement, of the metrics that early-stopping-on names.
+int64_t Trainer::stalls() const {
   int64_t least = state_.most_stalled();
   for (const auto& [name, metric] : state_.metrics) least = std::min(least, metric.stalled);
   switch (options_.validation.early_stopping_on) {
     case StopOn::any:
-      return state_.most_stalled() >= limit;
+      return state_.most_stalled();
     case StopOn::all:
-      return least >= limit;
+      return least;
     case StopOn::first:
       break;
   }
   const auto first = state_.metrics.find(std::string(options_.validation.metrics.front()->name));
-  return first != state_.metrics.end() && first->second.stalled >= limit;
+  return first == state_.metrics.end() ? 0 : first->second.stalled;
+}
+
+bool Trainer::should_stop_early() const {
+  const int64_t limit = options_.validation.early_stopping;
+  return validation_ && limit > 0 && stalls() >= limit;
 }
 
 void Trainer::save() {
   const auto start = Clock::now();
   checkpoint_->save(state_);
   saved_ = state_.clock.updates;
+  owes_save_ = false;
   if (options_.optimizer.kind == OptimizerKind::adam)
     log::info("[train] Adam's sqrt(v) is below epsilon for {:.2f} % of the parameters",
               100 * model_->optimizer().small_moment_share());

@@ -43,6 +43,8 @@ class Trainer {
   void keep_seed();
   void open_vocabularies();
   void open_data();
+  uint64_t vocabulary_hash() const;
+  int64_t fitted_before() const;
   void start_or_resume();
   bool is_finished() const;
   bool is_measured(const std::string& metric) const;
@@ -71,6 +73,7 @@ class Trainer {
   void restart_warmup();
   void validate();
   void run_validation();
+  int64_t stalls() const;
   bool should_stop_early() const;
   void save();
   void keep_what_is_trained();
@@ -104,6 +107,7 @@ class Trainer {
   TrainingState state_;
   int64_t last_target_tokens_ = 1;  ///< of the last update that was started
   int64_t saved_ = -1;              ///< update of the last save, if nothing has changed since
+  bool owes_save_ = false;          ///< while updates diverge, the last good checkpoint stays
   int recomputed_layers_ = 0;       ///< by the memory plan
   int signal_ = 0;                  ///< that some rank has caught, as all have agreed
   std::deque<UnderWay> under_way_;  ///< updates that were started and not looked at, oldest first

@@ -13,12 +13,21 @@
 #include "core/base/interrupt.h"
 #include "core/base/log.h"
 #include "core/base/signals.h"
+#include "data/hash.h"
 
 namespace bough {
 
 void Trainer::open_vocabularies() {
+  const auto& paths = options_.vocabulary.paths;
+  check(!options_.model.ties_source_and_target() || paths.size() != 2 || paths[0] == paths[1] ||
+            file_exists(paths[0]) || file_exists(paths[1]),
+        "vocabs: '{}' and '{}' would be made, one for each side, but shared embeddings need one vocabulary for both; "
+        "give the same file twice or leave tied-embeddings-all out",
+        paths.front(), paths.back());
   if (!ranks_.is_first()) ranks_.barrier();  // the first makes what is missing
-  vocabularies_ = load_or_create_vocabularies(options_.vocabulary, options_.corpus);
+  vocabularies_ =
+      load_or_create_vocabularies(options_.vocabulary, options_.corpus,
+                                  Checkpoint::begins_anew(options_.saving) ? std::string() : options_.saving.model);
   if (ranks_.is_first()) ranks_.barrier();
   options_.model.vocab_sizes.clear();
   for (const auto& vocabulary : vocabularies_) {
@@ -30,6 +39,31 @@ void Trainer::open_vocabularies() {
         "tied-embeddings: the vocabularies have {} and {} entries, but shared embeddings need one "
         "vocabulary for both sides; give the same file twice or leave tied-embeddings-all out",
         options_.model.vocab_sizes.front(), options_.model.vocab_sizes.back());
+  check(!options_.model.ties_source_and_target() || vocabularies_.front()->hash() == vocabularies_.back()->hash(),
+        "tied-embeddings: '{}' and '{}' hold different entries, but shared embeddings need one vocabulary for both "
+        "sides; give the same file twice or leave tied-embeddings-all out",
+        vocabularies_.front()->path(), vocabularies_.back()->path());
+  const uint64_t before = checkpoint_state_ ? checkpoint_state_->vocabulary : 0;
+  check(before == 0 || before == vocabulary_hash(),
+        "vocabs: the entries are not those that '{}' was trained with. Restore the files, or start anew with no-reload",
+        options_.saving.model);
+}
+
+/// Never 0.
+uint64_t Trainer::vocabulary_hash() const {
+  return std::max<uint64_t>(1, combine_hashes(vocabularies_.front()->hash(), vocabularies_.back()->hash()));
+}
+
+/// mini-batch-fit: the target tokens of an update that an earlier start has found for the same delay and workspace; 0:
+/// none.
+int64_t Trainer::fitted_before() const {
+  if (!checkpoint_state_) return 0;
+  const TrainingState& before = *checkpoint_state_;
+  const bool is_same = before.fitted_delay == 0 || (before.fitted_delay == std::llround(options_.optimizer.delay) &&
+                                                    before.fitted_workspace == double(options_.machine.workspace));
+  if (!is_same && before.loader.fitted_tokens > 0)
+    log::info("[data] optimizer-delay or workspace has changed: mini-batch-fit looks for the largest batch again");
+  return is_same ? before.loader.fitted_tokens : 0;
 }
 
 void Trainer::open_data() {
@@ -44,8 +78,7 @@ void Trainer::open_data() {
   check_same_text();
   if (options_.batch.mini_batch_fit) {
     const MemoryPlan fitted = fit_memory(memory(), data_->statistics().length_ratio());
-    data_->fit_budgets(least_of_ranks(fitted.target_rows),
-                       checkpoint_state_ ? checkpoint_state_->loader.fitted_tokens : 0);
+    data_->fit_budgets(least_of_ranks(fitted.target_rows), fitted_before());
     recomputed_layers_ = fitted.recomputed_layers;
   }
 }

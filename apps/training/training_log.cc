@@ -16,13 +16,19 @@ namespace {
 using Json = nlohmann::ordered_json;
 using Clock = std::chrono::steady_clock;
 
-/// Keeps the lines of an interrupted run up to the update that is resumed.
+/// Keeps the lines of an interrupted run up to the update that is resumed. Throws Error for a file of something else.
 void drop_later_lines(const std::string& path, int64_t update) {
   std::ifstream in(path);
   std::string kept;
-  for (std::string line; std::getline(in, line);) {
-    const Json json = Json::parse(line, nullptr, false);
-    if (json.is_object() && json.value("update", int64_t{0}) <= update) kept += line + "\n";
+  bool is_first = true;
+  for (std::string line; std::getline(in, line); is_first = false) {
+    check(!is_first || line.starts_with("{\"epoch\":"),
+          "metrics: '{}' holds something else than the metrics of a training, and would be overwritten. Give another "
+          "file",
+          path);
+    const Json json = Json::parse(line, nullptr, false);  // the last may have been cut by a kill
+    const auto at = json.is_object() ? json.find("update") : json.end();
+    if (at != json.end() && at->is_number() && at->get<double>() <= double(update)) kept += line + "\n";
   }
   write_file(path, kept);
 }
@@ -39,21 +45,23 @@ std::string with_commas(int64_t n) {
 
 std::string format_cost(const DisplayOptions& o, const DisplayState& d, const TrainingClock& clock,
                         int64_t last_labels) {
-  const double per_label = d.loss / double(std::max<int64_t>(d.labels, 1));
+  const double known = double(d.labels - d.lost_labels) / double(std::max<int64_t>(d.labels, 1));
+  const auto mean_over = [&](int64_t count) { return d.loss / (known * double(count)); };  // NaN where none is known
+  const double per_label = mean_over(d.labels);
   switch (o.cost_type) {
     case CostType::ce_mean_words:
       return fmt::format("{:.8f}", per_label);
     case CostType::perplexity:
       return fmt::format("{:.8f}", std::exp(per_label));
     case CostType::ce_mean:
-      return fmt::format("{:.8f}", d.loss / double(std::max<int64_t>(d.sentences, 1)));
+      return fmt::format("{:.8f}", mean_over(d.sentences));
     case CostType::ce_sum:
       break;
   }
   if (o.disp_label_counts)
     return fmt::format("{:.8f} * {} @ {} after {}", per_label, with_commas(d.labels), with_commas(last_labels),
                        with_commas(clock.labels));
-  return fmt::format("{:.8f}", d.loss / double(std::max<int64_t>(d.updates, 1)));
+  return fmt::format("{:.8f}", mean_over(d.updates));
 }
 
 TrainingLog::TrainingLog(const DisplayOptions& options, Fields fields, const std::string& metrics_path,
@@ -94,7 +102,7 @@ void TrainingLog::after_update(TrainingState& s, const TrainingClock& before,
             {"update", s.clock.updates},
             {"sentences", s.sentences},
             {"labels", s.clock.labels},
-            {"cost_mean_words", exact_or_zero(s.display.loss / double(s.display.labels))},
+            {"cost_mean_words", s.display.loss / double(s.display.labels - s.display.lost_labels)},  // null: unknown
             {"seconds", seconds},
             {"words_per_second", speed},
             {"gradient_norm", exact_or_zero(s.gradient_norm)},

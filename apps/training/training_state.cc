@@ -47,6 +47,7 @@ void state_rows(V& v, State& s) {
   v("learning-rate-factor", s.learning_rate_factor);
   v("learning-rate", s.learning_rate);
   v.optional("warmup-start", s.warmup_start);
+  v.optional("most-stalls", s.most_stalls);
   v("sentences", s.sentences);
   v("sentences-total", s.sentences_total);
   v("skipped-updates", s.skipped_updates);
@@ -56,8 +57,13 @@ void state_rows(V& v, State& s) {
   v("norm-count", s.norm_count);
   v("last-validation", s.last_validation);
   v.optional("owes-validation", s.owes_validation);
+  v.optional("vocabulary", s.vocabulary);
+  v.optional("order", s.order);
+  v.optional("fitted-delay", s.fitted_delay);
+  v.optional("fitted-workspace", s.fitted_workspace);
   v("display-loss", s.display.loss);
   v("display-labels", s.display.labels);
+  v.optional("display-lost-labels", s.display.lost_labels);
   v("display-sentences", s.display.sentences);
   v("display-updates", s.display.updates);
   v("display-source-fill", s.display.source_fill);

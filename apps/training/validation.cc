@@ -12,6 +12,7 @@
 
 #include "apps/inference/model_file.h"
 #include "apps/inference/text_encoder.h"
+#include "apps/inference/translation_printer.h"
 #include "apps/inference/translator.h"
 #include "core/base/command.h"
 #include "core/base/files.h"
@@ -120,8 +121,12 @@ std::vector<MetricValue> Validation::run(TrainingState& state, const WholeArena&
   const ValidationCosts costs = join_costs(share);
   const Decoded decoded = join_translations(share);
   if (!ranks_.is_first()) return {};
-  if (!decoded.texts.empty() && !options_.translation_output.empty())
-    write_translations(decoded, translation_output(state));
+  if (!decoded.texts.empty() && !options_.translation_output.empty()) {
+    const std::string output = translation_output(state);  // its template named no file yet
+    for (const std::string& set : options_.valid_sets)
+      check_not_input("valid-translation-output", output, "valid-sets", set);
+    write_translations(decoded, output);
+  }
   const auto& metrics = options_.metrics;
   std::vector<MetricValue> values;
   for (const ValidationMetric* metric : metrics)
@@ -212,7 +217,7 @@ std::string Validation::translation_output(const TrainingState& state) const {
 
 void Validation::write_translations(const Decoded& decoded, const std::string& path) {
   std::string text;
-  for (const auto& line : decoded.texts) text += line + "\n";
+  for (const auto& line : decoded.texts) text += on_one_line(line) + "\n";
   write_file(path, content_for(path, text));
 }
 

@@ -1,5 +1,7 @@
 #include "apps/training/validation_options.h"
 
+#include <algorithm>
+
 namespace bough {
 namespace {
 
@@ -60,6 +62,8 @@ void ValidationOptions::validate() const {
   check(early_stopping_epsilon.size() == 1 || early_stopping_epsilon.size() == metrics.size(),
         "early-stopping-epsilon has {} values, must have 1, or {}: one for each of valid-metrics",
         early_stopping_epsilon.size(), metrics.size());
+  for (const ValidationMetric* metric : metrics)
+    check(std::ranges::count(metrics, metric) == 1, "valid-metrics has {} twice, must have each once", metric->name);
   for (const ValidationMetric* metric : metrics)
     check(!metric->is_script() || !script_path.empty(), "valid-metrics has {}, which needs valid-script-path",
           metric->name);

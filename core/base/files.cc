@@ -149,17 +149,17 @@ bool file_exists(const std::string& path) {
   return false;
 }
 
-AtomicFile::AtomicFile(const std::string& path, Links links)
-    : path_(path), target_(links == Links::followed ? without_links(path) : path), temporary_(target_ + ".tmp") {
+AtomicFile::AtomicFile(const std::string& path, Links links) : path_(path) {
+  struct stat now {};  // /dev/stdout is a link to something without a name
+  check(links != Links::followed || stat(path.c_str(), &now) != 0 || S_ISREG(now.st_mode) || S_ISDIR(now.st_mode),
+        "'{}' cannot be replaced: it is a device or a pipe. Choose the name of a regular file.", path_);
+  target_ = links == Links::followed ? without_links(path) : path;
+  temporary_ = target_ + ".tmp";
   make_folder_of(target_);
   struct stat old {};
   const bool replaces = lstat(target_.c_str(), &old) == 0 && (links == Links::followed || S_ISREG(old.st_mode));
   if (replaces) {
     if (S_ISDIR(old.st_mode)) fail_writing(path_, EISDIR);
-    check(S_ISREG(old.st_mode),
-          "'{}' cannot be replaced: it is a device or a pipe. Choose the "
-          "name of a regular file.",
-          path_);
     if (access(target_.c_str(), W_OK) != 0) fail_writing(path_, errno);
   }
   lock();

@@ -6,7 +6,9 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <cstring>
 #include <filesystem>
 #include <optional>
@@ -44,6 +46,8 @@ bool is_gzip_name(const std::string& path) { return path.size() > 3 && path.ends
 
 std::string content_for(const std::string& path, const std::string& text) {
   if (!is_gzip_name(path)) return text;
+  check(text.size() < UINT_MAX, "'{}' cannot be packed: its text is larger than 4 GiB. Choose a name without .gz",
+        path);
   constexpr int with_gzip_header = 15 + 16, memory = 8;
   z_stream stream{};
   check(deflateInit2(&stream, Z_DEFAULT_COMPRESSION, Z_DEFLATED, with_gzip_header, memory, Z_DEFAULT_STRATEGY) == Z_OK,
@@ -56,8 +60,7 @@ std::string content_for(const std::string& path, const std::string& text) {
   const int result = deflate(&stream, Z_FINISH);
   packed.resize(stream.total_out);
   deflateEnd(&stream);
-  check(result == Z_STREAM_END, "'{}' cannot be packed: its text is larger than 4 GiB. Choose a name without .gz",
-        path);
+  check(result == Z_STREAM_END, "'{}' cannot be packed: zlib ended with {}. Choose a name without .gz", path, result);
   return packed;
 }
 
@@ -70,6 +73,14 @@ void check_not_input(const std::string& output_name, const std::string& output, 
 }
 
 bool is_stdin(const std::string& path) { return path == "-" || path == "stdin"; }
+void check_one_stdin(const std::string& option, const std::vector<std::string>& paths, const std::string& remedy) {
+  check(std::ranges::count_if(paths, is_stdin) <= 1, "{} is standard input twice, must be two inputs. {}", option,
+        remedy);
+}
+bool is_stream(const std::string& path) {
+  struct stat found {};
+  return stat(path.c_str(), &found) == 0 && !S_ISREG(found.st_mode) && !S_ISDIR(found.st_mode);
+}
 bool is_stdout(const std::string& path) { return path.empty() || path == "-" || path == "stdout"; }
 
 /// An open file descriptor, or a gzip stream on one.
@@ -137,6 +148,7 @@ struct LineReader::Source {
     check(got >= 0 && (status == Z_OK || status == Z_STREAM_END),
           "'{}': damaged or cut gzip data ({}), must be a whole gzip file; make it again", path,
           status == Z_ERRNO ? std::strerror(errno) : reason);
+    check(got > 0 || gzoffset(unpacked) > 0, "'{}': empty, must be a whole gzip file; make it again", path);
     check(got == 0 || gzdirect(unpacked) == 0, "'{}': named .gz but not gzip data; rename it or pack it with gzip",
           path);
     return size_t(got);

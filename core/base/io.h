@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace bough {
 
@@ -39,6 +40,10 @@ class LineReader {
 
 /// True if `path` names standard input: "-" or "stdin".
 bool is_stdin(const std::string& path);
+/// Throws Error where an option, or several, name standard input twice: each would get a part of it.
+void check_one_stdin(const std::string& option, const std::vector<std::string>& paths, const std::string& remedy);
+/// Whether this is a pipe or a device that exists.
+bool is_stream(const std::string& path);
 /// True if `path` names standard output: "-", "stdout" or nothing.
 bool is_stdout(const std::string& path);
 

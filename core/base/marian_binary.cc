@@ -19,6 +19,8 @@ bool is_embedding(const std::string& name) { return name.ends_with("Wemb"); }
 }  // namespace
 
 bool MarianBinary::is_at(const std::string& path) {
+  std::error_code failed;
+  if (!std::filesystem::is_regular_file(path, failed)) return false;  // a pipe would keep us waiting
   std::ifstream in(path, std::ios::binary);
   std::uint64_t word = 0;
   // Every version is told apart from text and from zip by its zero bytes.

@@ -4,6 +4,7 @@
 
 #include <charconv>
 #include <limits>
+#include <utility>
 
 namespace bough {
 namespace {
@@ -98,11 +99,13 @@ bool parse_value(std::string_view text, SchedulePeriod& value) {
 
 bool parse_value(std::string_view text, StopCriteria& value) {
   StopCriteria parsed;
+  bool is_given[3] = {};  // each unit once
   while (true) {
     const size_t comma = text.find(',');
     const bool is_more = text.starts_with('+');
     SchedulePeriod period;
     if (!parse_value(text.substr(is_more ? 1 : 0, comma - (is_more ? 1 : 0)), period)) return false;
+    if (std::exchange(is_given[int(period.unit)], true)) return false;
     switch (period.unit) {
       case ScheduleUnit::updates:
         parsed.updates = period.count;

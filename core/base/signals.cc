@@ -42,6 +42,9 @@ void catch_signals(bool exit_at_once) {
   action.sa_handler = exit_at_once ? leave : remember;
   sigaction(SIGTERM, &action, nullptr);
   sigaction(SIGINT, &action, nullptr);
+  struct sigaction hangup {};
+  sigaction(SIGHUP, nullptr, &hangup);
+  if (hangup.sa_handler != SIG_IGN) sigaction(SIGHUP, &action, nullptr);
 }
 
 void pass_on_signal(int signal) {
@@ -56,6 +59,8 @@ void pass_on_signal(int signal) {
   caught.compare_exchange_strong(none, signal);
   interruption().raise();
 }
+
+void survive_closed_pipes() { std::signal(SIGPIPE, SIG_IGN); }
 
 void survive_file_limits() { std::signal(SIGXFSZ, SIG_IGN); }
 

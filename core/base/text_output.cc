@@ -3,6 +3,7 @@
 #include <zlib.h>
 
 #include <cerrno>
+#include <chrono>
 #include <utility>
 
 #include "core/base/files.h"
@@ -11,11 +12,20 @@
 namespace bough {
 
 struct TextOutput::Packer {
+  using Clock = std::chrono::steady_clock;
   gzFile file;
+  Clock::time_point flushed = Clock::now();
   ~Packer() {
     if (file) gzclose_w(file);
   }
-  bool write(std::string_view text) { return text.empty() || gzwrite(file, text.data(), unsigned(text.size())) > 0; }
+  /// What a kill would lose is the last second's; to flush more often would pack less.
+  bool write(std::string_view text) {
+    if (text.empty()) return true;
+    if (gzwrite(file, text.data(), unsigned(text.size())) <= 0) return false;
+    if (Clock::now() - flushed < std::chrono::seconds(1)) return true;
+    flushed = Clock::now();
+    return gzflush(file, Z_SYNC_FLUSH) == Z_OK;
+  }
   bool close() { return gzclose_w(std::exchange(file, nullptr)) == Z_OK; }
 };
 
