@@ -43,7 +43,7 @@ def training_curve(lines):
     for line in lines:
         if "cost_mean_words" not in line:
             continue
-        is_lost = line["skipped_updates"] > skipped and line["cost_mean_words"] == 0
+        is_lost = line["cost_mean_words"] is None
         skipped = line["skipped_updates"]
         curve["update"].append(line["update"])
         curve["loss"].append(None if is_lost else rounded(line["cost_mean_words"]))
