@@ -40,8 +40,9 @@ ProgramEntry train_entry() {
       "Trains an encoder-decoder Transformer on sentences and their translations, with Marian's options. "
       "The same command goes on where an earlier one was interrupted.\n\n" +
       train.description;
-  train.exit_codes = with(train.exit_codes, {{"3", "the run has diverged; the last checkpoint stays"},
-                                             {"130, 143", "ended by CTRL-C or SIGTERM, after a save"}});
+  train.exit_codes =
+      with(train.exit_codes, {{"3", "the run has diverged; the last checkpoint stays"},
+                              {"129, 130, 143", "ended by a terminal that closed, CTRL-C or SIGTERM, after a save"}});
   train.files = {{"model.npz", "the model, by the name that model gives"},
                  {"model.npz.optimizer.npz", "the state of training, from which a run goes on"},
                  {"model.npz.yml", "all options of the run; read where no -c is given"},

@@ -26,8 +26,8 @@ struct StartedProcess {
 /// while the program has one thread and before it uses a GPU.
 ///
 /// The parent carries their host memory from rank to rank (all_gather, broadcast); tensors go another way: all_to_all
-/// throws. It passes on SIGTERM and SIGINT. When a rank fails, is killed or stopped, it says so in the log in one
-/// sentence and ends the others; ranks whose parent has gone end, too.
+/// throws. It passes on SIGTERM, SIGINT and SIGHUP. When a rank fails, is killed or stopped, it says so in the log in
+/// one sentence and ends the others; ranks whose parent has gone end, too.
 StartedProcess start_processes(const ProcessRanks& options);
 
 /// Runs work() in a process of its own, for what this one must not do itself, such as looking for GPUs; returns its

@@ -68,7 +68,7 @@ char state_of(int process) {
 RankEnd end_of_status(int status) {
   if (WIFEXITED(status)) return {.code = WEXITSTATUS(status)};
   const int signal = WTERMSIG(status);
-  if (signal == SIGTERM || signal == SIGINT) return {.code = 128 + signal};
+  if (signal == SIGTERM || signal == SIGINT || signal == SIGHUP) return {.code = 128 + signal};
   return {.code = 1,
           .why = fmt::format("was killed by signal {} ({}){}", signal, strsignal(signal),
                              signal == SIGKILL ? "; the system does that, too, where memory is short: see dmesg" : "")};
