@@ -5,7 +5,7 @@
 #include "apps/programs.h"
 #include "apps/scoring/options.h"
 #include "core/base/files.h"
-#include "core/base/io.h"
+#include "core/base/outputs.h"
 #include "core/base/text_output.h"
 #include "core/base/version.h"
 
@@ -94,31 +94,6 @@ bool finish(SettingsReader& reader, Settings& rows, Options& options) {
   options.resolve(reader.given());
   if (form == "full") print(format_yaml(dump_settings(rows)));
   return form == "full";
-}
-
-std::vector<std::string> file_names(const Setting& row) {
-  const Yaml value = row.get();
-  std::vector<std::string> names;
-  if (value.is_scalar()) names.push_back(value.text);
-  for (const Yaml& item : value.items) names.push_back(item.text);
-  if (row.is_path_first) names.resize(std::min<size_t>(names.size(), 1));
-  if (!(row.name == "output")) std::erase(names, "");  // standard output
-  return names;
-}
-
-/// No file that is written may be one that is read, or that something else is written to.
-void check_outputs(const Settings& rows, const std::vector<std::string>& configurations) {
-  for (const Setting& output : rows.rows()) {
-    if (!output.is_path || output.path_use == Path::input) continue;
-    for (const std::string& name : file_names(output))
-      for (const std::string& input : configurations) check_not_input(output.name, name, "a configuration", input);
-    for (const Setting& other : rows.rows()) {
-      const bool may_be_shared = output.path_use == Path::log && other.path_use == Path::log;
-      if (!other.is_path || &other == &output || may_be_shared) continue;
-      for (const std::string& name : file_names(output))
-        for (const std::string& input : file_names(other)) check_not_input(output.name, name, other.name, input);
-    }
-  }
 }
 
 template <class Options>

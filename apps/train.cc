@@ -1,5 +1,4 @@
 // bough-train: trains a translation model.
-#include <cstdio>
 #include <exception>
 #include <memory>
 #include <optional>
@@ -13,6 +12,7 @@
 #include "core/base/program.h"
 #include "core/base/settings_reader.h"
 #include "core/base/signals.h"
+#include "core/base/text_output.h"
 #include "core/base/version.h"
 #include "core/communicator.h"
 #include "core/process_ranks.h"
@@ -50,7 +50,10 @@ int train(int argc, char** argv, bough::LaunchedRank& launched, std::unique_ptr<
   if (!options) return 0;
   if (options->run.describe) {
     const int size = launched.size > 1 ? launched.size : bough::count_asked_gpus(options->machine);
-    if (launched.rank == 0) std::fputs(bough::describe_model(*options, size).c_str(), stdout);
+    if (launched.rank > 0) return 0;
+    bough::TextOutput output("stdout");
+    output.write(bough::describe_model(*options, size));
+    output.close();
     return 0;
   }
   if (const auto code = join_ranks(options->machine, launched, ranks)) return *code;

@@ -54,8 +54,9 @@ void OptimizerOptions::schedule_settings(Settings& v) {
   v(decay, "lr-decay", "factor of the rate at each decay that lr-decay-strategy asks for; 0 = never",
     Range<double>{0, 1});
   v(decay_strategy, "lr-decay-strategy",
-    "decay at the end of epochs, every lr-decay-freq updates, when validation has stalled, or a "
-    "pair",
+    "decay at the end of epochs, every lr-decay-freq updates, when validation has stalled; a pair: at the end of "
+    "epochs "
+    "from which one of the two holds",
     strategy_names);
   v(decay_start, "lr-decay-start",
     "the decay of strategy epoch comes at the end of epochs from the one before this on, of batches at this update, of "
@@ -90,8 +91,10 @@ void OptimizerOptions::validate() const {
   check(inverse_sqrt.size() == 1 || inverse_sqrt[0].unit == inverse_sqrt[1].unit,
         "lr-decay-inv-sqrt: {} and {} must have the same unit", format_value(inverse_sqrt[0]),
         format_value(inverse_sqrt.back()));
-  check(decay_start.size() == 1 || decay_start.size() == 2, "lr-decay-start has {} values, must have 1 or 2",
-        decay_start.size());
+  const bool is_pair = decay_strategy == DecayStrategy::epoch_batches || decay_strategy == DecayStrategy::epoch_stalled;
+  check(decay_start.size() == 2 || (decay_start.size() == 1 && (!is_pair || decay == 0)),
+        "lr-decay-start has {} value{}, must have {}", decay_start.size(), decay_start.size() == 1 ? "" : "s",
+        is_pair ? "2: lr-decay-strategy is a pair" : "1, or 2 of which the first counts");
 }
 
 }  // namespace bough

@@ -43,7 +43,7 @@ struct Input {
 
   explicit Input(const std::string& path)
       : file(path), options(read_model_options(file)), branch_scales(saved_branch_scales(options)) {
-    check(!file.contains(training_state_array), "'{}' is the optimizer file of a model. Give MODEL.npz itself", path);
+    check_is_model(file);
   }
 };
 

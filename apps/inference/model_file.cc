@@ -233,7 +233,13 @@ Model load_model(const std::string& path, Backend& backend, GemmPrecision precis
   return load_model(*open_array_file(path), backend, precision);
 }
 
+void check_is_model(const ArrayFile& file) {
+  check(!file.contains(training_state_array), "'{}' is the optimizer file of a model. Give MODEL.npz itself",
+        file.path());
+}
+
 Model load_model(const ArrayFile& file, Backend& backend, GemmPrecision precision) {
+  check_is_model(file);
   Model model{read_model_options(file), std::make_unique<ParameterSet>(backend), nullptr};
   model.transformer = std::make_unique<Transformer>(model.options, nullptr, *model.parameters);
   model.parameters->lay_out();

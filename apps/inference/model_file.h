@@ -59,5 +59,7 @@ std::string model_yaml_bytes(const ModelOptions& options);
 inline constexpr const char* model_yaml_array = "special:model.yml";
 /// What an optimizer file has, and a model has not (apps/training/checkpoint.h).
 inline constexpr const char* training_state_array = "special:state.yml";
+/// Throws Error for an optimizer file.
+void check_is_model(const ArrayFile& file);
 
 }  // namespace bough

@@ -184,7 +184,9 @@ std::optional<TrainingState> Checkpoint::resume() {
     return std::nullopt;
   }
   if (const std::string& path = options_.pretrained_model; !path.empty()) {
-    const int64_t found = read_matching_parameters(NpzReader(path), model_.parameters());
+    const NpzReader pretrained(path);
+    check_is_model(pretrained);
+    const int64_t found = read_matching_parameters(pretrained, model_.parameters());
     log::info("[train] {} of {} arrays are those of {}", found, model_.parameters().parts().size(), path);
     model_.parameters().values_changed();
     model_.optimizer().reset();

@@ -25,7 +25,7 @@ void SavingOptions::settings(Settings& v) {
   v(no_reload, "no-reload", "start afresh though the model file exists, and overwrite it");
   v(no_optimizer_reload, "no-optimizer-reload", "go on with the parameters only; optimizer and clock start afresh");
   v(no_restore_corpus, "no-restore-corpus", "go on, but at the start of the corpus: for fine-tuning on other data");
-  v(sigterm, "sigterm", "what SIGTERM and CTRL-C do", sigterm_names);
+  v(sigterm, "sigterm", "what SIGTERM, CTRL-C and a terminal that closes do", sigterm_names);
 }
 
 bool SavingOptions::is_for_one_start(std::string_view option) {

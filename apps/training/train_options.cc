@@ -93,6 +93,9 @@ void TrainOptions::validate() const {
   validation.validate();
   if (run.describe) return;
   if (!corpus.tsv) check_sides("train-sets", corpus.train_sets.size(), "Use --train-sets corpus.en corpus.de");
+  const char* const one_file = "Give one line for both, with a tab between, and tsv";
+  check_one_stdin("train-sets", corpus.train_sets, one_file);
+  check_one_stdin("valid-sets", validation.valid_sets, one_file);
   check_sides("vocabs", vocabulary.paths.size(), "A missing .spm file is trained");
   if (!validation.valid_sets.empty() && !corpus.tsv)
     check_sides("valid-sets", validation.valid_sets.size(), "Use --valid-sets valid.en valid.de");

@@ -13,6 +13,7 @@
 #include "core/base/interrupt.h"
 #include "core/base/io.h"
 #include "core/base/log.h"
+#include "core/base/outputs.h"
 #include "core/base/progress.h"
 #include "core/base/settings_reader.h"
 #include "core/base/signals.h"
@@ -51,7 +52,13 @@ ValidationSettings validation_settings(const TrainOptions& o) {
           .text_fields = o.corpus.tsv ? o.corpus.text_fields() : std::array<size_t, 2>{0, 1},
           .no_spm_encode = o.vocabulary.no_spm_encode,
           .model = o.saving.model,
-          .workers = cpu_thread_count(o.machine)};
+          .workers = cpu_thread_count(o.machine),
+          .check_output = [o](const std::string& name) {
+            TrainOptions options = o;
+            Settings rows;
+            options.settings(rows);
+            check_output(rows, *rows.find("valid-translation-output"), name);
+          }};
 }
 
 }  // namespace
@@ -139,6 +146,7 @@ void Trainer::make_backend_on(const DeviceChoice& device) {
 void Trainer::start_or_resume() {
   if (auto resumed = checkpoint_->resume()) {
     state_ = *resumed;
+    has_checkpoint_ = true;
     if (options_.saving.no_restore_corpus) {
       data_->keep_progress(state_.loader);
       state_.loader = data_->state();
@@ -149,18 +157,20 @@ void Trainer::start_or_resume() {
     }
     if (validation_) std::erase_if(state_.metrics, [&](const auto& m) { return !is_measured(m.first); });
     if (options_.validation.reset_all) state_.metrics.clear();
+    if (options_.validation.reset_all || options_.validation.reset_stalled) state_.most_stalls = 0;
     if (options_.validation.reset_stalled)
       for (auto& [name, metric] : state_.metrics) metric.stalled = 0;
     log::info("[train] resumed {} at update {}, {} labels", options_.saving.model, state_.clock.updates,
               with_commas(state_.clock.labels));
     if (state_.order != 0 && state_.order != data_->order() && !options_.saving.no_restore_corpus)
       log::warn(
-          "[train] shuffle, or how batches are sorted, is not what it was: the epoch in progress may see some "
-          "sentences "
-          "twice and others not");
-    // It began later than now only where it was counted in another unit.
-    if (options_.optimizer.warmup_at_reload || state_.warmup_start > state_.clock.in(options_.optimizer.warmup.unit))
-      restart_warmup();
+          "[train] what the order of the corpus depends on (shuffle, maxi-batch-sort, with that maxi-batch and the "
+          "size of "
+          "a device's batch) has changed: the epoch in progress may see some sentences twice and others not");
+    const SchedulePeriod warmup = options_.optimizer.warmup;
+    const bool is_in_another_unit =
+        warmup && state_.warmup_start > 0 && state_.warmup_unit >= 0 && state_.warmup_unit != int64_t(warmup.unit);
+    if (options_.optimizer.warmup_at_reload || is_in_another_unit) restart_warmup();
     ranks_.barrier();  // others may still read what is written now
     checkpoint_->save_derived(state_);
   } else {
@@ -175,7 +185,7 @@ void Trainer::start_or_resume() {
   state_.vocabulary = vocabulary_hash();
   state_.order = data_->order();
   state_.fitted_delay = std::llround(options_.optimizer.delay);
-  state_.fitted_workspace = double(options_.machine.workspace);
+  state_.warmup_unit = int64_t(options_.optimizer.warmup.unit);
   const std::string metrics = ranks_.is_first() ? options_.display.metrics_path(options_.saving.model) : "";
   log_ = std::make_unique<TrainingLog>(options_.display,
                                        TrainingLog::Fields{.learning_rate = options_.optimizer.report_learning_rate,
@@ -227,10 +237,7 @@ int Trainer::run() {
       watch_depth();
       validate();
     }
-    if (owes_save_ && state_.skipped_in_a_row == 0 && state_.diverged_in_a_row == 0)
-      save();
-    else if (saves)
-      log::warn("[train] not saved while the updates diverge: '{}' stays what it was", options_.saving.model);
+    if (owes_save_ && state_.skipped_in_a_row == 0 && state_.diverged_in_a_row == 0) save();
   }
   bar.reset();
   finish_updates(0);
@@ -238,9 +245,10 @@ int Trainer::run() {
   log::info("Training finished");
   if (is_finished()) tell_final_alpha();
   if (signal_ == 0 && validation_ && state_.last_validation != state_.clock.updates) validate();
-  if (saved_ != state_.clock.updates) save();
+  const bool is_saved = saved_ == state_.clock.updates || save();
   all_go_on({});  // a signal that has come since
-  return signal_ == 0 ? 0 : 128 + signal_;
+  constexpr int diverged = 3;
+  return signal_ != 0 ? 128 + signal_ : is_saved ? 0 : diverged;
 }
 
 void Trainer::start_update(const UpdateBatches& batches) {
@@ -386,15 +394,23 @@ bool Trainer::should_stop_early() const {
   return validation_ && limit > 0 && stalls() >= limit;
 }
 
-void Trainer::save() {
+/// False where updates diverge and an earlier checkpoint is there: that one stays. A single skipped update is chance,
+/// and has changed nothing.
+bool Trainer::save() {
+  owes_save_ = false;
+  if (has_checkpoint_ && (state_.skipped_in_a_row > 1 || state_.diverged_in_a_row > 1)) {
+    log::warn("[train] not saved while the updates diverge: '{}' stays what it was", options_.saving.model);
+    return false;
+  }
   const auto start = Clock::now();
   checkpoint_->save(state_);
+  has_checkpoint_ = true;
   saved_ = state_.clock.updates;
-  owes_save_ = false;
   if (options_.optimizer.kind == OptimizerKind::adam)
     log::info("[train] Adam's sqrt(v) is below epsilon for {:.2f} % of the parameters",
               100 * model_->optimizer().small_moment_share());
   log_->exclude(Clock::now() - start);
+  return true;
 }
 
 }  // namespace bough

@@ -75,7 +75,7 @@ class Trainer {
   void run_validation();
   int64_t stalls() const;
   bool should_stop_early() const;
-  void save();
+  bool save();
   void keep_what_is_trained();
   [[noreturn]] void fail_diverged(const std::string& what, const UpdateResult& result, int64_t update);
 
@@ -108,6 +108,7 @@ class Trainer {
   int64_t last_target_tokens_ = 1;  ///< of the last update that was started
   int64_t saved_ = -1;              ///< update of the last save, if nothing has changed since
   bool owes_save_ = false;          ///< while updates diverge, the last good checkpoint stays
+  bool has_checkpoint_ = false;     ///< of this run
   int recomputed_layers_ = 0;       ///< by the memory plan
   int signal_ = 0;                  ///< that some rank has caught, as all have agreed
   std::deque<UnderWay> under_way_;  ///< updates that were started and not looked at, oldest first

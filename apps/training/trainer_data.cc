@@ -19,11 +19,11 @@ namespace bough {
 
 void Trainer::open_vocabularies() {
   const auto& paths = options_.vocabulary.paths;
-  check(!options_.model.ties_source_and_target() || paths.size() != 2 || paths[0] == paths[1] ||
-            file_exists(paths[0]) || file_exists(paths[1]),
-        "vocabs: '{}' and '{}' would be made, one for each side, but shared embeddings need one vocabulary for both; "
-        "give the same file twice or leave tied-embeddings-all out",
-        paths.front(), paths.back());
+  if (options_.model.ties_source_and_target() && paths.size() == 2 && paths[0] != paths[1])
+    check(file_exists(paths[0]) || file_exists(paths[1]),
+          "vocabs: '{}' and '{}' would be made, one for each side, but shared embeddings need one vocabulary for both; "
+          "give the same file twice or leave tied-embeddings-all out",
+          paths[0], paths[1]);
   if (!ranks_.is_first()) ranks_.barrier();  // the first makes what is missing
   vocabularies_ =
       load_or_create_vocabularies(options_.vocabulary, options_.corpus,
@@ -54,15 +54,14 @@ uint64_t Trainer::vocabulary_hash() const {
   return std::max<uint64_t>(1, combine_hashes(vocabularies_.front()->hash(), vocabularies_.back()->hash()));
 }
 
-/// mini-batch-fit: the target tokens of an update that an earlier start has found for the same delay and workspace; 0:
+/// mini-batch-fit: the target tokens of an update that an earlier start has found for the same optimizer-delay; 0:
 /// none.
 int64_t Trainer::fitted_before() const {
   if (!checkpoint_state_) return 0;
   const TrainingState& before = *checkpoint_state_;
-  const bool is_same = before.fitted_delay == 0 || (before.fitted_delay == std::llround(options_.optimizer.delay) &&
-                                                    before.fitted_workspace == double(options_.machine.workspace));
+  const bool is_same = before.fitted_delay == 0 || before.fitted_delay == std::llround(options_.optimizer.delay);
   if (!is_same && before.loader.fitted_tokens > 0)
-    log::info("[data] optimizer-delay or workspace has changed: mini-batch-fit looks for the largest batch again");
+    log::warn("[data] optimizer-delay has changed: mini-batch-fit looks for the largest batch again");
   return is_same ? before.loader.fitted_tokens : 0;
 }
 

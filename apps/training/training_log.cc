@@ -21,12 +21,13 @@ void drop_later_lines(const std::string& path, int64_t update) {
   std::ifstream in(path);
   std::string kept;
   bool is_first = true;
+  constexpr std::string_view beginning = "{\"epoch\":";
   for (std::string line; std::getline(in, line); is_first = false) {
-    check(!is_first || line.starts_with("{\"epoch\":"),
+    check(!is_first || line.starts_with(beginning) || beginning.starts_with(line),  // cut by a kill or a full disk
           "metrics: '{}' holds something else than the metrics of a training, and would be overwritten. Give another "
           "file",
           path);
-    const Json json = Json::parse(line, nullptr, false);  // the last may have been cut by a kill
+    const Json json = Json::parse(line, nullptr, false);
     const auto at = json.is_object() ? json.find("update") : json.end();
     if (at != json.end() && at->is_number() && at->get<double>() <= double(update)) kept += line + "\n";
   }

@@ -47,6 +47,7 @@ void state_rows(V& v, State& s) {
   v("learning-rate-factor", s.learning_rate_factor);
   v("learning-rate", s.learning_rate);
   v.optional("warmup-start", s.warmup_start);
+  v.optional("warmup-unit", s.warmup_unit);
   v.optional("most-stalls", s.most_stalls);
   v("sentences", s.sentences);
   v("sentences-total", s.sentences_total);
@@ -60,7 +61,6 @@ void state_rows(V& v, State& s) {
   v.optional("vocabulary", s.vocabulary);
   v.optional("order", s.order);
   v.optional("fitted-delay", s.fitted_delay);
-  v.optional("fitted-workspace", s.fitted_workspace);
   v("display-loss", s.display.loss);
   v("display-labels", s.display.labels);
   v.optional("display-lost-labels", s.display.lost_labels);

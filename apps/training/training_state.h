@@ -31,6 +31,7 @@ struct TrainingState {
   double learning_rate_factor = 1;  ///< product of lr-decay so far
   double learning_rate = 0;         ///< of the last update
   int64_t warmup_start = 0;         ///< where lr-warmup began last, in its unit
+  int64_t warmup_unit = -1;         ///< ScheduleUnit; -1: not known
   int64_t most_stalls = 0;          ///< Marian's max-stalled: rises by one with each record of stalled validations
   int64_t sentences = 0;            ///< of the epoch in progress
   int64_t sentences_total = 0;
@@ -45,8 +46,7 @@ struct TrainingState {
   bool owes_validation = false;  ///< the one after this update did not come to its end
   uint64_t vocabulary = 0;       ///< hash of the vocabularies; 0: not known
   uint64_t order = 0;            ///< hash of what the order of the corpus depends on besides the seed; 0: not known
-  int64_t fitted_delay = 0;      ///< optimizer-delay and workspace that mini-batch-fit has fitted; 0: not known
-  double fitted_workspace = 0;
+  int64_t fitted_delay = 0;      ///< optimizer-delay that mini-batch-fit has reckoned with; 0: not known
 
   /// Validations in a row without improvement, of the metric that has most.
   int64_t most_stalled() const;

@@ -123,8 +123,7 @@ std::vector<MetricValue> Validation::run(TrainingState& state, const WholeArena&
   if (!ranks_.is_first()) return {};
   if (!decoded.texts.empty() && !options_.translation_output.empty()) {
     const std::string output = translation_output(state);  // its template named no file yet
-    for (const std::string& set : options_.valid_sets)
-      check_not_input("valid-translation-output", output, "valid-sets", set);
+    settings_.check_output(output);
     write_translations(decoded, output);
   }
   const auto& metrics = options_.metrics;

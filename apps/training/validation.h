@@ -24,6 +24,8 @@ struct ValidationSettings {
   bool no_spm_encode = false;                  ///< its text is pieces already
   std::string model;                           ///< files for scripts stand beside this one
   int workers = 1;                             ///< threads that decode, on the CPU
+  /// Throws Error where the run reads a file of this name, or writes something else there.
+  std::function<void(const std::string&)> check_output = [](const std::string&) {};
 };
 
 /// One metric's value after a validation.

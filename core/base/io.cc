@@ -74,7 +74,8 @@ void check_not_input(const std::string& output_name, const std::string& output, 
 
 bool is_stdin(const std::string& path) { return path == "-" || path == "stdin"; }
 void check_one_stdin(const std::string& option, const std::vector<std::string>& paths, const std::string& remedy) {
-  check(std::ranges::count_if(paths, is_stdin) <= 1, "{} is standard input twice, must be two inputs. {}", option,
+  const auto is_one = [](const std::string& path) { return is_stdin(path) || path == "/dev/stdin"; };
+  check(std::ranges::count_if(paths, is_one) <= 1, "{} is standard input twice, must be two inputs. {}", option,
         remedy);
 }
 bool is_stream(const std::string& path) {
@@ -148,7 +149,7 @@ struct LineReader::Source {
     check(got >= 0 && (status == Z_OK || status == Z_STREAM_END),
           "'{}': damaged or cut gzip data ({}), must be a whole gzip file; make it again", path,
           status == Z_ERRNO ? std::strerror(errno) : reason);
-    check(got > 0 || gzoffset(unpacked) > 0, "'{}': empty, must be a whole gzip file; make it again", path);
+    check(got > 0 || gzoffset(unpacked) != 0, "'{}': empty, must be a whole gzip file; make it again", path);
     check(got == 0 || gzdirect(unpacked) == 0, "'{}': named .gz but not gzip data; rename it or pack it with gzip",
           path);
     return size_t(got);

@@ -30,6 +30,7 @@ ProgramEnd end_of(const std::exception& exception) {
 
 int run_program(const char* program, const std::function<int()>& body) {
   survive_file_limits();
+  survive_closed_pipes();
   reopen_closed_streams();
   try {
     return body();

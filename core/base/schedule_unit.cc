@@ -4,7 +4,6 @@
 
 #include <charconv>
 #include <limits>
-#include <utility>
 
 namespace bough {
 namespace {
@@ -99,27 +98,21 @@ bool parse_value(std::string_view text, SchedulePeriod& value) {
 
 bool parse_value(std::string_view text, StopCriteria& value) {
   StopCriteria parsed;
-  bool is_given[3] = {};  // each unit once
   while (true) {
     const size_t comma = text.find(',');
     const bool is_more = text.starts_with('+');
     SchedulePeriod period;
     if (!parse_value(text.substr(is_more ? 1 : 0, comma - (is_more ? 1 : 0)), period)) return false;
-    if (std::exchange(is_given[int(period.unit)], true)) return false;
-    switch (period.unit) {
-      case ScheduleUnit::updates:
-        parsed.updates = period.count;
-        parsed.more_updates = is_more;
-        break;
-      case ScheduleUnit::labels:
-        parsed.labels = period.count;
-        parsed.more_labels = is_more;
-        break;
-      case ScheduleUnit::epochs:
-        parsed.epochs = period.count;
-        parsed.more_epochs = is_more;
-        break;
-    }
+    const auto note = [&](int64_t& count, bool& is_more_now) {
+      if (count != 0 && period.count != 0 && is_more_now != is_more)
+        return false;  // which comes first, nobody knows yet
+      if (count == 0 || (period.count != 0 && period.count < count)) count = period.count, is_more_now = is_more;
+      return true;
+    };
+    if (!(period.unit == ScheduleUnit::updates  ? note(parsed.updates, parsed.more_updates)
+          : period.unit == ScheduleUnit::labels ? note(parsed.labels, parsed.more_labels)
+                                                : note(parsed.epochs, parsed.more_epochs)))
+      return false;
     if (comma == std::string_view::npos) break;
     text.remove_prefix(comma + 1);
   }

@@ -23,7 +23,8 @@ extern "C" void leave(int signal) {
 }
 
 extern "C" void remember(int signal) {
-  if (has_come.exchange(true)) leave(signal);
+  // A terminal that closes sends SIGHUP twice, from the shell and from the kernel.
+  if (signal != SIGHUP && has_come.exchange(true)) leave(signal);
   int none = 0;
   caught.compare_exchange_strong(none, signal);
   interruption().raise();

@@ -3,7 +3,7 @@
 namespace bough {
 
 /// From now on SIGTERM, SIGINT and SIGHUP (of a terminal that closes; not where the caller ignores it, as nohup does)
-/// set the flag below and raise interruption(), a second one ends the process with 128 + the signal; with
+/// set the flag below and raise interruption(), a second one but SIGHUP ends the process with 128 + the signal; with
 /// `exit_at_once` the first does. A command that is running (core/base/command.h) goes with it.
 void catch_signals(bool exit_at_once);
 /// One that another process of this run has caught: as if it had come here, but the same one that does come here is no

@@ -18,7 +18,8 @@ struct TextOutput::Packer {
   ~Packer() {
     if (file) gzclose_w(file);
   }
-  /// What a kill would lose is the last second's; to flush more often would pack less.
+  /// Flushed once a second at most, or less would be packed: a kill loses what came within a second of that, and what
+  /// nothing followed.
   bool write(std::string_view text) {
     if (text.empty()) return true;
     if (gzwrite(file, text.data(), unsigned(text.size())) <= 0) return false;
