@@ -59,8 +59,8 @@ void OptimizerOptions::schedule_settings(Settings& v) {
     "from which one of the two holds",
     strategy_names);
   v(decay_start, "lr-decay-start",
-    "the decay of strategy epoch comes at the end of epochs from the one before this on, of batches at this update, of "
-    "stalled at every so many stalls; the second number belongs to the second part of a pair. 0 = never",
+    "strategy epoch: the first epoch that begins with a decay; batches: the first update that does; stalled: so many "
+    "stalls bring one. A pair has two numbers. 0 = never",
     Range<int64_t>{0});
   v(decay_freq, "lr-decay-freq", "updates between decays of strategy batches", Range<int64_t>{1});
   v(decay_resets_optimizer, "lr-decay-reset-optimizer", "set the optimizer's moments to 0 at each decay");
