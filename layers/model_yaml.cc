@@ -171,6 +171,7 @@ void ModelOptions::go_on_with(ModelOptions saved, const GivenNames& given, bool 
 
 std::optional<SettingChange> ModelOptions::change_of_arithmetic(ModelOptions before) const {
   ModelOptions now = *this;
+  for (ModelOptions* options : {&now, &before}) options->decoder_ffn_dim = options->ffn_dim_of_decoder();
   Settings rows, rows_before;
   now.saved_settings(rows);
   before.saved_settings(rows_before);

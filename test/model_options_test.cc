@@ -61,6 +61,19 @@ TEST_CASE("special:model.yml reads back as the same model", "[settings]") {
   CHECK(again.vocab_sizes == std::vector<int>{1000, 1200});
 }
 
+TEST_CASE("options that say the same in other words change no arithmetic", "[settings]") {
+  const ModelOptions saved = branchnorm(0);
+  ModelOptions now = saved;
+  now.decoder_ffn_dim = saved.ffn_dim;
+  CHECK_FALSE(now.change_of_arithmetic(saved));
+  CHECK_FALSE(saved.change_of_arithmetic(now));
+  now.decoder_ffn_dim = saved.ffn_dim + 8;
+  const auto change = now.change_of_arithmetic(saved);
+  REQUIRE(change);
+  CHECK(change->name == "transformer-decoder-dim-ffn");
+  CHECK(change->before == std::to_string(saved.ffn_dim));
+}
+
 TEST_CASE("a model with scales is refused by other loaders, one without is not", "[settings]") {
   auto postprocess = [](const ModelOptions& o) { return o.to_yaml().find("transformer-postprocess")->text; };
   CHECK(postprocess(branchnorm(1'999'999)) == "dsan");
