@@ -109,9 +109,7 @@ std::optional<Options> parse(int argc, const char* const* argv) {
   const std::vector<std::string> configurations = configuration_files<Options>(reader);
   for (const std::string& path : configurations) {
     Yaml yaml = read_yaml_file(path);
-    if (!reader.find("config"))  // files of earlier versions have them, too
-      std::erase_if(yaml.entries,
-                    [](const Yaml::Entry& entry) { return SavingOptions::is_for_one_start(entry.first); });
+    if (!reader.find("config")) SavingOptions::drop_options_of_one_start(yaml);  // earlier versions wrote them
     reader.read_yaml(yaml, path, relative);
   }
   if (finish(reader, rows, options)) return std::nullopt;

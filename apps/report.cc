@@ -32,8 +32,8 @@ void write_report(const ReportOptions& options) {
     output.write(page);
     output.close();
   } else {
-    write_file(options.output,
-               content_for(options.output, page));  // a browser that loads it again in between finds a whole page
+    // Whole or not at all: a browser may load it again in between.
+    write_file(options.output, content_for(options.output, page));
   }
 }
 

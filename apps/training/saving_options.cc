@@ -1,6 +1,7 @@
 #include "apps/training/saving_options.h"
 
 #include <algorithm>
+#include <string_view>
 
 namespace bough {
 namespace {
@@ -28,10 +29,11 @@ void SavingOptions::settings(Settings& v) {
   v(sigterm, "sigterm", "what SIGTERM, CTRL-C and a terminal that closes do", sigterm_names);
 }
 
-bool SavingOptions::is_for_one_start(std::string_view option) {
+void SavingOptions::drop_options_of_one_start(Yaml& settings) {
   constexpr std::string_view names[] = {"no-reload", "no-optimizer-reload", "no-restore-corpus", "valid-reset-stalled",
                                         "valid-reset-all"};
-  return std::ranges::find(names, option) != std::end(names);
+  std::erase_if(settings.entries,
+                [&](const Yaml::Entry& entry) { return std::ranges::find(names, entry.first) != std::end(names); });
 }
 
 void SavingOptions::validate() const {

@@ -1,6 +1,5 @@
 #pragma once
 #include <string>
-#include <string_view>
 
 #include "core/base/settings.h"
 
@@ -24,8 +23,8 @@ struct SavingOptions {
   void model_settings(Settings& v);  ///< the files to begin with
   void settings(Settings& v);
   void validate() const;
-  /// Whether an option is meant for the start that it is given at: <model>.yml, with which a run goes on, lacks it.
-  static bool is_for_one_start(std::string_view option);
+  /// Takes out what is meant for the start that it is given at: <model>.yml, with which a run goes on, lacks it.
+  static void drop_options_of_one_start(Yaml& settings);
 };
 
 }  // namespace bough

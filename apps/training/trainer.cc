@@ -17,7 +17,6 @@
 #include "core/base/progress.h"
 #include "core/base/settings_reader.h"
 #include "core/base/signals.h"
-#include "core/base/yaml.h"
 #include "optim/schedule.h"
 
 namespace bough {
@@ -35,8 +34,7 @@ TrainOptions with_one_name(TrainOptions options) {
 
 RunDescription describe_run(const TrainOptions& o) {
   Yaml settings = dump(o);
-  std::erase_if(settings.entries,
-                [](const Yaml::Entry& entry) { return SavingOptions::is_for_one_start(entry.first); });
+  SavingOptions::drop_options_of_one_start(settings);
   return {.settings = format_yaml(settings),
           .vocabularies = o.vocabulary.paths,
           .relative_paths = o.general.relative_paths,
@@ -165,8 +163,7 @@ void Trainer::start_or_resume() {
     if (state_.order != 0 && state_.order != data_->order() && !options_.saving.no_restore_corpus)
       log::warn(
           "[train] what the order of the corpus depends on (shuffle, maxi-batch-sort, with that maxi-batch and the "
-          "size of "
-          "a device's batch) has changed: the epoch in progress may see some sentences twice and others not");
+          "size of a device's batch) has changed: the epoch in progress may see some sentences twice and others not");
     const SchedulePeriod warmup = options_.optimizer.warmup;
     const bool is_in_another_unit =
         warmup && state_.warmup_start > 0 && state_.warmup_unit >= 0 && state_.warmup_unit != int64_t(warmup.unit);

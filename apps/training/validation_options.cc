@@ -62,11 +62,11 @@ void ValidationOptions::validate() const {
   check(early_stopping_epsilon.size() == 1 || early_stopping_epsilon.size() == metrics.size(),
         "early-stopping-epsilon has {} values, must have 1, or {}: one for each of valid-metrics",
         early_stopping_epsilon.size(), metrics.size());
-  for (const ValidationMetric* metric : metrics)
+  for (const ValidationMetric* metric : metrics) {
     check(std::ranges::count(metrics, metric) == 1, "valid-metrics has {} twice, must have each once", metric->name);
-  for (const ValidationMetric* metric : metrics)
     check(!metric->is_script() || !script_path.empty(), "valid-metrics has {}, which needs valid-script-path",
           metric->name);
+  }
 }
 
 }  // namespace bough

@@ -12,6 +12,7 @@
 #include <system_error>
 
 #include "core/base/error.h"
+#include "core/base/io.h"
 
 namespace bough {
 namespace {
@@ -150,8 +151,7 @@ bool file_exists(const std::string& path) {
 }
 
 AtomicFile::AtomicFile(const std::string& path, Links links) : path_(path) {
-  struct stat now {};  // /dev/stdout is a link to something without a name
-  check(links != Links::followed || stat(path.c_str(), &now) != 0 || S_ISREG(now.st_mode) || S_ISDIR(now.st_mode),
+  check(links != Links::followed || !is_stream(path),  // before links are: /dev/stdout's may lead to what has no name
         "'{}' cannot be replaced: it is a device or a pipe. Choose the name of a regular file.", path_);
   target_ = links == Links::followed ? without_links(path) : path;
   temporary_ = target_ + ".tmp";

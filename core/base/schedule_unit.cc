@@ -98,21 +98,18 @@ bool parse_value(std::string_view text, SchedulePeriod& value) {
 
 bool parse_value(std::string_view text, StopCriteria& value) {
   StopCriteria parsed;
+  int64_t* const counts[] = {&parsed.updates, &parsed.labels, &parsed.epochs};  // by ScheduleUnit
+  bool* const pluses[] = {&parsed.more_updates, &parsed.more_labels, &parsed.more_epochs};
   while (true) {
     const size_t comma = text.find(',');
     const bool is_more = text.starts_with('+');
     SchedulePeriod period;
     if (!parse_value(text.substr(is_more ? 1 : 0, comma - (is_more ? 1 : 0)), period)) return false;
-    const auto note = [&](int64_t& count, bool& is_more_now) {
-      if (count != 0 && period.count != 0 && is_more_now != is_more)
-        return false;  // which comes first, nobody knows yet
-      if (count == 0 || (period.count != 0 && period.count < count)) count = period.count, is_more_now = is_more;
-      return true;
-    };
-    if (!(period.unit == ScheduleUnit::updates  ? note(parsed.updates, parsed.more_updates)
-          : period.unit == ScheduleUnit::labels ? note(parsed.labels, parsed.more_labels)
-                                                : note(parsed.epochs, parsed.more_epochs)))
-      return false;
+    int64_t& count = *counts[int(period.unit)];
+    bool& has_plus = *pluses[int(period.unit)];
+    // Of two of a unit the sooner counts; with a plus sign before one of them nobody knows yet which that is.
+    if (count != 0 && period.count != 0 && has_plus != is_more) return false;
+    if (count == 0 || (period.count != 0 && period.count < count)) count = period.count, has_plus = is_more;
     if (comma == std::string_view::npos) break;
     text.remove_prefix(comma + 1);
   }
