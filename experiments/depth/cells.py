@@ -150,8 +150,9 @@ def convergence():
         for kind in ["branchnorm-bounded", "deepnorm", *first_kinds[:3]]:
             yield cell("convergence", f"cased-{kind}-{depth}-seed1", kind, depth, 0.55, 64, form="cased", translates=True,
                        **LONG)
-    for kind in ["branchnorm-bounded", "deepnorm"]:
-        yield cell("convergence", f"tok-{kind}-100-seed1", kind, 100, 0.07, 64, translates=True, **LONG)
+    for kind in ["branchnorm-bounded", "deepnorm", "branchnorm-no-ramp"]:
+        rank = 0.85 if kind == "branchnorm-no-ramp" else 0.07
+        yield cell("convergence", f"tok-{kind}-100-seed1", kind, 100, rank, 64, translates=True, **LONG)
     for seed in [1, 2, 3]:
         for depth in [18, 6, 50]:
             # What a ramp of 50 updates does is settled by one seed.
@@ -218,7 +219,7 @@ def longer():
     for kind in ["branchnorm-bounded", "deepnorm"]:  # BLEU of the first ones and their cross-entropy disagree
         yield cell("longer", f"longer-{kind}-18-seed2", kind, 18, 0.42, 64, seed=2, translates=True, **options)
     # Is that the last update's chance? The mean over the last 500 updates or so in place of it.
-    for seed in [1, 2]:
+    for seed in [1, 2, 3]:
         for kind in ["branchnorm-bounded", "deepnorm"]:
             yield cell("longer", f"longer-{kind}-18-smoothed-seed{seed}", kind, 18, 0.3 + 0.2 * seed, 64, seed=seed,
                        translates=True, **options, exponential_smoothing=0.002)
