@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <limits>
 
 #include "core/base/settings_reader.h"
 #include "test/catch.h"
@@ -289,6 +290,9 @@ TEST_CASE("option errors are sentences that say where", "[settings]") {
   CHECK(yaml("beam-size: 3\nlabel-smothing: 0.1\n") ==
         c + " line 2: unknown option 'label-smothing'; did you mean 'label-smoothing'?");
   CHECK(yaml("beam-size: many\n") == c + " line 1: beam-size is 'many', must be a whole number, at least 1");
+  CHECK(yaml("beam-size: 4000000000\n") ==
+        c + " line 1: beam-size is '4000000000', must be a whole number, at least 1, at most " +
+            std::to_string(std::numeric_limits<int>::max()));
   CHECK(yaml("\nlabel-smoothing: 1.5\n") == c + " line 2: label-smoothing is '1.5', must be a number in [0, 1)");
   CHECK(yaml("beam-size: [3, 4]\n") == c + " line 1: beam-size is a list of 2, must be one value");
   CHECK(yaml("beam-size: {a: 1}\n") == c + " line 1: beam-size is a map, must be a value or a list of values");

@@ -115,6 +115,12 @@ std::string Settings::units_phrase(const std::string& letters) {
   return "";
 }
 
+std::string Settings::upper_limit(const Setting& row, const std::string& text, uint64_t most) {
+  double number = 0;
+  const bool is_open = row.limits.empty() || row.limits.starts_with("at least");
+  return is_open && parse_value(text, number) && number >= double(most) ? fmt::format(", at most {}", most) : "";
+}
+
 void Settings::operator()(std::string& value, Key key, const char* help, Words words) {
   Setting& row = start_choice(key, help, words.allowed);
   row.set = [&value, words, row](const GivenValue& given) {

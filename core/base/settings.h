@@ -350,6 +350,8 @@ class Settings {
     return row;
   }
 
+  /// What a sentence about `text` adds where it is a number above the largest of the type, and the row names no limit.
+  static std::string upper_limit(const Setting& row, const std::string& text, uint64_t most);
   /// NaN and infinity are values of a saved state, not of an option.
   template <class T>
   static bool is_finite(const T& value) {
@@ -359,9 +361,11 @@ class Settings {
   template <class T, class Ok>
   static T parse_item(const Setting& row, const std::string& text, const std::string& where, Ok ok) {
     T parsed{};
-    check(parse_value(text, parsed) && is_finite(parsed) && ok(parsed), "{}: {} is '{}', must be {}", where, row.name,
-          text, row.type);
-    return parsed;
+    if (parse_value(text, parsed) && is_finite(parsed) && ok(parsed)) return parsed;
+    std::string most;
+    if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>)
+      most = upper_limit(row, text, uint64_t(std::numeric_limits<T>::max()));
+    fail("{}: {} is '{}', must be {}{}", where, row.name, text, row.type, most);
   }
   template <class T, class Ok>
   void add(T& value, const Key& key, const char* help, Ok ok, const std::string& limits) {
