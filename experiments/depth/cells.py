@@ -12,8 +12,9 @@ STUDIES = {  # letter: name
     "h": "recipe",
     "i": "longer",
     "j": "languages",
+    "k": "wide",
 }
-ON_GPU = ["full"]  # run when named: they need a GPU
+ON_GPU = ["full", "wide"]  # run when named: they need a GPU
 # Rows of the stability study and their options. T of branchnorm: as long as the warmup, unless said.
 KINDS = {kind: {"transformer_residual": kind} for kind in ["post-ln", "pre-ln", "deepnorm", "branchnorm"]}
 BASELINES = ["admin", "b2t", "residual-dual", "rezero", "sub-ln", "dlcl"]
@@ -40,7 +41,7 @@ WARMUPS = [20, 60, 200]
 # Seconds of one idle core (Zen 4, 2.6 GHz) for 1,000 target tokens: a part for the vocabulary and a part
 # for each encoder-decoder pair of layers. Measured with short runs; a cell of a narrow model costs as much as its kernels' calls.
 SECONDS = {16: (0.006, 0.004), 32: (0.008, 0.004), 64: (0.024, 0.0092)}
-GPU_SECONDS = (0.0006, 0.0004)  # of an H200 for an update of width 256
+GPU_SECONDS = {256: (0.0006, 0.0004), 512: (0.001, 0.0008)}  # the same of an H200 for an update of 4,096 target tokens
 
 
 def tag(language):
@@ -79,7 +80,7 @@ class Cell:
     def seconds(self):
         """Estimated seconds of one idle core, or of a GPU."""
         if self.on_gpu:
-            base, layer = GPU_SECONDS
+            base, layer = GPU_SECONDS[self.options["dim-emb"]]
             return 10 + (base + layer * self.depth) * self.updates
         base, layer = SECONDS[self.options["dim-emb"]]
         per_thousand = base + layer * self.depth
@@ -261,6 +262,22 @@ def full():
             yield cell("full", f"{kind}-{depth}", kind, depth, 10 + rank, 256, translates=True, **FULL)
 
 
+def wide():
+    """Today's default at length, on a GPU: Multi30k to 4,000 updates at widths that people train, averaged weights. Each
+    cell takes minutes, the most telling first."""
+    def rows(kinds, width, depth, rank):
+        options = {**FULL, "transformer_dim_ffn": 4 * width, "transformer_heads": width // 64, "after": "4000u",
+                   "valid_freq": "500u", "exponential_smoothing": 0.002}
+        for kind in kinds:
+            yield cell("wide", f"{kind}-{width}-{depth}", kind, depth, rank, width, translates=True, **options)
+
+    judged, controls = ["branchnorm-bounded", "deepnorm"], ["branchnorm-no-ramp", "pre-ln"]
+    for rank, (width, depth) in enumerate([(256, 50), (256, 18), (512, 50), (512, 18)]):
+        yield from rows(judged, width, depth, 20 + rank)
+        yield from rows(controls, width, depth, 30 + rank)
+    yield from rows(judged, 256, 100, 29)
+
+
 def trial():
     """Seconds: does everything work here? Not part of the results."""
     yield cell("trial", "small", "branchnorm", 2, 9, 16, after="300u", mini_batch_words=250, learn_rate=0.003,
@@ -271,7 +288,7 @@ def trial():
 def all_cells():
     """In the order in which they run."""
     cells = [*stability(), *thousand(), *convergence(), *ramp(), *recipe(), *longer(),
-             *languages(), *robustness(), *full(), *trial()]
+             *languages(), *robustness(), *full(), *wide(), *trial()]
     return sorted(cells, key=lambda c: c.rank)  # stable: the order above within a rank
 
 
@@ -286,9 +303,9 @@ def cells_of(study):
 def comparisons():
     """Pairs (baseline, system) whose translations are tested against each other."""
     def shared(c):
-        return c.study, c.depth, c.form, c.seed, c.smoothing
+        return c.study, c.depth, c.form, c.seed, c.smoothing, c.options["dim-emb"]
 
-    cells = [c for c in all_cells() if c.study in ("convergence", "longer", "languages", "full")]
+    cells = [c for c in all_cells() if c.study in ("convergence", "longer", "languages", "full", "wide")]
     for first in cells:
         for second in cells:
             tested = second.kind.startswith("branchnorm") and first.kind in ("deepnorm", "post-ln")

@@ -4,8 +4,8 @@
 #
 # Usage: run.sh [STUDY...] [--data FOLDER] [--work FOLDER] [--jobs N] [--list] [--figures]
 #   STUDY          a stability, b thousand, c convergence, d ramp, e robustness, f late, h recipe, i longer, j languages;
-#                  default: all of these. g full, when named: on a GPU, with programs built by the preset cuda. trial =
-#                  one cell of a few seconds that shows whether everything works here
+#                  default: all of these. g full, k wide, when named: on a GPU, with programs built by the preset cuda.
+#                  trial = one cell of a few seconds that shows whether everything works here
 #   --data FOLDER  Multi30k as ../multi30k/README.md lists it, and for languages the files of checksums.sha256 beside this
 #                  script; without it, they are downloaded into the work folder
 #   --work FOLDER  checkpoints, logs, translations; default: ${XDG_CACHE_HOME:-~/.cache}/bough/depth
@@ -35,7 +35,7 @@ while [ $# -gt 0 ]; do
       ;;
     --list | --figures) trains="" arguments+=("$1") ;;
     languages | j) needs_languages=yes studies=yes arguments+=("$1") ;;
-    full | g) studies=yes preset=cuda build=build-cuda packages=--tests arguments+=("$1") ;;
+    full | g | wide | k) studies=yes preset=cuda build=build-cuda packages=--tests arguments+=("$1") ;;
     -*) fail "'$1' is not an option of this script; see its first lines" ;;
     *) studies=yes arguments+=("$1") ;;
   esac

@@ -319,7 +319,7 @@ def print_plan(study, chosen, jobs, details):
 def parse_arguments():
     parser = argparse.ArgumentParser(prog="study.py", description=__doc__)
     parser.add_argument("studies", nargs="*", help=f"of {', '.join(f'{k} or {v}' for k, v in cells.STUDIES.items())},"
-                        " trial; all but full, which needs a GPU, and trial without any")
+                        f" trial; all but {' and '.join(cells.ON_GPU)}, which need a GPU, and trial without any")
     parser.add_argument("--bin", required=True, help="folder of bough-train, bough-translate, bough-score")
     parser.add_argument("--data", help="folder of the Multi30k files")
     parser.add_argument("--work", required=True, help="folder for checkpoints and logs")
@@ -335,7 +335,7 @@ def parse_arguments():
     options.studies = [cells.STUDIES.get(s, s) for s in options.studies] or on_cpu
     for name in options.studies:
         if name not in names:
-            parser.error(f"'{name}' is not a study, must be one of {', '.join(names)} or a letter a to j")
+            parser.error(f"'{name}' is not a study, must be one of {', '.join(names)} or a letter a to {max(cells.STUDIES)}")
     return options
 
 
