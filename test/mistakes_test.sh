@@ -53,6 +53,17 @@ keeps ref.1 "translations over their references" "valid-translation-output: 'ref
   train n --after 1u --valid-sets corpus/dev.en ref.1 --valid-freq 1u --valid-metrics bleu --valid-translation-output 'ref.{U}'
 keeps m/model.npz "a report over its model" "output: 'm/model.npz' is files, too" \
   "$bin/bough-report" m/model.npz -o m/model.npz
+cp in.txt text.bin
+keeps text.bin "a model over the text of its calibration" "OUT: 'text.bin' is calibrate, too" \
+  "$bin/bough-average" text.bin m/model.npz --export-int8 --calibrate text.bin --vocabs vocab.spm vocab.spm
+# What ends before its first translation leaves the output as it was.
+# shellcheck disable=SC2086
+{
+  keeps notes.txt "a shortlist that is not there" "nowhere.s2t" $translate -i in.txt -o notes.txt --shortlist nowhere.s2t
+  keeps in.gz "... nor a packed one" "nowhere.s2t" $translate -i in.txt -o in.gz --shortlist nowhere.s2t
+}
+train n --after 1u --dec-cell ssru --log n.log
+check "a cell that no layer has is told" says "dec-cell is ssru, but there is no cell" n.log
 "$bin/bough-report" m/model.npz -o /dev/stdout | grep -q "^<!doctype html>"
 check "a report goes through a pipe" test $? = 0
 "$bin/bough-report" m/model.npz -o page.html.gz

@@ -1,7 +1,10 @@
 #include "apps/inference/shortlist.h"
 
+#include <sys/stat.h>
+
 #include <cstring>
 #include <fstream>
+#include <thread>
 
 #include "apps/inference/translator.h"
 #include "core/cpu/factory.h"
@@ -93,8 +96,23 @@ TEST_CASE("a binary shortlist", "[shortlist]") {
   const uint64_t words[] = {0xF11A48D5013417F5, 0, 1, 1, 0, 0};
   const std::string none = files.write("none.bin", std::string(reinterpret_cast<const char*>(words), sizeof words));
   CHECK_THAT(message_of([&] { files.open({.path = none, .is_checked = false}); }), Contains("is for -1 source words"));
+  // A pipe is read once: as text.
+  CHECK_THAT(message_of([&] { files.open({.path = files.write("copy", whole.substr(4))}); }),
+             Contains("control characters"));
+  const std::string strange = files.write("strange.s2t", "b2 x2 0.5\nx a2 0.5\n");
+  CHECK_THAT(message_of([&] { files.open({.path = strange}); }), Contains("has 2 entries, and no words of"));
   const std::string line = files.write("line.s2t", "b2 a2 0.5\nb2 a2\n");
   CHECK_THAT(message_of([&] { files.open({.path = line}); }), Contains("line 2 is 'b2 a2', must be"));
+}
+
+TEST_CASE("a shortlist that comes through a pipe", "[shortlist]") {
+  const Files files;
+  const std::string path = files.folder / "pipe";
+  REQUIRE(mkfifo(path.c_str(), 0600) == 0);
+  std::thread writer([&] { std::ofstream(path) << "b10 a2 0.5\nb11 a2 0.2\n"; });
+  const Shortlist list = files.open({.path = path, .first = 3});
+  writer.join();
+  CHECK(list.words(Ids{2}, {}, -1) == Ids{0, 1, 2, 3, 4, 5, 10, 11});
 }
 
 TEST_CASE("the option shortlist", "[shortlist]") {

@@ -137,6 +137,16 @@ TEST_CASE("forced beginnings come from a second file or field", "[translate]") {
     CHECK(std::stod(scored[i].substr(scored[i].find("Score= ") + 7)) ==
           Approx(std::stod(lines[i].substr(lines[i].find("F0= ") + 4))).epsilon(1e-4));
   }
+  using Catch::Matchers::Contains;
+  // A word that no shortlist may have costs nothing, and the rest has its own scores.
+  write_file(folder / "prefix", "absent\n\nw3\nw10 absent\n");
+  write_file(folder / "all", "");
+  options.shortlist = {.path = folder / "all", .first = 1000};
+  const auto listed = folder.translate(options);
+  CHECK(listed[0].starts_with("0 ||| <unk> "));
+  options.decoding.n_best = false;
+  options.decoding.word_scores = true;
+  CHECK_THAT(folder.translate(options)[0], Contains(" ||| WordScores= 0.00000 -"));
   TranslateOptions free = folder.translate_options("w8\n");
   free.decoding.n_best = true;
   CHECK(folder.translate(free)[0].substr(1) == lines[3].substr(1));

@@ -1,6 +1,7 @@
 #include "apps/inference/shortlist.h"
 
 #include <algorithm>
+#include <cctype>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -9,6 +10,7 @@
 
 #include "core/base/error.h"
 #include "core/base/io.h"
+#include "core/base/log.h"
 #include "core/base/settings.h"
 #include "data/dictionary.h"
 
@@ -38,10 +40,16 @@ std::string content_of(const std::string& path) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
+/// Never of a pipe, which can be read but once.
 bool is_binary(const std::string& path) {
+  if (!std::filesystem::is_regular_file(path)) return false;
   std::ifstream in(path, std::ios::binary);
   uint64_t word = 0;
   return in.read(reinterpret_cast<char*>(&word), sizeof word) && word == magic;
+}
+
+bool is_text(const std::string& line) {
+  return std::ranges::none_of(line, [](unsigned char c) { return std::iscntrl(c) && !std::isspace(c); });
 }
 
 template <class T>
@@ -121,18 +129,35 @@ void Shortlist::read_text(const ShortlistOptions& options, const Vocabulary& sou
   first_ = std::min(options.first, int(target_words_));
   auto probabilities = std::vector<std::map<int32_t, double>>(size_t(source_words_));
   LineReader lines(path_);
+  int64_t entries = 0, known_entries = 0;
   for (std::string line; lines.next(line);) {
     std::vector<std::string> fields;
     for_each_token(line, [&](std::string_view token) { fields.emplace_back(token); });
     if (fields.empty()) continue;
     double probability = 0;
+    check(is_text(line),
+          "shortlist: '{}' line {} has control characters, must be a target word, a source word and a probability. "
+          "Give a "
+          "text, or a binary shortlist that is no pipe",
+          path_, lines.line_number());
     check(fields.size() == 3 && parse_value(fields[2], probability),
           "shortlist: '{}' line {} is '{}', must be a target word, a source word and a probability", path_,
           lines.line_number(), line.substr(0, 100));
     if (fields[0] == "NULL" || fields[1] == "NULL") continue;
-    double& known = probabilities[size_t(source.id(fields[1]))][target.id(fields[0])];
+    const int32_t from = source.id(fields[1]), to = target.id(fields[0]);
+    ++entries;
+    known_entries += from != source_special_.unknown && to != target_special_.unknown;
+    double& known = probabilities[size_t(from)][to];
     known = std::max(known, probability);
   }
+  check(entries == 0 || known_entries > 0,
+        "shortlist: '{}' has {} entries, and no words of the vocabularies '{}' and '{}' in any. Give the shortlist "
+        "that was "
+        "made for the model",
+        path_, entries, source.path(), target.path());
+  if (2 * known_entries < entries)
+    log::warn("[data] shortlist: of {} entries of '{}', {} have words that the vocabularies have", entries, path_,
+              known_entries);
   for (const auto& of_word : probabilities) {
     offsets_.push_back(ids_.size());
     std::vector<std::pair<double, int32_t>> best;

@@ -65,14 +65,15 @@ void TransformerSteps::upload_lists() {
   device_lists_.ids = block.view(words, {int64_t(ids.size())});
 }
 
-/// Where the words that must come stand in the logits.
+/// Where the words that must come stand in the logits; -1, as for rows that are free, for a word that no list may have.
 std::vector<int32_t> TransformerSteps::forced_columns(const StepRows& rows) const {
   std::vector<int32_t> columns = rows.forced;
   if (lists_.empty()) return columns;
   for (size_t r = 0; r < columns.size(); ++r) {
     if (columns[r] < 0) continue;
     const std::vector<int32_t>& list = list_of(rows, r);
-    columns[r] = int32_t(std::lower_bound(list.begin(), list.end(), columns[r]) - list.begin());
+    const auto found = std::ranges::lower_bound(list, columns[r]);
+    columns[r] = found != list.end() && *found == columns[r] ? int32_t(found - list.begin()) : -1;
   }
   return columns;
 }
@@ -128,7 +129,7 @@ void TransformerSteps::score_forced(In logits, In forced, StepScores& out) {
   const Tensor loss = backend_.allocate({logits.rows()}, backend_.statistics_dtype());
   backend_.cross_entropy(loss, logits, forced, Tensor(), 0.0, columns(), false);
   backend_.download(out.forced_scores, loss);
-  for (double& score : out.forced_scores) score = -score;
+  for (double& score : out.forced_scores) score = 0 - score;  // 0, not -0, for what costs nothing
 }
 
 WordScores TransformerSteps::total(const std::vector<Tensor>& logits) const {

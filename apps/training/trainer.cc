@@ -79,6 +79,11 @@ Trainer::Trainer(TrainOptions options, Communicator& ranks)
   if (options_.display.log_layer_norms) model_->enable_layer_norms(options_.display.log_model_update);
   log::info("[model] {} parameters, residual {}, {}+{} layers", with_commas(model_->parameters().trained_elements()),
             name_of(options_.model.residual), options_.model.encoder_layers, options_.model.decoder_layers);
+  if (options_.model.decoder_cell == "ssru" && !options_.model.has_rnn_decoder())
+    log::warn(
+        "[model] dec-cell is ssru, but there is no cell: it needs transformer-decoder-autoreg rnn. Give that for an "
+        "SSRU "
+        "decoder");
   checkpoint_ = std::make_unique<Checkpoint>(options_.saving, describe_run(options_), *model_);
   if (!options_.validation.valid_sets.empty())
     validation_ = std::make_unique<Validation>(validation_settings(options_), vocabularies_, *model_, ranks_);

@@ -1,5 +1,7 @@
 #include "core/base/text_output.h"
 
+#include <fcntl.h>
+#include <unistd.h>
 #include <zlib.h>
 
 #include <cerrno>
@@ -35,33 +37,45 @@ TextOutput::TextOutput(const std::string& path) : path_(path), owned_(nullptr, &
     path_ = "standard output";
     return;
   }
+  file_ = nullptr;
   make_folder_of(path);
   errno = 0;
-  if (is_gzip_name(path)) {
-    packer_.reset(new Packer{gzopen(path.c_str(), "wb")});
-    if (!packer_->file) fail_writing_output();
-    file_ = nullptr;
-    return;
-  }
-  owned_.reset(std::fopen(path.c_str(), "wb"));
-  if (!owned_) fail_writing_output();
-  file_ = owned_.get();
+  descriptor_ = open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+  if (descriptor_ < 0) fail_writing_output();
 }
 
-TextOutput::~TextOutput() = default;
+TextOutput::~TextOutput() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
 
 void TextOutput::fail_writing_output() {
   if (errno == EPIPE) throw OutputClosed();
   fail_writing(path_, errno);
 }
 
+void TextOutput::begin() {
+  if (descriptor_ < 0) return;
+  if (ftruncate(descriptor_, 0) != 0 && errno != EINVAL) fail_writing_output();  // EINVAL: a device or a pipe
+  const int descriptor = std::exchange(descriptor_, -1);
+  if (is_gzip_name(path_)) {
+    packer_.reset(new Packer{gzdopen(descriptor, "wb")});
+    if (!packer_->file) fail_writing_output();
+    return;
+  }
+  owned_.reset(fdopen(descriptor, "wb"));
+  if (!owned_) fail_writing_output();
+  file_ = owned_.get();
+}
+
 void TextOutput::write(std::string_view text) {
+  begin();
   const bool done = packer_ ? packer_->write(text)
                             : std::fwrite(text.data(), 1, text.size(), file_) == text.size() && std::fflush(file_) == 0;
   if (!done) fail_writing_output();
 }
 
 void TextOutput::close() {
+  begin();
   if (packer_) {
     if (!packer_->close()) fail_writing_output();
     return;

@@ -17,7 +17,7 @@ struct OutputClosed : std::exception {
 /// Throws Error if it cannot be opened or written (full disk), OutputClosed for a closed pipe.
 class TextOutput {
  public:
-  /// Opens, and empties, the file.
+  /// Opens the file. What it holds goes when the first text comes, or at close(): who fails before leaves it as it was.
   explicit TextOutput(const std::string& path);
   ~TextOutput();
   void write(std::string_view text);
@@ -27,10 +27,12 @@ class TextOutput {
 
  private:
   [[noreturn]] void fail_writing_output();
+  void begin();
   std::string path_;
   struct Packer;
   std::unique_ptr<std::FILE, int (*)(std::FILE*)> owned_;
   std::FILE* file_;
+  int descriptor_ = -1;  ///< of a file before its first text
   std::unique_ptr<Packer> packer_;
 };
 
