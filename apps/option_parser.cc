@@ -54,7 +54,7 @@ std::vector<std::string> configuration_files(const SettingsReader& reader) {
     files = {model ? model->items.back() : SavingOptions().model};
   }
   if (reader.is_true("interpolate-env-vars"))
-    for (std::string& file : files) file = interpolate_environment("config", file);
+    for (std::string& file : files) file = interpolate_environment(reader.find("config") ? "config" : "model", file);
   if (!reader.find("config"))
     for (std::string& file : files) file = without_links(file) + ".yml";
   if (!reader.find("config") && !files.empty() && !file_exists(files[0])) return {};

@@ -182,6 +182,16 @@ TEST_CASE("options of word alignments", "[settings][alignment]") {
   CHECK(path_in("c.yml") == folder / "a.align");
   CHECK(path_in("none.yml") == "none");
   CHECK(path_in("field.yml") == "2");
+  // A shell command is no file; an argument that names one may be what this program writes, too.
+  write_file(folder / "judge.sh", "");
+  write_file(folder / "scripts.yml",
+             "relative-paths: true\ntrain-sets: [a, b]\nvocabs: [a, b]\nvalid-script-path: bash judge.sh\n"
+             "model: m.npz\nvalid-script-args: [judge.sh, -x, m.npz]\n");
+  const std::string config = folder / "scripts.yml";
+  const std::vector<const char*> arguments{"bough", "-c", config.c_str(), "--no-reload"};
+  const auto scripts = parse_train_options(int(arguments.size()), arguments.data())->validation;
+  CHECK(scripts.script_path == "bash judge.sh");
+  CHECK(scripts.script_args == std::vector<std::string>{folder / "judge.sh", "-x", "m.npz"});
 
   const auto translate = [](const char* alignment) {
     return message(parse_translate_options, {"-m", "m.npz", "-v", "a", "b", "--alignment", alignment});

@@ -245,6 +245,12 @@ valid="--valid-sets corpus/dev.en corpus/dev.de --valid-freq 2"
 train script --after 5u $valid --valid-metrics valid-script --valid-script-path false 2>/dev/null
 check "a script that fails ends with 1" test $? = 1
 check "... after saving" test -s script/model.npz.optimizer.npz
+printf '#!/bin/sh\ntest -s "$1" && echo 3\n' >judge.sh
+chmod +x judge.sh
+train judged --after 4u --valid-freq 2 --valid-metrics valid-script --valid-script-path judge.sh --log judged.log
+check "a script beside us judges models, without validation files" test "$(grep -c "valid-script : 3" judged.log)" = 2
+train unjudged --after 2u --valid-freq 2 --valid-metrics bleu --log unjudged.log
+check "... other metrics need some" says "valid-sets is missing" unjudged.log
 train clock --seed 0 --after 2u; first=$(grep ^seed: clock/model.npz.yml)
 train clock --seed 0 --after 4u
 check "a resumed run keeps its seed" test "$first" = "$(grep ^seed: clock/model.npz.yml)"

@@ -85,8 +85,10 @@ Trainer::Trainer(TrainOptions options, Communicator& ranks)
         "SSRU "
         "decoder");
   checkpoint_ = std::make_unique<Checkpoint>(options_.saving, describe_run(options_), *model_);
-  if (!options_.validation.valid_sets.empty())
+  if (options_.validation.measures())
     validation_ = std::make_unique<Validation>(validation_settings(options_), vocabularies_, *model_, ranks_);
+  if (!validation_ && options_.validation.metrics != ValidationOptions().metrics)
+    log::warn("[valid] valid-metrics is given, but nothing is measured: valid-sets is missing");
   if (validation_) validation_->limit_rows(data_->most_source_rows(), data_->most_target_rows());
   if (Checkpoint::begins_anew(options_.saving))
     model_->change_initial_values([this](const ParameterPart& part, std::vector<float>& values) {

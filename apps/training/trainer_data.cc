@@ -22,7 +22,7 @@ void Trainer::open_vocabularies() {
   if (options_.model.ties_source_and_target() && paths.size() == 2 && paths[0] != paths[1])
     check(file_exists(paths[0]) || file_exists(paths[1]),
           "vocabs: '{}' and '{}' would be made, one for each side, but shared embeddings need one vocabulary for both; "
-          "give the same file twice or leave tied-embeddings-all out",
+          "give the same file twice, or tie neither by tied-embeddings-all nor by tied-embeddings-src",
           paths[0], paths[1]);
   if (!ranks_.is_first()) ranks_.barrier();  // the first makes what is missing
   vocabularies_ =
@@ -37,11 +37,12 @@ void Trainer::open_vocabularies() {
   check(!options_.model.ties_source_and_target() ||
             options_.model.vocab_sizes.front() == options_.model.vocab_sizes.back(),
         "tied-embeddings: the vocabularies have {} and {} entries, but shared embeddings need one "
-        "vocabulary for both sides; give the same file twice or leave tied-embeddings-all out",
+        "vocabulary for both sides; give the same file twice, or tie neither by tied-embeddings-all nor by "
+        "tied-embeddings-src",
         options_.model.vocab_sizes.front(), options_.model.vocab_sizes.back());
   check(!options_.model.ties_source_and_target() || vocabularies_.front()->hash() == vocabularies_.back()->hash(),
         "tied-embeddings: '{}' and '{}' hold different entries, but shared embeddings need one vocabulary for both "
-        "sides; give the same file twice or leave tied-embeddings-all out",
+        "sides; give the same file twice, or tie neither by tied-embeddings-all nor by tied-embeddings-src",
         vocabularies_.front()->path(), vocabularies_.back()->path());
   const uint64_t before = checkpoint_state_ ? checkpoint_state_->vocabulary : 0;
   check(before == 0 || before == vocabulary_hash(),

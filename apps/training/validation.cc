@@ -82,6 +82,7 @@ std::pair<std::string, std::string> Validation::text_of_fields(const std::string
 
 void Validation::read_files() {
   const auto& sets = options_.valid_sets;
+  if (sets.empty()) return;  // scripts alone are given the model
   const bool is_tsv = settings_.tsv;
   check(sets.size() == (is_tsv ? 1u : 2u), "valid-sets has {} files, must have {}", sets.size(),
         is_tsv ? "1 (tsv)" : "2: source and target");
@@ -189,8 +190,9 @@ double Validation::score_of_pieces(const MetricKind& kind, const Decoded& decode
 
 double Validation::run_script(const std::string& argument) const {
   // The path is a shell string, as in Marian: users write "bash ./scripts/validate.sh". Unless it names a file.
-  const bool is_file = access(options_.script_path.c_str(), F_OK) == 0;
-  std::string command = is_file ? quoted(options_.script_path) : options_.script_path;
+  const std::string& path = options_.script_path;
+  const bool is_file = access(path.c_str(), F_OK) == 0, is_here = path.find('/') == std::string::npos;
+  std::string command = is_file ? quoted(is_here ? "./" + path : path) : path;
   for (const std::string& word : options_.script_args) command += " " + quoted(word);
   command += " " + quoted(argument);
   const auto [output, status] = run_command(command);

@@ -17,7 +17,8 @@ EnumNames<const ValidationMetric*> metric_names() {
 
 void ValidationOptions::settings(Settings& v) {
   v.group("Validation");
-  v(valid_sets, "valid-sets", "parallel files to validate on, source first; none = no validation", Path{});
+  v(valid_sets, "valid-sets",
+    "parallel files to validate on, source first; none = no validation, but by valid-script alone", Path{});
   v(valid_freq, "valid-freq", "validate every this many updates or target tokens", updates_or_labels);
   v(valid_first, "valid-first", "also validate before the first update, as for a model that is trained on");
   v(metrics, "valid-metrics",
@@ -35,9 +36,10 @@ void ValidationOptions::output_settings(Settings& v) {
   v(script_path, "valid-script-path",
     "shell command for the metrics translation and valid-script; it is given the file to judge and "
     "prints a number",
-    Path{});
+    Path{.or_words = true});
   v(script_args, "valid-script-args",
-    "arguments put before that file's name, each one word to the shell, whatever is in it");
+    "arguments put before that file's name, each one word to the shell, whatever is in it",
+    Path{.use = Path::argument, .or_words = true});
   v(translation_output, "valid-translation-output",
     "write the translations of each validation whose metrics need them here, packed if the name ends in .gz; {E} {B} "
     "{U} {T} in the name become epoch, batches, updates, tokens",
@@ -58,10 +60,14 @@ void ValidationOptions::stopping_settings(Settings& v) {
   v(reset_all, "valid-reset-all", "forget stalls and best values from before this start");
 }
 
+bool ValidationOptions::measures() const {
+  return !valid_sets.empty() || std::ranges::all_of(metrics, &ValidationMetric::needs_parameters);
+}
+
 void ValidationOptions::validate() const {
   check(early_stopping_epsilon.size() == 1 || early_stopping_epsilon.size() == metrics.size(),
-        "early-stopping-epsilon has {} values, must have 1, or {}: one for each of valid-metrics",
-        early_stopping_epsilon.size(), metrics.size());
+        "early-stopping-epsilon has {} values, must have 1{}", early_stopping_epsilon.size(),
+        metrics.size() == 1 ? "" : fmt::format(", or {}: one for each of valid-metrics", metrics.size()));
   for (const ValidationMetric* metric : metrics) {
     check(std::ranges::count(metrics, metric) == 1, "valid-metrics has {} twice, must have each once", metric->name);
     check(!metric->is_script() || !script_path.empty(), "valid-metrics has {}, which needs valid-script-path",

@@ -33,6 +33,8 @@ struct ValidationOptions {
 
   void settings(Settings& v);
   void validate() const;
+  /// Whether there is something to measure: validation files, or scripts alone that are given the model.
+  bool measures() const;
 
  private:
   void stopping_settings(Settings& v);

@@ -18,7 +18,9 @@ std::vector<std::string> file_names(const Setting& row) {
   return names;
 }
 
-bool is_written(const Setting& row) { return row.is_path && row.path_use != Path::input; }
+bool is_written(const Setting& row) {
+  return row.is_path && (row.path_use == Path::output || row.path_use == Path::log);
+}
 
 }  // namespace
 
@@ -27,7 +29,7 @@ void check_output(const Settings& rows, const Setting& output, const std::string
   for (const std::string& input : configurations) check_not_input(output.name, name, "a configuration", input);
   for (const Setting& other : rows.rows()) {
     const bool may_be_shared = output.path_use == Path::log && other.path_use == Path::log;
-    if (!other.is_path || other.name == output.name || may_be_shared) continue;
+    if (!other.is_path || other.path_use == Path::argument || other.name == output.name || may_be_shared) continue;
     for (const std::string& input : file_names(other)) check_not_input(output.name, name, other.name, input);
   }
 }

@@ -53,8 +53,10 @@ using EnumNames = std::vector<std::pair<std::string_view, E>>;
 /// Marks file names: `relative-paths` and `interpolate-env-vars` apply to them, and what a program writes must be no
 /// file that it reads.
 struct Path {
-  enum Use { input, output, log } use = input;  ///< a log is appended to, and several may share one
-  bool or_field = false;                        ///< none, and a number (of a field in each line), are no names of files
+  /// A log is appended to, and several may share one; an argument is another program's, which reads or writes it.
+  enum Use { input, output, log, argument } use = input;
+  bool or_field = false;  ///< none, and a number (of a field in each line), are no names of files
+  bool or_words = false;  ///< nor is text, as a shell command, where relative-paths finds no file of that name
 };
 
 /// Text that must be one of these.
@@ -140,6 +142,7 @@ struct Setting {
   bool is_path = false;
   Path::Use path_use = Path::input;
   bool is_path_or_field = false;
+  bool is_path_or_words = false;
   bool is_path_first = false;    ///< the first item of a list is a path, unless it says false
   bool is_alias = false;         ///< stands for other settings; no member, not dumped
   bool is_transient = false;     ///< asked of this run only (dump-config): not dumped
@@ -189,6 +192,7 @@ class Settings {
     rows_.back().is_path = true;
     rows_.back().path_use = path.use;
     rows_.back().is_path_or_field = path.or_field;
+    rows_.back().is_path_or_words = path.or_words;
     rows_.back().word = "PATH";
   }
   /// A period in one of the units.

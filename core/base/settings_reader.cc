@@ -5,6 +5,8 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "core/base/files.h"
+
 namespace bough {
 namespace {
 
@@ -229,7 +231,9 @@ void SettingsReader::settle_file_names() {
       if (row->is_path_first && (&item != &given.value.items.front() || says({item}, "false"))) break;
       if (row->is_path_or_field && is_none_or_number(item)) continue;
       if (interpolates) item = interpolate_environment(name, item);
-      if (!given.relative_to.empty()) item = beside(given.relative_to, item);
+      if (given.relative_to.empty()) continue;
+      const std::string path = beside(given.relative_to, item);
+      if (!row->is_path_or_words || file_exists(path)) item = path;
     }
   }
 }
