@@ -60,6 +60,8 @@ assert all(g > 0 for g in whole["layers"]["encoder"]["gradient"][0] + whole["lay
 assert whole["exit_code"] == 0 and whole["bleu"]["tokenizer"] == "none"
 PY
 check "interrupted = uninterrupted, and the numbers are there" test $? = 0
+check "the translations are kept" bash -c 'gzip -dc whole/results/translations/small.de.gz | cmp - whole/work/cells/trial/small/test.de'
+check "... in the same bytes" cmp -s whole/results/translations/small.de.gz parts/results/translations/small.de.gz
 study parts trial >/dev/null 2>again.txt
 check "a finished cell does not run again" bash -c 'grep -q "trial  *1  *1  *0 " again.txt'
 

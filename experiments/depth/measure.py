@@ -1,4 +1,5 @@
 """From what bough-train leaves behind to the small JSON file of a cell."""
+import gzip
 import json
 import os
 import subprocess
@@ -142,7 +143,7 @@ def language_scores(reference, output, tokenizer, bin_folder, folder):
 
 
 def translate(cell, folder, bin_folder, text):
-    """BLEU of the text, (source, reference); the translations stay in the work folder for the paired tests."""
+    """BLEU of the text, (source, reference); the translations are test.de in the folder."""
     output = os.path.join(folder, "test.de")
     with open(text[0]) as source, open(output + ".tmp", "w") as target:
         place = (["--devices", str(cell.options["devices"]), "--precision", *cell.options["precision"]] if cell.on_gpu
@@ -158,14 +159,21 @@ def translate(cell, folder, bin_folder, text):
     return result
 
 
-def compare(first, second, folders, bin_folder, reference):
+def keep_translations(folder, path):
+    """Packed, for the paired tests: whenever the other cell of a pair ends. The same bytes whenever they are written."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(os.path.join(folder, "test.de"), "rb") as file, open(path + ".tmp", "wb") as packed:
+        packed.write(gzip.compress(file.read(), mtime=0))
+    os.replace(path + ".tmp", path)
+
+
+def compare(first, second, files, bin_folder, reference, folder):
     """Paired tests of two cells' translations: p-values of bootstrap and of approximate randomisation."""
-    files = [os.path.join(folder, "test.de") for folder in folders]
     tests = {}
     for test in ["bs", "ar"]:
         tests[test] = json.loads(run_tool(
             [f"{bin_folder}/bough-score", reference, "-i", *files, "-m", "bleu", "-tok",
-             TOKENIZERS[first.form], "-w", "4", "-f", "json", "--force", f"-p{test}", "-j", "1"], folders[1]))
+             TOKENIZERS[first.form], "-w", "4", "-f", "json", "--force", f"-p{test}", "-j", "1"], folder))
     return {
         "baseline": first.name,
         "system": second.name,

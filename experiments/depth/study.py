@@ -97,6 +97,9 @@ class Study:
     def folder(self, cell):
         return os.path.join(self.work, "cells", cell.study, cell.name)
 
+    def translations(self, cell):
+        return os.path.join(self.results, "translations", cell.name + ".de.gz")
+
     def text(self, form, part):
         """Source and target of train, val or test_2016_flickr."""
         if form == "languages":
@@ -198,6 +201,7 @@ class Study:
         result = measure.measure(cell, folder, code, self.commit)
         if cell.translates and code == 0:
             result["bleu"] = measure.translate(cell, folder, self.bin, self.text(cell.form, "test_2016_flickr"))
+            measure.keep_translations(folder, self.translations(cell))
         measure.write_json(self.result_path(cell), result)
         if cell.translates:
             self.compare_with_partners(cell)
@@ -212,10 +216,10 @@ class Study:
             for first, second in cells.comparisons():
                 if cell.name not in (first.name, second.name):
                     continue
-                folders = [self.folder(first), self.folder(second)]
-                if all(os.path.exists(os.path.join(folder, "test.de")) for folder in folders):
+                files = [self.translations(first), self.translations(second)]
+                if all(os.path.exists(path) for path in files):
                     reference = self.text(cell.form, "test_2016_flickr")[1]
-                    test = measure.compare(first, second, folders, self.bin, reference)
+                    test = measure.compare(first, second, files, self.bin, reference, self.folder(cell))
                     name = f"{second.name}-against-{first.kind}.json"
                     measure.write_json(os.path.join(self.results, "significance", name), test)
 
