@@ -137,8 +137,7 @@ void Shortlist::read_text(const ShortlistOptions& options, const Vocabulary& sou
     double probability = 0;
     check(is_text(line),
           "shortlist: '{}' line {} has control characters, must be a target word, a source word and a probability. "
-          "Give a "
-          "text, or a binary shortlist that is no pipe",
+          "Give a text, or a binary shortlist that is no pipe",
           path_, lines.line_number());
     check(fields.size() == 3 && parse_value(fields[2], probability),
           "shortlist: '{}' line {} is '{}', must be a target word, a source word and a probability", path_,
@@ -152,8 +151,7 @@ void Shortlist::read_text(const ShortlistOptions& options, const Vocabulary& sou
   }
   check(entries == 0 || known_entries > 0,
         "shortlist: '{}' has {} entries, and no words of the vocabularies '{}' and '{}' in any. Give the shortlist "
-        "that was "
-        "made for the model",
+        "that was made for the model",
         path_, entries, source.path(), target.path());
   if (2 * known_entries < entries)
     log::warn("[data] shortlist: of {} entries of '{}', {} have words that the vocabularies have", entries, path_,

@@ -82,8 +82,7 @@ Trainer::Trainer(TrainOptions options, Communicator& ranks)
   if (options_.model.decoder_cell == "ssru" && !options_.model.has_rnn_decoder())
     log::warn(
         "[model] dec-cell is ssru, but there is no cell: it needs transformer-decoder-autoreg rnn. Give that for an "
-        "SSRU "
-        "decoder");
+        "SSRU decoder");
   checkpoint_ = std::make_unique<Checkpoint>(options_.saving, describe_run(options_), *model_);
   if (options_.validation.measures())
     validation_ = std::make_unique<Validation>(validation_settings(options_), vocabularies_, *model_, ranks_);
