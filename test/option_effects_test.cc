@@ -190,6 +190,11 @@ TEST_CASE("options of word alignments", "[settings][alignment]") {
   const std::string config = folder / "scripts.yml";
   const std::vector<const char*> arguments{"bough", "-c", config.c_str(), "--no-reload"};
   const auto scripts = parse_train_options(int(arguments.size()), arguments.data())->validation;
+  ValidationOptions validation = scripts;
+  validation.valid_sets = {"a", "b"};
+  CHECK(validation.measures());
+  validation.metrics = {};
+  CHECK_FALSE(validation.measures());
   CHECK(scripts.script_path == "bash judge.sh");
   CHECK(scripts.script_args == std::vector<std::string>{folder / "judge.sh", "-x", "m.npz"});
 

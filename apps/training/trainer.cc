@@ -86,7 +86,8 @@ Trainer::Trainer(TrainOptions options, Communicator& ranks)
   checkpoint_ = std::make_unique<Checkpoint>(options_.saving, describe_run(options_), *model_);
   if (options_.validation.measures())
     validation_ = std::make_unique<Validation>(validation_settings(options_), vocabularies_, *model_, ranks_);
-  if (!validation_ && options_.validation.metrics != ValidationOptions().metrics)
+  const auto& metrics = options_.validation.metrics;
+  if (!validation_ && !metrics.empty() && metrics != ValidationOptions().metrics)
     log::warn("[valid] valid-metrics is given, but nothing is measured: valid-sets is missing");
   if (validation_) validation_->limit_rows(data_->most_source_rows(), data_->most_target_rows());
   if (Checkpoint::begins_anew(options_.saving))

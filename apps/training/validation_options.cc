@@ -61,7 +61,7 @@ void ValidationOptions::stopping_settings(Settings& v) {
 }
 
 bool ValidationOptions::measures() const {
-  return !valid_sets.empty() || std::ranges::all_of(metrics, &ValidationMetric::needs_parameters);
+  return !metrics.empty() && (!valid_sets.empty() || std::ranges::all_of(metrics, &ValidationMetric::needs_parameters));
 }
 
 void ValidationOptions::validate() const {

@@ -33,7 +33,7 @@ struct ValidationOptions {
 
   void settings(Settings& v);
   void validate() const;
-  /// Whether there is something to measure: validation files, or scripts alone that are given the model.
+  /// Whether there is something to measure: metrics, and validation files, or scripts alone that are given the model.
   bool measures() const;
 
  private:
