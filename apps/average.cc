@@ -12,7 +12,7 @@ int main(int argc, char** argv) {
     const auto& files = options->files;
     for (size_t i = 1; i < files.size(); ++i) bough::check_not_input("OUT", files[0], "IN", files[i]);
     const auto& [corpus, vocabularies] = options->calibration;
-    if (!corpus.empty()) bough::check_not_input("OUT", files[0], "calibrate", corpus);
+    bough::check_not_input("OUT", files[0], "calibrate", corpus);
     for (const std::string& path : vocabularies) bough::check_not_input("OUT", files[0], "vocabs", path);
     const std::vector<std::string> inputs(files.begin() + 1, files.end());
     if (options->is_int8_export)

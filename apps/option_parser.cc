@@ -47,17 +47,18 @@ constexpr bool goes_on_with_saved = std::is_same_v<Options, TrainOptions>;
 template <class Options>
 std::vector<std::string> configuration_files(const SettingsReader& reader) {
   std::vector<std::string> files;
-  if (const GivenValue* config = reader.find("config")) {
+  const GivenValue* const config = reader.find("config");
+  if (config) {
     files = config->items;
   } else if (goes_on_with_saved<Options> && !reader.is_true("no-reload")) {
     const GivenValue* model = reader.find("model");
     files = {model ? model->items.back() : SavingOptions().model};
   }
   if (reader.is_true("interpolate-env-vars"))
-    for (std::string& file : files) file = interpolate_environment(reader.find("config") ? "config" : "model", file);
-  if (!reader.find("config"))
+    for (std::string& file : files) file = interpolate_environment(config ? "config" : "model", file);
+  if (!config)
     for (std::string& file : files) file = without_links(file) + ".yml";
-  if (!reader.find("config") && !files.empty() && !file_exists(files[0])) return {};
+  if (!config && !files.empty() && !file_exists(files[0])) return {};
   return files;
 }
 

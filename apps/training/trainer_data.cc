@@ -18,12 +18,14 @@
 namespace bough {
 
 void Trainer::open_vocabularies() {
+  const char* const remedy =
+      "give the same file twice, or tie neither by tied-embeddings-all nor by tied-embeddings-src";
   const auto& paths = options_.vocabulary.paths;
   if (options_.model.ties_source_and_target() && paths.size() == 2 && paths[0] != paths[1])
     check(file_exists(paths[0]) || file_exists(paths[1]),
           "vocabs: '{}' and '{}' would be made, one for each side, but shared embeddings need one vocabulary for both; "
-          "give the same file twice, or tie neither by tied-embeddings-all nor by tied-embeddings-src",
-          paths[0], paths[1]);
+          "{}",
+          paths[0], paths[1], remedy);
   if (!ranks_.is_first()) ranks_.barrier();  // the first makes what is missing
   vocabularies_ =
       load_or_create_vocabularies(options_.vocabulary, options_.corpus,
@@ -37,13 +39,12 @@ void Trainer::open_vocabularies() {
   check(!options_.model.ties_source_and_target() ||
             options_.model.vocab_sizes.front() == options_.model.vocab_sizes.back(),
         "tied-embeddings: the vocabularies have {} and {} entries, but shared embeddings need one "
-        "vocabulary for both sides; give the same file twice, or tie neither by tied-embeddings-all nor by "
-        "tied-embeddings-src",
-        options_.model.vocab_sizes.front(), options_.model.vocab_sizes.back());
+        "vocabulary for both sides; {}",
+        options_.model.vocab_sizes.front(), options_.model.vocab_sizes.back(), remedy);
   check(!options_.model.ties_source_and_target() || vocabularies_.front()->hash() == vocabularies_.back()->hash(),
         "tied-embeddings: '{}' and '{}' hold different entries, but shared embeddings need one vocabulary for both "
-        "sides; give the same file twice, or tie neither by tied-embeddings-all nor by tied-embeddings-src",
-        vocabularies_.front()->path(), vocabularies_.back()->path());
+        "sides; {}",
+        vocabularies_.front()->path(), vocabularies_.back()->path(), remedy);
   const uint64_t before = checkpoint_state_ ? checkpoint_state_->vocabulary : 0;
   check(before == 0 || before == vocabulary_hash(),
         "vocabs: the entries are not those that '{}' was trained with. Restore the files, or start anew with no-reload",

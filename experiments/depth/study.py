@@ -217,7 +217,8 @@ class Study:
                 if cell.name not in (first.name, second.name):
                     continue
                 files = [self.translations(first), self.translations(second)]
-                if all(os.path.exists(path) for path in files):
+                is_current = all("bleu" in (self.result(c) or {}) for c in (first, second))
+                if is_current and all(os.path.exists(path) for path in files):
                     reference = self.text(cell.form, "test_2016_flickr")[1]
                     test = measure.compare(first, second, files, self.bin, reference, self.folder(cell))
                     name = f"{second.name}-against-{first.kind}.json"
