@@ -3,8 +3,10 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <thread>
 #include <vector>
 
 #include "core/base/error.h"
@@ -87,6 +89,18 @@ TEST_CASE("files named .gz are packed", "[io]") {
   output.close();
   CHECK(lines_of(file.path).back() == "last");
   CHECK(lines_of(file.path).size() == 100'001);
+}
+
+TEST_CASE("a packed file that is being written is whole after a second", "[io]") {
+  const TemporaryFile file("a.gz", "");
+  TextOutput output(file.path);
+  output.write("one\n");
+  std::this_thread::sleep_for(std::chrono::milliseconds(1010));
+  output.write("two\n");
+  CHECK(lines_of(file.path) == std::vector<std::string>{"one", "two"});
+  output.write("three\n");
+  output.close();
+  CHECK(lines_of(file.path) == std::vector<std::string>{"one", "two", "three"});
 }
 
 TEST_CASE("no output is an input", "[io]") {

@@ -20,14 +20,14 @@ struct TextOutput::Packer {
   ~Packer() {
     if (file) gzclose_w(file);
   }
-  /// Flushed once a second at most, or less would be packed: a kill loses what came within a second of that, and what
-  /// nothing followed.
+  /// Ended once a second at most, or less would be packed, and begun anew: a gzip file may have many members. A kill
+  /// loses what came within a second of that, and what nothing followed; the file is whole unless that was a lot.
   bool write(std::string_view text) {
     if (text.empty()) return true;
     if (gzwrite(file, text.data(), unsigned(text.size())) <= 0) return false;
     if (Clock::now() - flushed < std::chrono::seconds(1)) return true;
     flushed = Clock::now();
-    return gzflush(file, Z_SYNC_FLUSH) == Z_OK;
+    return gzflush(file, Z_FINISH) == Z_OK;
   }
   bool close() { return gzclose_w(std::exchange(file, nullptr)) == Z_OK; }
 };
