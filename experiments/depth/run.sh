@@ -3,8 +3,8 @@
 # figures (results/). Interrupted, the same command goes on from the checkpoints.
 #
 # Usage: run.sh [STUDY...] [--data FOLDER] [--work FOLDER] [--jobs N] [--list] [--figures]
-#   STUDY          a stability, b thousand, c convergence, d ramp, e robustness, f late, h recipe, i longer, j languages;
-#                  default: all of these. g full, k wide, when named: on a GPU, with programs built by the preset cuda.
+#   STUDY          a stability, b thousand, c convergence, d ramp, e robustness, f late, h recipe, i longer, j languages,
+#                  l averaged; default: all of these. g full, k wide, when named: on a GPU, with programs built by the preset cuda.
 #                  trial = one cell of a few seconds that shows whether everything works here
 #   --data FOLDER  Multi30k as ../multi30k/README.md lists it, and for languages the files of checksums.sha256 beside this
 #                  script; without it, they are downloaded into the work folder

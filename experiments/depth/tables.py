@@ -103,6 +103,23 @@ def convergence_table(every):
     return markdown(["text", "layers", "kind", "validation cross-entropy", "BLEU", "outcome"], rows)
 
 
+def averaged_table(every, tests):
+    """A line for each depth and seed."""
+    found = [(c, r) for c, r in every.values() if c.study == "averaged"]
+    kinds = ["branchnorm-bounded", "deepnorm", "branchnorm-no-ramp"]
+    p_values = {t["system"]: f"{short(t['p_bootstrap'])}, {short(t['p_randomisation'])}" for t in tests
+                if t["baseline"].startswith("averaged-deepnorm")}
+    rows = []
+    for depth, seed in sorted({(c.depth, c.seed) for c, _ in found}):
+        of_kind = {c.kind: (c, r) for c, r in found if (c.depth, c.seed) == (depth, seed)}
+        cell_texts = []
+        for kind in kinds:
+            r = of_kind.get(kind, (None, None))[1]
+            cell_texts.append(f"{show(outcomes.final_cross_entropy(r))}, {r['bleu']['score']:.2f}" if r and "bleu" in r else "")
+        rows.append([f"{depth}+{depth}", seed, *cell_texts, p_values.get(of_kind[kinds[0]][0].name, "")])
+    return markdown(["layers", "seed", *kinds, "p of BLEU, default against DeepNorm"], rows)
+
+
 def significance_table(tests):
     head = ["system", "against", "BLEU", "BLEU against", "p (bootstrap)", "p (randomisation)"]
     return head, [[t["system"], t["baseline"], show(t["system_bleu"], 2), show(t["baseline_bleu"], 2),
@@ -202,6 +219,7 @@ def all_tables(every, tests):
         "stability": stability_table(every),
         "thousand": plain_table(every, "thousand"),
         "convergence": convergence_table(every),
+        "averaged": averaged_table(every, tests),
         "significance": markdown(head, rows) if rows else "not run\n",
         "recipe": outcome_table(every, "recipe"),
         "longer": longer_table(every),
@@ -218,6 +236,7 @@ TITLES = {
     "stability": "Stability: outcome and training loss at the end",
     "thousand": "500+500 layers",
     "convergence": "Convergence: mean ± standard deviation over seeds (number of seeds)",
+    "averaged": "Averaged weights: validation cross-entropy and BLEU; p by bootstrap and by randomisation",
     "significance": "Paired tests on test_2016_flickr",
     "recipe": "What makes BranchNorm work: 18+18 layers where the name has no 50",
     "longer": "4,000 updates: validation cross-entropy on the way, BLEU at the end",
