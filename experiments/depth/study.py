@@ -354,7 +354,8 @@ def make_figures(study):
     tables.write_all(every, study.tests(), study.results)
     figures.write_all(every, study.results)
     if study.results == os.path.join(HERE, "results"):
-        tables.fill_in(os.path.join(HERE, "..", "..", "docs", "branchnorm.md"), every, study.tests())
+        for document in ["branchnorm.md", "branchnorm_studies.md"]:
+            tables.fill_in(os.path.join(HERE, "..", "..", "docs", document), every, study.tests())
     say(f"tables and figures are in {study.results}")
 
 

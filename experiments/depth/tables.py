@@ -213,7 +213,7 @@ def plain_table(every, study):
 
 
 def all_tables(every, tests):
-    """Name: markdown. docs/branchnorm.md shows them under these names."""
+    """Name: markdown. docs/branchnorm.md and branchnorm_studies.md show them under these names."""
     head, rows = significance_table(tests)
     return {
         "stability": stability_table(every),
