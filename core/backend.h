@@ -51,12 +51,15 @@ class Backend {
   /// for what was started after it, and puts the content to where its argument points.
   virtual std::function<void(void*)> start_download(In source);
 
+  /// Which records stay: those used last, or this one whatever is used beside it.
+  enum class Keep { if_recent, always };
   /// Does `work`, whose kernel calls, their arguments and memory must be the same whenever `key` is. A
   /// backend may record them: later calls then replay the record, and host code in `work` no longer runs. What
   /// changes between calls lies in tensors (UpdateState, the batch). Replays overwrite arena memory:
-  /// no tensor of the arena may live across calls.
-  virtual void repeat(const std::string& key, const std::function<void()>& work) {
-    (void)key;
+  /// no tensor of the arena may live across calls. Work that exchanges tensors must be a record on all ranks or on
+  /// none, and so is kept always.
+  virtual void repeat(const std::string& key, const std::function<void()>& work, Keep keep = Keep::if_recent) {
+    (void)key, (void)keep;
     work();
   }
   /// Whether repeat() records: few keys, and shapes of few classes, are then worth some padding.

@@ -66,7 +66,7 @@ BOUGH_HOST_DEVICE inline float softmax_exp(float x) {
   p = multiply_add(p, r, 1.66665767e-1f);
   p = multiply_add(p, r, 0.5f);
   p = multiply_add(p * r, r, r) + 1.0f;
-  return x < -87.0f ? 0.0f : p * float_of((bits_of(shifted) + (127 - 0x4B400000)) << 23);
+  return x < -87.0f ? 0.0f : p * float_of((bits_of(shifted) + (127u - 0x4B400000u)) << 23);
 }
 BOUGH_HOST_DEVICE inline double softmax_exp(double x) { return std::exp(x); }
 

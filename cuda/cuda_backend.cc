@@ -74,12 +74,13 @@ CudaBackend::CudaBackend(const CudaOptions& options) : options_(options), graphs
   aside_ = {owned_streams_[2].get(), options.debug_sync};
   forked_ = cuda::make_event();
   joined_ = cuda::make_event();
+  finished_ = cuda::make_event();
   aside_done_ = cuda::make_event();
   gemms_ = std::make_unique<cuda::Gemms>(stream_, cuda::Gemms::Options{.device_name = properties.name,
                                                                        .allow_tf32 = options.allow_tf32,
                                                                        .autotune = options.autotune,
                                                                        .workspace_bytes = options.workspace_bytes});
-  staging_ = std::make_unique<cuda::Staging>(stream_);
+  staging_ = std::make_unique<cuda::Staging>(stream_, waits_);
   // A kernel that cannot start says so here rather than after the memory was filled.
   cuda::fill_random(stream_, scratch_bytes(smallest_scratch), 256, DType::f32);
   if (options.arena_bytes > 0) arena_.reserve(options.arena_bytes);
@@ -141,14 +142,14 @@ void CudaBackend::gemm_impl(const Grad& c, In a, In b, const Gemm& gemm) {
   if (!does_all && gemm.relu) bias_activation_dropout_impl(c.tensor, c.tensor, gemm.bias, Activation::relu, {});
 }
 
-void CudaBackend::repeat(const std::string& key, const std::function<void()>& work) {
+void CudaBackend::repeat(const std::string& key, const std::function<void()>& work, Keep keep) {
   graphs_.run(
       stream(), key,
       [&] {
         work();
         stream();  // a forked stream must join before the record ends
       },
-      flops);
+      keep, flops);
 }
 
 void CudaBackend::mark(int number) {
@@ -194,7 +195,10 @@ std::function<void(void*)> CudaBackend::start_download(In source) {
 
 void CudaBackend::use_on_this_thread() { check_cuda(cudaSetDevice(options_.device), "selecting the device"); }
 
-void CudaBackend::synchronize() { check_cuda(cudaStreamSynchronize(stream().handle), "waiting for the device"); }
+void CudaBackend::synchronize() {
+  check_cuda(cudaEventRecord(finished_.get(), stream().handle), "recording an event");
+  waits_->for_event(finished_.get(), "waiting for the device");
+}
 
 std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options) {
   return std::make_unique<CudaBackend>(options);

@@ -29,7 +29,7 @@ class CudaBackend final : public Backend {
   void mark(int number) override;
   void start_aside(int number, const std::function<void()>& work) override;
   void wait_aside() override;
-  void repeat(const std::string& key, const std::function<void()>& work) override;
+  void repeat(const std::string& key, const std::function<void()>& work, Keep keep) override;
   std::string plans() const override { return gemms_->export_plans(); }
   bool set_plans(const std::string& text) override { return gemms_->import_plans(text); }
 
@@ -38,6 +38,10 @@ class CudaBackend final : public Backend {
     if (beside_is_busy_) join();
     return stream_;
   }
+  /// Drops what repeat() has recorded: for those who go before the backend, and whom records know.
+  void forget_records() { graphs_.clear(); }
+  /// See cuda::Waits.
+  void watch_waits(std::function<void()> check) { waits_->watch(std::move(check)); }
   /// Streaming multiprocessors of the device, for grids that fill it once.
   int multiprocessors() const { return multiprocessors_; }
 
@@ -69,7 +73,7 @@ class CudaBackend final : public Backend {
   cuda::Stream beside_;
   bool beside_is_busy_ = false;
   const void* beside_reads_ = nullptr;
-  cuda::OwnedEvent forked_, joined_;
+  cuda::OwnedEvent forked_, joined_, finished_;
   // What start_aside() starts, such as exchanges with other devices, runs while stream_ goes on; marks_ are the places
   // in stream_'s work, or in its graphs, that it waits for.
   cuda::Stream aside_;
@@ -77,6 +81,7 @@ class CudaBackend final : public Backend {
   std::vector<cuda::OwnedEvent> marks_;
   int multiprocessors_ = 0;
   cuda::Arena arena_;
+  std::shared_ptr<cuda::Waits> waits_ = std::make_shared<cuda::Waits>();
   std::unique_ptr<cuda::Staging> staging_;
   std::vector<std::shared_ptr<std::byte>> scratch_;  // the last is in use; graphs may know the others
   size_t scratch_size_ = 0;

@@ -20,7 +20,7 @@ struct CudaOptions {
   /// set_plans brings are not timed again.
   bool autotune = false;
   size_t workspace_bytes = size_t{64} << 20;  ///< for products, twice: two may run side by side
-  int graph_limit = 16;                       ///< graphs kept by repeat()
+  int graph_limit = 16;                       ///< graphs kept by repeat() beside those kept always
   bool debug_sync = false;                    ///< wait after every kernel, so that an error names the one that failed
 };
 

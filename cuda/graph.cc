@@ -1,6 +1,7 @@
 #include "cuda/graph.h"
 
 #include <algorithm>
+#include <iterator>
 
 namespace bough::cuda {
 
@@ -30,12 +31,19 @@ void Graph::launch(const Stream& stream) const {
   check_launch(cudaGraphLaunch(executable_, stream.handle), "graph", stream);
 }
 
-void GraphCache::run(const Stream& stream, const std::string& key, const std::function<void()>& work, double& flops) {
+void GraphCache::drop_oldest() {
+  const auto may_go = [](const Entry& e) { return e.keep == Backend::Keep::if_recent; };
+  if (size_t(std::count_if(entries_.begin(), entries_.end(), may_go)) <= limit_) return;
+  entries_.erase(std::prev(std::find_if(entries_.rbegin(), entries_.rend(), may_go).base()));
+}
+
+void GraphCache::run(const Stream& stream, const std::string& key, const std::function<void()>& work,
+                     Backend::Keep keep, double& flops) {
   const auto found = std::find_if(entries_.begin(), entries_.end(), [&](const Entry& e) { return e.key == key; });
   if (found == entries_.end()) {
     work();
-    entries_.push_front({key, nullptr, 0});
-    if (entries_.size() > limit_) entries_.pop_back();
+    entries_.push_front({key, keep, nullptr, 0});
+    drop_oldest();
     return;
   }
   entries_.splice(entries_.begin(), entries_, found);

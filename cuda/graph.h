@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "core/backend.h"
 #include "cuda/launch.h"
 
 namespace bough::cuda {
@@ -24,21 +25,25 @@ class Graph {
 };
 
 /// Backend::repeat on CUDA: the first call of a key runs `work` as it is, so that memory grows and plans are
-/// chosen; the second records it; that and later ones start the record. Keeps `limit` graphs, those used last.
+/// chosen; the second records it; that and later ones start the record. Keeps `limit` graphs, those used last, and
+/// beside them all that are to be kept always.
 class GraphCache {
  public:
   explicit GraphCache(size_t limit) : limit_(limit) {}
   /// `flops`: a counter that work adds to; a replay adds the same.
-  void run(const Stream& stream, const std::string& key, const std::function<void()>& work, double& flops);
+  void run(const Stream& stream, const std::string& key, const std::function<void()>& work, Backend::Keep keep,
+           double& flops);
   size_t size() const { return entries_.size(); }
   void clear() { entries_.clear(); }
 
  private:
   struct Entry {
     std::string key;
+    Backend::Keep keep;
     std::unique_ptr<Graph> graph;  ///< null until the second call
     double flops = 0;
   };
+  void drop_oldest();
   size_t limit_;
   std::list<Entry> entries_;  // last used first
 };

@@ -1,7 +1,10 @@
 #include "cuda/memory.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
+#include <thread>
+#include <utility>
 
 namespace bough::cuda {
 namespace {
@@ -74,6 +77,23 @@ void Arena::add(size_t offset, size_t bytes) {
   capacity_ = std::max(capacity_, offset + bytes);
 }
 
+void Waits::for_event(cudaEvent_t event, const char* what) const {
+  if (!check_) return check_cuda(cudaEventSynchronize(event), what);
+  using Clock = std::chrono::steady_clock;
+  Clock::time_point checked = Clock::now();
+  while (true) {
+    const cudaError_t status = cudaEventQuery(event);
+    if (status != cudaErrorNotReady) return check_cuda(status, what);
+    cudaGetLastError();  // it would be reported again behind the next launch
+    if (Clock::now() - checked < std::chrono::milliseconds(1)) {
+      std::this_thread::yield();
+      continue;
+    }
+    check_();
+    checked = Clock::now();
+  }
+}
+
 namespace {
 
 std::shared_ptr<std::byte> allocate_pinned(size_t bytes) {
@@ -84,7 +104,8 @@ std::shared_ptr<std::byte> allocate_pinned(size_t bytes) {
 
 }  // namespace
 
-Staging::Staging(const Stream& stream) : stream_(stream), pinned_(allocate_pinned(2 * half_bytes)) {
+Staging::Staging(const Stream& stream, std::shared_ptr<const Waits> waits)
+    : stream_(stream), waits_(std::move(waits)), pinned_(allocate_pinned(2 * half_bytes)) {
   for (size_t i = 0; i < halves_.size(); ++i) {
     halves_[i].memory = pinned_.get() + i * half_bytes;
     halves_[i].free = make_event();
@@ -101,7 +122,7 @@ void Staging::turn() {
   check_cuda(cudaEventRecord(halves_[size_t(current_)].free.get(), stream_.handle), "recording an event");
   current_ ^= 1;
   Half& next = halves_[size_t(current_)];
-  check_cuda(cudaEventSynchronize(next.free.get()), "waiting for a copy");
+  waits_->for_event(next.free.get(), "waiting for a copy");
   next.used = 0;
 }
 
@@ -127,9 +148,9 @@ void Staging::download(void* destination, const void* source, size_t bytes) {
     size_t bytes = 0;
     cudaEvent_t ready = nullptr;
   };
-  const auto finish = [](const Chunk& chunk) {
+  const auto finish = [this](const Chunk& chunk) {
     if (chunk.bytes == 0) return;
-    check_cuda(cudaEventSynchronize(chunk.ready), "waiting for a download");
+    waits_->for_event(chunk.ready, "waiting for a download");
     std::memcpy(chunk.to, chunk.from, chunk.bytes);
   };
   Chunk under_way;
@@ -164,8 +185,8 @@ std::function<void(void*)> Staging::start_download(const void* source, size_t by
   check_cuda(cudaMemcpyAsync(landing->pinned.get(), source, bytes, cudaMemcpyDeviceToHost, stream_.handle),
              "a download");
   check_cuda(cudaEventRecord(landing->arrived.get(), stream_.handle), "recording an event");
-  return [landing, bytes](void* destination) {
-    check_cuda(cudaEventSynchronize(landing->arrived.get()), "waiting for a download");
+  return [waits = waits_, landing, bytes](void* destination) {
+    waits->for_event(landing->arrived.get(), "waiting for a download");
     std::memcpy(destination, landing->pinned.get(), bytes);
   };
 }

@@ -53,11 +53,22 @@ class Arena {
   size_t capacity_ = 0;
 };
 
+/// How the host waits for the device.
+class Waits {
+ public:
+  /// `check` is asked every millisecond of a wait, and throws where what is waited for will never come.
+  void watch(std::function<void()> check) { check_ = std::move(check); }
+  void for_event(cudaEvent_t event, const char* what) const;
+
+ private:
+  std::function<void()> check_;
+};
+
 /// Copies between pageable host memory and the device through pinned buffers, so that an upload
 /// returns before it has happened. Chunks take turns in the halves of one pinned block.
 class Staging {
  public:
-  explicit Staging(const Stream& stream);
+  Staging(const Stream& stream, std::shared_ptr<const Waits> waits);
   void upload(void* destination, const void* source, size_t bytes);
   void download(void* destination, const void* source, size_t bytes);
   /// Backend::start_download: the copy lands in pinned memory of its own, which is used again once it was read.
@@ -78,6 +89,7 @@ class Staging {
   void turn();
 
   Stream stream_;
+  std::shared_ptr<const Waits> waits_;
   std::shared_ptr<std::byte> pinned_;
   std::array<Half, 2> halves_;
   int current_ = 0;

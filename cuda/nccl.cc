@@ -23,8 +23,15 @@ class NcclCommunicator final : public Communicator {
     if (host.is_first()) check_nccl(ncclGetUniqueId(&id), "making an id");
     host.broadcast(&id, sizeof id);
     check_nccl(ncclCommInitRank(&communicator_, host.size(), id, host.rank()), "connecting the GPUs");
+    // A broken connection is told nowhere else: its kernels wait for the other rank.
+    backend.watch_waits([this] {
+      ncclResult_t state = ncclSuccess;
+      check_nccl(ncclCommGetAsyncError(communicator_, &state), "asking for errors");
+      check_nccl(state, "an exchange with another GPU");
+    });
   }
   ~NcclCommunicator() override {
+    let_go();
     if (std::uncaught_exceptions() > 0)
       ncclCommAbort(communicator_);  // the others may never come to an orderly end
     else
@@ -50,12 +57,19 @@ class NcclCommunicator final : public Communicator {
   }
 
   [[noreturn]] void abort(int code, const std::string& why) override {
+    let_go();
     ncclCommAbort(communicator_);
     host_.abort(code, why);
     std::_Exit(code);  // nvcc does not see that it never comes here
   }
 
  private:
+  /// NCCL, asked to end a communicator, first waits until no graph has an exchange of it, for ever if need be.
+  void let_go() {
+    backend_.watch_waits(nullptr);
+    backend_.forget_records();
+  }
+
   Communicator& host_;
   CudaBackend& backend_;
   ncclComm_t communicator_ = nullptr;

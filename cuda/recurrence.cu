@@ -1,5 +1,8 @@
 // Simpler simple recurrent units, f32 and bf16; the equations are in core/cpu/recurrence.cc. A thread owns a column of
-// a sentence and walks along its rows, so that every sum has one owner and a fixed order; a block more clears the tail.
+// a sentence and walks along its rows, so that every sum has one owner and a fixed order; the tail is cleared as one
+// sentence more.
+#include <algorithm>
+
 #include "cuda/attention.h"
 #include "cuda/column_sums.h"
 #include "cuda/cuda_backend.h"
@@ -8,6 +11,9 @@ namespace bough::cuda {
 namespace {
 
 constexpr int threads = 128;  // columns of a block
+// For all columns of some sentences. Of a batch that is filled up, Packing::sentences is the number of rows: most of
+// them are empty, and would each leave a row of partial sums.
+constexpr int64_t most_blocks = 1024;
 
 /// The inputs of a unit, and what it computes of them.
 template <class T>
@@ -32,54 +38,57 @@ struct Unit {
   LaunchShape shape(int64_t count) const { return {dim3(unsigned(count), blocks_for(columns, threads)), threads}; }
 };
 
-/// The sentences of the blocks, and the tail.
-struct BlockRows {
+/// The sentences, and behind them the tail. A block takes every gridDim.x-th.
+struct SentenceRows {
   const int32_t* offsets;
-  int64_t sentences, tokens;
-  explicit BlockRows(const Packing& rows)
-      : offsets(rows.offsets.data<int32_t>()), sentences(rows.sentences), tokens(rows.tokens) {}
+  int64_t tail, tokens;
+  explicit SentenceRows(const Packing& rows)
+      : offsets(rows.offsets.data<int32_t>()), tail(rows.sentences), tokens(rows.tokens) {}
 
-  __device__ bool is_tail() const { return blockIdx.x == sentences; }
-  __device__ Range range() const {
-    return {offsets[blockIdx.x], is_tail() ? tokens : int64_t(offsets[blockIdx.x + 1])};
-  }
+  int64_t blocks() const { return std::min(tail + 1, most_blocks); }
+  __device__ Range range(int64_t s) const { return {offsets[s], s == tail ? tokens : int64_t(offsets[s + 1])}; }
 };
 
 template <class T>
-__global__ void ssru_kernel(T* y, float* c, Unit<T> a, BlockRows block) {
+__global__ void ssru_kernel(T* y, float* c, Unit<T> a, SentenceRows sentences) {
   const int64_t column = a.column();
   if (column >= a.columns) return;
-  const Range rows = block.range();
-  float state = 0;
-  for (int64_t t = rows.begin; t < rows.end; ++t) {
-    if (!block.is_tail()) state = a.next(state, t, column);
-    y[t * a.columns + column] = from_float<T>(state > 0 ? state : 0.0f);
-    if (c != nullptr) c[t * a.columns + column] = state;
+  for (int64_t s = blockIdx.x; s <= sentences.tail; s += gridDim.x) {
+    const Range rows = sentences.range(s);
+    float state = 0;
+    for (int64_t t = rows.begin; t < rows.end; ++t) {
+      if (s < sentences.tail) state = a.next(state, t, column);
+      y[t * a.columns + column] = from_float<T>(state > 0 ? state : 0.0f);
+      if (c != nullptr) c[t * a.columns + column] = state;
+    }
   }
 }
 
-/// gate_sums: (S + 1, C), of each sentence and the tail.
+/// gate_sums: (gridDim.x, C).
 template <class T>
 __global__ void ssru_backward_kernel(Target du, float* gate_sums, const T* dy, const float* c, Unit<T> a,
-                                     BlockRows block) {
+                                     SentenceRows sentences) {
   const int64_t column = a.column();
   if (column >= a.columns) return;
-  const Range rows = block.range();
-  float upstream = 0, sum = 0;
-  for (int64_t t = rows.end - 1; t >= rows.begin; --t) {
-    float of_gate = 0, of_candidate = 0;
-    if (!block.is_tail()) {
-      const int64_t i = t * a.columns + column;
-      const float f = a.gate(t, column), before = t > rows.begin ? c[i - a.columns] : 0.0f;
-      const float g = upstream + (c[i] > 0 ? to_float(dy[i]) : 0.0f);
-      of_gate = g * (before - a.candidate(t, column)) * f * (1 - f);
-      of_candidate = g * (1 - f);
-      sum += of_gate;
-      upstream = g * f;
+  float sum = 0;
+  for (int64_t s = blockIdx.x; s <= sentences.tail; s += gridDim.x) {
+    const Range rows = sentences.range(s);
+    float upstream = 0;
+    for (int64_t t = rows.end - 1; t >= rows.begin; --t) {
+      float of_gate = 0, of_candidate = 0;
+      if (s < sentences.tail) {
+        const int64_t i = t * a.columns + column;
+        const float f = a.gate(t, column), before = t > rows.begin ? c[i - a.columns] : 0.0f;
+        const float g = upstream + (c[i] > 0 ? to_float(dy[i]) : 0.0f);
+        of_gate = g * (before - a.candidate(t, column)) * f * (1 - f);
+        of_candidate = g * (1 - f);
+        sum += of_gate;
+        upstream = g * f;
+      }
+      if (!du) continue;
+      deposit(du, t * 2 * a.columns + column, of_gate);
+      deposit(du, t * 2 * a.columns + a.columns + column, of_candidate);
     }
-    if (!du) continue;
-    deposit(du, t * 2 * a.columns + column, of_gate);
-    deposit(du, t * 2 * a.columns + a.columns + column, of_candidate);
   }
   gate_sums[int64_t(blockIdx.x) * a.columns + column] = sum;
 }
@@ -107,19 +116,21 @@ using namespace cuda;
 void CudaBackend::ssru_impl(Out y, Out c, In u, In bias, const Packing& rows) {
   dispatch_float(y.dtype(), [&]<class T>() {
     const Unit<T> a(u, bias);
-    launch(stream(), "ssru", ssru_kernel<T>, a.shape(rows.sentences + 1), y.data<T>(), c ? c.data<float>() : nullptr, a,
-           BlockRows(rows));
+    const SentenceRows sentences(rows);
+    launch(stream(), "ssru", ssru_kernel<T>, a.shape(sentences.blocks()), y.data<T>(), c ? c.data<float>() : nullptr, a,
+           sentences);
   });
 }
 
 void CudaBackend::ssru_backward_impl(const Grad& du, const Grad& dbias, In dy, In c, In u, In bias,
                                      const Packing& rows) {
-  const int64_t parts = rows.sentences + 1;
+  const SentenceRows sentences(rows);
+  const int64_t parts = sentences.blocks();
   float* const gate_sums = scratch<float>(parts * bias.size());
   dispatch_float(dy.dtype(), [&]<class T>() {
     const Unit<T> a(u, bias);
     launch(stream(), "ssru_backward", ssru_backward_kernel<T>, a.shape(parts), target_of(du), gate_sums, dy.data<T>(),
-           c.data<float>(), a, BlockRows(rows));
+           c.data<float>(), a, sentences);
   });
   if (dbias) finish_column_sums(stream(), gate_sums, parts, bias.size(), {{target_of(dbias)}});
 }

@@ -341,3 +341,23 @@ TEST_CASE("cuda graphs: a replay gives the bits of the first run", "[cuda][graph
   CHECK(message_of(grows).find("Capture") != std::string::npos);
   CHECK(update(0) == first[0]);  // and the backend goes on
 }
+
+TEST_CASE("cuda graphs: of the records that are not kept always, those used last stay", "[cuda][graph]") {
+  if (skips(cuda_device_count() == 0, "no GPU")) return;
+  const auto b = make_cuda_backend({.graph_limit = 2});
+  const Tensor x = b->allocate_persistent({40}, DType::f32);
+  const auto runs_of = [&](const char* key, Backend::Keep keep = Backend::Keep::if_recent) {
+    int runs = 0;
+    b->repeat(
+        key, [&] { ++runs, b->fill(x, 1); }, keep);
+    return runs;  // 0: a replay
+  };
+  for (int i = 0; i < 3; ++i) CHECK(runs_of("kept", Backend::Keep::always) == (i < 2));
+  for (const char* key : {"a", "b"})
+    for (int i = 0; i < 3; ++i) CHECK(runs_of(key) == (i < 2));
+  CHECK(runs_of("a") == 0);
+  CHECK(runs_of("c") == 1);  // b goes
+  CHECK(runs_of("a") == 0);
+  CHECK(runs_of("b") == 1);
+  CHECK(runs_of("kept", Backend::Keep::always) == 0);
+}

@@ -112,14 +112,17 @@ void write_values(const std::string& file, const std::vector<float>& values) {
   out.write(reinterpret_cast<const char*>(values.data()), std::streamsize(values.size() * sizeof(float)));
 }
 
-/// Updates of two micro-batches; what this rank computes with after the sixth and the last goes into files, NAME.6 and
-/// so on, the first rank's parameters into NAME.6.whole, by how much the last one has moved each layer into NAME.norms.
 /// Adam's epsilon is large, so that gradients which are nothing but rounding move nothing.
-void train(Communicator& ranks, std::unique_ptr<Backend> backend, const std::string& name, int updates) {
-  const Sentences corpus(24);
+OptimizerOptions steady_adam() {
   OptimizerOptions optimizer = adam(0);
   optimizer.epsilon = 1e-3;
-  Run run(std::move(backend), model_options(), all_dropouts(0.1), optimizer, ranks);
+  return optimizer;
+}
+
+/// Updates of two micro-batches; what this rank computes with after the sixth and the last goes into files, NAME.6 and
+/// so on, the first rank's parameters into NAME.6.whole, by how much the last one has moved each layer into NAME.norms.
+void train(Run& run, const Communicator& ranks, const std::string& name, int updates) {
+  const Sentences corpus(24);
   run.model.enable_layer_norms(false);
   for (int i = 1; i <= updates; ++i) {
     const UpdateResult result = run.train(share_of(update_of(corpus, 2), ranks), 1e-3, i == updates);
@@ -132,6 +135,17 @@ void train(Communicator& ranks, std::unique_ptr<Backend> backend, const std::str
     const WholeArena whole = run.model.whole_values();
     if (ranks.is_first()) write_values(file + ".whole", whole.tensor ? set.download(whole.tensor) : whole.on_host);
   }
+}
+
+void train_rank(GpuRank gpu, const std::string& name, int updates) {
+  const Communicator& ranks = *gpu.ranks;
+  Run run(std::move(gpu.backend), std::move(gpu.ranks), model_options(), all_dropouts(0.1), steady_adam());
+  train(run, ranks, name, updates);
+}
+
+void train_alone(DType type, const std::string& name, int updates) {
+  Run run(make_cuda_backend({.compute_dtype = type}), model_options(), all_dropouts(0.1), steady_adam());
+  train(run, one_process(), name, updates);
 }
 
 std::vector<float> values_in(const std::string& file) {
@@ -173,8 +187,7 @@ TEST_CASE("twenty updates of two GPUs are those of one that accumulates, recorde
   const ScratchFolder folder;
   const auto train_two = [&](const std::string& name, int graphs, int updates) {
     const ProcessesEnd end = run_processes(2, [&](Communicator& host) {
-      GpuRank gpu(host, graphs);
-      train(*gpu.ranks, std::move(gpu.backend), folder / (name + std::to_string(host.rank())), updates);
+      train_rank(GpuRank(host, graphs), folder / (name + std::to_string(host.rank())), updates);
       const int64_t beside = emulator::counters().external_events;
       check((beside > 0) == (graphs > 0), "{} exchanges beside recorded backward passes", beside);
     });
@@ -183,7 +196,7 @@ TEST_CASE("twenty updates of two GPUs are those of one that accumulates, recorde
   };
   train_two("recorded", 16, 20);
   train_two("eager", 0, 6);
-  train(one_process(), make_cuda_backend({.compute_dtype = DType::f32}), folder / "one", 20);
+  train_alone(DType::f32, folder / "one", 20);
   const std::vector<float> two = values_in(folder / "recorded0.20");
   REQUIRE(!two.empty());
   CHECK(two == values_in(folder / "recorded1.20"));
@@ -202,12 +215,11 @@ TEST_CASE("GPUs that compute in bfloat16 keep pieces of the parameters, whole wh
   };
   CHECK(elements(2) < elements(1) * 3 / 4);
   const ProcessesEnd end = run_processes(2, [&](Communicator& host) {
-    GpuRank gpu(host, 16, DType::bf16);
-    train(*gpu.ranks, std::move(gpu.backend), folder / ("rank" + std::to_string(host.rank())), 6);
+    train_rank(GpuRank(host, 16, DType::bf16), folder / ("rank" + std::to_string(host.rank())), 6);
   });
   CHECK(end.log == "");
   CHECK(end.code == 0);
-  train(one_process(), make_cuda_backend({.compute_dtype = DType::bf16}), folder / "one", 6);
+  train_alone(DType::bf16, folder / "one", 6);
   const std::vector<float> two = values_in(folder / "rank0.6"), whole = values_in(folder / "rank0.6.whole");
   REQUIRE(!two.empty());
   CHECK(two == values_in(folder / "rank1.6"));
@@ -256,7 +268,7 @@ TEST_CASE("what NCCL would wait for without end, or mix up, is an error", "[nccl
 }
 
 TEST_CASE("an exchange in a graph is one on all ranks", "[nccl][emulator]") {
-  const auto replay = [](bool is_captured) {
+  const auto replay = [](bool is_captured, bool leaves_graph = false) {
     return [=](PlainRank& rank) {
       const auto exchange = [&] {
         ncclGroupStart();
@@ -271,7 +283,10 @@ TEST_CASE("an exchange in a graph is one on all ranks", "[nccl][emulator]") {
         exchange();
         cudaStreamEndCapture(rank.stream, &graph);
         cudaGraphInstantiate(&executable, graph);
+        cudaGraphDestroy(graph);
         for (int i = 0; i < 2; ++i) cudaGraphLaunch(executable, rank.stream);
+        rank.wait();
+        if (!leaves_graph) cudaGraphExecDestroy(executable);
       } else {
         exchange();
       }
@@ -280,6 +295,53 @@ TEST_CASE("an exchange in a graph is one on all ranks", "[nccl][emulator]") {
   };
   CHECK(log_of(replay(true), replay(true)) == "");
   CHECK(has(log_of(replay(true), replay(false)), "but only one of them does so in a graph"));
+  CHECK(has(log_of(replay(true, true), replay(true)), "graphs have 1 exchanges of rank 0, whose end would wait"));
+}
+
+TEST_CASE("a rank leaves before its backend, whose records have exchanges", "[nccl][emulator]") {
+  const Machine machine;
+  for (const bool fails : {false, true}) {
+    const ProcessesEnd end = run_processes(2, [&](Communicator& host) {
+      GpuRank gpu(host);
+      const Tensor mine = gpu.backend->allocate_persistent({3}, DType::f32),
+                   other = gpu.backend->allocate_persistent({3}, DType::f32);
+      const int peer = 1 - host.rank();
+      for (int i = 0; i < 3; ++i)
+        gpu.backend->repeat("x", [&] { gpu.ranks->all_to_all({{peer, other}}, {{peer, mine}}); });
+      gpu.backend->synchronize();
+      check(!fails, "this rank fails");
+    });
+    CHECK(end.code == int(fails));
+    CHECK((fails ? has(end.log, "Error: this rank fails") : end.log == ""));
+  }
+}
+
+TEST_CASE("a broken connection ends a wait", "[nccl][emulator]") {
+  const Machine machine;
+  const ProcessesEnd end = run_processes(2, [](Communicator& host) {
+    GpuRank gpu(host);
+    const Tensor x = gpu.backend->allocate_persistent({3}, DType::f32);
+    std::vector<float> values(3);
+    gpu.backend->upload(x, values.data());
+    gpu.backend->download(values.data(), x);
+    emulator::settings().hangs = true;
+    emulator::settings().nccl_error = int(ncclSystemError);
+    const auto says = [&](const auto& wait) {
+      try {
+        wait();
+      } catch (const Error& e) {
+        return has(e.what(), "nccl: an exchange with another GPU failed: unhandled system error");
+      }
+      return false;
+    };
+    const auto arrived = gpu.backend->start_download(x);
+    check(says([&] { arrived(values.data()); }), "start_download");
+    check(says([&] { gpu.backend->download(values.data(), x); }), "download");
+    check(says([&] { gpu.backend->synchronize(); }), "synchronize");
+    emulator::settings().hangs = false;
+    arrived(values.data());
+  });
+  CHECK(end.log == "");
 }
 
 TEST_CASE("what is no rank, GPU or device memory is refused", "[nccl][emulator]") {

@@ -104,6 +104,7 @@ inline UpdateBatches as_one_batch(UpdateBatches update) {
 
 struct Run {
   std::unique_ptr<Backend> backend;
+  std::unique_ptr<Communicator> device_ranks;  // goes before the backend
   TrainingModel model;
   TrainingClock clock;
   std::vector<double> losses;
@@ -114,6 +115,13 @@ struct Run {
   Run(std::unique_ptr<Backend> made, const ModelOptions& options, const DropoutOptions& dropout,
       const OptimizerOptions& optimizer, Communicator& ranks = one_process())
       : backend(std::move(made)), model(*backend, options, dropout, optimizer, 7, ranks) {
+    model.initialize();
+  }
+  Run(std::unique_ptr<Backend> made, std::unique_ptr<Communicator> ranks, const ModelOptions& options,
+      const DropoutOptions& dropout, const OptimizerOptions& optimizer)
+      : backend(std::move(made)),
+        device_ranks(std::move(ranks)),
+        model(*backend, options, dropout, optimizer, 7, *device_ranks) {
     model.initialize();
   }
   /// Moves what begins constant (norms, biases, scales) away from it, so that every term of the model matters.

@@ -40,7 +40,7 @@ DeviceChoice choose_device(const MachineOptions& options);
 /// What training asks of a GPU's backend beside that.
 struct TrainingNeeds {
   size_t arena_bytes = 0;  ///< the planned peak of activations: reserved at once
-  int graph_limit = 16;    ///< records kept
+  int graph_limit = 16;    ///< records kept beside those kept always
   bool tune_gemm = false;  ///< time the ways to compute each product
 };
 

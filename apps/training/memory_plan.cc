@@ -11,6 +11,8 @@ namespace {
 
 constexpr size_t product_bytes = size_t{2} * 64 << 20;  // CudaOptions::workspace_bytes, for two streams
 constexpr size_t small_bytes = size_t{64} << 20;        // partial sums, UpdateState, batches, tables of positions
+// Estimates: code that is loaded when first used, and records; NCCL's buffers for every other rank.
+constexpr size_t driver_bytes = size_t{256} << 20, connection_bytes = size_t{256} << 20;
 
 std::string gibibytes(size_t bytes) {
   const double mib = double(bytes) / (1 << 20);
@@ -101,7 +103,7 @@ MemoryPlan plan_memory(const MemoryOptions& options, int64_t source_rows, int64_
   if (options.measures_layers) plan.state_bytes += measuring_bytes(model, batch);
   plan.activation_bytes = plan.arena_bytes = backend->allocator().peak();
   if (!is_gpu) return plan;
-  plan.other_bytes = product_bytes + small_bytes;
+  plan.other_bytes = product_bytes + small_bytes + driver_bytes + size_t(options.ranks - 1) * connection_bytes;
   if (options.longest_validated > 0) plan_validation(options, model, plan);
   return plan;
 }
@@ -123,9 +125,8 @@ void check_memory(const MemoryPlan& plan, const DeviceChoice& device) {
   const bool all = plan.recomputed_layers == plan.layers;
   check(fits(plan, device),
         "memory: this run needs {} ({} of parameters, gradients and optimizer state, {} of activations{}, {} for "
-        "products "
-        "and validation), but {} of GPU {}'s {} are free; lower mini-batch-words or mini-batch{}, or free the GPU of "
-        "other programs",
+        "products, validation and the driver), but {} of GPU {}'s {} are free; lower mini-batch-words or mini-batch{}, "
+        "or free the GPU of other programs",
         gibibytes(needed_bytes(plan)), gibibytes(plan.state_bytes), gibibytes(plan.activation_bytes),
         all ? " with all layers recomputed" : "", gibibytes(plan.other_bytes), gibibytes(device.free_bytes), device.id,
         gibibytes(device.total_bytes), all ? "" : ", leave out gradient-checkpointing: false");
@@ -163,7 +164,7 @@ std::string format_plan(const MemoryPlan& p) {
       "{:.2f} TFLOP",
       p.source_rows, p.target_rows, gibibytes(p.state_bytes), gibibytes(p.activation_bytes),
       p.recomputed_layers ? fmt::format(" ({} of {} layers recomputed)", p.recomputed_layers, p.layers) : "",
-      p.other_bytes ? fmt::format("{} for products and validation, {} in all, ", gibibytes(p.other_bytes),
+      p.other_bytes ? fmt::format("{} for products, validation and the driver, {} in all, ", gibibytes(p.other_bytes),
                                   gibibytes(p.state_bytes + p.activation_bytes + p.other_bytes))
                     : "",
       p.flops * 1e-12);

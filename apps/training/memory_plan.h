@@ -10,11 +10,11 @@ namespace bough {
 struct MemoryPlan {
   int64_t source_rows = 0, target_rows = 0;  ///< tokens of a micro-batch
   int64_t parameters = 0;
-  size_t state_bytes = 0;                 ///< parameters, gradients, moments, average
-  size_t activation_bytes = 0;            ///< peak of the arena over forward and backward
-  size_t arena_bytes = 0;                 ///< the same, or what the largest validation batch needs where that is more
-  size_t other_bytes = 0;                 ///< on a GPU: for products, copies, and validation beyond activation_bytes
-  double flops = 0;                       ///< of one micro-batch, recomputation included
+  size_t state_bytes = 0;       ///< parameters, gradients, moments, average
+  size_t activation_bytes = 0;  ///< peak of the arena over forward and backward
+  size_t arena_bytes = 0;       ///< the same, or what the largest validation batch needs where that is more
+  size_t other_bytes = 0;       ///< on a GPU: for products, copies, validation beyond activation_bytes, driver
+  double flops = 0;             ///< of one micro-batch, recomputation included
   int layers = 0, recomputed_layers = 0;  ///< the first ones, see Transformer::set_recompute
 };
 

@@ -142,10 +142,9 @@ void Trainer::make_backend_on(const DeviceChoice& device) {
   // Records of very deep models are large, on the device too.
   const int classes = options_.model.layers() > 200 ? 1 : 4;
   const int variants = data_->limits().micro_batches > data_->limits().ranks ? 2 : 1;
-  backend_ = make_backend(device, machine_,
-                          {.arena_bytes = plan.arena_bytes,
-                           .graph_limit = classes * variants + 1,
-                           .tune_gemm = options_.run.gemm_autotune});
+  backend_ = make_backend(
+      device, machine_,
+      {.arena_bytes = plan.arena_bytes, .graph_limit = classes * variants, .tune_gemm = options_.run.gemm_autotune});
 }
 
 void Trainer::start_or_resume() {

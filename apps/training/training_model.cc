@@ -110,10 +110,11 @@ std::function<UpdateResult()> TrainingModel::start_update(const UpdateBatches& b
     sum_aside();
   add_up_over_ranks();
   if (is_measuring_) layer_norms_->keep_parameters();
-  backend_.repeat("optimizer", [this] {
+  const auto optimize = [this] {
     optimizer_.update(update_words_);
     if (bounded_.scales) optimizer_.adapt_branch_scales(bounded_.scales, term_sums_, bounded_.limits, update_words_);
-  });
+  };
+  backend_.repeat("optimizer", optimize, Backend::Keep::always);
   std::optional<LayerReport> layers;
   if (is_measuring_) finish_measuring(batches, layers.emplace());
   is_measuring_ = false;
@@ -247,7 +248,7 @@ void TrainingModel::finish_measuring(const UpdateBatches& batches, LayerReport& 
   report.gradient_norms = gradient_norms(batches.target_tokens);
   report.update_norms = layer_norms_->update_norms();
   report.branch_ratios = branch_ratios();
-  if (!with_model_update_) return;
+  if (!with_model_update_ || batches.micro.empty()) return;  // the first rank, whose number it is, has a batch
   const ModelBatch& batch = place(batches.micro.front());
   {
     Tape tape(backend_, false);

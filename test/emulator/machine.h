@@ -26,6 +26,8 @@ struct Settings {
   bool has_all_epilogues = true;    ///< cuBLASLt: also relu behind a bias, and sums over the inner dimension
   double row_sums_us = 0;           ///< what those sums cost
   int nccl_patience_ms = 60000;     ///< NCCL: how long a message may fail to come
+  int nccl_error = 0;               ///< ncclResult_t that a connection has met
+  bool hangs = false;               ///< asked whether it has ended, no work has
 };
 Settings& settings();
 

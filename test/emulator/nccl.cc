@@ -93,6 +93,7 @@ class Channel {
 /// A communicator; work that was queued holds it, too.
 struct Ranks {
   int rank, size;
+  int captured = 0;                                // exchanges in graphs that are there
   std::vector<std::unique_ptr<Channel>> to, from;  // null for the rank itself
 
   /// The header of the next message of `other`, once its content is there as well.
@@ -165,6 +166,14 @@ void wait_for_answer(const Message& m) {
         m.ranks->rank, m.other);
 }
 
+/// Held by a graph.
+struct Captured {
+  std::shared_ptr<Ranks> ranks;
+  explicit Captured(std::shared_ptr<Ranks> r) : ranks(std::move(r)) { ++ranks->captured; }
+  ~Captured() { --ranks->captured; }
+  Captured(const Captured&) = delete;
+};
+
 /// Queues an exchange: what is sent leaves at once, as a device would do it by itself; what is received comes when the
 /// stream is waited for.
 ncclResult_t submit(const std::vector<Message>& messages, bool is_alone) {
@@ -181,7 +190,8 @@ ncclResult_t submit(const std::vector<Message>& messages, bool is_alone) {
                       .is_captured = capture != cudaStreamCaptureStatusNone,
                       .is_alone = is_alone};
   const auto is_sent = std::make_shared<bool>(false);
-  bough::emulator::enqueue_sending(stream, [messages, header, is_sent] {
+  const auto captured = header.is_captured ? std::make_shared<Captured>(ranks) : nullptr;
+  bough::emulator::enqueue_sending(stream, [messages, header, is_sent, captured] {
     for (const Message& m : messages)
       if (m.is_sent) send(m, header);
     *is_sent = true;
@@ -228,6 +238,15 @@ struct EmulatedRanks {
   std::shared_ptr<Ranks> ranks;
 };
 
+namespace {
+
+void check_no_graph(const Ranks& ranks) {
+  check(ranks.captured == 0, "emulator: nccl: graphs have {} exchanges of rank {}, whose end would wait for theirs",
+        ranks.captured, ranks.rank);
+}
+
+}  // namespace
+
 const char* ncclGetErrorString(ncclResult_t result) {
   switch (result) {
     case ncclSuccess:
@@ -272,6 +291,7 @@ ncclResult_t ncclCommInitRank(ncclComm_t* handle, int size, ncclUniqueId id, int
 ncclResult_t ncclCommDestroy(ncclComm_t handle) {
   if (!handle) return ncclSuccess;
   const std::unique_ptr<EmulatedRanks> owned(handle);
+  check_no_graph(*owned->ranks);
   cudaDeviceSynchronize();
   for (const auto& channel : owned->ranks->from)
     if (channel && channel->has(1)) return ncclInvalidUsage;  // sent, and never received
@@ -279,7 +299,13 @@ ncclResult_t ncclCommDestroy(ncclComm_t handle) {
 }
 
 ncclResult_t ncclCommAbort(ncclComm_t handle) {
-  delete handle;
+  const std::unique_ptr<EmulatedRanks> owned(handle);
+  if (owned) check_no_graph(*owned->ranks);
+  return ncclSuccess;
+}
+
+ncclResult_t ncclCommGetAsyncError(ncclComm_t, ncclResult_t* error) {
+  *error = ncclResult_t(settings().nccl_error);
   return ncclSuccess;
 }
 

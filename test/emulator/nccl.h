@@ -21,6 +21,7 @@ ncclResult_t ncclGetUniqueId(ncclUniqueId* id);
 ncclResult_t ncclCommInitRank(ncclComm_t* ranks, int size, ncclUniqueId id, int rank);
 ncclResult_t ncclCommDestroy(ncclComm_t ranks);
 ncclResult_t ncclCommAbort(ncclComm_t ranks);
+ncclResult_t ncclCommGetAsyncError(ncclComm_t ranks, ncclResult_t* error);
 ncclResult_t ncclGroupStart();
 ncclResult_t ncclGroupEnd();
 ncclResult_t ncclSend(const void* data, size_t count, ncclDataType_t type, int to, ncclComm_t ranks,

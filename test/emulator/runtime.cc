@@ -426,6 +426,9 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   if (event->flag) drain_until([&] { return event->flag->is_set; });
   return cudaSuccess;
 }
+cudaError_t cudaEventQuery(cudaEvent_t event) {
+  return bough::emulator::settings().hangs ? result(cudaErrorNotReady) : cudaEventSynchronize(event);
+}
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEvent_t end) {
   const auto mine = turn();
   if (!begin->flag || !end->flag || !begin->flag->is_set || !end->flag->is_set) return result(cudaErrorNotReady);
