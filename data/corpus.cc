@@ -11,6 +11,7 @@
 
 #include "core/base/error.h"
 #include "core/base/files.h"
+#include "core/base/interrupt.h"
 #include "core/base/io.h"
 #include "core/base/log.h"
 #include "data/hash.h"
@@ -20,16 +21,21 @@ namespace {
 
 constexpr uint64_t dealt_key = 0;  // of what is in memory alone: its text is no file that could be another one
 
-/// What tells one version of a file from another without reading it; false if it is no regular
-/// file.
-bool identify(const std::string& path, uint64_t& hash) {
-  struct stat status {};
-  if (stat(path.c_str(), &status) != 0) fail_reading(path, errno);
-  std::error_code ignored;
-  hash = combine_hashes(hash, hash_bytes(std::filesystem::canonical(path, ignored).string()));
-  for (const int64_t value : {int64_t{status.st_size}, int64_t{status.st_mtim.tv_sec}, int64_t{status.st_mtim.tv_nsec}})
-    hash = combine_hashes(hash, uint64_t(value));
-  return S_ISREG(status.st_mode);
+/// What tells one version of some files from another without reading them.
+uint64_t identify(const std::vector<std::string>& files) {
+  uint64_t hash = 0;
+  for (const std::string& path : files) {
+    if (is_stdin(path)) continue;
+    struct stat status {};
+    if (stat(path.c_str(), &status) != 0) fail_reading(path, errno);
+    if (!S_ISREG(status.st_mode)) continue;
+    std::error_code ignored;
+    hash = combine_hashes(hash, hash_bytes(std::filesystem::canonical(path, ignored).string()));
+    for (const int64_t value :
+         {int64_t{status.st_size}, int64_t{status.st_mtim.tv_sec}, int64_t{status.st_mtim.tv_nsec}})
+      hash = combine_hashes(hash, uint64_t(value));
+  }
+  return hash;
 }
 
 }  // namespace
@@ -42,10 +48,8 @@ std::vector<std::string> files_of(const CorpusOptions& corpus) {
 }
 
 std::string find_read_once(const std::vector<std::string>& files) {
-  const auto found = std::ranges::find_if(files, [](const std::string& path) {
-    struct stat status {};
-    return is_stdin(path) || (stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode));
-  });
+  const auto found =
+      std::ranges::find_if(files, [](const std::string& path) { return is_stdin(path) || is_stream(path); });
   return found == files.end() ? "" : *found;
 }
 
@@ -96,14 +100,14 @@ void Corpus::open_files() {
   if (receives()) {
     receive_window();
   } else {
-    for (const auto& path : files_of(rules_.corpus)) {
-      const bool is_regular = identify(path, key_);
-      check(is_regular || !rules_.samples(),
-            "sentencepiece-alphas: '{}' can be read only once, but segmentations are drawn anew in each epoch. Save it "
-            "to a file.",
-            path);
-      in_memory_ |= !is_regular;
-    }
+    const std::string once = find_read_once(files_of(rules_.corpus));
+    check(once.empty() || !rules_.samples(),
+          "sentencepiece-alphas: '{}' can be read only once, but segmentations are drawn anew in each epoch. Save it "
+          "to a file.",
+          once);
+    in_memory_ |= !once.empty();
+    text_ = identify(files_of(rules_.corpus));
+    key_ = combine_hashes(key_, text_);
     cache_ = open_or_encode(rules_.deal ? dealt_key : key_, 0);
     deal_window();
   }
@@ -123,7 +127,10 @@ std::shared_ptr<const TokenCache> Corpus::open_or_encode(uint64_t key, int64_t e
   FileLock lock(path + ".lock");  // a second run on the same corpus waits instead of encoding, too
   if (lock.state() == FileLock::State::taken)
     log::info("[data] waiting for another run that encodes the same corpus ({})", lock.holder());
-  lock.wait();
+  lock.wait([this] {
+    check(!stop_.stop_requested(), "training data: waiting for another run was stopped");
+    stop_if_interrupted();
+  });
   if (std::shared_ptr<const TokenCache> cache = TokenCache::open(path, key)) return cache;
   return encode_files(path, key, epoch);
 }
@@ -143,6 +150,10 @@ std::shared_ptr<const TokenCache> Corpus::encode_files(const std::string& path, 
   ParallelReader reader(rules_.corpus);
   TokenCacheWriter writer(path, key);
   encode(reader, rules_, {.epoch = epoch, .stop = stop_.get_token()}, writer);
+  check(identify(files_of(rules_.corpus)) == text_,
+        "train-sets: '{}' or a file beside it has changed since training began, must be the same text. Leave the files "
+        "alone.",
+        rules_.corpus.train_sets[0]);
   return writer.finish();
 }
 
@@ -190,7 +201,7 @@ bool Corpus::read_stream_window() {
   }
   TokenCacheWriter writer("", dealt_key);
   encode(*stream_, rules_,
-         {.most_lines = stream_window_lines, .epoch = rules_.samples() ? stream_epoch_ : 0, .stop = stop_.get_token()},
+         {.most_lines = stream_window_lines, .epoch = rules_.samples() ? stream_pass() : 0, .stop = stop_.get_token()},
          writer);
   ++stream_window_;
   const bool has_lines = writer.statistics().lines > 0;
@@ -257,7 +268,7 @@ CorpusWindow Corpus::window(const OrderRules& rules, int64_t epoch, int64_t wind
     if (window >= window_count(*cache_, rules)) return {};
     return {cache_, orders_.pairs(*cache_, rules, epoch, window)};
   }
-  if (epoch > stream_epoch_) return {};
+  if (epoch > stream_pass()) return {};
   seek_stream(window);
   if (!cache_) return {};
   OrderRules whole = rules;  // a stream's window is one shuffle window, with numbers of its own

@@ -17,7 +17,7 @@ struct CorpusWindow {
 
 /// The files of the text, and of what comes with it.
 std::vector<std::string> files_of(const CorpusOptions& corpus);
-/// The first of them that can be read only once: standard input, or no regular file; empty: none is such.
+/// The first of them that can be read only once: standard input, a pipe, a device; empty: none is such.
 std::string find_read_once(const std::vector<std::string>& files);
 
 /// The encoded training corpus. Files: encoded once into a token cache in tempdir (in memory with
@@ -39,6 +39,8 @@ class Corpus {
   EndIds ends() const { return rules_.ends(); }
   /// Of all pairs; of the first window for a stream.
   const CorpusStatistics& statistics() const { return statistics_; }
+  /// Whether max-length alone bounds the sentences: of a stream, and of segmentations that are drawn.
+  bool has_bounded_lengths() const { return is_stream_ || rules_.samples(); }
   /// Rows of the longest sentence of a side; for a stream or sampled segmentations, of the longest
   /// that max-length allows.
   int64_t longest_source() const;
@@ -49,8 +51,8 @@ class Corpus {
   /// Files: identifies the corpus (and alphas). Stream: identifies the window that was read last.
   uint64_t fingerprint() const;
 
-  /// The stream is the pass through the text with this number: it has been given again after its end.
-  void set_stream_epoch(int64_t epoch) { stream_epoch_ = epoch; }
+  /// Of a stream: the number of this pass through the text, which is its epoch.
+  int64_t stream_pass() const { return rules_.stream_pass; }
   /// Reads a stream up to `window`, which is not encoded yet or is the current one.
   void seek_stream(int64_t window);
   /// A window in the order of `rules`; order is empty and cache null after the last one of the
@@ -67,7 +69,6 @@ class Corpus {
   void open_files();
   void open_epoch(int64_t epoch);
   void check_sampling() const;
-  bool has_bounded_lengths() const { return is_stream_ || rules_.samples(); }
   std::string cache_path(uint64_t key) const;
   void check_tempdir(const std::string& path) const;
   std::shared_ptr<const TokenCache> open_or_encode(uint64_t key, int64_t epoch);
@@ -83,13 +84,13 @@ class Corpus {
   bool is_stream_;
   CorpusStatistics statistics_;
   WindowOrders orders_;
-  std::shared_ptr<const TokenCache> cache_;  // stream: of window stream_window_; null at its end
-  uint64_t key_ = 0, fingerprint_ = 0;       // of files
-  int64_t epoch_ = 0;                        // of cache_; 0: the best segmentations
+  std::shared_ptr<const TokenCache> cache_;        // stream: of window stream_window_; null at its end
+  uint64_t text_ = 0, key_ = 0, fingerprint_ = 0;  // of files
+  int64_t epoch_ = 0;                              // of cache_; 0: the best segmentations
   bool in_memory_ = false;
   std::stop_source stop_;
   std::unique_ptr<ParallelReader> stream_;
-  int64_t stream_window_ = -1, stream_epoch_ = 1;
+  int64_t stream_window_ = -1;
 };
 
 }  // namespace bough

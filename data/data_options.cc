@@ -22,8 +22,8 @@ const EnumNames<InputType> input_type_names = {{"sequence", InputType::sequence}
 
 void VocabularyOptions::settings(Settings& v) {
   v(paths, {"vocabs", 'v'},
-    "one vocabulary per stream, the target's last: .spm (SentencePiece), .yml, .yaml or .json "
-    "(token: id), or text with one token a line",
+    "one vocabulary per stream, the target's last: .spm (SentencePiece), .yml, .yaml or .json (token: id), or text "
+    "with one token a line. Training makes what is missing; without any, FILE.yml for each FILE of train-sets",
     Path{});
   v(no_spm_encode, "no-spm-encode", "the text is already in SentencePiece pieces");
 }
@@ -97,8 +97,8 @@ void CorpusOptions::vocabulary_settings(Settings& v) {
     "proportional to its unigram probability to the power of alpha. One alpha per stream, missing ones are 0 = the "
     "best one always",
     Range<double>{0});
-  v(sentencepiece_max_lines, "sentencepiece-max-lines", "train SentencePiece on a sample of at most this many lines",
-    Range<int64_t>{1});
+  v(sentencepiece_max_lines, "sentencepiece-max-lines",
+    "train SentencePiece on a sample of at most this many lines, 0 = on all", Range<int64_t>{0});
 }
 
 void CorpusOptions::resolve(size_t streams) {
@@ -106,6 +106,7 @@ void CorpusOptions::resolve(size_t streams) {
   if (tsv && train_sets.empty()) train_sets = {"stdin"};
   if (train_sets.size() == 1 && is_stdin(train_sets[0])) tsv = true;
   if (!sentencepiece_alphas.empty() && sentencepiece_alphas.size() < streams) sentencepiece_alphas.resize(streams);
+  if (dim_vocabs.size() < streams) dim_vocabs.resize(streams);
 }
 
 void CorpusOptions::validate() const {

@@ -264,18 +264,22 @@ static bool needs_escapes(std::string_view token) {
   for (size_t i = 0; i + 1 < token.size(); ++i) {
     if (token[i] == '\xC2' && static_cast<unsigned char>(token[i + 1]) < 0xA0) return true;
     const std::string_view three = token.substr(i, 3);
-    if (three == "\u2028" || three == "\u2029" || three == "\uFEFF") return true;
+    if (three == "\u2028" || three == "\u2029" || three == "\uFEFF" || three == "\uFFFE" || three == "\uFFFF")
+      return true;
   }
   return token.find('\x7F') != std::string_view::npos;
 }
 
 std::string format_dictionary(const std::vector<std::string>& tokens) {
+  constexpr size_t most_key_bytes = 1000;
   std::string text;
   for (size_t id = 0; id < tokens.size(); ++id) {
     // Quoted as JSON, which is YAML too: no token can be mistaken for a number, a comment or a
     // list.
     const std::string token = id < 2 ? tokens[id] : nlohmann::json(tokens[id]).dump(-1, ' ', needs_escapes(tokens[id]));
-    text += fmt::format("{}: {}\n", token, id);
+    // YAML's readers, Marian's among them, look for the colon of a key on the line of its beginning, and within 1024
+    // characters alone.
+    text += token.size() < most_key_bytes ? fmt::format("{}: {}\n", token, id) : fmt::format("? {}\n: {}\n", token, id);
   }
   return text;
 }

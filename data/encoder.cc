@@ -176,13 +176,19 @@ RawBlock read_block(ParallelReader& reader, int64_t most_lines) {
 
 uint64_t EncodingRules::hash() const {
   uint64_t hash = 1;
-  for (const auto& vocabulary : vocabularies) hash = combine_hashes(hash, vocabulary->hash());
+  for (const auto& vocabulary : vocabularies)
+    for (const uint64_t value :
+         {vocabulary->hash(), uint64_t(vocabulary->special().end), uint64_t(vocabulary->special().unknown)})
+      hash = combine_hashes(hash, value);
   for (const int value : {int(in_pieces), int(right_left), corpus.max_length, int(corpus.max_length_crop),
                           int(corpus.tsv), corpus.tsv_fields})
     hash = combine_hashes(hash, uint64_t(value));
+  // By their names, too: a file of one may be taken for the other.
   if (corpus.has_weights())
-    hash = combine_hashes(hash, hash_bytes(corpus.data_weighting) + uint64_t(corpus.data_weighting_type));
-  if (corpus.has_alignments()) hash = combine_hashes(hash, hash_bytes(corpus.guided_alignment));
+    hash = combine_hashes(
+        hash, hash_bytes(fmt::format("data-weighting {} {}", int(corpus.data_weighting_type), corpus.data_weighting)));
+  if (corpus.has_alignments())
+    hash = combine_hashes(hash, hash_bytes(fmt::format("guided-alignment {}", corpus.guided_alignment)));
   return hash;
 }
 

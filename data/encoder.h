@@ -21,6 +21,7 @@ struct EncodingRules {
   uint64_t seed = 0;                                      ///< of sampled segmentations
   int threads = 1;                                        ///< data-threads; without effect on the result
   std::shared_ptr<WindowDeal> deal = nullptr;             ///< of text that one of several processes reads for all
+  int64_t stream_pass = 1;                                ///< see TrainingDataOptions
 
   /// sentencepiece-alphas: a side's segmentations are drawn anew in each epoch.
   double alpha(size_t side) const {

@@ -95,7 +95,8 @@ bool ParallelReader::next_fields(RawPair& pair) {
   if (!readers_[0].next(line_)) return false;
   drop_carriage_return(line_);
   const auto tabs = size_t(std::count(line_.begin(), line_.end(), '\t'));
-  check(tabs + 1 == fields_, "'{}': line {} has {} tab-separated fields, must have {}. Correct the line or tsv-fields.",
+  check(tabs + 1 == fields_,
+        "'{}': line {} has {} tab-separated fields, must have {}. Correct the line, or cut other columns away.",
         readers_[0].path(), readers_[0].line_number(), tabs + 1, fields_);
   for (size_t field = 0, begin = 0; field < fields_; ++field) {
     const size_t end = std::min(line_.find('\t', begin), line_.size());

@@ -19,7 +19,7 @@ namespace {
 
 using Arguments = std::unordered_map<std::string, std::string>;
 
-/// "--a=b --c" as {a: b, c: true}; a value in quotes may hold spaces.
+/// "--a=b --c" as {a: b, c: true}.
 Arguments parse_options(const SentencePieceTraining& training) {
   Arguments arguments;
   std::istringstream words(training.options);
@@ -197,6 +197,8 @@ int32_t SentencePieceModel::id(std::string_view piece) const {
 
 std::string train_sentencepiece(const std::vector<std::string>& lines, const SentencePieceTraining& training) {
   Arguments arguments = parse_options(training);
+  check(!arguments.contains("vocab_size"),
+        "sentencepiece-options: --vocab_size is what dim-vocabs says. Leave it out.");
   // The library's log would stand between ours; its errors come back as a status.
   arguments.emplace("minloglevel", "2");
   arguments["vocab_size"] = std::to_string(training.size);
@@ -205,6 +207,10 @@ std::string train_sentencepiece(const std::vector<std::string>& lines, const Sen
   arguments.emplace("eos_id", std::to_string(end_id));
   arguments.emplace("unk_id", std::to_string(unknown_id));
   for (const char* none : {"bos_id", "pad_id"}) arguments.emplace(none, "-1");
+  // The library leaves out lines of more bytes than this, without a word.
+  size_t longest = 1;
+  for (const std::string& line : lines) longest = std::max(longest, line.size());
+  arguments.emplace("max_sentence_length", std::to_string(std::min<size_t>(longest, 1 << 30)));
   Lines iterator(lines);
   std::string bytes, problem;
   try {

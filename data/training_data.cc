@@ -111,7 +111,8 @@ EncodingRules encoding_rules(const TrainingDataOptions& options,
           options.corpus,
           options.seed,
           options.vocabulary.data_threads,
-          options.deal};
+          options.deal,
+          options.stream_pass};
 }
 
 }  // namespace
@@ -158,10 +159,9 @@ struct TrainingData::Impl {
   void set_budgets(int64_t source, int64_t target, const char* option) {
     const auto require = [&](int64_t budget, int64_t longest, const char* side) {
       check(budget >= longest,
-            "{}: {} {} tokens a batch are fewer than the longest sentence has ({}). Raise it or "
-            "lower "
+            "{}: {} {} tokens a batch are fewer than the longest sentence {} ({}). Raise it or lower "
             "max-length.",
-            option, budget, side, longest);
+            option, budget, side, corpus.has_bounded_lengths() ? "may have, max-length" : "has", longest);
     };
     require(source, corpus.longest_source(), "source");
     require(target, corpus.longest_target(), "target");
@@ -181,7 +181,6 @@ struct TrainingData::Impl {
     state.epoch_sentences = 0;
     state.corpus = first_window;
     epoch = state.epoch;
-    corpus.set_stream_epoch(epoch);
     log::info("[data] the lines of standard input had all been used; these are pass {} through it", epoch);
     if (limits.counts_tokens() && !options.batch.mini_batch_fit) set_word_budget();
   }
@@ -254,12 +253,11 @@ void TrainingData::restore(const LoaderState& state) {
   check(!corpus.is_stream() || !impl_->prefetcher,
         "stdin: a stream cannot go back after reading began, a defect of bough; please report");
   impl_->prefetcher.reset();
-  if (corpus.is_stream() && state.corpus == 0) {
-    impl_->begin_pass(state);
-    return;
-  }
   if (corpus.is_stream()) {
-    corpus.set_stream_epoch(state.epoch);
+    check(corpus.stream_pass() == state.stream_pass(),
+          "stdin: pass {} goes on with one that was begun as pass {}, a defect of bough; please report",
+          state.stream_pass(), corpus.stream_pass());
+    if (state.corpus == 0) return impl_->begin_pass(state);
     if (state.window > 0) corpus.seek_stream(state.window);
   }
   check(state.corpus == corpus.fingerprint(),

@@ -28,6 +28,9 @@ struct TrainingDataOptions {
   bool right_left = false;  ///< targets are reversed (the model's option)
   /// Of text that can be read only once, in a run of several processes; null: this one reads.
   std::shared_ptr<WindowDeal> deal = nullptr;
+  /// Of standard input, which may be given again: the number of this pass through it, LoaderState::stream_pass() of the
+  /// run that goes on.
+  int64_t stream_pass = 1;
 };
 
 /// The training corpus as an endless stream of updates, epoch after epoch, each pair once per

@@ -22,6 +22,9 @@ struct LoaderState {
   uint64_t corpus = 0;          ///< fingerprint of the encoded corpus (stdin: of the window)
   int64_t fitted_tokens = 0;    ///< mini-batch-fit: most target tokens of an update, from the start of training on
   bool operator==(const LoaderState&) const = default;
+  /// Of standard input: the number of the pass that goes on from here. After its end, where there is no window, the
+  /// next.
+  int64_t stream_pass() const { return corpus == 0 ? epoch + 1 : epoch; }
 };
 
 /// The data of one update. The row_offset of each side counts rows over all of its micro-batches, so masks do not

@@ -7,6 +7,7 @@
 
 #include "core/base/error.h"
 #include "core/base/files.h"
+#include "core/base/log.h"
 #include "data/dictionary.h"
 #include "data/hash.h"
 #include "data/sentencepiece.h"
@@ -54,7 +55,15 @@ void Vocabulary::load_tokens(int32_t max_size) {
   for (int32_t id = 0; id < size_; ++id) {
     const auto& token = pieces_[size_t(id)];
     hash_ = combine_hashes(hash_, hash_bytes(token));
-    if (!token.empty()) ids_.emplace(token, id);
+    if (token.empty()) continue;
+    const auto [place, is_new] = ids_.emplace(token, id);
+    if (is_new) continue;
+    // As in Marian, which goes on with a dictionary.
+    check(vocabulary_kind(path_) == VocabularyKind::dictionary,
+          "vocabulary '{}': '{}' stands on lines {} and {}, must stand once. Remove one.", path_, token,
+          place->second + 1, id + 1);
+    log::warn("[data] vocabulary '{}': '{}' has the ids {} and {}; the second one is never used", path_, token,
+              place->second, id);
   }
   special_ = {find_special(end_token, "eos", end_id), find_special(unknown_token, "UNK", unknown_id)};
 }

@@ -83,10 +83,9 @@ std::shared_ptr<Vocabulary> load_vocabulary(const std::string& path, int32_t max
 /// The vocabularies of options.paths, in order. One that exists is loaded; a missing one is made
 /// from its stream of corpus.train_sets with at most corpus.dim_vocabs entries (0 = 32000 pieces
 /// for SentencePiece, every token otherwise) and written there atomically. Streams with the same
-/// path share one object, made from all their text (joint). Without paths each train-set FILE has a
-/// dictionary FILE.yml, as in Marian. The same text and options give the same bytes. Throws Error
-/// that names the option to change if a vocabulary cannot be made, and where one is missing that `trained_model`
-/// (empty: none) was trained with.
+/// path share one object, made from all their text (joint). The same text and options give the same bytes; of several
+/// runs that miss one, the first makes it. Throws Error that names the option to change if a vocabulary cannot be made,
+/// and where one is missing that `trained_model` (empty: none) was trained with.
 std::vector<std::shared_ptr<Vocabulary>> load_or_create_vocabularies(const VocabularyOptions& options,
                                                                      const CorpusOptions& corpus,
                                                                      const std::string& trained_model = "");

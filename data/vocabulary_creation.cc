@@ -1,6 +1,9 @@
 // Making the vocabularies that do not exist yet from the training corpus.
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
+#include <filesystem>
+#include <limits>
 #include <map>
 #include <mutex>
 #include <set>
@@ -8,9 +11,12 @@
 
 #include "core/base/error.h"
 #include "core/base/files.h"
+#include "core/base/interrupt.h"
+#include "core/base/io.h"
 #include "core/base/log.h"
 #include "core/base/progress.h"
 #include "core/base/random.h"
+#include "core/base/unicode.h"
 #include "data/corpus.h"
 #include "data/dictionary.h"
 #include "data/parallel_reader.h"
@@ -99,18 +105,36 @@ class Reservoir {
   std::vector<std::string> lines_;
 };
 
-std::string make_sentencepiece(const Request& request, const CorpusOptions& corpus) {
-  Reservoir sample(corpus.sentencepiece_max_lines);
-  for_each_line(corpus, request.sides, [&](const std::string& line) {
-    if (!line.empty()) sample.add(line);
+/// Whether SentencePiece finds something to learn in a line: its normalisation leaves out white space, control
+/// characters and what has no width, and of nothing at all it ends the process.
+bool has_visible_character(const std::string& line) {
+  std::u32string text;
+  unicode::decode_utf8(line, text);
+  return std::ranges::any_of(text, [](char32_t c) {
+    const bool has_no_width = c == 0xAD || c == 0x180E || (c >= 0x200B && c <= 0x200F) ||
+                              (c >= 0x202A && c <= 0x202E) || (c >= 0x2060 && c <= 0x206F) || c == 0xFEFF ||
+                              (c >= 0xFFF0 && c <= 0xFFFB);
+    return c > 0x20 && (c < 0x7F || c > 0x9F) && !has_no_width && !unicode::is_space(c);
   });
-  check(!sample.lines().empty(), "vocabulary '{}': the training text has no words to make it from. Check train-sets.",
-        request.path);
+}
+
+std::string make_sentencepiece(const Request& request, const CorpusOptions& corpus) {
+  const bool takes_all = corpus.sentencepiece_max_lines == 0;
+  Reservoir sample(takes_all ? std::numeric_limits<int64_t>::max() : corpus.sentencepiece_max_lines);
+  bool has_words = false;
+  for_each_line(corpus, request.sides, [&](const std::string& line) {
+    if (line.empty()) return;
+    has_words = has_words || has_visible_character(line);
+    sample.add(line);
+  });
+  check(has_words, "vocabulary '{}': the training text has no words to make it from. Check train-sets.", request.path);
   SentencePieceTraining training{request.path, default_pieces, corpus.sentencepiece_options};
   if (request.max_size > 0) training.size = int32_t(request.max_size);
   log::info("[data] training a SentencePiece vocabulary of {} pieces on {} lines: '{}'", training.size,
             sample.lines().size(), request.path);
-  return train_sentencepiece(sample.lines(), training);
+  const std::string bytes = train_sentencepiece(sample.lines(), training);
+  (void)SentencePieceModel(bytes, request.path);  // throws where it is none that can be used
+  return bytes;
 }
 
 std::string make_dictionary(const Request& request, const CorpusOptions& corpus) {
@@ -132,20 +156,16 @@ void create(const Request& request, const CorpusOptions& corpus) {
         "vocabulary '{}' does not exist and cannot be made from {}, which is read only once. Give "
         "an existing file in vocabs.",
         request.path, once);
+  FileLock lock(request.path + ".lock");  // another run may be making the same one
+  if (lock.state() == FileLock::State::taken)
+    log::info("[data] waiting for another run that makes vocabulary '{}' ({})", request.path, lock.holder());
+  lock.wait(stop_if_interrupted);
+  if (file_exists(request.path)) return;
   const Heartbeat heartbeat(request.path);
   const bool pieces = vocabulary_kind(request.path) == VocabularyKind::sentencepiece;
-  write_file(request.path, pieces ? make_sentencepiece(request, corpus) : make_dictionary(request, corpus));
+  const std::string content = pieces ? make_sentencepiece(request, corpus) : make_dictionary(request, corpus);
+  write_file(request.path, content_for(request.path, content));
   log::info("[data] vocabulary '{}' written after {:.1f} s", request.path, heartbeat.seconds());
-}
-
-std::vector<std::string> vocabulary_paths(const VocabularyOptions& options, const CorpusOptions& corpus) {
-  if (!options.paths.empty()) {
-    check(options.paths.size() == 2, "vocabs has {} files, must have 2: source, target.", options.paths.size());
-    return options.paths;
-  }
-  check(!corpus.tsv && corpus.train_sets.size() == 2,
-        "vocabs is missing, must name 2 files: source, target. They are made if they do not exist.");
-  return {corpus.train_sets[0] + ".yml", corpus.train_sets[1] + ".yml"};
 }
 
 }  // namespace
@@ -153,7 +173,11 @@ std::vector<std::string> vocabulary_paths(const VocabularyOptions& options, cons
 std::vector<std::shared_ptr<Vocabulary>> load_or_create_vocabularies(const VocabularyOptions& options,
                                                                      const CorpusOptions& corpus,
                                                                      const std::string& trained_model) {
-  const auto paths = vocabulary_paths(options, corpus);
+  std::vector<std::string> paths = options.paths;
+  check(paths.size() == 2, "vocabs has {} files, must have 2: source, target.", paths.size());
+  // One file has one spelling.
+  const auto name = [](const std::string& path) { return std::filesystem::weakly_canonical(path); };
+  if (paths[0] != paths[1] && name(paths[0]) == name(paths[1])) paths[1] = paths[0];
   std::map<std::string, Request> requests;
   for (size_t side = 0; side < paths.size(); ++side) {
     auto& request = requests[paths[side]];

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "core/base/error.h"
 #include "core/base/files.h"
 #include "test/catch.h"
 #include "test/child_process.h"
@@ -112,7 +113,7 @@ TEST_CASE("FileLock: waiting ends with the lock, of the file that has the name",
     children.push_back(start_child([&] {
       for (int round = 0; round < 20; ++round) {
         FileLock lock(path);
-        lock.wait();
+        lock.wait([] {});
         const bool is_alone = mkdir((folder / "alone").c_str(), 0700) == 0;
         if (lock.state() != State::held || !is_alone) _exit(2);
         rmdir((folder / "alone").c_str());
@@ -122,13 +123,23 @@ TEST_CASE("FileLock: waiting ends with the lock, of the file that has the name",
   CHECK(folder.files() == 0);
 }
 
+TEST_CASE("FileLock: a wait can be ended", "[files]") {
+  ScratchFolder folder;
+  const FileLock held(folder / "lock");
+  FileLock lock(folder / "lock");
+  int asked = 0;
+  const auto ask = [&] { check(++asked < 3, "enough"); };
+  CHECK_THROWS_AS(lock.wait(ask), Error);
+  CHECK(lock.state() == State::taken);
+}
+
 TEST_CASE("FileLock: a file system without locks is said to be one", "[files]") {
   ScratchFolder folder;
   const std::string path = folder / "lock";
   const int code = exit_code(start_child([&] {
     refuse_flock();
     FileLock lock(path);
-    lock.wait();
+    lock.wait([] {});
     if (lock.state() != State::unsupported) _exit(2);
   }));
   if (skips(code == 77, "no process may filter its system calls")) return;

@@ -336,7 +336,7 @@ TEST_CASE("settings that contradict each other are errors", "[settings]") {
   CHECK(line({"--optimizer-params", "1"}).find("optimizer-params: beta1 is 1") == 0);
   CHECK(line({"--lr-decay-inv-sqrt", "10u", "2Gt"}) == "lr-decay-inv-sqrt: 10u and 2Gt must have the same unit");
   CHECK(line({"--valid-metrics", "translation"}) == "valid-metrics has translation, which needs valid-script-path");
-  CHECK(line({"--dim-vocabs", "100"}) == "dim-vocabs has 1 sizes, must have 2: one for each of vocabs");
+  CHECK(line({"--dim-vocabs", "1", "2", "3"}) == "dim-vocabs has 3 sizes, must have 2: one for each of vocabs");
   CHECK_FALSE(train({"--mini-batch-fit", "--mini-batch-words", "4096"}).batch.mini_batch_fit);
   CHECK(line({"--early-stopping-epsilon", "0", "1"}).find("early-stopping-epsilon has 2 values") == 0);
   CHECK(line({"--transformer-residual", "deepnorm", "--transformer-depth-scaling"})

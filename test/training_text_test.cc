@@ -82,6 +82,7 @@ TEST_CASE("standard input is one epoch, resumable from the same lines; given aga
   }
   for (const size_t at : {size_t{0}, states.size() - 2, states.size() - 1}) {
     const StandardInput input(setup.folder / "tsv");
+    setup.options.stream_pass = states[at].stream_pass();
     TrainingData data(setup.options, vocabularies);
     data.restore(states[at]);
     if (at + 1 < states.size()) {
@@ -106,6 +107,45 @@ TEST_CASE("standard input is one epoch, resumable from the same lines; given aga
       REQUIRE(content(resumed.next()) == after[1]);
     }
   }
+}
+
+TEST_CASE("each pass through standard input draws other segmentations, from the first line on", "[data]") {
+  CorpusSetup setup(400);
+  setup.options.corpus.dim_vocabs = {60, 60};
+  setup.options.vocabulary.paths = {setup.folder / "v.spm", setup.folder / "v.spm"};
+  const auto vocabularies = setup.vocabularies();
+  write_tsv(setup.folder / "tsv", setup.text);
+  setup.options.corpus.train_sets = {"stdin"};
+  setup.options.corpus.tsv = true;
+  setup.options.corpus.sentencepiece_alphas = {0.1, 0.1};
+  const auto window_of_pass = [&](int64_t pass) {
+    const StandardInput input(setup.folder / "tsv");
+    setup.options.stream_pass = pass;
+    return TrainingData(setup.options, vocabularies).state().corpus;
+  };
+  CHECK(window_of_pass(1) == window_of_pass(1));
+  CHECK(window_of_pass(1) != window_of_pass(2));
+}
+
+TEST_CASE("text that changes while it is encoded is not taken for the other", "[data]") {
+  CorpusSetup setup(700);
+  setup.options.corpus.dim_vocabs = {60, 60};
+  setup.options.vocabulary.paths = {setup.folder / "v.spm", setup.folder / "v.spm"};
+  setup.options.corpus.sentencepiece_alphas = {0.1, 0.1};
+  TrainingData data = setup.data();
+  std::ofstream(setup.folder / "src", std::ios::app) << "s1 s2\n";
+  std::ofstream(setup.folder / "trg", std::ios::app) << "t1\n";
+  CHECK(contains(message_of([&] { data.next(); }), "has changed since training began"));
+}
+
+TEST_CASE("weights and alignments in one file are two corpora", "[data]") {
+  CorpusSetup setup(20);
+  write_text(setup.folder / "numbers", join_lines(std::vector<std::string>(20, "1")));
+  setup.options.corpus.data_weighting = setup.folder / "numbers";
+  setup.data();
+  setup.options.corpus.data_weighting.clear();
+  setup.options.corpus.guided_alignment = setup.folder / "numbers";
+  CHECK(contains(setup.message(), "'1' is no alignment point"));
 }
 
 TEST_CASE("text that one of several processes reads is dealt out: all have the batches of one", "[data]") {

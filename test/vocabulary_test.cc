@@ -1,7 +1,9 @@
 // Vocabularies: reading every kind, making missing ones, and what is said when that fails.
 #include "data/vocabulary.h"
 
+#include <chrono>
 #include <filesystem>
+#include <thread>
 
 #include "core/base/files.h"
 #include "data/dictionary.h"
@@ -96,12 +98,15 @@ TEST_CASE("a written dictionary reads back, whatever the tokens", "[vocabulary]"
                                            "a\u2028",
                                            "\u2029b",
                                            "\u0080",
-                                           "\uFEFFc"};
+                                           "\uFEFFc",
+                                           "\uFFFEd",
+                                           std::string(1100, 'e')};
   write_text(folder / "v.yml", format_dictionary(tokens));
   CHECK(read_dictionary(folder / "v.yml") == tokens);
   // Readers that follow YAML 1.1 take these for line breaks, or refuse them.
-  for (const char* raw : {"\u0085", "\u2028", "\u2029", "\u0080", "\uFEFF"})
+  for (const char* raw : {"\u0085", "\u2028", "\u2029", "\u0080", "\uFEFF", "\uFFFE"})
     CHECK_FALSE(contains(format_dictionary(tokens), raw));
+  CHECK(contains(format_dictionary(tokens), "? \"eee"));  // no YAML reader finds the colon of a long key
 }
 
 TEST_CASE("dictionaries as YAML writers make them: explicit keys, a byte order mark", "[vocabulary]") {
@@ -178,6 +183,8 @@ TEST_CASE("what is wrong with a vocabulary file is said in a sentence", "[vocabu
   CHECK(contains(message("e.json", "{\"a\": "), "must be one JSON object"));
   CHECK(contains(message("f", "</s>\n\n"), "line 2 is empty"));
   CHECK(contains(message("g.spm", "not a model"), "not a SentencePiece model"));
+  CHECK(contains(message("k", "</s>\n<unk>\na\nb\na\n"), "'a' stands on lines 3 and 5"));
+  CHECK(message("k.yml", "</s>: 0\n<unk>: 1\na: 2\na: 3\n") == "no exception");
   CHECK(contains(message("h.yml", "</s>: 0\n<unk>: 1\na: -4\n"), "'a' has id -4"));
   // A few bytes must not cost gigabytes.
   CHECK(
@@ -238,10 +245,57 @@ TEST_CASE("a vocabulary that cannot be trained names the option", "[vocabulary]"
   CHECK(contains(message(4, ""), "Raise dim-vocabs"));
   CHECK(contains(message(100, "model_type=bpe"), "must look like --name=value"));
   CHECK(contains(message(100, "--no_such_thing=1"), "no_such_thing"));
+  CHECK(contains(message(100, "--vocab_size=90"), "--vocab_size is what dim-vocabs says"));
+  CHECK(contains(message(40, "--eos_id=-1"), "has no </s>"));
   CHECK_FALSE(std::filesystem::exists(folder / "v.spm"));
+  for (const char* invisible : {" ", "\u3000\u00A0", "\u200B", "\x01"}) {
+    write_text(folder / "blank", invisible + std::string("\n"));
+    CorpusOptions blank = corpus;
+    blank.train_sets = {folder / "blank", folder / "blank"};
+    CHECK(contains(
+        message_of([&] { load_or_create_vocabularies(vocabularies(folder / "v.spm", folder / "v.spm"), blank); }),
+        "has no words to make it from"));
+  }
   corpus.train_sets = {"stdin"};
   corpus.tsv = true;
   CHECK(contains(message(100, ""), "cannot be made from stdin"));
+}
+
+TEST_CASE("SentencePiece learns from long lines, too", "[vocabulary]") {
+  const ScratchFolder folder;
+  const ParallelText text = make_parallel_text(400, 7, 60);
+  std::string line;
+  for (const std::string& sentence : text.target) line += sentence + " ";
+  REQUIRE(line.size() > 5000);
+  write_text(folder / "a", line + "\n");
+  CorpusOptions corpus;
+  corpus.train_sets = {folder / "a", folder / "a"};
+  corpus.dim_vocabs = {50, 50};
+  corpus.sentencepiece_max_lines = 0;  // all
+  CHECK(load_or_create_vocabularies(vocabularies(folder / "v.spm", folder / "v.spm"), corpus)[0]->size() == 50);
+}
+
+TEST_CASE("a vocabulary that another run makes is waited for, and is one whatever its spelling", "[vocabulary]") {
+  const ScratchFolder folder;
+  write_text(folder / "a", "x y\n");
+  write_text(folder / "b", "p\n");
+  CorpusOptions corpus;
+  corpus.train_sets = {folder / "a", folder / "b"};
+  {
+    const FileLock other(folder / "v.yml.lock");
+    std::thread maker([&] {
+      std::this_thread::sleep_for(std::chrono::milliseconds(200));
+      write_text(folder / "v.yml.new", "</s>: 0\n<unk>: 1\nmade: 2\n");
+      std::filesystem::rename(folder / "v.yml.new", folder / "v.yml");
+      std::filesystem::remove(folder / "v.yml.lock");  // as a run that ends does
+    });
+    const auto found = load_or_create_vocabularies(vocabularies(folder / "v.yml", folder / "v.yml"), corpus);
+    maker.join();
+    CHECK(found[0]->id("made") == 2);
+  }
+  const auto joint = load_or_create_vocabularies(vocabularies(folder / "w.yml", folder / "./w.yml"), corpus);
+  CHECK(joint[0] == joint[1]);
+  CHECK(joint[0]->size() == 5);
 }
 
 TEST_CASE("missing dictionaries hold the words by frequency", "[vocabulary]") {
@@ -251,7 +305,7 @@ TEST_CASE("missing dictionaries hold the words by frequency", "[vocabulary]") {
   CorpusOptions corpus;
   corpus.train_sets = {folder / "a", folder / "b"};
   corpus.dim_vocabs = {4, 0};
-  const auto made = load_or_create_vocabularies(VocabularyOptions{}, corpus);
+  const auto made = load_or_create_vocabularies(vocabularies(folder / "a.yml", folder / "b.yml"), corpus);
   CHECK(read_whole_file(folder / "a.yml") == "</s>: 0\n<unk>: 1\n\"y\": 2\n\"x\": 3\n");
   CHECK(made[1]->path() == folder / "b.yml");
   CHECK(made[1]->encode("q p") == Ids{3, 2});

@@ -4,6 +4,7 @@
 #include <initializer_list>
 
 #include "apps/training/checkpoint.h"
+#include "data/corpus.h"
 
 namespace bough {
 namespace {
@@ -51,6 +52,8 @@ void TrainOptions::resolve(const GivenNames& given) {
   if (!model.branchnorm_max_step) model.branchnorm_max_step = model.default_max_step(optimizer.warmup);
   model.max_positions = corpus.max_length;
   optimizer.resolve(model.is_deep_kind());
+  if (vocabulary.paths.empty() && corpus.train_sets.size() == 2)  // as Marian does
+    for (const std::string& path : corpus.train_sets) vocabulary.paths.push_back(path + ".yml");
   corpus.resolve(vocabulary.paths.size());
   if (batch.mini_batch_words > 0) batch.mini_batch_fit = false;
 }
@@ -96,6 +99,9 @@ void TrainOptions::validate() const {
   const char* const one_file = "Give one line for both, with a tab between, and tsv";
   check_one_stdin("train-sets", corpus.train_sets, one_file);
   check_one_stdin("valid-sets", validation.valid_sets, one_file);
+  std::vector<std::string> inputs = files_of(corpus);
+  inputs.insert(inputs.end(), validation.valid_sets.begin(), validation.valid_sets.end());
+  check_one_stdin("an input", inputs, "Give all but one as files");
   check_sides("vocabs", vocabulary.paths.size(), "A missing .spm file is trained");
   if (!validation.valid_sets.empty() && !corpus.tsv)
     check_sides("valid-sets", validation.valid_sets.size(), "Use --valid-sets valid.en valid.de");

@@ -69,11 +69,13 @@ int64_t Trainer::fitted_before() const {
 
 void Trainer::open_data() {
   const int delay = std::max(1, int(std::lround(options_.optimizer.delay)));
+  const bool goes_on = checkpoint_state_ && !options_.saving.no_restore_corpus;
   read_in_turn([&] {
     data_ = std::make_unique<TrainingData>(
         TrainingDataOptions{options_.vocabulary, options_.corpus, options_.batch,
                             UpdateShape{.devices = ranks_.size(), .delay = delay, .device = ranks_.rank()},
-                            options_.general.seed, options_.model.right_left, deal_},
+                            options_.general.seed, options_.model.right_left, deal_,
+                            goes_on ? checkpoint_state_->loader.stream_pass() : 1},
         vocabularies_);
   });
   check_same_text();

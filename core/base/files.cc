@@ -7,9 +7,11 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <filesystem>
 #include <system_error>
+#include <thread>
 
 #include "core/base/error.h"
 #include "core/base/io.h"
@@ -236,16 +238,16 @@ void AtomicFile::commit() {
 
 FileLock::FileLock(const std::string& path) : path_(path) {
   make_folder_of(path);
-  take(LOCK_NB);
+  take();
 }
 
 /// A holder removes the file before it lets go: what we then get is the lock of a file without a name, so again.
-void FileLock::take(int extra_flags) {
+void FileLock::take() {
   do {
     if (fd_ >= 0) close(fd_);
     fd_ = open_own(path_, O_RDWR);
     if (fd_ < 0) fail_writing(path_, errno);
-    while (flock(fd_, LOCK_EX | extra_flags) != 0) {
+    while (flock(fd_, LOCK_EX | LOCK_NB) != 0) {
       if (errno == EINTR) continue;
       state_ = errno == EWOULDBLOCK ? State::taken : State::unsupported;
       return;
@@ -271,8 +273,11 @@ std::string FileLock::holder() const {
   return name.ends_with('\n') ? name.substr(0, name.size() - 1) : "another process";
 }
 
-void FileLock::wait() {
-  if (state_ == State::taken) take(0);
+void FileLock::wait(const std::function<void()>& between) {
+  for (; state_ == State::taken; take()) {
+    between();
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
 }
 
 void write_file(const std::string& path, std::string_view content) {

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -65,11 +66,11 @@ class FileLock {
   State state() const { return state_; }
   /// Who holds a lock that is taken: "process 1234 on node7".
   std::string holder() const;
-  /// Returns when the lock is ours.
-  void wait();
+  /// Returns when the lock is ours. between() is called meanwhile, and ends the wait by what it throws.
+  void wait(const std::function<void()>& between);
 
  private:
-  void take(int extra_flags);
+  void take();
   std::string path_;
   int fd_ = -1;
   State state_ = State::taken;

@@ -145,10 +145,11 @@ struct LineReader::Source {
   size_t read_gzip(const std::string& path, char* to, size_t size) {
     const int got = gzread(unpacked, to, unsigned(size));
     int status = Z_OK;
-    const char* reason = gzerror(unpacked, &status);
+    std::string_view reason = gzerror(unpacked, &status);
+    if (const size_t name = reason.find(">: "); name != reason.npos) reason.remove_prefix(name + 3);  // "<fd:5>: "
     check(got >= 0 && (status == Z_OK || status == Z_STREAM_END),
           "'{}': damaged or cut gzip data ({}), must be a whole gzip file; make it again", path,
-          status == Z_ERRNO ? std::strerror(errno) : reason);
+          status == Z_ERRNO ? std::string_view(std::strerror(errno)) : reason);
     check(got > 0 || gzoffset(unpacked) != 0, "'{}': empty, must be a whole gzip file; make it again", path);
     check(got == 0 || gzdirect(unpacked) == 0, "'{}': named .gz but not gzip data; rename it or pack it with gzip",
           path);
