@@ -8,7 +8,7 @@
 #   gpu_check.sh --emulated               every part at toy size, without a GPU
 #   gpu_check.sh --help                   all options; experiments/gpu/README.md says how to read the table
 set -eu
-here=$(cd "$(dirname "$0")" && pwd)
+here=$(dirname -- "$(readlink -f -- "$0")")
 if ! command -v python3 >/dev/null; then
   echo "gpu_check: python3 is not installed, must be 3.8 or later; install it (PyTorch is needed for peers only)" >&2
   exit 1

@@ -4,7 +4,9 @@
 # Everything it makes is under build/; run again, it reuses the trained model.
 # Usage: experiments/quickstart.sh [bough-train options, for example --cpu-threads 4]
 set -eu
-cd "$(dirname "$0")/.."
+here=$(dirname -- "$(readlink -f -- "$0")")
+. "$here/options.sh"
+cd "$bough"
 config=experiments/quickstart/config.yml
 work=build/quickstart
 
@@ -16,8 +18,18 @@ cmake --build build >&2
 # goes on.
 mkdir -p "$work"
 build/bough-example-corpus "$work/new" 40000 500 1000
+for option in "$@"; do
+  case ${option%%=*} in
+    -h | --help | --version | --build-info | --dump-config | --describe)  # asks, and trains nothing
+      [ -e "$work/train.en" ] || mv "$work"/new/* "$work"
+      rm -rf "$work/new"
+      exec build/bough-train -c "$config" "$@"
+      ;;
+  esac
+done
 { cat "$config" "$work"/new/*; echo "options: $*"; } | sha256sum >"$work/new.recipe"
 if ! cmp -s "$work/new.recipe" "$work/recipe"; then
+  build/bough-train -c "$config" "$@" --dump-config minimal >/dev/null  # with wrong options nothing is removed
   rm -rf "$work"/trained "$work"/model.* "$work"/vocab.* "$work/train.log"
   mv "$work"/new/* "$work"
   mv "$work/new.recipe" "$work/recipe"
@@ -25,6 +37,7 @@ fi
 rm -rf "$work/new" "$work/new.recipe"
 if [ ! -e "$work/trained" ]; then
   build/bough-train -c "$config" "$@"
+  [ -e "$work/model.npz.decoder.yml" ] || fail "training has left no $work/model.npz; leave out options that name files"
   touch "$work/trained"
 fi
 
@@ -36,4 +49,4 @@ echo "Five of the 1000 held-out sentences, none of which was in training:"
 paste -d '\n' "$work/test.en" "$work/translation.de" | head -n 10 | sed -e '1~2s/^/  /' -e '2~2s/^/    -> /'
 echo "BLEU = $bleu"
 echo "Your own sentence (numbers, dates, times, prices):"
-echo "  cd '$PWD' && echo 'On Friday, the lamp cost forty-two euros.' | build/bough-translate -c $work/model.npz.decoder.yml"
+echo "  cd ${PWD@Q} && echo 'On Friday, the lamp cost forty-two euros.' | build/bough-translate -c $work/model.npz.decoder.yml"

@@ -19,8 +19,15 @@ options_in_page() { grep -A 1 '^\.TP' "$1" | sed 's/\\f.//g; s/\\-/-/g' | names;
 complete_words() {
   # shellcheck disable=SC2016
   bash -c '. "$1"; shift; compopt() { :; }
-    COMP_WORDS=("$@") COMP_CWD=$(($# - 1))
+    COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
     "_${1//-/_}" && printf "%s\n" "${COMPREPLY[@]}" | sort -u' _ "$share/bash-completion/completions/$1" "$@"
+}
+# A command line as it is where the TAB key was pressed at its end. In a session of its own: an interactive shell takes
+# the terminal, if there is one.
+tab() {
+  printf '%s\n' ". '$share/bash-completion/completions/$1'" "$1() { echo \"$1 \$*\" >typed; }" "$*"$'\t' exit |
+    TERM=dumb INPUTRC=/dev/null HISTFILE='' setsid -w timeout 60 bash --norc --noprofile -i >/dev/null 2>&1
+  cat typed
 }
 
 programs=$(cd "$work/usr/bin" && ls)
@@ -56,6 +63,13 @@ check "... behind =" test "$(complete_words bough-train --cpu-level = gen)" = ge
 check "... and the second of a list" \
   test "$(complete_words bough-train --valid-metrics bleu chr)" = chrf
 check "names of files are left to the shell" test -z "$(complete_words bough-train --train-sets cor)"
+touch corpus.en
+for row in "--enc-:--enc-depth" "--cpu-level gen:--cpu-level generic" "--cpu-level=gen:--cpu-level=generic" \
+  "--train-sets cor:--train-sets corpus.en" "--config cor:--config corpus.en" "-c cor:-c corpus.en" \
+  "--seed cor:--seed cor"; do
+  check "TAB in bash makes '${row%:*}' '${row#*:}'" test "$(tab bough-train "${row%:*}")" = "bough-train ${row#*:}"
+done
+check "fish proposes files for -c" says "-s c -l config -r -F" "$share/fish/vendor_completions.d/bough-train.fish"
 for file in README.md copyright docs/options.md; do check "$file is installed" test -s "$share/doc/bough/$file"; done
 
 report

@@ -11,8 +11,8 @@ from shell_commands import Script
 # package: programs. Those of a package that another one depends on stand under that one.
 ON_EVERY_DEBIAN = {
     "bash": "bash",
-    "coreutils": """cat chmod cksum cp cut date dirname head id ln ls mkdir mkfifo mktemp mv nproc paste rm seq sha256sum
-        sleep sort stat tail timeout touch tr uname wc""",
+    "coreutils": """cat chmod cksum cp cut date dirname head id ln ls mkdir mkfifo mktemp mv nproc paste readlink rm seq
+        sha256sum sleep sort stat tail timeout touch tr uname wc""",
     "diffutils": "cmp diff",
     "dpkg": "dpkg-deb dpkg-query",
     "findutils": "find xargs",
@@ -23,7 +23,7 @@ ON_EVERY_DEBIAN = {
     "perl-base": "perl",
     "sed": "sed",
     "tar": "tar",
-    "util-linux": "unshare",
+    "util-linux": "setsid unshare",
 }
 INSTALLED = {
     "clang-format": "clang-format",

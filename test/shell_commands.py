@@ -9,7 +9,7 @@ BUILTINS = set(""": . [ alias break builtin cd command continue declare echo eva
     typeset ulimit umask unalias unset wait function""".split())
 # What runs the words behind it: how many other words come first, and which options have a value. (check: checks.sh)
 RUNNERS = {"exec": (0, "-a"), "command": (0, ""), "timeout": (1, "-s -k"), "nice": (0, "-n"), "env": (0, "-u -C"),
-           "xargs": (0, "-n -I -P -L -d"), "sudo": (0, "-u"), "nohup": (0, ""), "check": (1, "")}
+           "xargs": (0, "-n -I -P -L -d"), "sudo": (0, "-u"), "nohup": (0, ""), "setsid": (0, ""), "check": (1, "")}
 ASSIGNMENT = re.compile(r"\w+(\[[^]]*\])?\+?=")
 REDIRECTION = re.compile(r"(\d*|&)(<<<|<<-?|>>|<>|[<>]&|>\||[<>])")
 BLANK = re.compile(r"([ \t]|\\\n)*(#[^\n]*)?")

@@ -48,14 +48,14 @@ std::string format_bash_completion(const ProgramEntry& program) {
   const std::string function = identifier(program.name);
   return fmt::format(R"(# bash completion of {0}, made from its tables of options
 {1}() {{
-  local word=${{COMP_WORDS[COMP_CWD]}} option="" i
+  local word=${{COMP_WORDS[COMP_CWORD]}} option="" i
   COMPREPLY=()
   if [[ $word == -* ]]; then
     mapfile -t COMPREPLY < <(compgen -W "{2}" -- "$word")
     return
   fi
   [[ $word != "=" ]] || word=""
-  for ((i = COMP_CWD - 1; i > 0; --i)); do
+  for ((i = COMP_CWORD - 1; i > 0; --i)); do
     [[ ${{COMP_WORDS[i]}} != -* ]] || {{ option=${{COMP_WORDS[i]}}; break; }}
   done
   case $option in

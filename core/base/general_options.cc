@@ -14,7 +14,8 @@ const EnumNames<log::Level> level_names = {{"debug", log::Level::debug},       {
 
 void GeneralOptions::settings(Settings& v) {
   v.group("General");
-  v(config, {"config", 'c'}, "YAML file with options; of several the later one wins, and the command line over all");
+  v(config, {"config", 'c'}, "YAML file with options; of several the later one wins, and the command line over all",
+    Path{});
   v.command_line();
   v(log_file, "log", "append the log to this file, too", Path{Path::log});
   v(log_level, "log-level", "least important kind of line that is logged; trace is debug", level_names);

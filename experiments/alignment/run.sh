@@ -8,7 +8,7 @@
 #   --work FOLDER      alignments, models; default: ${XDG_CACHE_HOME:-~/.cache}/bough/alignment
 #   --programs FOLDER  bough's programs; without it they are built into build/
 set -eu
-here=$(cd "$(dirname "$0")" && pwd)
+here=$(dirname -- "$(readlink -f -- "$0")")
 . "$here/../options.sh"
 . "$here/../multi30k/data.sh"
 
@@ -21,15 +21,13 @@ multi30k_data "$data" "$work"
 text=$data/tok
 
 cd "$bough"
-experiments/install.sh --venv
+experiments/install.sh --python
 have_programs
 
 # The validation set is aligned together with the training text.
 if [ ! -s "$work/backward" ]; then
-  [ -x "$work/venv/bin/eflomal-align" ] || {
-    python3 -m venv "$work/venv"
-    "$work/venv/bin/pip" install --quiet eflomal
-  }
+  experiments/install.sh --extensions  # eflomal comes as source
+  make_venv "$work/venv" eflomal
   for language in en de; do cat "$text/train.$language" "$text/val.$language" >"$work/all.$language"; done
   "$work/venv/bin/python" "$work/venv/bin/eflomal-align" --overwrite -s "$work/all.en" -t "$work/all.de" \
     -f "$work/forward" -r "$work/backward.part"
@@ -45,8 +43,12 @@ train() {
     --train-sets "$text/train.en" "$text/train.de" --vocabs "$work/en.yml" "$work/de.yml" "${@:2}"
 }
 
+# bleu NAME UNKNOWN: of one of its translations.
+bleu() { "$programs/bough-score" "$text/val.de" -i "$work/$1/val.$2" -m bleu -tok none -b -w 2 --force; }
+
 # measure NAME: JSON of one model.
 measure() {
+  local unknown agreement kept replaced
   "$programs/bough-score" --model "$work/$1/model.npz" -t "$text/val.en" "$text/val.de" -v "$work/en.yml" "$work/de.yml" \
     --alignment hard -o "$work/$1/val.aligned" --mini-batch 64
   for unknown in allow-unk replace-unk; do
@@ -55,18 +57,21 @@ measure() {
   done
   agreement=$(python3 "$here/links.py" compare "$work/forward" "$work/backward" "$trained" "$work/$1/val.aligned" \
     "$text/val.en" "$text/val.de")
-  bleu() { "$programs/bough-score" "$text/val.de" -i "$work/$1/val.$2" -m bleu -tok none -b -w 2 --force; }
-  echo "{\"agreement\": $agreement, \"bleu\": $(bleu "$1" allow-unk), \"bleu_replace_unk\": $(bleu "$1" replace-unk)}"
+  kept=$(bleu "$1" allow-unk)
+  replaced=$(bleu "$1" replace-unk)
+  echo "{\"agreement\": $agreement, \"bleu\": $kept, \"bleu_replace_unk\": $replaced}"
 }
 
 train plain
 train guided --guided-alignment "$work/train.align"
+plain=$(measure plain)
+guided=$(measure guided)
 cat >"$work/result.json" <<JSON
 {
 $(result_head)
   "validation_set": {
-    "plain": $(measure plain),
-    "guided": $(measure guided)
+    "plain": $plain,
+    "guided": $guided
   }
 }
 JSON

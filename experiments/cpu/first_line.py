@@ -45,7 +45,9 @@ def run(work, programs, kind):
 
 
 def main():
-    result, work, head, programs = sys.argv[1:]
+    result, folder, head, programs = sys.argv[1:]
+    work = os.path.join(folder, "first-line")  # of which a model is overwritten
+    os.makedirs(work, exist_ok=True)
     make_model(work, programs)
     rows = []
     print("gemm-precision  first line after  peak memory")

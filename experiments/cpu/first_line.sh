@@ -7,7 +7,7 @@
 #   --work FOLDER      the model; default: ${XDG_CACHE_HOME:-~/.cache}/bough/first-line
 #   --programs FOLDER  where bough-train and bough-translate are; without it they are built into build/
 set -eu
-here=$(cd "$(dirname "$0")" && pwd)
+here=$(dirname -- "$(readlink -f -- "$0")")
 . "$here/../options.sh"
 
 work=$caches/first-line programs=""
@@ -17,4 +17,5 @@ make_work
 cd "$bough"
 experiments/install.sh --python
 have_programs bough-train bough-translate
-python3 -B "$here/first_line.py" "$here/result-first-line.json" "$work" "$(result_head)" "$programs"
+head=$(result_head)
+python3 -B "$here/first_line.py" "$here/result-first-line.json" "$work" "$head" "$programs"

@@ -3,8 +3,9 @@
 # the machine has it. Prints a table a level and writes result-products.json beside this script. Times are processor
 # time, but a busy neighbour takes caches and memory, too: the machine should be idle. Usage: products.sh [ROUNDS]
 set -eu
-here=$(cd "$(dirname "$0")" && pwd)
-cd "$here/../.."
+here=$(dirname -- "$(readlink -f -- "$0")")
+. "$here/../options.sh"
+cd "$bough"
 experiments/install.sh --python --peers
 cmake --preset cpu >/dev/null
 cmake --build build --target bough-product-speed >&2

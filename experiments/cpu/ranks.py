@@ -39,8 +39,9 @@ def run(program, work, ranks, threads, updates):
 
 
 def main():
-    result, work, head, rounds, updates, *program = sys.argv[1:]
-    work, updates = pathlib.Path(work), int(updates)
+    result, folder, head, rounds, updates, *program = sys.argv[1:]
+    work, updates = pathlib.Path(folder) / "ranks", int(updates)
+    work.mkdir(exist_ok=True)  # files of it are removed
     run(program, work, 0, 1, 1)  # makes the vocabulary and the token cache
     found = {name: {"ranks": ranks, "threads": threads, "words_per_second": [], "load_average_before": []}
              for name, (ranks, threads) in RUNS.items()}

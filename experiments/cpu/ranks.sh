@@ -11,7 +11,7 @@
 #   --rounds N         turns of every run; default 5
 #   --updates N        measured in a run, behind as many that are not; default 12
 set -eu
-here=$(cd "$(dirname "$0")" && pwd)
+here=$(dirname -- "$(readlink -f -- "$0")")
 . "$here/../options.sh"
 . "$here/../multi30k/data.sh"
 
@@ -19,12 +19,12 @@ data="" work=$caches/ranks programs="" rounds=5 updates=12
 take_options "data work programs rounds updates" "$@"
 make_work
 multi30k_data "$data" "$work"
-[ -z "$programs" ] || programs=$(cd "$programs" && pwd)
 
 cd "$bough"
 experiments/install.sh --tests
 have_programs bough-train
-python3 "$here/ranks.py" "$here/result-ranks.json" "$work" "$(result_head)" "$rounds" "$updates" "$programs/bough-train" \
+head=$(result_head)
+python3 "$here/ranks.py" "$here/result-ranks.json" "$work" "$head" "$rounds" "$updates" "$programs/bough-train" \
   --train-sets "$data/train.en" "$data/train.de" --vocabs "$work/vocab.spm" "$work/vocab.spm" --dim-vocabs 8000 8000 \
   --tied-embeddings-all --dim-emb 256 --transformer-dim-ffn 1024 --transformer-heads 4 --enc-depth 3 --dec-depth 3 \
   --transformer-dropout 0.1 --label-smoothing 0.1 --max-length 100 --learn-rate 1e-4 --seed 1 --mini-batch-words 4096

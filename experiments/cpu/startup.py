@@ -53,9 +53,11 @@ def rows(program, work):
 
 
 def main():
-    result, work, head, *program = sys.argv[1:]
+    result, folder, head, *program = sys.argv[1:]
+    work = pathlib.Path(folder) / "startup"  # of which files are removed
+    work.mkdir(exist_ok=True)
     load = os.getloadavg()[0]
-    measured = list(rows(program, pathlib.Path(work)))
+    measured = list(rows(program, work))
     print("token cache  first update after  peak memory")
     for row in measured:
         print(f"{row['token_cache']:11}  {row['median_seconds']:14.2f} s    {row['peak_rss_mib']:7d} MiB")

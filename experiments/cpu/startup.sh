@@ -6,7 +6,7 @@
 #   --data FOLDER  files as experiments/multi30k/README.md lists them; without it they are downloaded into the work folder
 #   --work FOLDER  vocabulary, token cache, models; default: ${XDG_CACHE_HOME:-~/.cache}/bough/startup
 set -eu
-here=$(cd "$(dirname "$0")" && pwd)
+here=$(dirname -- "$(readlink -f -- "$0")")
 . "$here/../options.sh"
 . "$here/../multi30k/data.sh"
 
@@ -20,6 +20,7 @@ cd "$bough"
 experiments/install.sh --python
 cmake --preset cpu >/dev/null
 cmake --build build --target bough-train >&2
-python3 "$here/startup.py" "$here/result-startup.json" "$work" "$(result_head)" build/bough-train \
+head=$(result_head)
+python3 "$here/startup.py" "$here/result-startup.json" "$work" "$head" build/bough-train \
   -c experiments/multi30k/config.yml --train-sets "$data/train.en" "$data/train.de" \
   --vocabs "$work/vocab.spm" "$work/vocab.spm"

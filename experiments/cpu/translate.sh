@@ -9,7 +9,7 @@
 #   --work FOLDER   a virtual environment with CTranslate2 and a portable build of bough; default:
 #                   ${XDG_CACHE_HOME:-~/.cache}/bough/translate-speed
 set -eu
-here=$(cd "$(dirname "$0")" && pwd)
+here=$(dirname -- "$(readlink -f -- "$0")")
 . "$here/../options.sh"
 . "$here/../multi30k/data.sh"
 
@@ -22,11 +22,11 @@ make_work
 multi30k_data "$data" "$work"
 
 cd "$bough"
-experiments/install.sh --venv
-[ -x "$work/venv/bin/python" ] || python3 -m venv "$work/venv"
-"$work/venv/bin/python" -m pip install --quiet ctranslate2 pyyaml sentencepiece
+experiments/install.sh
+make_venv "$work/venv" ctranslate2 pyyaml sentencepiece
 cmake -S . -B "$work/build" -G Ninja -DBOUGH_ARCH=portable >/dev/null
 cmake --build "$work/build" --target bough-train bough-decode-speed >&2
+head=$(result_head)
 # shellcheck disable=SC2086  # types are words
 OMP_NUM_THREADS=1 exec "$work/venv/bin/python" -B "$here/translate.py" "$work" "$data" "$here/result-translate.json" \
-  "$(result_head)" "$rounds" $types
+  "$head" "$rounds" $types

@@ -13,7 +13,7 @@
 #   --list         show every cell with its result or estimate, and stop
 #   --figures      make tables and figures from the results there are, and stop
 set -eu
-here=$(cd "$(dirname "$0")" && pwd)
+here=$(dirname -- "$(readlink -f -- "$0")")
 . "$here/../options.sh"
 . "$here/../multi30k/data.sh"
 
@@ -25,9 +25,9 @@ arguments=()
 while [ $# -gt 0 ]; do
   case $1 in
     --data | --work | --jobs)
-      [ $# -ge 2 ] || fail "$1 needs a value; see the first lines of this script"
+      [ $# -ge 2 ] || fail "$1 needs a value; --help says which"
       case $1 in
-        --data) data=$2 ;;
+        --data) data=$(folder "$1" "$2") ;;
         --work) work=$2 ;;
         --jobs) arguments+=("$1" "$2") ;;
       esac
@@ -36,13 +36,12 @@ while [ $# -gt 0 ]; do
     --list | --figures) trains="" arguments+=("$1") ;;
     languages | j) needs_languages=yes studies=yes arguments+=("$1") ;;
     full | g | wide | k) studies=yes preset=cuda build=build-cuda packages=--tests arguments+=("$1") ;;
-    -*) fail "'$1' is not an option of this script; see its first lines" ;;
+    -*) fail "'$1' is not an option of this script; --help lists them" ;;
     *) studies=yes arguments+=("$1") ;;
   esac
   shift
 done
 make_work
-[ -z "$data" ] || data=$(cd "$data" && pwd) || fail "--data is '$data', which is not a folder"
 
 cd "$bough"
 if [ -n "$trains" ]; then

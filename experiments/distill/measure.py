@@ -1,7 +1,7 @@
 """BLEU, source words a CPU second and the size of models: what run.sh calls last. Prints the end of result.json, and a table
 on standard error.
 
-Usage: measure.py PROGRAMS WORK DATA 'NAME: bough-translate options'...
+Usage: measure.py PROGRAMS WORK DATA [NAME: [bough-translate options]]...
 """
 import json
 import os
@@ -40,9 +40,19 @@ def measure(programs, work, data, name, options):
     return row
 
 
-def main(programs, work, data, *models):
-    rows = [measure(programs, work, data, *(part if i == 0 else part.split() for i, part in enumerate(model.split(": ", 1))))
-            for model in models]
+def models_of(words):
+    """{name: options}; a word that ends with a colon is a name."""
+    models = {}
+    for word in words:
+        if word.endswith(":"):
+            options = models[word[:-1]] = []
+        else:
+            options.append(word)
+    return models
+
+
+def main(programs, work, data, *words):
+    rows = [measure(programs, work, data, name, options) for name, options in models_of(words).items()]
     print('  "models": [\n    %s\n  ]\n}' % ",\n    ".join(map(json.dumps, rows)))
     print("| model | BLEU 2016 | BLEU 2017 | words per CPU second | MiB |\n|---|---|---|---|---|", file=sys.stderr)
     for row in rows:

@@ -8,7 +8,7 @@
 #   --work FOLDER      models, translations; default: ${XDG_CACHE_HOME:-~/.cache}/bough/ensemble
 #   --programs FOLDER  bough's programs; without it they are built into build/
 set -eu
-here=$(cd "$(dirname "$0")" && pwd)
+here=$(dirname -- "$(readlink -f -- "$0")")
 . "$here/../options.sh"
 . "$here/../multi30k/data.sh"
 
@@ -37,23 +37,27 @@ translate() {
 
 # measure TEST: JSON: the ensemble against either seed; systems are named by their files in the work folder.
 measure() {
-  local seed models=("$work/seed1/model.npz" "$work/seed2/model.npz")
+  local seed scores sentences models=("$work/seed1/model.npz" "$work/seed2/model.npz")
   translate ensemble "$1" "${models[@]}"
   echo "{"
   for seed in 1 2; do
     translate "seed$seed" "$1" "${models[seed - 1]}"
-    echo "\"against_seed$seed\": $(cd "$work" && "$programs/bough-score" "$data/$1.de" -i "$1.seed$seed" "$1.ensemble" -pbs),"
+    scores=$(cd "$work" && "$programs/bough-score" "$data/$1.de" -i "$1.seed$seed" "$1.ensemble" -pbs)
+    echo "\"against_seed$seed\": $scores,"
   done
-  echo "\"sentences\": $(wc -l <"$data/$1.en")}"
+  sentences=$(wc -l <"$data/$1.en")
+  echo "\"sentences\": $sentences}"
 }
 
-for test in test_2016_flickr test_2017_flickr; do measure "$test" >"$work/$test.json"; done
+first=$(measure test_2016_flickr)
+second=$(measure test_2017_flickr)
+updates=$(sed -n 's/^after: \([0-9]*\)u$/\1/p' "$bough/experiments/interop/config.yml")
 cat >"$work/result.json" <<JSON
 {
 $(result_head)
-  "updates": $(sed -n 's/^after: \([0-9]*\)u$/\1/p' "$bough/experiments/interop/config.yml"),
-  "test_2016_flickr": $(cat "$work/test_2016_flickr.json"),
-  "test_2017_flickr": $(cat "$work/test_2017_flickr.json")
+  "updates": $updates,
+  "test_2016_flickr": $first,
+  "test_2017_flickr": $second
 }
 JSON
 cp "$work/result.json" "$here/result.json"

@@ -2,6 +2,8 @@
 """A model of bough (or Marian) as a folder that Hugging Face's MarianMTModel and MarianTokenizer read, and back. With the
 standard library alone.
 
+Parameters are f32 on both sides, those of 16 bits are widened.
+
 Usage: hugging_face.py to MODEL.npz VOCAB.spm FOLDER [as-theirs]
        hugging_face.py from FOLDER MODEL.npz [VOCAB.yml]
 
@@ -70,7 +72,7 @@ def to_folder(model, vocabulary, folder, as_theirs):
     arrays = npz.read(model)
     settings = checked_settings(model, arrays[npz.SETTINGS])
     tokens = pieces.pieces(vocabulary)
-    state = state_dict.to_torch(arrays)
+    state = state_dict.widened(state_dict.to_torch(arrays))
     kind, (rows, width), data = state[EMBEDDING]
     if rows != len(tokens):
         raise ValueError(f"'{vocabulary}' has {len(tokens)} pieces, must have {rows}, as '{model}'. Give the model's vocabulary.")
@@ -113,7 +115,7 @@ def from_folder(folder, model, vocabulary):
     for key, wanted in FIXED.items():
         if config.get(key, wanted) != wanted:
             raise ValueError(f"'{folder}': {key} is {config[key]}, must be {wanted}. This is another Transformer than bough's.")
-    state, _ = state_dict.read_safetensors(os.path.join(folder, "model.safetensors"))
+    state = state_dict.widened(state_dict.read_safetensors(os.path.join(folder, "model.safetensors"))[0])
     for tied in TIED + POSITIONS:
         if tied in TIED and EMBEDDING not in state and tied in state:
             state[EMBEDDING] = state[tied]

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """What run.sh found out. With the standard library alone.
 
-Usage: report.py model FOLDER        JSON of one model; fails if a parameter comes back from Hugging Face with another bit
+Usage: report.py model FOLDER HEAD   JSON of one model behind HEAD, members that say when and where it was measured
+                                     (options.sh: result_head); fails if a parameter comes back from Hugging Face with
+                                     another bit
        report.py table RESULT.json   the table of README.md
 """
 import json
@@ -14,9 +16,10 @@ READERS = {"ct2": "CTranslate2", "ct2-positions": "CTranslate2, with `positions.
            "hf-as-theirs": "Hugging Face, as its own converter", "hf": "Hugging Face, by `hugging_face.py`"}
 
 
-def model(folder):
+def model(folder, head):
+    result = json.loads("{%s}" % head.rstrip(","))
     with open(os.path.join(folder, "compared.json"), encoding="utf-8") as file:
-        result = json.load(file)
+        result |= json.load(file)
     plain, returned = (npz.read(os.path.join(folder, f"{name}.npz")) for name in ("plain", "returned"))
     for arrays in plain, returned:
         arrays.pop(npz.SETTINGS)
@@ -55,10 +58,10 @@ def table(result):
 
 
 def main(arguments):
-    if len(arguments) != 2 or arguments[0] not in ("model", "table"):
+    if (arguments[:1], len(arguments)) not in ((["model"], 3), (["table"], 2)):
         sys.exit(__doc__)
     if arguments[0] == "model":
-        print(json.dumps(rounded(model(arguments[1])), indent=1).replace("\n", "\n    "))
+        print(json.dumps(rounded(model(*arguments[1:])), indent=1).replace("\n", "\n    "))
     else:
         with open(arguments[1], encoding="utf-8") as file:
             table(json.load(file))

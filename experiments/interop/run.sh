@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Takes BranchNorm models to CTranslate2, Hugging Face Transformers and PyTorch, and back, and counts the translations that
-# stay the same (README.md). Models of Multi30k, or the one that --model names. Everything runs on one core; minutes. Writes result.json beside this script. Interrupted, the same command goes on.
+# stay the same (README.md). Models of Multi30k, or the one that --model names. Everything runs on one core; minutes.
+# Writes result.json beside this script. Interrupted, the same command goes on; at another commit it begins anew.
 #
 # Usage: run.sh [--data FOLDER] [--work FOLDER] [--programs FOLDER] [--models NAMES] [--model FILE --vocab FILE]
 #   --data FOLDER      files as experiments/multi30k/README.md lists them; without it they are downloaded
@@ -9,27 +10,25 @@
 #   --models NAMES     small: 2+2 layers of width 128, 1,000 sentences, the default; wide: 1+1 of width 512, 100 sentences
 #   --model FILE       a model with tied-embeddings-all and relu, not written to result.json; --vocab: its .spm
 set -eu
-here=$(cd "$(dirname "$0")" && pwd)
+here=$(dirname -- "$(readlink -f -- "$0")")
 . "$here/../options.sh"
 . "$here/../multi30k/data.sh"
 
 data="" programs="" model="" vocab="" models=small
 work=$caches/interop
 take_options "data work programs models model vocab" "$@"
-[ -z "$model" ] || model=$(cd "$(dirname "$model")" && pwd)/${model##*/}
-[ -z "$vocab" ] || vocab=$(cd "$(dirname "$vocab")" && pwd)/${vocab##*/}
+for name in model vocab; do
+  [ -z "${!name}" ] || [ -f "${!name}" ] || fail "--$name is '${!name}', which is not a file"
+  [ -z "${!name}" ] || printf -v "$name" %s "$(whole "${!name}")"
+done
 [ -z "$model" ] || [ -n "$vocab" ] || fail "--model needs --vocab, the .spm that it was trained with"
 make_work
 multi30k_data "$data" "$work"
 
 cd "$bough"
-experiments/install.sh --venv
+experiments/install.sh --python
 have_programs
-if [ ! -e "$work/venv/ready" ]; then
-  python3 -m venv "$work/venv"
-  "$work/venv/bin/pip" install --quiet ctranslate2 pyyaml torch transformers safetensors sentencepiece numpy
-  touch "$work/venv/ready"
-fi
+make_venv "$work/venv" ctranslate2 pyyaml torch transformers safetensors sentencepiece numpy
 export OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=1 HF_HUB_OFFLINE=1
 
 # train NAME [bough-train options]
@@ -59,9 +58,10 @@ convert() {
   cmp "$folder/plain.npz" "$folder/back.npz" || fail "a state dict does not come back as it went"
 }
 
-# measure NAME SENTENCES: NAME/result.json of one model, on the first sentences of the test set.
+# measure NAME SENTENCES: NAME/result.json of one model, on the first sentences of the test set, and when that was.
 measure() {
-  local folder=$work/$1 test=$work/$1/test language
+  local folder=$work/$1 test=$work/$1/test language head
+  head=$(result_head)
   for language in en de; do head -n "$2" "$data/test_2016_flickr.$language" >"$test.$language"; done
   "$work/venv/bin/python" "$here/compare.py" "$programs" "$folder/plain.npz" "$vocab" "$test.en" "$test.de" "$folder" \
     >"$folder/compared.json"
@@ -70,7 +70,7 @@ measure() {
     >"$folder/torch.scores"
   "$programs/bough-score" --model "$folder/plain.npz" -t "$test.en" "$test.de" -v "$vocab" "$vocab" --cpu-threads 1 \
     --quiet >"$folder/bough.scores"
-  python3 "$here/report.py" model "$folder" >"$folder/result.json.part"
+  python3 "$here/report.py" model "$folder" "$head" >"$folder/result.json.part"
   mv "$folder/result.json.part" "$folder/result.json"
 }
 
@@ -81,6 +81,8 @@ if [ -n "$model" ]; then
   exit
 fi
 vocab=$work/vocab.spm
+recipe=$(cat "$here"/*.{py,sh,yml}; commit)
+keep_recipe "$work/recipe" "$recipe" "$vocab" "$work/small" "$work/wide"
 found=""
 for name in $models; do
   case $name in
@@ -103,7 +105,6 @@ for name in $models; do
 done
 cat >"$work/result.json" <<JSON
 {
-$(result_head)
   "test_2016_flickr": {
 $found
   }

@@ -6,7 +6,7 @@ Usage: state_dict.py to MODEL.npz STATE.safetensors
 
 Names are those of Hugging Face's MarianMTModel (README.md has the table), matrices [out, in], biases and norms vectors.
 Parameters without a name there (omega, alpha, ...) keep theirs, and their shape. The model's settings travel in the file's
-metadata, so that the way back gives the same bytes.
+metadata, and types stay as they are, so that the way back gives the same bytes.
 """
 import array
 import json
@@ -135,8 +135,14 @@ def as_f32(kind, data):
     raise ValueError(f"a parameter is of type {kind}, must be F32, F16 or BF16. Save the model in one of these.")
 
 
+def widened(state):
+    """The same with every parameter as f32."""
+    return {name: ("<f4", shape, as_f32(TYPES[kind], data)) for name, (kind, shape, data) in state.items()}
+
+
 def read_safetensors(path):
-    """(state, metadata); every parameter as f32."""
+    """(state, metadata). bf16, which models of bough do not have, becomes f32."""
+    kinds = {torch: kind for kind, torch in TYPES.items()}
     with open(path, "rb") as file:
         start = file.read(8)
         size = struct.unpack("<Q", start)[0] if len(start) == 8 else os.path.getsize(path)
@@ -147,8 +153,11 @@ def read_safetensors(path):
     state = {}
     for name, entry in header.items():
         begin, end = entry["data_offsets"]
-        state[name] = "<f4", tuple(entry["shape"]), as_f32(entry["dtype"], body[begin:end])
-        if len(state[name][2]) != 4 * math.prod(entry["shape"]):
+        kind, data = kinds.get(entry["dtype"]), body[begin:end]
+        if kind is None:
+            kind, data = "<f4", as_f32(entry["dtype"], data)
+        state[name] = kind, tuple(entry["shape"]), data
+        if len(data) != int(kind[2]) * math.prod(entry["shape"]):
             raise ValueError(f"'{path}': '{name}' has another size than its shape {entry['shape']}; the file is cut or "
                              "damaged. Write it again.")
     return state, metadata

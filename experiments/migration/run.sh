@@ -5,13 +5,13 @@
 # script. README.md says what is checked.
 #
 # Usage: run.sh [--work FOLDER] [--programs FOLDER] [--sentences N] [--updates N] [--bleu B]
-#   --work FOLDER      everything made; emptied first. Default: ${XDG_CACHE_HOME:-~/.cache}/bough/migration
+#   --work FOLDER      everything made, in afternoon/, which is emptied first; default: ${XDG_CACHE_HOME:-~/.cache}/bough/migration
 #   --programs FOLDER  bough's programs; without it they are built into build/
 #   --sentences N      of the training corpus; default: 5000
 #   --updates N        of each of three models; default: 600
 #   --bleu B           what every translation of the test set must reach; default: 50
 set -eu
-here=$(cd "$(dirname "$0")" && pwd)
+here=$(dirname -- "$(readlink -f -- "$0")")
 . "$here/../options.sh"
 
 programs="" sentences=5000 updates=600 bleu=50
@@ -44,7 +44,7 @@ python3 -B "$here/align.py" data/train.en data/train.de >data/train.align
 step "a configuration, dumped"
 cat >scripts/validate.sh <<END
 #!/bin/bash
-"$programs/bough-score" data/dev.de -i "\$1" -m bleu -tok none -b -w 2 --force
+${programs@Q}/bough-score data/dev.de -i "\$1" -m bleu -tok none -b -w 2 --force
 END
 "$marian" \
   --model model/model.npz --type transformer \

@@ -1,8 +1,8 @@
-# Sourced by scripts that train on Multi30k; they define fail MESSAGE.
+# shellcheck shell=bash disable=SC2154  # variables of options.sh
+# Sourced behind options.sh by scripts that train on Multi30k.
 # multi30k_data FOLDER [WORK [LIST]]: checks the files in FOLDER against checksums.sha256, all of them, and those of a
 # further LIST of the kind; with FOLDER empty, downloads into WORK/data what is missing there. Sets $data to the folder's
 # whole path.
-multi30k=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 multi30k_source=https://raw.githubusercontent.com/multi30k/dataset/master/data/task1
 
 multi30k_download() {  # multi30k_download FOLDER LIST...
@@ -22,14 +22,12 @@ multi30k_download() {  # multi30k_download FOLDER LIST...
 }
 
 multi30k_data() {
-  local lists=("$multi30k/checksums.sha256" "${@:3}")
+  local lists=("$bough/experiments/multi30k/checksums.sha256" "${@:3}")
   data=$1
   if [ -z "$data" ]; then
     data=$2/data
     multi30k_download "$data" "${lists[@]}"
   fi
-  [ -d "$data" ] || fail "--data is '$data', which is not a folder"
-  data=$(cd "$data" && pwd)
   (cd "$data" && cat "${lists[@]}" | sha256sum --quiet -c - >&2) ||
     fail "the files in '$data' are not those of Multi30k task 1; remove the ones named above, or give another --data"
 }

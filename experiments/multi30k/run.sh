@@ -7,37 +7,16 @@
 #   --data FOLDER  files as README.md lists them; without it they are downloaded into the work folder
 #   --work FOLDER  checkpoints, logs, translations; default: ${XDG_CACHE_HOME:-~/.cache}/bough/multi30k
 set -eu
-here=$(cd "$(dirname "$0")" && pwd)
+here=$(dirname -- "$(readlink -f -- "$0")")
 
 . "$here/../options.sh"
 . "$here/data.sh"
 
 data=""
 work=$caches/multi30k
-forms="tok cased"
-while [ $# -gt 0 ]; do
-  case $1 in
-    --data | --work | --only)
-      [ $# -ge 2 ] || fail "$1 needs a value; see the first lines of this script"
-      case $1 in
-        --data) data=$2 command="$command $1 FOLDER" ;;
-        --work) work=$2 command="$command $1 FOLDER" ;;
-        --only) forms=$2 command="$command $1 $2" ;;
-      esac
-      shift 2
-      ;;
-    --)
-      shift
-      break
-      ;;
-    *) fail "'$1' is not an option of this script; bough-train's come after --" ;;
-  esac
-done
-[ $# -eq 0 ] || command="$command -- $(echo "$*" | sed 's/[\\"]/\\&/g')"
-for form in $forms; do
-  case $form in tok | cased) ;; *) fail "--only is '$form', must be tok or cased" ;; esac
-done
-
+only=""
+take_options "data work only --" "$@"
+case $only in "" | tok | cased) ;; *) fail "--only is '$only', must be tok or cased" ;; esac
 make_work
 multi30k_data "$data" "$work"
 
@@ -45,15 +24,14 @@ cd "$bough"
 programs=""
 have_programs
 
-# train FORM TEXT [bough-train options]: TEXT is the folder of the files in that form.
+# train FORM TEXT: TEXT is the folder of the files in that form.
 train() {
   run=$work/$1
   text=$2
-  shift 2
   mkdir -p "$run"
   "$programs/bough-train" -c "$here/config.yml" --model "$run/model.npz" --log "$run/train.log" \
     --train-sets "$text/train.en" "$text/train.de" --valid-sets "$text/val.en" "$text/val.de" \
-    --vocabs "$run/vocab.spm" "$run/vocab.spm" "$@"
+    --vocabs "$run/vocab.spm" "$run/vocab.spm" "${others[@]}"
   average_last "$run" 10
   "$programs/bough-average" "$run/plain.npz" "$run/average.npz" --export --float16
 }
@@ -68,12 +46,14 @@ score() {
     json=$("$programs/bough-score" "$2/$test.de" -i "$run/$test.de" -m bleu -tok "$3" -w 2 -f json)
     scores="$scores${scores:+,
 }    \"$test\": $json"
-    echo "$1 $test: BLEU = $("$programs/bough-score" "$2/$test.de" -i "$run/$test.de" -m bleu -tok "$3" -b -w 2)"
+    bleu=$("$programs/bough-score" "$2/$test.de" -i "$run/$test.de" -m bleu -tok "$3" -b -w 2)
+    echo "$1 $test: BLEU = $bleu"
   done
+  updates=$(paste -s -d, "$run/averaged" | sed 's/,/, /g')
   cat >"$run/result.json" <<JSON
 {
 $(result_head)
-  "averaged_updates": [$(paste -s -d, "$run/averaged" | sed 's/,/, /g')],
+  "averaged_updates": [$updates],
   "scores": {
 $scores
   }
@@ -82,11 +62,11 @@ JSON
   cp "$run/result.json" "$here/result-$1.json"
 }
 
-for form in $forms; do
+for form in ${only:-tok cased}; do
   case $form in
     tok) text=$data/tok tokenizer=none ;;
     cased) text=$data tokenizer=13a ;;
   esac
-  train "$form" "$text" "$@"
+  train "$form" "$text"
   score "$form" "$text" "$tokenizer"
 done

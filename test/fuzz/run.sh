@@ -8,13 +8,20 @@
 #   --jobs N     rows at a time; default: the number of cores
 #   --seed N     the same inputs in every call, as long as build-fuzz/corpus is empty; default: others each time
 set -eu
-cd "$(dirname "$0")/../.."
+cd -- "$(dirname -- "$(readlink -f -- "$0")")/../.."
+fail() {
+  echo "run.sh: $1" >&2
+  exit 1
+}
 seconds=600 jobs=$(nproc) seed=0 rows=""
 while [ $# -gt 0 ]; do
   case $1 in
-    --seconds) seconds=$2; shift ;;
-    --jobs) jobs=$2; shift ;;
-    --seed) seed=$2; shift ;;
+    --seconds | --jobs | --seed)
+      [ $# -ge 2 ] || fail "$1 needs a number; see the first lines of test/fuzz/run.sh"
+      printf -v "${1#--}" %s "$2"
+      shift
+      ;;
+    -*) fail "'$1' is not an option of this script; see the first lines of test/fuzz/run.sh" ;;
     *) rows="$rows $1" ;;
   esac
   shift
