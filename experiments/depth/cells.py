@@ -247,7 +247,7 @@ def longer():
             yield cell("longer", f"longer-{kind}-18-smoothed-seed{seed}", kind, 18, 0.3 + 0.2 * seed, 64, seed=seed,
                        translates=True, **options, exponential_smoothing=0.002)
     for kind in ["branchnorm-bounded", "deepnorm"]:
-        yield cell("longer", f"longer-{kind}-50-smoothed-seed1", kind, 50, 0.125, 64, translates=True, **options,
+        yield cell("longer", f"longer-{kind}-50-smoothed-seed1", kind, 50, 0.165, 64, translates=True, **options,
                    exponential_smoothing=0.002)
 
 
