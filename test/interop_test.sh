@@ -58,6 +58,17 @@ translate plain.npz vocab.spm --no-spm-decode -i corpus/test.en >own.txt
 translate plain.npz vocab.yml --no-spm-encode <own.txt >own.pieces
 translate returned.npz vocab.yml --no-spm-encode <own.txt >returned.pieces
 check "a returned model translates as before" same own.pieces returned.pieces
+
+# In half precision, as the model of experiments/multi30k is.
+"$bin/bough-average" --export --float16 half.npz branchnorm.npz >/dev/null 2>&1
+python3 "$interop/state_dict.py" to half.npz half.safetensors
+python3 "$interop/state_dict.py" from half.safetensors back.npz
+check "half precision comes back from a state dict with the same bytes" same half.npz back.npz
+python3 "$interop/hugging_face.py" to half.npz vocab.spm half
+python3 "$interop/hugging_face.py" from half half-back.npz vocab.yml
+translate half.npz vocab.yml --no-spm-encode <own.txt >half.pieces
+translate half-back.npz vocab.yml --no-spm-encode <own.txt >half-back.pieces
+check "... and from a folder, translating as before" same half.pieces half-back.pieces
 python3 - <<'PY'
 import json, math, struct
 import npz, positions, state_dict
