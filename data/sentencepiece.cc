@@ -11,6 +11,7 @@
 #include <unordered_map>
 
 #include "core/base/error.h"
+#include "core/base/settings.h"
 #include "data/segmentation_sampler.h"
 #include "data/vocabulary.h"
 
@@ -195,6 +196,16 @@ int32_t SentencePieceModel::id(std::string_view piece) const {
   return impl_->processor.PieceToId({piece.data(), piece.size()});
 }
 
+size_t longest_line(const SentencePieceTraining& training) {
+  const Arguments arguments = parse_options(training);
+  const auto given = arguments.find("max_sentence_length");
+  int64_t bytes = 4192;  // the library's
+  check(given == arguments.end() || parse_value(given->second, bytes),
+        "sentencepiece-options: --max_sentence_length is '{}', must be a number of bytes. Correct it.",
+        given == arguments.end() ? "" : given->second);
+  return size_t(std::max<int64_t>(bytes, 0));
+}
+
 std::string train_sentencepiece(const std::vector<std::string>& lines, const SentencePieceTraining& training) {
   Arguments arguments = parse_options(training);
   check(!arguments.contains("vocab_size"),
@@ -207,10 +218,6 @@ std::string train_sentencepiece(const std::vector<std::string>& lines, const Sen
   arguments.emplace("eos_id", std::to_string(end_id));
   arguments.emplace("unk_id", std::to_string(unknown_id));
   for (const char* none : {"bos_id", "pad_id"}) arguments.emplace(none, "-1");
-  // The library leaves out lines of more bytes than this, without a word.
-  size_t longest = 1;
-  for (const std::string& line : lines) longest = std::max(longest, line.size());
-  arguments.emplace("max_sentence_length", std::to_string(std::min<size_t>(longest, 1 << 30)));
   Lines iterator(lines);
   std::string bytes, problem;
   try {

@@ -53,6 +53,9 @@ struct SentencePieceTraining {
   std::string options;   ///< "--name=value ...", passed on; the size is ours
 };
 
+/// Bytes of the longest line that is learned from: --max_sentence_length of the options, or what the library has.
+size_t longest_line(const SentencePieceTraining& training);
+
 /// Trains a model on `lines` and returns the bytes of its file; the same lines and options give the
 /// same bytes. Throws Error that names the option to change.
 std::string train_sentencepiece(const std::vector<std::string>& lines, const SentencePieceTraining& training);

@@ -121,15 +121,26 @@ bool has_visible_character(const std::string& line) {
 std::string make_sentencepiece(const Request& request, const CorpusOptions& corpus) {
   const bool takes_all = corpus.sentencepiece_max_lines == 0;
   Reservoir sample(takes_all ? std::numeric_limits<int64_t>::max() : corpus.sentencepiece_max_lines);
+  SentencePieceTraining training{request.path, default_pieces, corpus.sentencepiece_options};
+  if (request.max_size > 0) training.size = int32_t(request.max_size);
+  const size_t longest = longest_line(training);
   bool has_words = false;
+  int64_t too_long = 0;
   for_each_line(corpus, request.sides, [&](const std::string& line) {
     if (line.empty()) return;
+    if (line.size() > longest) {  // the library leaves these out, without a word
+      ++too_long;
+      return;
+    }
     has_words = has_words || has_visible_character(line);
     sample.add(line);
   });
+  if (too_long > 0)
+    log::warn(
+        "[data] vocabulary '{}': {} lines of more than {} bytes are left out; --max_sentence_length in "
+        "sentencepiece-options takes longer ones",
+        request.path, too_long, longest);
   check(has_words, "vocabulary '{}': the training text has no words to make it from. Check train-sets.", request.path);
-  SentencePieceTraining training{request.path, default_pieces, corpus.sentencepiece_options};
-  if (request.max_size > 0) training.size = int32_t(request.max_size);
   log::info("[data] training a SentencePiece vocabulary of {} pieces on {} lines: '{}'", training.size,
             sample.lines().size(), request.path);
   const std::string bytes = train_sentencepiece(sample.lines(), training);
@@ -176,8 +187,12 @@ std::vector<std::shared_ptr<Vocabulary>> load_or_create_vocabularies(const Vocab
   std::vector<std::string> paths = options.paths;
   check(paths.size() == 2, "vocabs has {} files, must have 2: source, target.", paths.size());
   // One file has one spelling.
-  const auto name = [](const std::string& path) { return std::filesystem::weakly_canonical(path); };
-  if (paths[0] != paths[1] && name(paths[0]) == name(paths[1])) paths[1] = paths[0];
+  const auto name = [](const std::string& path) {
+    std::error_code unknown;
+    const auto whole = std::filesystem::weakly_canonical(path, unknown);
+    return unknown ? std::filesystem::path(path) : whole;
+  };
+  if (name(paths[0]) == name(paths[1])) paths[1] = paths[0];
   std::map<std::string, Request> requests;
   for (size_t side = 0; side < paths.size(); ++side) {
     auto& request = requests[paths[side]];

@@ -261,7 +261,7 @@ TEST_CASE("a vocabulary that cannot be trained names the option", "[vocabulary]"
   CHECK(contains(message(100, ""), "cannot be made from stdin"));
 }
 
-TEST_CASE("SentencePiece learns from long lines, too", "[vocabulary]") {
+TEST_CASE("SentencePiece learns from long lines where the options say so", "[vocabulary]") {
   const ScratchFolder folder;
   const ParallelText text = make_parallel_text(400, 7, 60);
   std::string line;
@@ -272,7 +272,14 @@ TEST_CASE("SentencePiece learns from long lines, too", "[vocabulary]") {
   corpus.train_sets = {folder / "a", folder / "a"};
   corpus.dim_vocabs = {50, 50};
   corpus.sentencepiece_max_lines = 0;  // all
-  CHECK(load_or_create_vocabularies(vocabularies(folder / "v.spm", folder / "v.spm"), corpus)[0]->size() == 50);
+  const auto make = [&] {
+    return load_or_create_vocabularies(vocabularies(folder / "v.spm", folder / "v.spm"), corpus);
+  };
+  CHECK(contains(message_of(make), "has no words to make it from"));
+  corpus.sentencepiece_options = "--max_sentence_length=x";
+  CHECK(contains(message_of(make), "--max_sentence_length is 'x', must be a number of bytes"));
+  corpus.sentencepiece_options = "--max_sentence_length=1000000";
+  CHECK(make()[0]->size() == 50);
 }
 
 TEST_CASE("a vocabulary that another run makes is waited for, and is one whatever its spelling", "[vocabulary]") {
