@@ -3,6 +3,7 @@
 
 #include <cstdlib>
 #include <exception>
+#include <utility>
 
 #include "cuda/cuda_backend.h"
 
@@ -24,18 +25,13 @@ class NcclCommunicator final : public Communicator {
     host.broadcast(&id, sizeof id);
     check_nccl(ncclCommInitRank(&communicator_, host.size(), id, host.rank()), "connecting the GPUs");
     // A broken connection is told nowhere else: its kernels wait for the other rank.
-    backend.watch_waits([this] {
-      ncclResult_t state = ncclSuccess;
-      check_nccl(ncclCommGetAsyncError(communicator_, &state), "asking for errors");
-      check_nccl(state, "an exchange with another GPU");
-    });
+    backend.watch_waits([this] { check_connection(); });
   }
   ~NcclCommunicator() override {
-    let_go();
-    if (std::uncaught_exceptions() > 0)
-      ncclCommAbort(communicator_);  // the others may never come to an orderly end
-    else
-      ncclCommDestroy(communicator_);
+    backend_.watch_waits(nullptr);
+    if (std::uncaught_exceptions() > 0) break_off();  // the others may never come to an orderly end
+    backend_.forget_records();
+    if (communicator_) ncclCommDestroy(communicator_);
   }
 
   int rank() const override { return host_.rank(); }
@@ -57,17 +53,27 @@ class NcclCommunicator final : public Communicator {
   }
 
   [[noreturn]] void abort(int code, const std::string& why) override {
-    let_go();
-    ncclCommAbort(communicator_);
+    backend_.watch_waits(nullptr);
+    break_off();
     host_.abort(code, why);
     std::_Exit(code);  // nvcc does not see that it never comes here
   }
 
  private:
-  /// NCCL, asked to end a communicator, first waits until no graph has an exchange of it, for ever if need be.
-  void let_go() {
-    backend_.watch_waits(nullptr);
+  void check_connection() {
+    if (!communicator_) return;
+    ncclResult_t state = ncclSuccess;
+    check_nccl(ncclCommGetAsyncError(communicator_, &state), "asking for errors");
+    if (state == ncclSuccess) return;
+    break_off();  // the error frees memory on its way up, which waits for the kernels
+    check_nccl(state, "an exchange with another GPU");
+  }
+
+  /// Ends the communicator and its kernels. NCCL, asked to end one in this or the orderly way, first waits until no
+  /// graph has an exchange of it, for ever if need be.
+  void break_off() {
     backend_.forget_records();
+    if (communicator_) ncclCommAbort(std::exchange(communicator_, nullptr));
   }
 
   Communicator& host_;

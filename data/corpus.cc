@@ -21,14 +21,24 @@ namespace {
 
 constexpr uint64_t dealt_key = 0;  // of what is in memory alone: its text is no file that could be another one
 
-/// What tells one version of some files from another without reading them.
-uint64_t identify(const std::vector<std::string>& files) {
-  uint64_t hash = 0;
-  for (const std::string& path : files) {
+/// Those that are files, not pipes or devices, which may be gone once they are open.
+std::vector<std::string> regular_files(const std::vector<std::string>& paths) {
+  std::vector<std::string> files;
+  for (const std::string& path : paths) {
     if (is_stdin(path)) continue;
     struct stat status {};
     if (stat(path.c_str(), &status) != 0) fail_reading(path, errno);
-    if (!S_ISREG(status.st_mode)) continue;
+    if (S_ISREG(status.st_mode)) files.push_back(path);
+  }
+  return files;
+}
+
+/// What tells one version of some files from another without reading them. Of a file that is gone: nothing.
+uint64_t identify(const std::vector<std::string>& files) {
+  uint64_t hash = 0;
+  for (const std::string& path : files) {
+    struct stat status {};
+    if (stat(path.c_str(), &status) != 0) continue;
     std::error_code ignored;
     hash = combine_hashes(hash, hash_bytes(std::filesystem::canonical(path, ignored).string()));
     for (const int64_t value :
@@ -106,7 +116,8 @@ void Corpus::open_files() {
           "to a file.",
           once);
     in_memory_ |= !once.empty();
-    text_ = identify(files_of(rules_.corpus));
+    files_ = regular_files(files_of(rules_.corpus));
+    text_ = identify(files_);
     key_ = combine_hashes(key_, text_);
     cache_ = open_or_encode(rules_.deal ? dealt_key : key_, 0);
     deal_window();
@@ -150,7 +161,7 @@ std::shared_ptr<const TokenCache> Corpus::encode_files(const std::string& path, 
   ParallelReader reader(rules_.corpus);
   TokenCacheWriter writer(path, key);
   encode(reader, rules_, {.epoch = epoch, .stop = stop_.get_token()}, writer);
-  check(identify(files_of(rules_.corpus)) == text_,
+  check(identify(files_) == text_,
         "train-sets: '{}' or a file beside it has changed since training began, must be the same text. Leave the files "
         "alone.",
         rules_.corpus.train_sets[0]);

@@ -85,6 +85,7 @@ class Corpus {
   CorpusStatistics statistics_;
   WindowOrders orders_;
   std::shared_ptr<const TokenCache> cache_;        // stream: of window stream_window_; null at its end
+  std::vector<std::string> files_;                 // that text is read from, no pipes
   uint64_t text_ = 0, key_ = 0, fingerprint_ = 0;  // of files
   int64_t epoch_ = 0;                              // of cache_; 0: the best segmentations
   bool in_memory_ = false;

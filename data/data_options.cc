@@ -23,7 +23,8 @@ const EnumNames<InputType> input_type_names = {{"sequence", InputType::sequence}
 void VocabularyOptions::settings(Settings& v) {
   v(paths, {"vocabs", 'v'},
     "one vocabulary per stream, the target's last: .spm (SentencePiece), .yml, .yaml or .json (token: id), or text "
-    "with one token a line. Training makes what is missing; without any, FILE.yml for each FILE of train-sets",
+    "with one token a line. Training makes what is missing, without this option FILE.yml for each "
+    "FILE of train-sets (not from tsv)",
     Path{});
   v(no_spm_encode, "no-spm-encode", "the text is already in SentencePiece pieces");
 }

@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>
-#include <filesystem>
 #include <limits>
 #include <map>
 #include <mutex>
@@ -105,16 +104,20 @@ class Reservoir {
   std::vector<std::string> lines_;
 };
 
-/// Whether SentencePiece finds something to learn in a line: its normalisation leaves out white space, control
-/// characters and what has no width, and of nothing at all it ends the process.
+/// Whether SentencePiece finds something to learn in a line: its normalisation leaves out white space and its own mark
+/// of it, control characters, what has no width and what stands for bytes that are no text; it leaves out lines with
+/// the block that it keeps for itself; and of nothing at all it ends the process.
 bool has_visible_character(const std::string& line) {
+  constexpr char32_t space_mark = 0x2581, reserved = 0x2585, replacement = 0xFFFD;
   std::u32string text;
   unicode::decode_utf8(line, text);
+  if (text.find(reserved) != text.npos) return false;
   return std::ranges::any_of(text, [](char32_t c) {
     const bool has_no_width = c == 0xAD || c == 0x180E || (c >= 0x200B && c <= 0x200F) ||
                               (c >= 0x202A && c <= 0x202E) || (c >= 0x2060 && c <= 0x206F) || c == 0xFEFF ||
                               (c >= 0xFFF0 && c <= 0xFFFB);
-    return c > 0x20 && (c < 0x7F || c > 0x9F) && !has_no_width && !unicode::is_space(c);
+    const bool is_control = c < 0x20 || (c >= 0x7F && c <= 0x9F);
+    return !is_control && !has_no_width && c != space_mark && c != replacement && !unicode::is_space(c);
   });
 }
 
@@ -124,7 +127,6 @@ std::string make_sentencepiece(const Request& request, const CorpusOptions& corp
   SentencePieceTraining training{request.path, default_pieces, corpus.sentencepiece_options};
   if (request.max_size > 0) training.size = int32_t(request.max_size);
   const size_t longest = longest_line(training);
-  bool has_words = false;
   int64_t too_long = 0;
   for_each_line(corpus, request.sides, [&](const std::string& line) {
     if (line.empty()) return;
@@ -132,7 +134,6 @@ std::string make_sentencepiece(const Request& request, const CorpusOptions& corp
       ++too_long;
       return;
     }
-    has_words = has_words || has_visible_character(line);
     sample.add(line);
   });
   if (too_long > 0)
@@ -140,7 +141,10 @@ std::string make_sentencepiece(const Request& request, const CorpusOptions& corp
         "[data] vocabulary '{}': {} lines of more than {} bytes are left out; --max_sentence_length in "
         "sentencepiece-options takes longer ones",
         request.path, too_long, longest);
-  check(has_words, "vocabulary '{}': the training text has no words to make it from. Check train-sets.", request.path);
+  check(std::ranges::any_of(sample.lines(), has_visible_character),
+        "vocabulary '{}': the training text has no words to make it from in the {} lines that were taken. Check "
+        "train-sets.",
+        request.path, sample.lines().size());
   log::info("[data] training a SentencePiece vocabulary of {} pieces on {} lines: '{}'", training.size,
             sample.lines().size(), request.path);
   const std::string bytes = train_sentencepiece(sample.lines(), training);
@@ -186,13 +190,7 @@ std::vector<std::shared_ptr<Vocabulary>> load_or_create_vocabularies(const Vocab
                                                                      const std::string& trained_model) {
   std::vector<std::string> paths = options.paths;
   check(paths.size() == 2, "vocabs has {} files, must have 2: source, target.", paths.size());
-  // One file has one spelling.
-  const auto name = [](const std::string& path) {
-    std::error_code unknown;
-    const auto whole = std::filesystem::weakly_canonical(path, unknown);
-    return unknown ? std::filesystem::path(path) : whole;
-  };
-  if (name(paths[0]) == name(paths[1])) paths[1] = paths[0];
+  if (full_name(paths[0]) == full_name(paths[1])) paths[1] = paths[0];  // one file has one spelling
   std::map<std::string, Request> requests;
   for (size_t side = 0; side < paths.size(); ++side) {
     auto& request = requests[paths[side]];

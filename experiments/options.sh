@@ -4,7 +4,7 @@
 # first lines.
 shopt -s inherit_errexit  # x=$(...) fails with what is in it; a $(...) in a word or in a here-document never does
 bough=$(readlink -f -- "${BASH_SOURCE[0]%/*}/..")
-caches=${XDG_CACHE_HOME:-$HOME/.cache}/bough
+caches=${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/bough
 command=$(readlink -f -- "$0")
 command=${command#"$bough"/}
 

@@ -136,6 +136,23 @@ TEST_CASE("text that changes while it is encoded is not taken for the other", "[
   std::ofstream(setup.folder / "src", std::ios::app) << "s1 s2\n";
   std::ofstream(setup.folder / "trg", std::ios::app) << "t1\n";
   CHECK(contains(message_of([&] { data.next(); }), "has changed since training began"));
+  std::filesystem::remove(setup.folder / "src");
+  CHECK(contains(message_of([&] { data.next(); }), "'" + (setup.folder / "src") + "'"));
+}
+
+TEST_CASE("a pipe may lose its name once it is open", "[data]") {
+  CorpusSetup setup(700);
+  const auto statistics = setup.data().statistics();
+  const std::filesystem::path pipe = setup.folder / "pipe";
+  REQUIRE(mkfifo(pipe.c_str(), 0600) == 0);
+  std::thread writer([&] {
+    std::ofstream to(pipe);
+    std::filesystem::remove(pipe);
+    to << std::ifstream(setup.folder / "src").rdbuf();
+  });
+  setup.options.corpus.train_sets[0] = pipe;
+  CHECK(setup.data().statistics().pairs == statistics.pairs);
+  writer.join();
 }
 
 TEST_CASE("weights and alignments in one file are two corpora", "[data]") {

@@ -248,7 +248,7 @@ TEST_CASE("a vocabulary that cannot be trained names the option", "[vocabulary]"
   CHECK(contains(message(100, "--vocab_size=90"), "--vocab_size is what dim-vocabs says"));
   CHECK(contains(message(40, "--eos_id=-1"), "has no </s>"));
   CHECK_FALSE(std::filesystem::exists(folder / "v.spm"));
-  for (const char* invisible : {" ", "\u3000\u00A0", "\u200B", "\x01"}) {
+  for (const char* invisible : {" ", "\u3000\u00A0", "\u200B", "\x01", "\uFFFD", "\u2581", "a \u2585"}) {
     write_text(folder / "blank", invisible + std::string("\n"));
     CorpusOptions blank = corpus;
     blank.train_sets = {folder / "blank", folder / "blank"};
@@ -256,6 +256,15 @@ TEST_CASE("a vocabulary that cannot be trained names the option", "[vocabulary]"
         message_of([&] { load_or_create_vocabularies(vocabularies(folder / "v.spm", folder / "v.spm"), blank); }),
         "has no words to make it from"));
   }
+  std::string wide_spaces = "words\n";  // of which a small sample has none
+  for (int i = 0; i < 1000; ++i) wide_spaces += "\u3000\n";
+  write_text(folder / "sparse", wide_spaces);
+  CorpusOptions sparse = corpus;
+  sparse.train_sets = {folder / "sparse", folder / "sparse"};
+  sparse.sentencepiece_max_lines = 1;
+  CHECK(contains(
+      message_of([&] { load_or_create_vocabularies(vocabularies(folder / "v.spm", folder / "v.spm"), sparse); }),
+      "in the 1 lines that were taken"));
   corpus.train_sets = {"stdin"};
   corpus.tsv = true;
   CHECK(contains(message(100, ""), "cannot be made from stdin"));
@@ -303,6 +312,12 @@ TEST_CASE("a vocabulary that another run makes is waited for, and is one whateve
   const auto joint = load_or_create_vocabularies(vocabularies(folder / "w.yml", folder / "./w.yml"), corpus);
   CHECK(joint[0] == joint[1]);
   CHECK(joint[0]->size() == 5);
+  const std::filesystem::path here = std::filesystem::current_path();
+  std::filesystem::current_path(folder / ".");
+  const auto named_from_here = load_or_create_vocabularies(vocabularies("x.yml", "./x.yml"), corpus);
+  CHECK(named_from_here[0]->size() == 5);
+  CHECK(load_or_create_vocabularies(vocabularies(folder / "x2.yml", "x2.yml"), corpus)[0]->size() == 5);
+  std::filesystem::current_path(here);
 }
 
 TEST_CASE("missing dictionaries hold the words by frequency", "[vocabulary]") {

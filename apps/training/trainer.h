@@ -96,7 +96,6 @@ class Trainer {
   std::optional<FileLock> lock_;                   ///< of the model: one run at a time
   std::optional<TrainingState> checkpoint_state_;  ///< of the run that this one goes on with
   std::unique_ptr<Backend> backend_;
-  std::unique_ptr<Communicator> device_ranks_;  ///< that moves tensors where ranks_ does not
   std::vector<std::shared_ptr<Vocabulary>> vocabularies_;
   std::unique_ptr<TrainingModel> model_;
   std::shared_ptr<WindowDeal> deal_;  ///< of text that the first rank reads for all; null: every rank reads
@@ -112,6 +111,8 @@ class Trainer {
   int recomputed_layers_ = 0;       ///< by the memory plan
   int signal_ = 0;                  ///< that some rank has caught, as all have agreed
   std::deque<UnderWay> under_way_;  ///< updates that were started and not looked at, oldest first
+  /// That moves tensors where ranks_ does not. Goes first: after an error freeing memory would wait for its exchanges.
+  std::unique_ptr<Communicator> device_ranks_;
 };
 
 }  // namespace bough

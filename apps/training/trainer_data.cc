@@ -21,7 +21,7 @@ void Trainer::open_vocabularies() {
   const char* const remedy =
       "give the same file twice, or tie neither by tied-embeddings-all nor by tied-embeddings-src";
   const auto& paths = options_.vocabulary.paths;
-  if (options_.model.ties_source_and_target() && paths.size() == 2 && paths[0] != paths[1])
+  if (options_.model.ties_source_and_target() && paths.size() == 2 && full_name(paths[0]) != full_name(paths[1]))
     check(file_exists(paths[0]) || file_exists(paths[1]),
           "vocabs: '{}' and '{}' would be made, one for each side, but shared embeddings need one vocabulary for both; "
           "{}",

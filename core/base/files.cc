@@ -145,6 +145,14 @@ std::string without_links(const std::string& path) {
   fail_reading(path, ELOOP);
 }
 
+std::string full_name(const std::string& path) {
+  std::error_code failed;
+  const auto absolute = std::filesystem::absolute(path, failed);
+  if (failed) return path;
+  const auto name = std::filesystem::weakly_canonical(absolute, failed);
+  return failed ? path : name.string();
+}
+
 bool file_exists(const std::string& path) {
   struct stat found {};
   if (stat(path.c_str(), &found) == 0) return true;

@@ -83,6 +83,10 @@ void make_folder_of(const std::string& path);
 /// Throws Error for links in a circle.
 std::string without_links(const std::string& path);
 
+/// The path from the root, links followed as far as there are files: one file has one such name, also while it does not
+/// exist. `path` itself where that cannot be known.
+std::string full_name(const std::string& path);
+
 /// Whether something has this name, links followed. Throws Error when that cannot be known: no permission, links in a
 /// circle, a name that is too long.
 bool file_exists(const std::string& path);

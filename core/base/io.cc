@@ -10,10 +10,10 @@
 #include <cerrno>
 #include <climits>
 #include <cstring>
-#include <filesystem>
 #include <optional>
 
 #include "core/base/error.h"
+#include "core/base/files.h"
 #include "core/base/interrupt.h"
 
 namespace bough {
@@ -25,7 +25,7 @@ constexpr size_t buffer_size = 1 << 18;
 struct FileIdentity {
   dev_t device = 0;
   ino_t number = 0;
-  std::filesystem::path name;
+  std::string name;
   bool operator==(const FileIdentity&) const = default;
 };
 
@@ -35,9 +35,7 @@ std::optional<FileIdentity> identify(const std::string& path, bool is_stream, in
     if (!S_ISREG(found.st_mode)) return std::nullopt;
     return FileIdentity{found.st_dev, found.st_ino, {}};
   }
-  std::error_code failed;
-  const auto name = std::filesystem::weakly_canonical(std::filesystem::absolute(path, failed), failed);
-  return failed ? std::nullopt : std::optional(FileIdentity{0, 0, name});
+  return FileIdentity{0, 0, full_name(path)};
 }
 
 }  // namespace

@@ -21,7 +21,7 @@ fi
 work=$caches/speed
 make_work
 python=$caches/venv/bin/python
-[ -z "${BOUGH_PEER_PYTHON:-}" ] || python=$(whole "$BOUGH_PEER_PYTHON")
+[ -z "${BOUGH_PEER_PYTHON:-}" ] || python=$(whole "$(command -v "$BOUGH_PEER_PYTHON")")
 cd "$bough"
 experiments/install.sh
 [ -n "${BOUGH_PEER_PYTHON:-}" ] || make_venv "$caches/venv" torch numpy

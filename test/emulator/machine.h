@@ -27,7 +27,7 @@ struct Settings {
   double row_sums_us = 0;           ///< what those sums cost
   int nccl_patience_ms = 60000;     ///< NCCL: how long a message may fail to come
   int nccl_error = 0;               ///< ncclResult_t that a connection has met
-  bool hangs = false;               ///< asked whether it has ended, no work has
+  bool hangs = false;               ///< no work ends, until ncclCommAbort ends it
 };
 Settings& settings();
 

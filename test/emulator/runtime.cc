@@ -310,6 +310,7 @@ cudaError_t cudaMalloc(void** p, size_t bytes) {
 }
 cudaError_t cudaFree(void* p) {
   const auto mine = turn();
+  if (bough::emulator::settings().hangs) std::fprintf(stderr, "emulator: cudaFree waits for work that never ends\n");
   const auto area = runtime().device_memory.find(static_cast<std::byte*>(p));
   const Area freed = area == runtime().device_memory.end() ? Area{} : area->second;
   const cudaError_t error = release(runtime().device_memory, p);
