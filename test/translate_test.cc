@@ -58,8 +58,9 @@ TEST_CASE("n-best lists and word scores are Marian's", "[translate]") {
   CHECK(lines() ==
         "4 ||| w5 w6 ||| WordScores= -0.25000 -0.50000 -0.33333 ||| F0= -1.08333 ||| -0.361111\n"
         "4 ||| w7 ||| WordScores= -1.50000 -2.00000 ||| F0= -3.5 ||| -1.75\n");
+  right_left = true;  // the end's score stays last
+  CHECK(lines().starts_with("4 ||| w6 w5 ||| WordScores= -0.50000 -0.25000 -0.33333 |||"));
   decoding.word_scores = false;
-  right_left = true;
   CHECK(lines() == "4 ||| w6 w5 ||| F0= -1.08333 ||| -0.361111\n4 ||| w7 ||| F0= -3.5 ||| -1.75\n");
 
   TranslateOptions options = folder.translate_options("w5\n\nw6\n");

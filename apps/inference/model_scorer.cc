@@ -128,17 +128,16 @@ class Scoring {
     ++totals_.sentences;
     if (options_.summary != ScoreSummary::none) return;
     const double score = options_.normalize ? sum / double(scores.size()) : sum;
+    const bool right_left = loaded_.ensemble().right_left();
     std::string alignment;
-    if (alignment_)
-      alignment =
-          format_alignment(in_reading_order(std::move(pair.alignment), loaded_.ensemble().right_left()), alignment_);
+    if (alignment_) alignment = format_alignment(in_reading_order(std::move(pair.alignment), right_left), alignment_);
     if (options_.n_best) {
       output_.write(with_feature(next_list_line(), options_.n_best_feature, score, alignment) + "\n");
       return;
     }
-    if (loaded_.ensemble().right_left()) std::reverse(scores.begin(), scores.end() - 1);
-    output_.write(fmt::format("{:.6f}{}{}\n", score, alignment_ ? " ||| " + alignment : "",
-                              options_.word_scores ? " ||| " + format_word_scores(scores) : ""));
+    output_.write(fmt::format(
+        "{:.6f}{}{}\n", score, alignment_ ? " ||| " + alignment : "",
+        options_.word_scores ? " ||| " + format_word_scores(in_reading_order(std::move(scores), right_left)) : ""));
   }
 
   std::string next_list_line() {

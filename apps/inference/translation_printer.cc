@@ -42,6 +42,11 @@ SoftAlignment in_reading_order(SoftAlignment alignment, bool right_left) {
   return alignment;
 }
 
+std::vector<double> in_reading_order(std::vector<double> scores, bool right_left) {
+  if (right_left && !scores.empty()) std::reverse(scores.begin(), scores.end() - 1);
+  return scores;
+}
+
 std::string format_word_scores(std::span<const double> scores) {
   std::string text = "WordScores=";
   for (double score : scores) text += fmt::format(" {:.5f}", score);
@@ -74,7 +79,7 @@ std::string TranslationPrinter::with_details(const Hypothesis& hypothesis,
                                              const std::vector<std::string>& source) const {
   std::string text = words(hypothesis, source);
   if (alignment_) text += " ||| " + format_alignment(in_reading_order(hypothesis.alignment, right_left_), alignment_);
-  if (word_scores_) text += " ||| " + format_word_scores(hypothesis.word_scores);
+  if (word_scores_) text += " ||| " + format_word_scores(in_reading_order(hypothesis.word_scores, right_left_));
   return text;
 }
 

@@ -39,8 +39,9 @@ class TranslationPrinter {
 /// What would end a line, or a text of C, becomes a space: vocabularies may have tokens for single bytes.
 std::string on_one_line(std::string text);
 
-/// The target tokens in reading order, see in_reading_order(); the end of sentence stays last.
+/// What belongs to the target tokens in reading order, see in_reading_order(); the end of sentence stays last.
 SoftAlignment in_reading_order(SoftAlignment alignment, bool right_left);
+std::vector<double> in_reading_order(std::vector<double> scores, bool right_left);
 
 /// "WordScores= -0.12345 ..."
 std::string format_word_scores(std::span<const double> scores);
