@@ -209,6 +209,21 @@ TEST_CASE("a sentence's translations do not depend on its batch", "[decoding]") 
     }
 }
 
+TEST_CASE("a large batch is worked on in parts on the CPU", "[decoding]") {
+  const auto backend = make_cpu_backend(1);
+  const Model model = random_model(small_options(ResidualKind::post_ln), *backend);
+  const auto sentences = random_sentences(70, 14, 60, 11);
+  std::vector<int64_t> parts;
+  TranslatorSettings settings;
+  settings.batch.mini_batch = 64;
+  settings.on_batch = [&](int64_t count, int64_t) { parts.push_back(count); };
+  Translator(*model.transformer, *backend, search(4, 0.6), settings).translate(sentences);
+  CHECK(parts == std::vector<int64_t>{32, 32, 6});
+  parts.clear();
+  Translator(*model.transformer, *backend, search(1, 0.6), settings).translate(sentences);
+  CHECK(parts == std::vector<int64_t>{64, 6});
+}
+
 TEST_CASE("a few sentences that several threads share have the same bits", "[decoding]") {
   const auto backend = make_cpu_backend(1);
   const Model model = random_model(small_options(ResidualKind::post_ln), *backend);

@@ -12,6 +12,12 @@
 #include "core/base/special_ids.h"
 
 namespace bough {
+namespace {
+
+/// Of a step on the CPU: with more rows products are no faster, while keys, values and logits leave the caches.
+constexpr int64_t most_cpu_rows = 128;
+
+}  // namespace
 
 Translator::Translator(std::vector<EnsembleOnDevice> devices, const DecodingOptions& decoding,
                        const TranslatorSettings& settings)
@@ -45,9 +51,11 @@ std::vector<std::vector<size_t>> Translator::cut(const std::vector<Source>& wind
   const bool are_very_few = 2 * window.size() <= workers_.count();
   const int64_t share =
       are_very_few ? int64_t(window.size()) : divide_up(int64_t(window.size()), int64_t(workers_.count()));
+  const bool is_on_cpu = devices_.front().backend->name() == "cpu";
   return cut_batches(sizes, settings_.batch, [&](const BatchSize& batch) {
-    return batch.sentences <= share &&
-           batch.sentences * decoding_.hypotheses() * batch.longest_result * token_bytes_ <= most_bytes;
+    const int64_t rows = batch.sentences * decoding_.hypotheses();
+    return batch.sentences <= share && (!is_on_cpu || rows <= most_cpu_rows) &&
+           rows * batch.longest_result * token_bytes_ <= most_bytes;
   });
 }
 
