@@ -147,12 +147,22 @@ struct TokensById {
 };
 
 void read_json(std::string_view text, const std::string& path, TokensById& found) {
-  const auto root = nlohmann::json::parse(text, nullptr, false);
+  using Event = nlohmann::json::parse_event_t;
+  std::string token;
+  // As they come: of two entries of one token an object would keep the last alone.
+  const auto take = [&](int depth, Event event, const nlohmann::json& parsed) {
+    if (depth != 1 || event == Event::object_end || event == Event::array_end) return true;
+    if (event == Event::key) {
+      token = parsed.get<std::string>();
+      return true;
+    }
+    check(event == Event::value && parsed.is_number_integer(),
+          "vocabulary '{}': the id of '{}' must be a whole number. Correct it.", path, token);
+    found.insert(token, parsed.get<int64_t>());
+    return false;
+  };
+  const auto root = nlohmann::json::parse(text, take, false);
   check(root.is_object(), "vocabulary '{}': must be one JSON object of token: id. Correct it.", path);
-  for (const auto& [token, id] : root.items()) {
-    check(id.is_number_integer(), "vocabulary '{}': the id of '{}' must be a whole number. Correct it.", path, token);
-    found.insert(token, id.get<int64_t>());
-  }
 }
 
 std::string_view without_byte_order_mark(std::string_view text) {

@@ -185,6 +185,10 @@ TEST_CASE("what is wrong with a vocabulary file is said in a sentence", "[vocabu
   CHECK(contains(message("g.spm", "not a model"), "not a SentencePiece model"));
   CHECK(contains(message("k", "</s>\n<unk>\na\nb\na\n"), "'a' stands on lines 3 and 5"));
   CHECK(message("k.yml", "</s>: 0\n<unk>: 1\na: 2\na: 3\n") == "no exception");
+  write_text(folder / "k.json", R"({"</s>": 0, "<unk>": 1, "a": 2, "a": 3, "b": 4})");
+  CHECK(read_dictionary(folder / "k.json") == std::vector<std::string>{"</s>", "<unk>", "a", "a", "b"});
+  for (const char* id : {"\"2\"", "1.5", "null", "{\"a\": 1}", "[2]", "[]", "{}"})
+    CHECK(contains(message("l.json", std::string(R"({"</s>": 0, "<unk>": 1, "a": )") + id + "}"), "the id of 'a' must"));
   CHECK(contains(message("h.yml", "</s>: 0\n<unk>: 1\na: -4\n"), "'a' has id -4"));
   // A few bytes must not cost gigabytes.
   CHECK(
