@@ -188,7 +188,8 @@ TEST_CASE("what is wrong with a vocabulary file is said in a sentence", "[vocabu
   write_text(folder / "k.json", R"({"</s>": 0, "<unk>": 1, "a": 2, "a": 3, "b": 4})");
   CHECK(read_dictionary(folder / "k.json") == std::vector<std::string>{"</s>", "<unk>", "a", "a", "b"});
   for (const char* id : {"\"2\"", "1.5", "null", "{\"a\": 1}", "[2]", "[]", "{}"})
-    CHECK(contains(message("l.json", std::string(R"({"</s>": 0, "<unk>": 1, "a": )") + id + "}"), "the id of 'a' must"));
+    CHECK(
+        contains(message("l.json", std::string(R"({"</s>": 0, "<unk>": 1, "a": )") + id + "}"), "the id of 'a' must"));
   CHECK(contains(message("h.yml", "</s>: 0\n<unk>: 1\na: -4\n"), "'a' has id -4"));
   // A few bytes must not cost gigabytes.
   CHECK(

@@ -201,7 +201,8 @@ std::string score_help() {
   return "Usage: bough-score REFERENCE ... -i SYSTEM ... [options]\n"
          "       bough-score --model MODEL.npz ... [options]\n\n"
          "Scores translations against references: BLEU, chrF, TER, as sacreBLEU 2.6.0. Files have one segment\n"
-         "a line; .gz is unpacked. With --model: log-probabilities as marian-scorer's, see --model --help.\n\n" +
+         "a line; .gz is unpacked. With --model: log-probabilities as marian-scorer's, see\n"
+         "bough-score --model MODEL.npz --help.\n\n" +
          format_help(rows);
 }
 
