@@ -46,7 +46,7 @@ void check_rates(const std::vector<double>& found, const std::vector<double>& ex
 TEST_CASE("lr-warmup-cycle begins the warmup again and again", "[training]") {
   const Runs runs;
   check_rates(train_twice(runs, {"--lr-warmup", "3u", "--lr-warmup-cycle"}, 5, 8),
-              {0, 1. / 3, 2. / 3, 0, 1. / 3, 2. / 3, 0, 1. / 3});
+              {0, 1. / 3, 2. / 3, 1, 1. / 3, 2. / 3, 1, 1. / 3});
 }
 
 TEST_CASE("a decay repeats the warmup and resets the optimizer where it is asked to", "[training]") {

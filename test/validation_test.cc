@@ -101,6 +101,22 @@ TEST_CASE("less is better for costs and TER, more for the other metrics", "[vali
   }
 }
 
+TEST_CASE("a gain below early-stopping-epsilon is the best value, and a stall", "[validation]") {
+  Rig rig({"cross-entropy", "chrf"});
+  rig.settings.options.early_stopping_epsilon = {1e9};
+  TrainingState state;
+  state.metrics["cross-entropy"] = {1e6, true, 2};
+  state.metrics["chrf"] = {1e6, true, 2};
+  const auto values = rig.validate(state);
+  CHECK(values[0].is_best);
+  CHECK(state.metrics["cross-entropy"].best == values[0].value);
+  CHECK_FALSE(values[1].is_best);
+  for (const MetricValue& m : values) {
+    CHECK_FALSE(m.is_better);
+    CHECK(state.metrics[m.name].stalled == 3);
+  }
+}
+
 TEST_CASE("translations are written whatever metric needs them, packed if the name ends in .gz", "[validation]") {
   for (const char* metric : {"bleu", "bleu-detok", "bleu-segmented", "chrf", "ter", "translation"}) {
     Rig rig({metric});

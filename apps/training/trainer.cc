@@ -245,7 +245,7 @@ int Trainer::run() {
   bar.reset();
   finish_updates(0);
   log_->after_update(state_, state_.clock, alpha, true);
-  log::info("Training finished");
+  log::info("{}", signal_ != 0 ? "Training interrupted (via signal)." : "Training finished");
   if (is_finished()) tell_final_alpha();
   if (signal_ == 0 && validation_ && state_.last_validation != state_.clock.updates) validate();
   const bool is_saved = saved_ == state_.clock.updates || save();
@@ -264,14 +264,13 @@ void Trainer::start_update(const UpdateBatches& batches) {
   settings.done = state_.clock;
   settings.learning_rate =
       learning_rate(options_.optimizer, state_.clock, state_.learning_rate_factor, state_.warmup_start);
+  cycle_warmup();
   settings.average_rate = average_rate(options_.optimizer.ema_decay, state_.clock.updates);
   TrainingClock after = state_.clock;
   after.finish_update(batches.target_tokens);
   settings.measures_layers = is_due(options_.display.log_layer_norms, state_.clock, after);
   settings.measures_terms = validation_ && is_due(options_.validation.valid_freq, state_.clock, after);
   last_target_tokens_ = batches.target_tokens;
-  if (options_.optimizer.warmup_cycle && is_due(options_.optimizer.warmup, state_.clock, after))
-    state_.warmup_start = after.in(options_.optimizer.warmup.unit);
   state_.clock = after;
   under_way_.push_back({state_.clock.updates, model_->start_update(batches, settings)});
 
@@ -369,7 +368,7 @@ void Trainer::run_validation() {
                        m.is_better
                            ? "new best"
                            : fmt::format("stalled {} times (last best: {})", metric.stalled, float(metric.best)));
-      if (m.is_better && options_.validation.keep_best) checkpoint_->save_best(state_, m.name, parameters);
+      if (m.is_best && options_.validation.keep_best) checkpoint_->save_best(state_, m.name, parameters);
     }
   }
   state_.last_validation = state_.clock.updates;

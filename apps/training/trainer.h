@@ -71,6 +71,7 @@ class Trainer {
   void finish_epoch();
   void decay_learning_rate();
   void restart_warmup();
+  void cycle_warmup();
   void validate();
   void run_validation();
   int64_t stalls() const;

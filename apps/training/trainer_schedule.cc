@@ -20,4 +20,12 @@ void Trainer::restart_warmup() {
   state_.warmup_start = state_.clock.in(options_.optimizer.warmup.unit);
 }
 
+/// lr-warmup-cycle, for the updates behind one whose rate is known: as in Marian, a cycle's last has the whole rate.
+void Trainer::cycle_warmup() {
+  const SchedulePeriod& warmup = options_.optimizer.warmup;
+  if (!options_.optimizer.warmup_cycle || !warmup) return;
+  const int64_t now = state_.clock.in(warmup.unit);
+  if (now / warmup.count > state_.warmup_start / warmup.count) state_.warmup_start = now;
+}
+
 }  // namespace bough

@@ -130,24 +130,24 @@ std::vector<MetricValue> Validation::run(TrainingState& state, const WholeArena&
   const auto& metrics = options_.metrics;
   std::vector<MetricValue> values;
   for (const ValidationMetric* metric : metrics)
-    values.push_back({std::string(metric->name), value_of(*metric, state, costs, decoded, parameters), false});
+    values.push_back({std::string(metric->name), value_of(*metric, state, costs, decoded, parameters), false, false});
   // All values or none: a validation that does not come to its end is done again as a whole.
-  for (size_t i = 0; i < metrics.size(); ++i)
-    values[i].is_better = note(state.metrics[values[i].name], *metrics[i], values[i].value, i);
+  for (size_t i = 0; i < metrics.size(); ++i) note(state.metrics[values[i].name], *metrics[i], values[i], i);
   return values;
 }
 
-bool Validation::note(MetricState& m, const ValidationMetric& kind, double value, size_t index) const {
+void Validation::note(MetricState& m, const ValidationMetric& kind, MetricValue& found, size_t index) const {
   const auto& epsilons = options_.early_stopping_epsilon;
   const double epsilon = epsilons[std::min(index, epsilons.size() - 1)];
-  const double gain = kind.is_lower_better ? m.best - value : value - m.best;
+  const double gain = kind.is_lower_better ? m.best - found.value : found.value - m.best;
   const bool is_first = !m.has_best || std::isnan(m.best);  // nothing is worse than no number
-  const bool is_better = !std::isnan(value) && (is_first || gain > epsilon);
+  const bool is_number = !std::isnan(found.value);
   // As in Marian, a gain below epsilon moves the best value but counts as a stall.
-  if (is_first || gain > 0) m.best = value;
+  found.is_best = is_number && (is_first || gain > 0);
+  found.is_better = is_number && (is_first || gain > epsilon);
+  if (is_first || gain > 0) m.best = found.value;
   m.has_best = true;
-  m.stalled = is_better ? 0 : m.stalled + 1;
-  return is_better;
+  m.stalled = found.is_better ? 0 : m.stalled + 1;
 }
 
 double Validation::value_of(const ValidationMetric& metric, const TrainingState& state, const ValidationCosts& costs,

@@ -32,6 +32,7 @@ struct ValidationSettings {
 struct MetricValue {
   std::string name;
   double value;
+  bool is_best;    ///< of all so far
   bool is_better;  ///< than the best before, by more than early-stopping-epsilon
 };
 
@@ -87,7 +88,7 @@ class Validation {
   static void write_translations(const Decoded& decoded, const std::string& path);
   double translation_script(const TrainingState& state, const Decoded& decoded) const;
   double model_script(const TrainingState& state, const WholeArena& parameters) const;
-  bool note(MetricState& metric, const ValidationMetric& kind, double value, size_t index) const;
+  void note(MetricState& metric, const ValidationMetric& kind, MetricValue& found, size_t index) const;
 
   const ValidationSettings settings_;
   const ValidationOptions& options_ = settings_.options;
