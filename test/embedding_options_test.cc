@@ -33,6 +33,12 @@ TEST_CASE("vectors are read by words and by numbers of entries", "[training]") {
   const float o = -1;
   CHECK(read("3 2\nb 1 2\nzzz 3 4\n7 5e-1 6 \n") == std::vector<float>{o, o, o, o, o, o, 1, 2, 0.5, 6});
   CHECK(read("3 2\n3 1 2\n0 3 4\n99 5 6\n") == std::vector<float>{3, 4, o, o, o, o, 1, 2, o, o});
+  // <unk> where the vocabulary has it: words that it lacks have no row.
+  write_text(folder / "late.yml", "a: 0\nb: 1\n<unk>: 2\n</s>: 3\n");
+  std::vector<float> late(8, -1);
+  write_text(folder / "vectors", "4 2\nb 1 2\n<unk> 3 4\nzzz 5 6\nyyy 7 8\n");
+  CHECK(read_embedding_vectors(folder / "vectors", *load_vocabulary(folder / "late.yml"), 2, late) == 2);
+  CHECK(late == std::vector<float>{o, o, 1, 2, 3, 4, o, o});
   const auto message = [&](const std::string& text) { return message_of([&] { read(text); }); };
   CHECK(message("").find("must begin with a line 'entries width'") != std::string::npos);
   CHECK(message("b 1 2\n").find("must begin with a line 'entries width'") != std::string::npos);

@@ -57,6 +57,7 @@ start parts --after 12u $valid --log parts.log; child=$!
 await logs "Best translation 1 :" parts.log
 kill -TERM $child
 check "a signal ends a validation" ended_with 143
+check "... as the log says" says "Training interrupted (via signal)." parts.log
 check "... in the middle" test "$(grep -c 'Best translation' parts.log)" -lt "$lines"
 check "... that is owed" owes parts true
 check "... at the update after which it is due" test "$(value_of parts batches)" = 4

@@ -122,3 +122,33 @@ TEST_CASE("valid-first validates before the first update, and not again", "[trai
     if (line.contains("valid")) updates.push_back(line["update"]);
   CHECK(updates == std::vector<int64_t>{0, 2, 4});
 }
+
+TEST_CASE("early-stopping asks the metrics of this run, of which a new one has not stalled", "[training]") {
+  const Runs runs;
+  const auto words = with(tiny, {"--valid-sets", fixtures + "corpus.src", fixtures + "corpus.trg", "--valid-freq", "1u",
+                                 "--early-stopping", "2", "--learn-rate", "1e-12", "--early-stopping-epsilon", "1e9"});
+  const auto updates = [&] { return runs.metrics("m").back()["update"]; };
+  runs.train("m", with(words, {"--valid-metrics", "chrf", "--after", "9u"}));
+  CHECK(updates() == 3);
+  runs.train("m", with(words, {"--valid-metrics", "ce-mean", "chrf", "--early-stopping-on", "all", "--after", "4u"}));
+  CHECK(updates() == 4);
+}
+
+TEST_CASE("a run that begins anew keeps the metrics of the one before", "[training]") {
+  const Runs runs;
+  runs.train("m", with(tiny, {"--after", "3u"}));
+  const auto before = runs.metrics("m");
+  runs.train("m", with(tiny, {"--after", "2u", "--no-reload"}));
+  CHECK(runs.metrics("m").size() == 2);
+  std::filesystem::rename(runs / "m.npz.metrics.jsonl.old", runs / "old.npz.metrics.jsonl");
+  CHECK(runs.metrics("old") == before);
+}
+
+TEST_CASE("without divergence-threshold no loss is too high, whatever the checkpoint counted", "[training]") {
+  const Runs runs;
+  const std::vector<std::string> watched = {"--divergence-threshold", "0.001", "--divergence-updates", "1000"};
+  runs.train("m", with(tiny, with(watched, {"--after", "3u"})));
+  runs.train("m", with(tiny, {"--divergence-threshold", "0", "--after", "5u"}));
+  const std::string state = NpzReader(runs / "m.npz.optimizer.npz").read_text("special:state.yml");
+  CHECK(state.find("updates: 5\n") == 0);
+}

@@ -111,6 +111,14 @@ check "... and said to be a pass of its own" says "these are pass 2" out.txt
 # shellcheck disable=SC2086
 train stream $streamed --after 1u <all.tsv 2>out.txt
 check "a run with nothing to do says so" says "nothing is left to do" out.txt
+# decoder.yml names files from its own folder, also where the run goes on by model.npz.yml, which names them from here.
+mkdir settings
+{ echo "relative-paths: true"; sed 's|corpus/|../&|g; s|vocab.spm|../&|g' config.yml; } >settings/config.yml
+"$bin/bough-train" -c settings/config.yml --model moved/model.npz --after 1u
+"$bin/bough-train" --model moved/model.npz --after 2u
+check "a run of relative paths goes on" test "$(value_of moved/model.npz batches)" = 2
+(cd moved && decode -c model.npz.decoder.yml -i ../in.txt >../out.txt 2>../err.txt)
+check "... and its decoder.yml is of use in its folder" lines 20 out.txt
 rm m/model.npz.optimizer.npz
 train m --after 1u --quiet false 2>out.txt
 check "a missing training state is said" says "'m/model.npz.optimizer.npz' is not: going on from its parameters alone" out.txt

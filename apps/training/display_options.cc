@@ -52,7 +52,9 @@ void DisplayOptions::settings(Settings& v) {
     updates_or_labels);
   v(log_model_update, "log-model-update",
     "in those updates also measure how far they move the decoder's output: one more forward pass");
-  v(metrics, "metrics", "file that gets the numbers of every log line as JSON; none = <model>.metrics.jsonl",
+  v(metrics, "metrics",
+    "file of this model that gets the numbers of every log line as JSON; a run that begins anew keeps what is there as "
+    "FILE.old. none = <model>.metrics.jsonl",
     Path{Path::output});
 }
 

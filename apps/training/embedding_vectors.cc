@@ -28,8 +28,8 @@ std::optional<int64_t> row_of(std::string_view word, bool are_numbers, const Voc
     check(parse_value(word, row) && row >= 0, "{}: '{}' is no number of an entry, as the first line's is", where, word);
   else
     row = vocabulary.id(word);
-  const bool is_there =
-      are_numbers ? row < vocabulary.size() : row != unknown_id || word == vocabulary.piece(unknown_id);
+  const int32_t unknown = vocabulary.special().unknown;
+  const bool is_there = are_numbers ? row < vocabulary.size() : row != unknown || word == vocabulary.piece(unknown);
   return is_there ? std::optional(row) : std::nullopt;
 }
 

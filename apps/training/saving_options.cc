@@ -25,7 +25,8 @@ void SavingOptions::settings(Settings& v) {
     "keep only the newest training state; false: model.iterN.optimizer.npz, too");
   v(no_reload, "no-reload", "start afresh though the model file exists, and overwrite it");
   v(no_optimizer_reload, "no-optimizer-reload", "go on with the parameters only; optimizer and clock start afresh");
-  v(no_restore_corpus, "no-restore-corpus", "go on, but at the start of the corpus: for fine-tuning on other data");
+  v(no_restore_corpus, "no-restore-corpus",
+    "go on, but at the start of the corpus, in epoch 1: for fine-tuning on other data");
   v(sigterm, "sigterm", "what SIGTERM, CTRL-C and a terminal that closes do", sigterm_names);
 }
 

@@ -10,6 +10,7 @@
 #include "apps/training/admin_profile.h"
 #include "apps/training/embedding_vectors.h"
 #include "apps/training/memory_plan.h"
+#include "core/base/files.h"
 #include "core/base/interrupt.h"
 #include "core/base/io.h"
 #include "core/base/log.h"
@@ -17,6 +18,7 @@
 #include "core/base/progress.h"
 #include "core/base/settings_reader.h"
 #include "core/base/signals.h"
+#include "core/base/yaml.h"
 #include "optim/schedule.h"
 
 namespace bough {
@@ -32,12 +34,26 @@ TrainOptions with_one_name(TrainOptions options) {
   return options;
 }
 
-RunDescription describe_run(const TrainOptions& o) {
+/// Whether MODEL.decoder.yml names files from its own folder: as is asked for, or as it did in the run that goes on,
+/// whose MODEL.yml names them from here.
+bool names_files_from_model(const TrainOptions& o, bool goes_on) {
+  const std::string decoder = o.saving.model + ".decoder.yml";
+  if (o.general.relative_paths || !goes_on || !file_exists(decoder)) return o.general.relative_paths;
+  bool did = false;
+  try {
+    const Yaml written = read_yaml_file(decoder);
+    if (const Yaml* const found = written.find("relative-paths")) parse_value(found->text, did);
+  } catch (const Error&) {  // the next save writes it anew
+  }
+  return did;
+}
+
+RunDescription describe_run(const TrainOptions& o, bool goes_on) {
   Yaml settings = dump(o);
   SavingOptions::drop_options_of_one_start(settings);
   return {.settings = format_yaml(settings),
           .vocabularies = o.vocabulary.paths,
-          .relative_paths = o.general.relative_paths,
+          .relative_paths = names_files_from_model(o, goes_on),
           .decoding = o.decoding,
           .decoding_batch = o.validation.mini_batch};
 }
@@ -83,7 +99,8 @@ Trainer::Trainer(TrainOptions options, Communicator& ranks)
     log::warn(
         "[model] dec-cell is ssru, but there is no cell: it needs transformer-decoder-autoreg rnn. Give that for an "
         "SSRU decoder");
-  checkpoint_ = std::make_unique<Checkpoint>(options_.saving, describe_run(options_), *model_);
+  checkpoint_ =
+      std::make_unique<Checkpoint>(options_.saving, describe_run(options_, checkpoint_state_.has_value()), *model_);
   if (options_.validation.measures())
     validation_ = std::make_unique<Validation>(validation_settings(options_), vocabularies_, *model_, ranks_);
   const auto& metrics = options_.validation.metrics;
@@ -156,6 +173,7 @@ void Trainer::start_or_resume() {
       state_.loader = data_->state();
       state_.clock.epochs = 1;
       state_.sentences = 0;
+      state_.display = {};
     } else {
       read_in_turn([this] { data_->restore(state_.loader); });
     }
@@ -214,7 +232,8 @@ int Trainer::run() {
   warn_of_unfinished_ramp();
   if (is_finished() || should_stop_early())
     log::info("[train] nothing is left to do after {} updates, {} epochs: raise {} to train on", state_.clock.updates,
-              state_.clock.epochs - 1, is_finished() ? "after" : "early-stopping");
+              state_.clock.epochs - 1,
+              is_finished() ? "what ends it (after, after-batches, after-epochs)" : "early-stopping");
   if (state_.owes_validation) validate();
   const auto alpha = [this] { return model_->branch_scale(); };
   std::optional<Progress> bar;
@@ -377,18 +396,21 @@ void Trainer::run_validation() {
 
 /// Validations in a row without improvement, of the metrics that early-stopping-on names.
 int64_t Trainer::stalls() const {
-  int64_t least = state_.most_stalled();
-  for (const auto& [name, metric] : state_.metrics) least = std::min(least, metric.stalled);
+  std::vector<int64_t> counts;  // of metrics that are measured now, not of those of a checkpoint
+  for (const ValidationMetric* metric : options_.validation.metrics) {
+    const auto found = state_.metrics.find(std::string(metric->name));
+    counts.push_back(found == state_.metrics.end() ? 0 : found->second.stalled);
+  }
+  if (counts.empty()) return 0;
   switch (options_.validation.early_stopping_on) {
     case StopOn::any:
-      return state_.most_stalled();
+      return std::ranges::max(counts);
     case StopOn::all:
-      return least;
+      return std::ranges::min(counts);
     case StopOn::first:
       break;
   }
-  const auto first = state_.metrics.find(std::string(options_.validation.metrics.front()->name));
-  return first == state_.metrics.end() ? 0 : first->second.stalled;
+  return counts.front();
 }
 
 bool Trainer::should_stop_early() const {

@@ -38,8 +38,8 @@ void Trainer::count_skipped(const UpdateResult& result, int64_t update) {
 /// The other half of divergence-threshold: losses that are high, though finite.
 void Trainer::watch_loss(const UpdateResult& result, int64_t update) {
   const double threshold = options_.run.divergence_threshold;
-  if (threshold <= 0 || !std::isfinite(result.loss)) return;
-  const bool is_high = result.loss > threshold * double(result.target_tokens);
+  if (!std::isfinite(result.loss)) return;
+  const bool is_high = threshold > 0 && result.loss > threshold * double(result.target_tokens);
   state_.diverged_in_a_row = is_high ? state_.diverged_in_a_row + 1 : 0;
   if (state_.diverged_in_a_row >= options_.run.divergence_updates)
     fail_diverged(fmt::format("the loss was above divergence-threshold, {} nats per target token,", threshold), result,

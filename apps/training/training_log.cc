@@ -16,8 +16,9 @@ namespace {
 using Json = nlohmann::ordered_json;
 using Clock = std::chrono::steady_clock;
 
-/// Keeps the lines of an interrupted run up to the update that is resumed. Throws Error for a file of something else.
-void drop_later_lines(const std::string& path, int64_t update) {
+/// Keeps the lines of an interrupted run up to the update that is resumed; a run that begins anew keeps the whole file
+/// under another name. Throws Error for a file of something else.
+void keep_earlier_lines(const std::string& path, int64_t update) {
   std::ifstream in(path);
   std::string kept;
   bool is_first = true;
@@ -27,6 +28,13 @@ void drop_later_lines(const std::string& path, int64_t update) {
           "metrics: '{}' holds something else than the metrics of a training, and would be overwritten. Give another "
           "file",
           path);
+    if (update == 0) {
+      log::info("[train] metrics: '{0}', of an earlier run, becomes '{0}.old'", path);
+      std::error_code failed;
+      std::filesystem::rename(path, path + ".old", failed);
+      if (failed) fail_writing(path + ".old", failed.value());
+      return;
+    }
     const Json json = Json::parse(line, nullptr, false);
     const auto at = json.is_object() ? json.find("update") : json.end();
     if (at != json.end() && at->is_number() && at->get<double>() <= double(update)) kept += line + "\n";
@@ -71,7 +79,7 @@ TrainingLog::TrainingLog(const DisplayOptions& options, Fields fields, const std
   if (metrics_path.empty()) return;
   make_folder_of(metrics_path);
   std::error_code unknown;
-  if (std::filesystem::is_regular_file(metrics_path, unknown)) drop_later_lines(metrics_path, resumed_update);
+  if (std::filesystem::is_regular_file(metrics_path, unknown)) keep_earlier_lines(metrics_path, resumed_update);
   json_.open(metrics_path, std::ios::app);
   check(json_.is_open(), "metrics: cannot open '{}' for appending; check the folder and its permissions", metrics_path);
 }
