@@ -49,8 +49,8 @@ void OptimizerOptions::schedule_settings(Settings& v) {
   v(warmup_start_rate, "lr-warmup-start-rate", "rate at the start of the warmup", Range<double>{0});
   v(warmup_cycle, "lr-warmup-cycle", "begin the warmup again whenever it has ended: the rate goes up in saw teeth");
   v(warmup_at_reload, "lr-warmup-at-reload", "begin the warmup again when a run goes on");
-  v(inverse_sqrt, "lr-decay-inv-sqrt", "N [S]: after S (default N) the rate falls with sqrt(N / (progress - S + N)); 0 = off",
-    updates_or_labels);
+  v(inverse_sqrt, "lr-decay-inv-sqrt",
+    "N [S]: after S (default N) the rate falls with sqrt(N / (progress - S + N)); 0 = off", updates_or_labels);
   v(decay, "lr-decay", "factor of the rate at each decay that lr-decay-strategy asks for; 0 = never",
     Range<double>{0, 1});
   v(decay_strategy, "lr-decay-strategy",
