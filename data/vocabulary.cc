@@ -61,8 +61,7 @@ void Vocabulary::load_tokens(int32_t max_size) {
     // As in Marian, which goes on with a dictionary.
     check(vocabulary_kind(path_) == VocabularyKind::dictionary,
           "vocabulary '{}': '{}' stands on lines {} and {}, must stand once. Put a word that no text has in place of "
-          "the second: ids are "
-          "line numbers.",
+          "the second: ids are line numbers.",
           path_, token, place->second + 1, id + 1);
     log::warn("[data] vocabulary '{}': '{}' has the ids {} and {}; the second one is never used", path_, token,
               place->second, id);
