@@ -2,6 +2,7 @@
 #include <vector>
 
 #include "core/cpu/backend.h"
+#include "core/cpu/lanes.h"
 #include "core/cpu/softmax.h"
 
 // With s_j = q k_j / sqrt(D) and p_j = exp(s_j - lse) of a query, and its n points j:
@@ -26,12 +27,7 @@ struct Keys {
         dim(k.count),
         scale(T(1.0 / std::sqrt(double(k.count)))) {}
   const T* row(int64_t j) const { return data + j * stride; }
-  T score(const T* q, int64_t j) const {
-    T sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (int64_t d = 0; d < dim; ++d) sum += q[d] * row(j)[d];
-    return sum * scale;
-  }
+  T score(const T* q, int64_t j) const { return dot(q, row(j), dim) * scale; }
 };
 
 /// Fills `scores` with those of a query; returns their log sum exp.

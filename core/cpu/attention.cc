@@ -1,16 +1,18 @@
 #include <algorithm>
 #include <limits>
+#include <type_traits>
 #include <vector>
 
 #include "core/cpu/backend.h"
 #include "core/cpu/dropout.h"
+#include "core/cpu/lanes.h"
 #include "core/cpu/small_product.h"
 #include "core/cpu/softmax.h"
 
 // Per sentence and head, with q, k, v of that sentence's rows:
 //   s_ij = q_i k_j / sqrt(D),  p_ij = exp(s_ij - lse_i),  o_i = sum_j m_ij p_ij v_j,
-// m_ij = 0 or 1/(1-p), dropout's factor. Backwards, with delta_i = sum_j m_ij p_ij (do_i v_j) =
-// do_i o_i:
+// m_ij = 0 or 1/(1-p), dropout's factor. Backwards, with delta_i = sum_j m_ij p_ij (do_i v_j), which is do_i o_i, but
+// needs no o from memory:
 //   dv_j = sum_i m_ij p_ij do_i,   ds_ij = p_ij (m_ij (do_i v_j) - delta_i) / sqrt(D),
 //   dq_i = sum_j ds_ij k_j,        dk_j = sum_i ds_ij q_i.
 // One part of the work owns a (sentence, head), so every sum has one owner and a fixed order. The
@@ -70,18 +72,26 @@ class Scratch {
 template <class T>
 void pack(T* to, int64_t padded, const Rows<const T>& from, int64_t dim) {
   for (int64_t i = 0; i < from.rows; ++i) {
-    std::copy_n(from.data + i * from.stride, dim, to + i * padded);
-    std::fill(to + i * padded + dim, to + (i + 1) * padded, T(0));
+    const T* const row = from.data + i * from.stride;
+    int64_t d = 0;  // a call of memcpy would take longer than these few vectors
+    for (; d + vector_width<T> <= dim; d += vector_width<T>) detail::store(to + i * padded + d, detail::load(row + d));
+    for (; d < padded; ++d) to[i * padded + d] = d < dim ? row[d] : T(0);
   }
 }
 
 /// The same, transposed: to (dim, padded), keys along the rows.
 template <class T>
 void pack_transposed(T* to, int64_t padded, const Rows<const T>& from, int64_t dim) {
-  // Row by row: reading down a column would put every line of it into the same few cache sets.
-  for (int64_t i = 0; i < from.rows; ++i)
-    for (int64_t d = 0; d < dim; ++d) to[d * padded + i] = from.data[i * from.stride + d];
-  for (int64_t d = 0; d < dim; ++d) std::fill(to + d * padded + from.rows, to + (d + 1) * padded, T(0));
+  constexpr int64_t block = 8;  // padded is a multiple of it, or of 4 doubles
+  for (int64_t i = 0; i < padded; i += block) {
+    const int64_t columns = std::min(block, padded - i), rows = std::clamp<int64_t>(from.rows - i, 0, columns);
+    const T* const first = from.data + i * from.stride;
+    int64_t d = 0;
+    if constexpr (std::is_same_v<T, float>)
+      for (; d + block <= dim; d += block) transpose_block(to + d * padded + i, padded, first + d, from.stride, rows);
+    for (; d < dim; ++d)
+      for (int64_t r = 0; r < columns; ++r) to[d * padded + i + r] = r < rows ? first[r * from.stride + d] : T(0);
+  }
 }
 
 template <class T>
@@ -143,7 +153,7 @@ void attend(const ForwardHead<T>& h, const HeadShape<T>& shape, const DropoutFac
 
 template <class T>
 struct BackwardHead {
-  Rows<const T> q, k, v, d_o, o, log_sum_exp;
+  Rows<const T> q, k, v, d_o, log_sum_exp;
   Rows<T> dq, dk, dv;
   GradMode dq_mode, dk_mode, dv_mode;
   int64_t head, first_query;
@@ -152,21 +162,15 @@ struct BackwardHead {
 /// From scores (in p) and do v (in dp): m p in p, and ds in dp; both 0 from `visible` to `padded`. `factors` are finite
 /// up to `padded`.
 template <class T>
-void score_gradient_row(T* p, T* dp, const T* factors, int64_t visible, int64_t padded, T scale, T log_sum_exp,
-                        T delta) {
+void score_gradient_row(T* p, T* dp, const T* factors, int64_t visible, int64_t padded, T scale, T log_sum_exp) {
   std::fill(p + visible, p + padded, -std::numeric_limits<T>::infinity());
-  if (factors) {
-    for (int64_t j = 0; j < padded; ++j) {
-      const T weight = math::softmax_exp(p[j] * scale - log_sum_exp);
-      dp[j] = weight * (factors[j] * dp[j] - delta) * scale;
-      p[j] = weight * factors[j];
-    }
-  } else {
-    for (int64_t j = 0; j < padded; ++j) {
-      p[j] = math::softmax_exp(p[j] * scale - log_sum_exp);
-      dp[j] = p[j] * (dp[j] - delta) * scale;
-    }
-  }
+  for (int64_t j = 0; j < padded; ++j) p[j] = math::softmax_exp(p[j] * scale - log_sum_exp);
+  if (factors)
+    for (int64_t j = 0; j < padded; ++j) dp[j] *= factors[j];
+  const T delta = dot(p, dp, padded);
+  for (int64_t j = 0; j < padded; ++j) dp[j] = p[j] * (dp[j] - delta) * scale;
+  if (factors)
+    for (int64_t j = 0; j < padded; ++j) p[j] *= factors[j];
 }
 
 /// The dense matrices of one head in the backward pass; (D) is the padded head width.
@@ -203,16 +207,12 @@ void score_gradients(const BackwardMatrices<T>& m, const BackwardHead<T>& h, con
   small_product(m.dp, padded, m.d_o, width, 1, m.value_transposed, padded, count, columns, shape.dim, false);
   for (int64_t i = 0; i < count; ++i) {
     const int64_t visible = shape.visible(begin + i, keys);
-    const T* const o = h.o.data + (begin + i) * h.o.stride;
-    T delta = 0;
-#pragma omp simd reduction(+ : delta)
-    for (int64_t d = 0; d < shape.dim; ++d) delta += m.d_o[i * width + d] * o[d];
     if (dropout) {
       dropout.fill(m.factors, h.first_query + begin + i, 0, visible, h.head);
       std::fill(m.factors + visible, m.factors + columns, T(0));  // what stood there may be NaN, and 0 NaN is NaN
     }
     score_gradient_row(m.p + i * padded, m.dp + i * padded, dropout ? m.factors : nullptr, visible, columns,
-                       shape.scale, h.log_sum_exp.data[(begin + i) * h.log_sum_exp.stride], delta);
+                       shape.scale, h.log_sum_exp.data[(begin + i) * h.log_sum_exp.stride]);
   }
 }
 
@@ -292,7 +292,7 @@ void CpuBackend::attention_backward_impl(const GradColumns& dq, const GradColumn
     const HeadShape<T> shape = head_shape<T>(q, p);
     const DropoutFactors<T> dropout(p.dropout);
     const int32_t *queries = p.queries.offsets.data<int32_t>(), *keys = p.keys.offsets.data<int32_t>();
-    const Columns upstream = all_columns(d_o), outputs = all_columns(o), sums{log_sum_exp, 0, p.heads};
+    const Columns upstream = all_columns(d_o), sums{log_sum_exp, 0, p.heads};
     for_each_head(pool_, p.queries.sentences, p.heads, [&](int64_t s, int64_t head) {
       const auto of_query = [&]<class E>(const auto& c, int64_t dim) {
         return rows_of<E>(c, queries[s], queries[s + 1], head, dim);
@@ -301,9 +301,9 @@ void CpuBackend::attention_backward_impl(const GradColumns& dq, const GradColumn
       attend_backward<T>(
           {of_query.template operator()<const T>(q, shape.dim), of_key.template operator()<const T>(k),
            of_key.template operator()<const T>(v), of_query.template operator()<const T>(upstream, shape.dim),
-           of_query.template operator()<const T>(outputs, shape.dim), of_query.template operator()<const T>(sums, 1),
-           of_query.template operator()<T>(dq, shape.dim), of_key.template operator()<T>(dk),
-           of_key.template operator()<T>(dv), dq.mode, dk.mode, dv.mode, head, queries[s]},
+           of_query.template operator()<const T>(sums, 1), of_query.template operator()<T>(dq, shape.dim),
+           of_key.template operator()<T>(dk), of_key.template operator()<T>(dv), dq.mode, dk.mode, dv.mode, head,
+           queries[s]},
           shape, dropout);
     });
     if (dq.mode == GradMode::write) clear_tail<T>(dq.tensor, dq.first, dq.count, queries[p.queries.sentences]);

@@ -12,14 +12,6 @@ namespace bough {
 namespace {
 
 template <class T>
-T sum_of(const T* x, int64_t n) {
-  T sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (int64_t i = 0; i < n; ++i) sum += x[i];
-  return sum;
-}
-
-template <class T>
 T row_loss(T* x, int64_t columns, int32_t label, T weight, T smoothing, int64_t vocabulary, bool with_gradient) {
   if (label < 0) {
     if (with_gradient) std::fill_n(x, columns, T(0));

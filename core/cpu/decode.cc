@@ -1,65 +1,31 @@
 #include <algorithm>
-#include <cstring>
+#include <functional>
+#include <limits>
 #include <span>
 #include <utility>
 #include <vector>
 
 #include "core/base/rounding.h"
 #include "core/cpu/backend.h"
+#include "core/cpu/lanes.h"
 #include "core/cpu/softmax.h"
 
 // One decoding step: attention of single queries over cached keys and values, and the choice of the
 // best words. A row's result depends on its own data only, never on the rows beside it.
 
-#pragma GCC diagnostic ignored "-Wpsabi"  // vectors never cross a call that is not inlined
-
 namespace bough {
 namespace {
 
-/// 32 bytes of a row: the order of sums is the same on every machine.
-template <class T>
-struct Lanes;
-template <>
-struct Lanes<float> {
-  using type [[gnu::vector_size(32)]] = float;
-};
-template <>
-struct Lanes<double> {
-  using type [[gnu::vector_size(32)]] = double;
-};
-template <class T>
-constexpr int64_t lanes = 32 / int64_t(sizeof(T));
-
-template <class T>
-typename Lanes<T>::type load(const T* from) {
-  typename Lanes<T>::type v;
-  std::memcpy(&v, from, sizeof v);
-  return v;
-}
-
-template <class T>
-void store(T* to, const typename Lanes<T>::type& v) {
-  std::memcpy(to, &v, sizeof v);
-}
-
-/// Sum of all lanes, halves first.
-template <class T>
-T total(typename Lanes<T>::type v) {
-  for (int64_t half = lanes<T> / 2; half > 0; half /= 2)
-    for (int64_t i = 0; i < half; ++i) v[i] += v[i + half];
-  return v[0];
-}
-
 /// total() of several vectors: lane i is that of part[i].
 template <class T>
-[[gnu::always_inline]] inline typename Lanes<T>::type totals(const typename Lanes<T>::type (&part)[lanes<T>]) {
-  typename Lanes<T>::type sums{};
+[[gnu::always_inline]] inline Lanes<T> totals(const Lanes<T> (&part)[lanes<T>]) {
+  Lanes<T> sums{};
   for (int64_t i = 0; i < lanes<T>; ++i) sums[i] = total<T>(part[i]);
   return sums;
 }
 template <>
-[[gnu::always_inline]] inline Lanes<float>::type totals<float>(const Lanes<float>::type (&part)[8]) {
-  using Vector = Lanes<float>::type;
+[[gnu::always_inline]] inline Lanes<float> totals<float>(const Lanes<float> (&part)[8]) {
+  using Vector = Lanes<float>;
   Vector two[4], four[2];  // each holds the sums of two parts, of four
   for (int i = 0; i < 4; ++i)
     two[i] = __builtin_shufflevector(part[i], part[i + 4], 0, 1, 2, 3, 8, 9, 10, 11) +
@@ -95,23 +61,23 @@ class HeadWeights {
 
   /// w <- softmax(scale w) over the keys of a row.
   void normalize(int64_t row, T scale) {
-    using Vector = typename Lanes<T>::type;
+    using Vector = Lanes<T>;
     for (int64_t h = 0; h < width_; h += lanes<T>) {
-      Vector most = load(at(row, 0) + h);
+      Vector most = load_lanes(at(row, 0) + h);
       for (int64_t t = 1; t < keys_; ++t) {
-        const Vector w = load(at(row, t) + h);
+        const Vector w = load_lanes(at(row, t) + h);
         most = most < w ? w : most;
       }
-      for (int64_t t = 0; t < keys_; ++t) store<T>(at(row, t) + h, (load(at(row, t) + h) - most) * scale);
+      for (int64_t t = 0; t < keys_; ++t) store_lanes<T>(at(row, t) + h, (load_lanes(at(row, t) + h) - most) * scale);
     }
     T* const all = at(row, 0);
 #pragma omp simd
     for (int64_t i = 0; i < keys_ * width_; ++i) all[i] = math::softmax_exp(all[i]);
     for (int64_t h = 0; h < width_; h += lanes<T>) {
       Vector sum{};
-      for (int64_t t = 0; t < keys_; ++t) sum += load(at(row, t) + h);
+      for (int64_t t = 0; t < keys_; ++t) sum += load_lanes(at(row, t) + h);
       const Vector inverse = T(1) / sum;
-      for (int64_t t = 0; t < keys_; ++t) store<T>(at(row, t) + h, load(at(row, t) + h) * inverse);
+      for (int64_t t = 0; t < keys_; ++t) store_lanes<T>(at(row, t) + h, load_lanes(at(row, t) + h) * inverse);
     }
   }
 
@@ -128,12 +94,12 @@ template <class F, int64_t... I>
 /// Products of `count` heads of a query and a key, which lie `dim` columns apart. W: dim, or 0 where it is not known to
 /// the compiler.
 template <int64_t W, class T>
-[[gnu::always_inline]] inline typename Lanes<T>::type dots(const T* q, const T* k, int64_t count, int64_t width) {
-  using Vector = typename Lanes<T>::type;
+[[gnu::always_inline]] inline Lanes<T> dots(const T* q, const T* k, int64_t count, int64_t width) {
+  using Vector = Lanes<T>;
   const int64_t dim = W > 0 ? W : width, whole = dim / lanes<T> * lanes<T>;
   Vector part[lanes<T>] = {};
   const auto multiply = [&](int64_t h) {
-    for (int64_t d = h * dim; d < h * dim + whole; d += lanes<T>) part[h] += load(q + d) * load(k + d);
+    for (int64_t d = h * dim; d < h * dim + whole; d += lanes<T>) part[h] += load_lanes(q + d) * load_lanes(k + d);
   };
   // Without branches, one head's sum need not wait for another's.
   if (W > 0 && count >= lanes<T>)
@@ -152,18 +118,18 @@ template <int64_t W, class T>
 /// o += w(t) v(t), t = t0 .. t1-1, for `dim` columns.
 template <int64_t W, class T, class Weight, class Value>
 void add_weighted(T* o, int64_t width, int64_t t0, int64_t t1, Weight weight, Value value) {
-  using Vector = typename Lanes<T>::type;
+  using Vector = Lanes<T>;
   constexpr int64_t block = W > 0 ? W / lanes<T> : 1;  // vectors of the sum that stay in registers
   const int64_t dim = W > 0 ? W : width, whole = dim / lanes<T> * lanes<T>;
   for (int64_t d = 0; d < whole; d += block * lanes<T>) {
     Vector sum[block];
-    for (int64_t i = 0; i < block; ++i) sum[i] = load(o + d + i * lanes<T>);
+    for (int64_t i = 0; i < block; ++i) sum[i] = load_lanes(o + d + i * lanes<T>);
     for (int64_t t = t0; t < t1; ++t) {
       const T w = weight(t);
       const T* const v = value(t) + d;
-      for (int64_t i = 0; i < block; ++i) sum[i] += w * load(v + i * lanes<T>);
+      for (int64_t i = 0; i < block; ++i) sum[i] += w * load_lanes(v + i * lanes<T>);
     }
-    for (int64_t i = 0; i < block; ++i) store<T>(o + d + i * lanes<T>, sum[i]);
+    for (int64_t i = 0; i < block; ++i) store_lanes<T>(o + d + i * lanes<T>, sum[i]);
   }
   for (int64_t d = whole; d < dim; ++d)
     for (int64_t t = t0; t < t1; ++t) o[d] += weight(t) * value(t)[d];
@@ -179,7 +145,7 @@ void attend(const Queries<T>& s, int64_t keys, int64_t heads, int64_t dim, Key k
     const T* const k = key(t);
     for (int64_t r = 0; r < s.rows; ++r)
       for (int64_t h = 0; h < weights.width(); h += lanes<T>)
-        store<T>(weights.at(r, t) + h, dots<W>(s.q + r * s.stride + h * dim, k + h * dim, heads - h, dim));
+        store_lanes<T>(weights.at(r, t) + h, dots<W>(s.q + r * s.stride + h * dim, k + h * dim, heads - h, dim));
   }
   for (int64_t r = 0; r < s.rows; ++r) {
     weights.normalize(r, T(1.0 / std::sqrt(double(dim))));
@@ -230,8 +196,8 @@ void list_logits(Out logits, In x, In table, In bias, const ListedRows& listed) 
     const T* const weights = table.data<T>() + word * columns;
     for (int64_t i = listed.first; i < listed.first + listed.rows; ++i) {
       const T* const in = x.data<T>() + i * columns;
-      typename Lanes<T>::type sum{};
-      for (int64_t d = 0; d < whole; d += lanes<T>) sum += load(in + d) * load(weights + d);
+      Lanes<T> sum{};
+      for (int64_t d = 0; d < whole; d += lanes<T>) sum += load_lanes(in + d) * load_lanes(weights + d);
       T dot = total<T>(sum);
       for (int64_t d = whole; d < columns; ++d) dot += in[d] * weights[d];
       logits.data<T>()[i * length + int64_t(j)] = dot + (bias ? bias.data<T>()[word] : T(0));
@@ -268,37 +234,90 @@ template <class T>
 struct Candidate {
   T value;
   int32_t id;
+  bool operator<(const Candidate& other) const {
+    return value > other.value || (value == other.value && id < other.id);
+  }
 };
 
-constexpr int64_t group = 64;  // logits that are compared with the k-th best at once
-
-/// The largest of every group of x[0 .. n), into `groups`; returns the largest of all.
+/// The k best words of a row of logits: the largest first, equal ones by id; `banned` is passed over. In blocks, of
+/// which each keeps the largest in each of its lanes: few blocks, and few lanes of theirs, reach the k-th best.
 template <class T>
-T group_maxima(std::vector<T>& groups, const T* x, int64_t n) {
-  groups.clear();
-  for (int64_t begin = 0; begin < n; begin += group) groups.push_back(largest(x + begin, std::min(group, n - begin)));
-  return *std::max_element(groups.begin(), groups.end());
-}
+class BestWords {
+ public:
+  BestWords(int64_t k, int64_t banned) : k_(size_t(k)), banned_(banned) {}
 
-/// The k largest of x[0 .. n), largest first, equal values by smaller id; `banned` is passed over.
-/// Almost no group reaches the k-th best, so almost none is looked at.
-template <class T>
-void select_best(std::vector<Candidate<T>>& best, const std::vector<T>& groups, const T* x, int64_t n, int64_t k,
-                 int64_t banned) {
-  best.clear();
-  const auto offer = [&](int64_t id) {
-    if (id == banned || (int64_t(best.size()) == k && !(x[id] > best.back().value))) return;
-    if (int64_t(best.size()) == k) best.pop_back();
-    auto place = best.end();
-    while (place != best.begin() && (place - 1)->value < x[id]) --place;
-    best.insert(place, {x[id], int32_t(id)});
-  };
-  for (size_t g = 0; g < groups.size(); ++g) {
-    if (int64_t(best.size()) == k && !(groups[g] > best.back().value)) continue;
-    const int64_t begin = int64_t(g) * group;
-    for (int64_t i = begin; i < std::min(n, begin + group); ++i) offer(i);
+  /// Reads x[0 .. n); returns the largest. x must stay until best() is called.
+  T read(const T* x, int64_t n) {
+    x_ = x;
+    n_ = n;
+    lane_maxima_.clear();
+    block_maxima_.clear();
+    int64_t i = 0;
+    for (; i + block <= n; i += block) add_block(x + i);
+    if (i < n) {
+      std::fill(std::copy(x + i, x + n, rest_), rest_ + block, -std::numeric_limits<T>::infinity());
+      add_block(rest_);
+    }
+    return *std::max_element(block_maxima_.begin(), block_maxima_.end());
   }
-}
+
+  const std::vector<Candidate<T>>& best() {
+    best_.clear();
+    const T threshold = lower_bound();
+    for (size_t b = 0; b < block_maxima_.size(); ++b)
+      if (block_maxima_[b] >= threshold)
+        for (int64_t lane = 0; lane < lanes<T>; ++lane)
+          if (lane_maxima_[b * lanes<T> + size_t(lane)] >= threshold)
+            for (int64_t i = int64_t(b) * block + lane; i < std::min(n_, int64_t(b + 1) * block); i += lanes<T>)
+              if (x_[i] >= threshold) offer(int32_t(i));
+    // Numbers that are none are not counted above.
+    for (int32_t i = 0; best_.size() < k_; ++i)
+      if (i != banned_ && std::none_of(best_.begin(), best_.end(), [&](const auto& c) { return c.id == i; }))
+        best_.push_back({x_[i], i});
+    return best_;
+  }
+
+ private:
+  static constexpr int64_t block = 32 * lanes<T>;
+
+  void add_block(const T* x) {
+    Lanes<T> first = load_lanes(x), second = load_lanes(x + lanes<T>);
+    for (int64_t i = 2 * lanes<T>; i < block; i += 2 * lanes<T>) {
+      first = larger<T>(load_lanes(x + i), first);
+      second = larger<T>(load_lanes(x + i + lanes<T>), second);
+    }
+    first = larger<T>(second, first);
+    const size_t end = lane_maxima_.size();
+    lane_maxima_.resize(end + size_t(lanes<T>));
+    store_lanes<T>(&lane_maxima_[end], first);
+    block_maxima_.push_back(fold<T>(first, larger<T>));
+  }
+
+  /// The k best are at least this: as many words have it, and the banned one. Of blocks, or of lanes where those are
+  /// few.
+  T lower_bound() {
+    const size_t count = k_ + (banned_ >= 0 && banned_ < n_);
+    const std::vector<T>& maxima = block_maxima_.size() >= count ? block_maxima_ : lane_maxima_;
+    if (maxima.size() < count) return -std::numeric_limits<T>::infinity();
+    sorted_.resize(count);
+    std::partial_sort_copy(maxima.begin(), maxima.end(), sorted_.begin(), sorted_.end(), std::greater<T>());
+    return sorted_.back();
+  }
+
+  void offer(int32_t id) {
+    const Candidate<T> candidate{x_[id], id};
+    if (id == banned_ || (best_.size() == k_ && !(candidate < best_.back()))) return;
+    if (best_.size() == k_) best_.pop_back();
+    best_.insert(std::upper_bound(best_.begin(), best_.end(), candidate), candidate);
+  }
+
+  size_t k_;
+  int64_t banned_, n_ = 0;
+  const T* x_ = nullptr;
+  T rest_[block];
+  std::vector<T> lane_maxima_, block_maxima_, sorted_;
+  std::vector<Candidate<T>> best_;
+};
 
 }  // namespace
 
@@ -363,13 +382,12 @@ void CpuBackend::log_softmax_top_k_impl(Out scores, Out ids, In logits, int64_t 
         "log_softmax_top_k: the {} best of {} words", k, vocabulary);
   dispatch(logits.dtype(), [&]<class T>() {
     pool_.parallel_for(logits.rows(), 2, [&](int64_t begin, int64_t end) {
-      std::vector<Candidate<T>> best;
-      std::vector<T> groups;
+      BestWords<T> words(k, banned_id);
       for (int64_t r = begin; r < end; ++r) {
         const T* const x = logits.data<T>() + r * logits.cols();
-        const T maximum = group_maxima(groups, x, vocabulary);
+        const T maximum = words.read(x, vocabulary);
         const T normalizer = skips_softmax ? T(0) : maximum + std::log(sum_of_exponentials(x, vocabulary, maximum));
-        select_best(best, groups, x, vocabulary, k, banned_id);
+        const std::vector<Candidate<T>>& best = words.best();
         for (int64_t i = 0; i < k; ++i) {
           scores.data<T>()[r * k + i] = best[size_t(i)].value - normalizer;
           ids.data<int32_t>()[r * k + i] = best[size_t(i)].id;

@@ -2,6 +2,7 @@
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #include <Eigen/Core>
 #include <algorithm>
+#include <cstring>
 #include <type_traits>
 #include <vector>
 
@@ -26,7 +27,9 @@ struct Block {
   T* c;
   int64_t lda, ldb, ldc;
   bool transpose_a, transpose_b, adds, relu;
-  const T* panels;  ///< of all of op(B), or null
+  const T* panels;        ///< of all of op(B), or null
+  T* row_sums = nullptr;  ///< of op(A), if wanted
+  bool sums_add = false;  ///< to what is there
 };
 
 constexpr int64_t k_block = 1024;         // of what is packed or transposed within a call
@@ -58,6 +61,23 @@ void pack(const PanelKernels& kernels, float* panels, const Block<float>& b, int
   }
 }
 
+/// sums[i] (=|+=) the sum of row i of A transposed, in the same order on every machine.
+void sum_rows(float* sums, const PanelRow* transposed, int64_t m, int64_t k, bool adds) {
+  using Lanes [[gnu::vector_size(sizeof(PanelRow))]] = float;
+  for (int64_t i = 0; i < m; ++i) {
+    const PanelRow* const row = transposed + i * (row_stride / panel_columns);
+    Lanes lane{}, more;
+    for (int64_t j = 0; j < k / panel_columns; ++j) {
+      std::memcpy(&more, row[j].column, sizeof more);
+      lane += more;
+    }
+    float sum = adds ? sums[i] : 0;
+    for (int64_t j = 0; j < panel_columns; ++j) sum += lane[j];
+    for (int64_t j = k / panel_columns * panel_columns; j < k; ++j) sum += row[0].column[j];
+    sums[i] = sum;
+  }
+}
+
 /// Columns [n0, n0 + n) of the block.
 void multiply_columns(const PanelKernels& kernels, const Block<float>& b, int64_t n0, int64_t n) {
   thread_local std::vector<PanelRow> packed, transposed;
@@ -76,6 +96,7 @@ void multiply_columns(const PanelKernels& kernels, const Block<float>& b, int64_
         transposed.resize(size_t(row_block * row_stride / panel_columns));
         kernels.transpose(transposed.data()->column, row_stride, a, b.lda, k, m);
         a = transposed.data()->column;
+        if (b.row_sums && n0 == 0) sum_rows(b.row_sums + m0, transposed.data(), m, k, b.sums_add || k0 > 0);
       }
       kernels.multiply({.m = m,
                         .n = n,
@@ -129,6 +150,7 @@ Block<T> part_of(const Block<T>& whole, int64_t m0, int64_t m1, int64_t n0, int6
   part.c += m0 * whole.ldc + n0;
   if (part.bias) part.bias += n0;
   if (part.panels) part.panels += n0 * whole.k;
+  if (part.row_sums) part.row_sums = n0 == 0 ? part.row_sums + m0 : nullptr;
   return part;
 }
 
@@ -180,7 +202,9 @@ void CpuBackend::gemm_impl(const Grad& c, In a, In b, const Gemm& p) {
                    .transpose_a = p.transpose_a,
                    .transpose_b = p.transpose_b,
                    .adds = c.mode == GradMode::add,
-                   .relu = p.relu};
+                   .relu = p.relu,
+                   .row_sums = p.row_sums ? p.row_sums.tensor.data<T>() : nullptr,
+                   .sums_add = p.row_sums.mode == GradMode::add};
     if constexpr (std::is_same_v<T, float>)
       if (const KeptForm* const kept = p.transpose_b ? packed_weights_->find(whole.b, n, k) : nullptr) {
         if (kept->int8 && !p.transpose_a && !whole.adds)
@@ -188,8 +212,8 @@ void CpuBackend::gemm_impl(const Grad& c, In a, In b, const Gemm& p) {
         whole.panels = kept->panels;
       }
     multiply<T>(pool_, *panel_kernels_, whole);
+    if (std::is_same_v<T, double> && p.row_sums) column_sum_impl(p.row_sums, a);
   });
-  if (p.row_sums) column_sum_impl(p.row_sums, a);
 }
 
 }  // namespace bough

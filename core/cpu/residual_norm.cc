@@ -8,6 +8,7 @@
 
 #include "core/cpu/backend.h"
 #include "core/cpu/dropout.h"
+#include "core/cpu/lanes.h"
 #include "core/cpu/rows.h"
 
 namespace bough {
@@ -105,12 +106,8 @@ RowSums<T> sum_of_row(T* sum, int64_t row, const ResidualInputs& in, const Terms
 template <class T>
 void norm_of_row(const ResidualOutputs& out, int64_t row, const T* sum, const ResidualInputs& in, double epsilon) {
   const int64_t C = out.y.cols();
-  T total = 0, squares = 0;
-#pragma omp simd reduction(+ : total)
-  for (int64_t c = 0; c < C; ++c) total += sum[c];
-  const T mean = total / T(C);
-#pragma omp simd reduction(+ : squares)
-  for (int64_t c = 0; c < C; ++c) squares += (sum[c] - mean) * (sum[c] - mean);
+  const T mean = sum_of(sum, C) / T(C);
+  const T squares = sum_of(sum, C, [=](const auto& x) { return (x - mean) * (x - mean); });
   const T rstd = T(1) / std::sqrt(squares / T(C) + T(epsilon));
   T* y = out.y.data<T>() + row * C;
   const T *gamma = in.gamma.data<T>(), *beta = in.beta.data<T>();
@@ -184,16 +181,12 @@ struct Backward {
       const T *gy = dy.data<T>() + row * C, *gamma = in.gamma.data<T>();
       T *dgamma = sums + of_gamma * C, *dbeta = sums + of_beta * C;
       normalised(xhat, row);
-      T total = 0, product = 0;
-#pragma omp simd reduction(+ : total, product)
       for (int64_t c = 0; c < C; ++c) {
         ds[c] = gy[c] * gamma[c];
-        total += ds[c];
-        product += ds[c] * xhat[c];
         dgamma[c] += gy[c] * xhat[c];
         dbeta[c] += gy[c];
       }
-      const T rstd = out.rstd.data<T>()[row], mean = total / T(C), slope = product / T(C);
+      const T rstd = out.rstd.data<T>()[row], mean = sum_of(ds, C) / T(C), slope = dot(ds, xhat, C) / T(C);
       for (int64_t c = 0; c < C; ++c) ds[c] = rstd * (ds[c] - mean - xhat[c] * slope);
     }
     if (dsum) {

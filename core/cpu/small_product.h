@@ -92,7 +92,16 @@ void small_product(T* c, int64_t ldc, const T* a, int64_t a_row, int64_t a_col, 
   int64_t i = 0;
   for (; i + 4 <= m; i += 4)
     detail::product_rows<T, 4>(c + i * ldc, ldc, a + i * a_row, a_row, a_col, b, ldb, n, k, adds);
-  for (; i < m; ++i) detail::product_rows<T, 1>(c + i * ldc, ldc, a + i * a_row, a_row, a_col, b, ldb, n, k, adds);
+  c += i * ldc;
+  a += i * a_row;
+  switch (m - i) {  // together: one row's sums wait for each other
+    case 3:
+      return detail::product_rows<T, 3>(c, ldc, a, a_row, a_col, b, ldb, n, k, adds);
+    case 2:
+      return detail::product_rows<T, 2>(c, ldc, a, a_row, a_col, b, ldb, n, k, adds);
+    case 1:
+      return detail::product_rows<T, 1>(c, ldc, a, a_row, a_col, b, ldb, n, k, adds);
+  }
 }
 
 }  // namespace bough
