@@ -206,6 +206,24 @@ TEST_CASE("a full disk is a sentence and the old file stays", "[files]") {
   }
 }
 
+TEST_CASE("a line that does not fit into a file is taken back", "[files]") {
+  ScratchFolder folder;
+  const std::string path = folder / "lines";
+  CHECK(message_with_file_limit(20000, [&] {
+          LineFile file(path);
+          check(file.append("first") == 0, "the first failed");
+          check(file.append(std::string(30000, 'x')) == EFBIG, "a long one did not");
+          check(file.append("second") == 0, "the second failed");
+        }).empty());
+  CHECK(read_whole_file(path) == "first\nsecond\n");
+}
+
+TEST_CASE("too many open files are a sentence", "[files]") {
+  const std::string remedy = "Too many open files. Raise the limit (ulimit -n) or end other programs.";
+  CHECK(message_of([&] { fail_reading("a", EMFILE); }) == "'a' cannot be read: " + remedy);
+  CHECK(message_of([&] { fail_writing("a", EMFILE); }) == "'a' cannot be written: " + remedy);
+}
+
 TEST_CASE("files that cannot be read are sentences", "[files]") {
   ScratchFolder folder;
   const std::string missing = folder / "missing";

@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <system_error>
 #include <thread>
+#include <tuple>
 
 #include "core/base/error.h"
 #include "core/base/io.h"
@@ -49,14 +50,20 @@ int open_own(const std::string& path, int access) {
   return -1;
 }
 
-void write_all(int fd, const char* data, std::size_t bytes, const std::string& path) {
+/// 0, or errno.
+int write_all(int fd, const char* data, std::size_t bytes) {
   while (bytes > 0) {
     const ssize_t n = ::write(fd, data, bytes);
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) fail_writing(path, errno);
+    if (n < 0) return errno;
     data += n;
     bytes -= std::size_t(n);
   }
+  return 0;
+}
+
+void write_all(int fd, const char* data, std::size_t bytes, const std::string& path) {
+  if (const int error = write_all(fd, data, bytes)) fail_writing(path, error);
 }
 
 void sync_folder(const std::string& folder, const std::string& path) {
@@ -104,6 +111,10 @@ void fail_writing(const std::string& path, int error) {
     case ELOOP:
     case ENAMETOOLONG:
       fail("'{}' cannot be written: {}. Choose another name.", path, std::strerror(error));
+    case EMFILE:
+    case ENFILE:
+      fail("'{}' cannot be written: {}. Raise the limit (ulimit -n) or end other programs.", path,
+           std::strerror(error));
     default:
       fail("'{}' cannot be written: {}. Check the disk or choose another folder.", path, std::strerror(error));
   }
@@ -122,6 +133,9 @@ void fail_reading(const std::string& path, int error) {
     case ELOOP:
     case ENAMETOOLONG:
       fail("'{}' cannot be read: {}. Give another name.", path, std::strerror(error));
+    case EMFILE:
+    case ENFILE:
+      fail("'{}' cannot be read: {}. Raise the limit (ulimit -n) or end other programs.", path, std::strerror(error));
     default:
       fail("'{}' cannot be read: {}. Check the disk.", path, std::strerror(error));
   }
@@ -286,6 +300,23 @@ void FileLock::wait(const std::function<void()>& between) {
     between();
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
+}
+
+LineFile::LineFile(const std::string& path) {
+  make_folder_of(path);
+  fd_ = open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+  if (fd_ < 0) fail_writing(path, errno);
+}
+
+LineFile::~LineFile() { close(fd_); }
+
+int LineFile::append(const std::string& line) {
+  const off_t end = lseek(fd_, 0, SEEK_END);
+  const std::string text = line + '\n';
+  const int error = write_all(fd_, text.data(), text.size());
+  // What a full disk has taken would be glued to the next line.
+  if (error != 0 && end >= 0) std::ignore = ftruncate(fd_, end);
+  return error;
 }
 
 void write_file(const std::string& path, std::string_view content) {

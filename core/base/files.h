@@ -76,6 +76,22 @@ class FileLock {
   State state_ = State::taken;
 };
 
+/// A file, pipe or device to which lines are appended, whole or not at all.
+class LineFile {
+ public:
+  /// A missing file and its folder are made. Throws Error naming the path.
+  explicit LineFile(const std::string& path);
+  ~LineFile();
+  LineFile(const LineFile&) = delete;
+  LineFile& operator=(const LineFile&) = delete;
+
+  /// 0, or the errno value of what went wrong: the file is then as it was before.
+  int append(const std::string& line);
+
+ private:
+  int fd_ = -1;
+};
+
 /// Makes the folder of a file that is to be written, and those above it. What cannot be made shows when the file is.
 void make_folder_of(const std::string& path);
 
