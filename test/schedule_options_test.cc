@@ -144,6 +144,39 @@ TEST_CASE("a run that begins anew keeps the metrics of the one before", "[traini
   CHECK(runs.metrics("old") == before);
 }
 
+TEST_CASE("every log line covers what came since the one before, whatever stopped the run", "[training]") {
+  const Runs runs;
+  const auto until = [&](const char* end) {
+    runs.train("m", with(tiny, {"--disp-freq", "4u", "--save-freq", "3u", "--after", end}));
+    return NpzReader(runs / "m.npz.optimizer.npz").read_text("special:state.yml");
+  };
+  // The last update is saved, but is no log line's otherwise.
+  CHECK(until("6u").find("display-updates: 0\n") != std::string::npos);
+  CHECK(until("8u").find("display-updates: 0\n") != std::string::npos);
+  runs.train("each", with(tiny, {"--after", "8u"}));
+  const auto lines = runs.metrics("m"), each = runs.metrics("each");
+  REQUIRE(lines.size() == 3);
+  const auto labels = [&](size_t i) { return double(each[i]["labels"]) - double(each[i - 1]["labels"]); };
+  const auto loss = [&](size_t i) { return double(each[i]["cost_mean_words"]) * labels(i); };
+  CHECK(double(lines[2]["cost_mean_words"]) == Approx((loss(6) + loss(7)) / (labels(6) + labels(7))));
+}
+
+TEST_CASE("the time of updates before a kill is in the log line that has them", "[training]") {
+  const ScratchFolder folder;
+  TrainingState saved;
+  saved.clock.updates = 3;
+  saved.display.updates = 3;
+  saved.display.labels = 1000;
+  saved.display.seconds = 100;
+  TrainingState state = TrainingState::from_yaml(saved.to_yaml(), "a test");
+  TrainingLog log({}, {}, folder / "m.jsonl", 3);
+  CHECK(log.after_update(
+      state, state.clock, [] { return 1.0; }, true));
+  const auto line = read_metrics(folder / "m.jsonl").at(0);
+  CHECK(double(line["seconds"]) == Approx(100).epsilon(0.1));
+  CHECK(double(line["words_per_second"]) == Approx(10).epsilon(0.1));
+}
+
 TEST_CASE("without divergence-threshold no loss is too high, whatever the checkpoint counted", "[training]") {
   const Runs runs;
   const std::vector<std::string> watched = {"--divergence-threshold", "0.001", "--divergence-updates", "1000"};

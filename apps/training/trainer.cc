@@ -263,7 +263,7 @@ int Trainer::run() {
   }
   bar.reset();
   finish_updates(0);
-  log_->after_update(state_, state_.clock, alpha, true);
+  if (log_->after_update(state_, state_.clock, alpha, true)) saved_ = -1;  // with sums that the line has ended
   log::info("{}", signal_ != 0 ? "Training interrupted (via signal)." : "Training finished");
   if (is_finished()) tell_final_alpha();
   if (signal_ == 0 && validation_ && state_.last_validation != state_.clock.updates) validate();
@@ -426,6 +426,7 @@ bool Trainer::save() {
     log::warn("[train] not saved while the updates diverge: '{}' stays what it was", options_.saving.model);
     return false;
   }
+  log_->count_time(state_.display);
   const auto start = Clock::now();
   checkpoint_->save(state_);
   has_checkpoint_ = true;

@@ -1,9 +1,9 @@
 #include "apps/training/training_log.h"
 
-#include <cerrno>
 #include <cmath>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -75,26 +75,30 @@ std::string format_cost(const DisplayOptions& o, const DisplayState& d, const Tr
 
 TrainingLog::TrainingLog(const DisplayOptions& options, Fields fields, const std::string& metrics_path,
                          int64_t resumed_update)
-    : options_(options), fields_(fields), metrics_path_(metrics_path), shown_(Clock::now()) {
+    : options_(options), fields_(fields), metrics_path_(metrics_path), counted_(Clock::now()) {
   if (metrics_path.empty()) return;
-  make_folder_of(metrics_path);
   std::error_code unknown;
   if (std::filesystem::is_regular_file(metrics_path, unknown)) keep_earlier_lines(metrics_path, resumed_update);
-  json_.open(metrics_path, std::ios::app);
-  check(json_.is_open(), "metrics: cannot open '{}' for appending; check the folder and its permissions", metrics_path);
+  json_.emplace(metrics_path);
 }
 
 bool TrainingLog::is_due(const TrainingState& s, const TrainingClock& before) const {
   return s.clock.updates <= options_.disp_first || bough::is_due(options_.disp_freq, before, s.clock);
 }
 
-void TrainingLog::after_update(TrainingState& s, const TrainingClock& before,
+void TrainingLog::count_time(DisplayState& display) {
+  if (display.updates == 0) return;  // it belongs to the next update
+  const auto now = Clock::now();
+  display.seconds += std::chrono::duration<double>(now - counted_).count();
+  counted_ = now;
+}
+
+bool TrainingLog::after_update(TrainingState& s, const TrainingClock& before,
                                const std::function<double()>& branch_scale, bool is_final) {
   if (!is_final) last_labels_ = s.clock.labels - before.labels;
-  if (s.display.updates == 0 || (!is_final && !is_due(s, before))) return;
-  const auto now = Clock::now();
-  const double seconds = std::chrono::duration<double>(now - shown_).count();
-  const double speed = double(s.display.labels) / std::max(seconds, 1e-9);
+  if (s.display.updates == 0 || (!is_final && !is_due(s, before))) return false;
+  count_time(s.display);
+  const double seconds = s.display.seconds, speed = double(s.display.labels) / std::max(seconds, 1e-9);
   const double alpha = branch_scale();
   const double fill = s.display.target_fill / double(s.display.updates);
   std::string line =
@@ -122,7 +126,7 @@ void TrainingLog::after_update(TrainingState& s, const TrainingClock& before,
             {"skipped_updates", s.skipped_updates}};
   write_json(json.dump());
   s.display = {};
-  shown_ = now;
+  return true;
 }
 
 void TrainingLog::layers(const TrainingState& s, const std::vector<std::string>& layers,
@@ -161,12 +165,10 @@ void TrainingLog::validation(const TrainingState& s, const std::string& metric, 
 }
 
 void TrainingLog::write_json(const std::string& line) {
-  if (!json_.is_open()) return;
-  json_.clear();
-  errno = 0;
-  if (json_ << line << std::endl || std::exchange(has_failed_, true)) return;
+  const int error = json_ ? json_->append(line) : 0;
+  if (error == 0 || std::exchange(has_failed_, true)) return;
   log::warn("[train] metrics: '{}' cannot be written ({}); the run goes on, but lines are missing there", metrics_path_,
-            std::strerror(errno));
+            std::strerror(error));
 }
 
 }  // namespace bough

@@ -1,12 +1,13 @@
 #pragma once
 #include <chrono>
-#include <fstream>
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "apps/training/display_options.h"
 #include "apps/training/layer_norms.h"
 #include "apps/training/training_state.h"
+#include "core/base/files.h"
 
 namespace bough {
 
@@ -25,8 +26,8 @@ class TrainingLog {
   /// Whether after_update will show a line.
   bool is_due(const TrainingState& state, const TrainingClock& before) const;
   /// Call after every update, and once at the end with `is_final`. Logs and clears state.display when the
-  /// update is due. branch_scale: the smallest alpha_t in force.
-  void after_update(TrainingState& state, const TrainingClock& before, const std::function<double()>& branch_scale,
+  /// update is due: true. branch_scale: the smallest alpha_t in force.
+  bool after_update(TrainingState& state, const TrainingClock& before, const std::function<double()>& branch_scale,
                     bool is_final = false);
   /// What an update did to every layer, as a JSON line (log-layer-norms). `sites`, `branch_scales`: of the residuals.
   void layers(const TrainingState& state, const std::vector<std::string>& layers, const std::vector<std::string>& sites,
@@ -36,8 +37,10 @@ class TrainingLog {
   /// One validation metric: the [valid] line and its JSON line. `verdict`: "new best" or
   /// "stalled 2 times (last best: 7.9)".
   void validation(const TrainingState& state, const std::string& metric, double value, const std::string& verdict);
+  /// Adds the time since the last call to the updates that state.display sums up: before it is saved.
+  void count_time(DisplayState& display);
   /// Time spent outside training (validation, saving) does not count as training time.
-  void exclude(std::chrono::steady_clock::duration time) { shown_ += time; }
+  void exclude(std::chrono::steady_clock::duration time) { counted_ += time; }
 
  private:
   void write_json(const std::string& line);
@@ -45,9 +48,9 @@ class TrainingLog {
   const DisplayOptions options_;
   const Fields fields_;
   const std::string metrics_path_;
-  std::chrono::steady_clock::time_point shown_;
-  int64_t last_labels_ = 0;  ///< target tokens of the last update
-  std::ofstream json_;
+  std::chrono::steady_clock::time_point counted_;  ///< until when time is in a line or in the display's sums
+  int64_t last_labels_ = 0;                        ///< target tokens of the last update
+  std::optional<LineFile> json_;
   bool has_failed_ = false;
 };
 

@@ -68,6 +68,7 @@ void state_rows(V& v, State& s) {
   v("display-updates", s.display.updates);
   v("display-source-fill", s.display.source_fill);
   v("display-target-fill", s.display.target_fill);
+  v.optional("display-seconds", s.display.seconds);
 }
 
 template <class V, class State>

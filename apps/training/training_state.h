@@ -21,6 +21,7 @@ struct DisplayState {
   int64_t labels = 0, sentences = 0, updates = 0;
   int64_t lost_labels = 0;  ///< of updates whose loss was not finite: not in `loss`
   double source_fill = 0, target_fill = 0;
+  double seconds = 0;  ///< up to the last TrainingLog::count_time
 };
 
 /// Everything besides tensors that a run needs to go on as if it had never stopped.
