@@ -76,8 +76,9 @@ std::string json_validation(const std::vector<ValidationCurve>& all) {
   std::string json;
   for (const ValidationCurve& curve : all) {
     const auto chosen = thinned(std::span(&curve.values, 1), curve.values.size(), most_validations);
-    json += fmt::format("{}{{\"metric\":{},{},\"values\":{}}}", json.empty() ? "" : ",", json_text(curve.metric),
-                        json_places(curve.places, chosen), json_values(curve.values, chosen));
+    json += fmt::format("{}{{\"metric\":{},\"lines\":{},{},\"values\":{}}}", json.empty() ? "" : ",",
+                        json_text(curve.metric), curve.values.size(), json_places(curve.places, chosen),
+                        json_values(curve.values, chosen));
   }
   return '[' + json + ']';
 }
@@ -102,10 +103,13 @@ std::string json_layers(const RunLayers& l) {
 }
 
 std::string json_run(const RunMetrics& run) {
+  const RunPlace end = run.curves.places.empty() ? RunPlace{} : run.curves.places.back();
   return fmt::format(
-      R"({{"name":{},"path":{},"written":{},"skipped":{},"divergence":{},"curves":{},"validation":{},"layers":{}}})",
-      json_text(run.name), json_text(run.path), run.written, run.skipped_updates, json_text(run.divergence),
-      json_curves(run.curves), json_validation(run.validation), json_layers(run.layers));
+      R"({{"name":{},"path":{},"written":{},"skipped":{},"damaged":{},"speed":{},"divergence":{},"curves":{},)"
+      R"("validation":{},"layers":{}}})",
+      json_text(run.name), json_text(run.path), run.written, run.skipped_updates, run.damaged_lines,
+      json_number(end.timed_labels / end.seconds, 6), json_text(run.divergence), json_curves(run.curves),
+      json_validation(run.validation), json_layers(run.layers));
 }
 
 /// The source of the page with each %NAME% replaced by its part. Parts are not searched.

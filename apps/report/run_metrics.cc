@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "core/base/error.h"
 #include "core/base/files.h"
@@ -100,9 +101,10 @@ void forget_after(RunMetrics& run, int64_t update) {
 }
 
 void add_log_line(const MetricsLine& line, RunPlace place, RunMetrics& run) {
-  const double before = run.curves.places.empty() ? 0 : run.curves.places.back().seconds;
-  const double seconds = line.number("seconds");
-  place.seconds = before + (seconds > 0 ? seconds : 0);
+  const RunPlace before = run.curves.places.empty() ? RunPlace{} : run.curves.places.back();
+  const double seconds = line.number("seconds"), labels = seconds * line.number("words_per_second");
+  place.seconds = before.seconds + (seconds > 0 ? seconds : 0);
+  place.timed_labels = before.timed_labels + (labels > 0 ? labels : 0);
   run.curves.places.push_back(place);
   for (size_t c = 0; c < run_columns.size(); ++c) {
     const double value = line.number(run_columns[c].key);
@@ -164,9 +166,13 @@ int64_t time_of_writing(const std::string& path) {
   return is_stdin(path) || stat(path.c_str(), &status) != 0 ? 0 : int64_t(status.st_mtime);
 }
 
-std::vector<std::string> parts_of(std::string path) {
+std::string without_endings(std::string path) {
   for (const std::string_view ending : {".gz", ".metrics.jsonl"})
     if (path.ends_with(ending)) path.resize(path.size() - ending.size());
+  return path;
+}
+
+std::vector<std::string> parts_of(const std::string& path) {
   std::vector<std::string> parts(1);
   for (const char c : path) {
     if (c == '/')
@@ -184,20 +190,35 @@ size_t common_parts(const std::vector<std::vector<std::string>>& paths, size_t r
       if (parts.size() <= n + reserved || parts[n] != paths[0][n]) return n;
 }
 
+/// Without what all have in common, first and last.
+std::vector<std::string> short_names(const std::vector<std::string>& paths) {
+  std::vector<std::vector<std::string>> all;
+  for (const std::string& path : paths) all.push_back(parts_of(path));
+  if (all.size() > 1) {
+    const size_t first = common_parts(all, 1);
+    for (auto& parts : all) parts = {parts.rbegin(), parts.rend() - std::ptrdiff_t(first)};
+    const size_t last = common_parts(all, 1);
+    for (auto& parts : all) parts = {parts.rbegin(), parts.rend() - std::ptrdiff_t(last)};
+  }
+  std::vector<std::string> names;
+  for (const auto& parts : all) names.push_back(fmt::format("{}", fmt::join(parts, "/")));
+  return names;
+}
+
 }  // namespace
 
 RunMetrics read_run_metrics(const std::string& path) {
   RunMetrics run{.path = called(path), .written = time_of_writing(path)};
   LineReader reader(path);
-  int64_t last_update = 0, lines = 0, damaged = 0;
+  int64_t last_update = 0, lines = 0;
+  bool is_damaged = false;  // the line before
   for (std::string text; reader.next(text);) {
-    check(damaged == 0, "{} line {}: no JSON, must be a line of training metrics. Is it a file of metrics?", run.path,
-          damaged);
+    check(!is_damaged || lines > 0, "{} line 1: no JSON, must be a line of training metrics. Is it a file of metrics?",
+          run.path);
+    run.damaged_lines += is_damaged;
     const Json json = Json::parse(text, nullptr, false);
-    if (!json.is_object()) {
-      damaged = reader.line_number();
-      continue;
-    }
+    is_damaged = !json.is_object();
+    if (is_damaged) continue;
     add_line({json, fmt::format("{} line {}", run.path, reader.line_number())}, run, last_update);
     ++lines;
   }
@@ -215,17 +236,13 @@ std::string metrics_file_of(const std::string& given) {
 }
 
 std::vector<std::string> run_names(const std::vector<std::string>& paths) {
-  std::vector<std::vector<std::string>> all;
-  for (const std::string& path : paths) all.push_back(parts_of(called(path)));
-  if (all.size() > 1) {
-    const size_t first = common_parts(all, 1);
-    for (auto& parts : all) parts = {parts.rbegin(), parts.rend() - std::ptrdiff_t(first)};
-    const size_t last = common_parts(all, 1);
-    for (auto& parts : all) parts = {parts.rbegin(), parts.rend() - std::ptrdiff_t(last)};
+  std::vector<std::string> whole, stems;
+  for (const std::string& path : paths) {
+    whole.push_back(called(path));
+    stems.push_back(without_endings(whole.back()));
   }
-  std::vector<std::string> names;
-  for (const auto& parts : all) names.push_back(fmt::format("{}", fmt::join(parts, "/")));
-  return names;
+  const bool are_apart = std::set(stems.begin(), stems.end()).size() == stems.size();
+  return short_names(are_apart ? stems : whole);
 }
 
 }  // namespace bough

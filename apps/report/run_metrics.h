@@ -10,8 +10,9 @@ namespace bough {
 /// Where a line stands on the axes of a report.
 struct RunPlace {
   int64_t update = 0, epoch = 0;
-  double labels = 0;   ///< target tokens so far; NaN = not logged
-  double seconds = 0;  ///< of training so far, without validation and saving
+  double labels = 0;        ///< target tokens so far; NaN = not logged
+  double seconds = 0;       ///< of training so far, without validation and saving
+  double timed_labels = 0;  ///< target tokens of these seconds: a file may lack the lines of earlier ones
 };
 
 /// Numbers of the log lines that are drawn, and their keys.
@@ -52,21 +53,23 @@ struct RunMetrics {
   std::vector<ValidationCurve> validation;  ///< in the order in which they appear
   RunLayers layers;
   int64_t skipped_updates = 0;
+  int64_t damaged_lines = 0;
   std::string divergence;  ///< the sentence of a run that has diverged
 };
 
-/// Reads JSON lines as bough-train writes them (`metrics`). `path` as LineReader takes it. A last line that is not
-/// whole is left out: the run may be writing it. Where the updates of the lines go back, a run has been resumed, and
-/// what came after is forgotten. Throws Error naming file and line: a line that is not JSON or lacks its update,
-/// numbers that are none, layers that change; and when no line is one of training metrics.
+/// Reads JSON lines as bough-train writes them (`metrics`). `path` as LineReader takes it. Lines that are not whole
+/// are left out: a full disk has cut them, or it is the last and the run is writing it. Where the updates of the lines
+/// go back, a run has been resumed, and what came after is forgotten. Throws Error naming file and line: a first line
+/// that is not JSON, a line that lacks its update, numbers that are none, layers that change; and when no line is one
+/// of training metrics.
 RunMetrics read_run_metrics(const std::string& path);
 
 /// The file of metrics that `given` means: that of the model, if it is one (.npz).
 /// Throws Error when that does not exist.
 std::string metrics_file_of(const std::string& given);
 
-/// What tells runs apart: their paths without ".metrics.jsonl", and without the folders, first and last names that all
-/// have in common.
+/// What tells runs apart: their paths without ".metrics.jsonl" (unless that tells them apart), and without the folders,
+/// first and last names that all have in common.
 std::vector<std::string> run_names(const std::vector<std::string>& paths);
 
 }  // namespace bough

@@ -9,15 +9,19 @@
 namespace bough {
 namespace {
 
-/// Adds where the curve is lowest and highest within [begin, end).
+/// Adds where the curve is lowest and highest within [begin, end), and where it first has no value.
 void add_extremes(const std::vector<double>& curve, size_t begin, size_t end, std::vector<size_t>& chosen) {
-  size_t low = end, high = end;
+  size_t low = end, high = end, gap = end;
   for (size_t i = begin; i < end; ++i) {
-    if (std::isnan(curve[i])) continue;
+    if (std::isnan(curve[i])) {
+      gap = std::min(gap, i);
+      continue;
+    }
     if (low == end || curve[i] < curve[low]) low = i;
     if (high == end || curve[i] > curve[high]) high = i;
   }
   if (low < end) chosen.insert(chosen.end(), {low, high});
+  if (gap < end) chosen.push_back(gap);
 }
 
 }  // namespace

@@ -6,8 +6,8 @@
 namespace bough {
 
 /// Which of `size` points to draw so that there are at most about `most`: all, or the first and last, and of equal
-/// stretches those where a curve is lowest or highest. Ascending. curves: of `size` values each, NaN where there is
-/// none.
+/// stretches those where a curve is lowest or highest, and the first where it has no value: it breaks there. Ascending.
+/// curves: of `size` values each, NaN where there is none.
 std::vector<size_t> thinned(std::span<const std::vector<double>> curves, size_t size, size_t most);
 
 /// Every k-th of `size`, the last one always, so that there are at most `most` (2 or more).
