@@ -15,7 +15,7 @@ cp "$tests"/fixtures/checkpoint_7c3ff0f/*.metrics.jsonl "$tests/fuzz/seeds/repor
 cat >before.html <<'HTML'
 <script>const errors = []; addEventListener("error", event => errors.push(event.message));</script>
 HTML
-cat >after.html <<'HTML'
+cat >between.html <<'HTML'
 <script>
 const all = (selector, within = document) => [...within.querySelectorAll(selector)];
 const shownFigures = () => all("figure").filter(figure => !figure.hidden);
@@ -28,10 +28,25 @@ function point(plot, x, share) {
 const ticks = plot => all("text", plot.svg).map(text => text.textContent).join(" ");
 const found = {};
 const note = (name, value) => found[name] = value;
+const areFinite = () => !/NaN|Infinity|undefined/.test(all("svg").map(svg => svg.innerHTML).join());
+HTML
+cat >last.html <<'HTML'
+note("errors", errors.join(";"));
+element("pre", document.body, "", Object.entries(found).map(([name, value]) => `found ${name}: ${value}.`).join("\n"));
+</script>
+HTML
+drawn() {  # drawn REPORT: what is noted of it by the script on standard input
+  cat between.html - last.html >after.html
+  sed -e '/<meta charset/r before.html' -e '/<\/noscript>/r after.html' "$1" >watched.html
+  chromium --headless --no-sandbox --disable-gpu --user-data-dir=profile --window-size=1200,900 \
+    --virtual-time-budget=5000 --dump-dom "file://$PWD/watched.html" >dom.html 2>browser.txt
+}
+finds() { check "$1" says "found $2." dom.html; }
+drawn report.html <<'HTML'
 note("rows", all("tbody tr").length);
 note("figures", titles().join(", "));
 note("curves", all(".curve", plots[0].svg).length);
-note("finite", !/NaN|Infinity|undefined/.test(all("svg").map(svg => svg.innerHTML).join()));
+note("finite", areFinite());
 note("tip", point(plots[0], 10, 0.5));
 plots[0].plot.dispatchEvent(new PointerEvent("pointerleave"));
 note("left", document.getElementById("tip").hidden);
@@ -47,14 +62,7 @@ document.getElementById("whole").click();
 note("whole", document.getElementById("whole").hidden && view.range === null);
 plots[0].log.click();
 note("log", plots[0].y.isLog);
-note("errors", errors.join(";"));
-element("pre", document.body, "", Object.entries(found).map(([name, value]) => `found ${name}: ${value}.`).join("\n"));
-</script>
 HTML
-sed -e '/<meta charset/r before.html' -e '/<\/noscript>/r after.html' report.html >watched.html
-chromium --headless --no-sandbox --disable-gpu --user-data-dir=profile --window-size=1200,900 --virtual-time-budget=5000 \
-  --dump-dom "file://$PWD/watched.html" >dom.html 2>browser.txt
-finds() { check "$1" says "found $2." dom.html; }
 finds "no error" "errors: "
 finds "a row for each run" "rows: 3"
 finds "what was logged is drawn" "figures: Loss, Gradient norm, Learning rate, Alpha, Speed, Fill, Model update, bleu, lines, lines, lines"
@@ -68,5 +76,39 @@ finds "x can be time" "time: true"
 finds "a part can be enlarged" "part: true"
 finds "... and all shown again" "whole: true"
 finds "y can be logarithmic" "log: true"
+
+# Seventeen runs of odd numbers and names.
+line() { printf '{"epoch":1,"update":%d,"labels":%d,"cost_mean_words":%s,"seconds":1,"gradient_norm":%s}\n' "$@"; }
+{
+  line 1000 1000 6.5 1e-307 && line 10000 10000 4.5 1.7e308 && line 11000 11000 null null
+  for update in $(seq 1 300); do
+    printf '{"update":%d,"labels":%d,"layers":["<b>&"],"layer_gradient_norms":[1],"layer_update_norms":[1],' \
+      "$((11000 + update))" "$((11000 + update))"
+    printf '"sites":["s"],"branch_ratios":[1],"site_alphas":[%d]}\n' "$((update / 300))"
+  done
+} >odd1
+for i in $(seq 2 17); do ln -s odd1 "odd$i"; done
+"$bin/bough-report" odd{1..17} >report.html || exit 1
+drawn report.html <<'HTML'
+note("finite", areFinite());
+note("names", all("text", plots.find(plot => plot instanceof HeatMap).svg)[0].textContent);
+note("alphas", all("h2").some(title => title.textContent.startsWith("Alpha")));
+note("loss", all("td[data-name='last loss']")[0].textContent);
+note("dashes", [0, 8, 16].map(i => getComputedStyle(all(".curve", plots[0].svg)[i]).strokeDasharray).join("; "));
+note("swatches", [0, 8, 16].map(i => getComputedStyle(all("#summary .swatch")[i]).borderTopStyle).join("; "));
+showRange([4000, 5000]);
+note("y", ticks(plots[0]));
+showRange([4000.001, 4000.002]);
+note("range", view.range);
+HTML
+finds "no error" "errors: "
+finds "the largest numbers are drawn" "finite: true"
+finds "names are text" "names: &lt;b&gt;&amp;"
+finds "one that differs has its colour" "alphas: true"
+finds "an old loss says when it was" "loss: 4.5 at 10,000"
+finds "every run looks otherwise" "dashes: none; 6px, 3px; 2px, 3px"
+finds "... beside its name, too" "swatches: solid; dashed; dotted"
+finds "y is that of a curve between its points" "y: 4.5 5 5.5 6 6.5 4k 4.2k 4.4k 4.6k 4.8k 5k"
+finds "a part is not too small" "range: 4000,5000"
 [ "$failed" = 0 ] || grep -a -A 20 '<pre>found' dom.html
 report

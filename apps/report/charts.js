@@ -38,22 +38,22 @@ class Chart extends Plot {
     this.finish(grid + clip + `<g clip-path="url(#${this.clip})">${this.shown.map(curve => this.curve(curve)).join("")}</g>` + this.xAxis());
   }
   canShow(value) { return isNumber(value) && (value > 0 || !this.log.checked); }
-  /// Over the values within the part of x that is shown.
+  /// Over the values within the part of x that is shown, and those before and after, to which the curve goes on.
   yScale(bottom, top) {
     let low = Infinity, high = -Infinity;
     for (const {xs, ys} of this.shown)
       ys.forEach((y, i) => {
-        if (!this.canShow(y) || xs[i] < this.x.low || xs[i] > this.x.high) return;
+        if (!this.canShow(y) || (xs[i + 1] ?? xs[i]) < this.x.low || (xs[i - 1] ?? xs[i]) > this.x.high) return;
         low = Math.min(low, y);
         high = Math.max(high, y);
       });
     if (low > high) [low, high] = [1, 2];
     if (this.log.checked) {
-      const factor = low === high ? 2 : (high / low) ** 0.05;
-      return new Scale(low / factor, high * factor, bottom, top, true);
+      const factor = low === high ? 2 : 10 ** ((Math.log10(high) - Math.log10(low)) * 0.05);
+      return new Scale(Math.max(low / factor, Number.MIN_VALUE), Math.min(high * factor, Number.MAX_VALUE), bottom, top, true);
     }
     const room = (high - low) * 0.05 || Math.abs(high) * 0.1 || 1;
-    return new Scale(low >= 0 ? Math.max(0, low - room) : low - room, high + room, bottom, top);
+    return new Scale(low >= 0 ? Math.max(0, low - room) : low - room, Math.min(high + room, Number.MAX_VALUE), bottom, top);
   }
   curve({index, xs, ys}) {
     let path = "", pen = "M", dots = "";
@@ -65,7 +65,7 @@ class Chart extends Plot {
       pen = "L";
       if (points <= 40) dots += `<circle class="dot" cx="${cx}" cy="${cy}" r="2.3"/>`;
     });
-    return `<g style="${runColor(index)}"><path class="curve${index >= 8 ? " dashed" : ""}" d="${path}"/>${dots}${this.bestMark(xs, ys)}</g>`;
+    return `<g style="${runStyle(index)}"><path class="curve" d="${path}"/>${dots}${this.bestMark(xs, ys)}</g>`;
   }
   bestMark(xs, ys) {
     if (!this.best) return "";
@@ -83,7 +83,7 @@ class Chart extends Plot {
       const isOutside = x < xs[0] || x > xs[xs.length - 1];
       if (isOutside && Math.abs(this.x.at(x) - this.x.at(xs[i])) > 12) continue;
       rows.push({run: index, name: run.name, value: number(ys[i]), note: `at update ${grouped(places.update[i])}, epoch ${places.epoch[i]}`});
-      if (this.canShow(ys[i])) marks += `<g style="${runColor(index)}"><circle class="dot" cx="${this.x.at(xs[i])}" cy="${this.y.at(ys[i])}" r="4"/></g>`;
+      if (this.canShow(ys[i])) marks += `<g style="${runStyle(index)}"><circle class="dot" cx="${this.x.at(xs[i])}" cy="${this.y.at(ys[i])}" r="4"/></g>`;
     }
     const axis = axes[view.axis];
     return rows.length ? {x: pixel, head: `${axis.text(x)}${view.axis === "seconds" ? "" : " " + axis.name}`, rows, marks} : null;

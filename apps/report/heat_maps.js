@@ -22,14 +22,15 @@ function pictureOf(table, rows, scale) {
   return canvas;
 }
 
-/// One scale for the maps of all runs: all but the outermost values, since one that is huge would hide the others. None
-/// without values, or with nothing to tell apart, as the alphas of kinds that have none.
+/// One scale for the maps of all runs: all but the outermost values, since one that is huge would hide the others,
+/// unless all but the outermost are alike. None without values, or with nothing to tell apart, as the alphas of kinds
+/// that have none.
 function heatScale(tables, isLog) {
   const values = tables.flat(2).filter(value => isNumber(value) && (value > 0 || !isLog)).sort((a, b) => a - b);
   if (!values.length) return null;
   const at = share => values[Math.round(share * (values.length - 1))];
-  const [low, high] = [at(0.002), at(0.998)];
-  if (!isLog && values[0] === values[values.length - 1]) return null;
+  const ends = [at(0.002), at(0.998)], [low, high] = ends[0] < ends[1] ? ends : [at(0), at(1)];
+  if (!isLog && low === high) return null;
   return new Scale(low, high > low ? high : low * 1.01, 0, 1, isLog);
 }
 
@@ -52,7 +53,7 @@ class HeatMap extends Plot {
     this.xs = xsOf(this.run.layers);
     this.paint();
     const every = Math.ceil(12 / this.row);
-    const labels = this.names.map((name, i) => i % every ? "" : `<text class="end" x="${left - 6}" y="${top + (i + 0.5) * this.row + 4}">${shortName(name)}</text>`);
+    const labels = this.names.map((name, i) => i % every ? "" : `<text class="end" x="${left - 6}" y="${top + (i + 0.5) * this.row + 4}">${escaped(shortName(name))}</text>`);
     this.finish(labels.join("") + this.xAxis());
   }
   /// Where column i begins: halfway from the one before.

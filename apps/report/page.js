@@ -19,14 +19,17 @@ function localTime(seconds) {
 }
 /// Columns of the table: [name, text and note of a run].
 function columns() {
-  const curve = key => run => [number(last(run.curves[key].filter(isNumber)))];
+  const loss = ({curves}) => {
+    const i = curves.cost_mean_words.findLastIndex(isNumber), isLast = i === curves.update.length - 1;
+    return [number(curves.cost_mean_words[i]), i < 0 || isLast ? "" : `at ${grouped(curves.update[i])}`];
+  };
   const count = key => run => [isNumber(last(run.curves[key])) ? grouped(last(run.curves[key])) : "–"];
   const time = run => last(run.curves.seconds) || 0;
   return [
     ["updates", count("update")], ["epoch", count("epoch")], ["target tokens", count("labels")],
     ["training time", run => [time(run) ? duration(time(run)) : "–"]],
-    ["tokens a second", run => [time(run) ? grouped(last(run.curves.labels) / time(run)) : "–"]],
-    ["last loss", curve("cost_mean_words")],
+    ["tokens a second", run => [run.speed ? grouped(run.speed) : "–"]],
+    ["last loss", loss],
     ...metrics.map(metric => [`best ${metric}`, run => {
       const best = bestValue(run, metric);
       return best ? [number(best.value), `at ${grouped(best.update)}`] : ["–"];
@@ -36,11 +39,11 @@ function columns() {
 }
 
 function runCell(row, run, index) {
-  const cell = element("td", row), label = element("label", cell), box = element("input", label), swatch = element("span", label, "swatch");
+  const cell = element("td", row), label = element("label", cell), box = element("input", label);
+  element("span", label, "swatch");
   box.type = "checkbox";
   box.checked = true;
-  cell.style = runColor(index);
-  if (index >= 8) swatch.style.borderTopStyle = "dashed";
+  cell.style = runStyle(index);
   label.title = run.path;
   element("span", label, "", run.name);
   box.addEventListener("change", () => {
@@ -106,10 +109,14 @@ function makeCharts(training, validation) {
 
 function makeNotes(parent) {
   for (const run of data.runs) {
-    const [drawn, lines] = [run.curves.update.length, run.curves.lines];
-    if (drawn < lines) element("p", parent, "", `${run.name}: ${grouped(drawn)} of ${grouped(lines)} log lines are drawn, in each stretch those where a curve is lowest or highest.`);
-    const [columns, norms] = [run.layers.update.length, run.layers.lines];
-    if (columns < norms) element("p", parent, "", `${run.name}: ${grouped(columns)} of ${grouped(norms)} lines with norms of layers are drawn, evenly chosen.`);
+    const thinned = (places, what, how) => {
+      const drawn = places.update.length;
+      if (drawn < places.lines) element("p", parent, "", `${run.name}: ${grouped(drawn)} of ${grouped(places.lines)} ${what} are drawn, ${how}.`);
+    };
+    thinned(run.curves, "log lines", "in each stretch those where a curve is lowest or highest");
+    for (const curve of run.validation) thinned(curve, `values of ${curve.metric}`, "in each stretch the lowest and the highest");
+    thinned(run.layers, "lines with norms of layers", "evenly chosen");
+    if (run.damaged) element("p", parent, "", `${run.name}: ${grouped(run.damaged)} damaged lines are left out.`);
   }
   element("p", parent, "", `Made by bough-report ${data.version}. A ring marks the best value. Time is that of training, without validation and saving.`);
 }

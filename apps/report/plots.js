@@ -15,7 +15,14 @@ function element(name, parent, className, text) {
 }
 
 const isNumber = value => value !== null && value !== undefined;
-const runColor = i => `--run:var(--run${i % 8})`;
+/// A text within the source of an SVG.
+const escaped = text => text.replace(/[&<>]/g, letter => `&#${letter.charCodeAt(0)};`);
+// Eight colours, and eight again of other lines: dashes in charts, borders beside names.
+const lineKinds = [["none", "solid"], ["6 3", "dashed"], ["2 3", "dotted"], ["12 3 2 3", "double"]];
+function runStyle(i) {
+  const [dashes, border] = lineKinds[Math.floor(i / 8) % lineKinds.length];
+  return `--run:var(--run${i % 8});--dashes:${dashes};--border:${border}`;
+}
 
 /// Five digits, for tooltips and tables.
 function number(value) {
@@ -66,12 +73,12 @@ function roundNumbers(low, high, count, isTime) {
 }
 /// Round numbers of a logarithmic axis: powers of ten, with 2 and 5 times those where there is room.
 function roundPowers(low, high) {
-  const decades = Math.log10(high / low), factors = decades < 1.5 ? [1, 2, 5] : [1], every = Math.ceil(decades / 6);
+  const decades = Math.log10(high) - Math.log10(low), factors = decades < 1.5 ? [1, 2, 5] : [1], every = Math.ceil(decades / 6);
   const ticks = [];
   for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); ++power)
     for (const factor of factors) {
       const tick = Number((factor * 10 ** power).toPrecision(3));
-      if (power % every === 0 && tick >= low * 0.999 && tick <= high * 1.001) ticks.push(tick);
+      if (power % every === 0 && tick >= low * 0.999 && tick / 1.001 <= high) ticks.push(tick);
     }
   return ticks.length > 1 ? ticks : roundNumbers(low, high, 4).ticks;
 }
@@ -103,9 +110,8 @@ function nearest(xs, x) {
 const isShown = run => !view.hidden.has(run);
 const xsOf = places => places[view.axis].map(x => x || 0);
 
-/// All of x, or the part that was chosen; the same for all plots, so that they can be compared.
-function xRange() {
-  if (view.range) return view.range;
+/// The same for all plots, so that they can be compared.
+function wholeRange() {
   let high = 0;
   for (const run of data.runs.filter(isShown))
     for (const places of [run.curves, run.layers, ...run.validation]) high = Math.max(high, ...xsOf(places).slice(-1));
@@ -132,7 +138,7 @@ class Plot {
   begin(height, left) {
     this.width = this.plot.clientWidth;
     this.frame = {left, right: this.width - 8, top: 6, bottom: height - 22};
-    this.x = new Scale(...xRange(), left, this.frame.right);
+    this.x = new Scale(...(view.range || wholeRange()), left, this.frame.right);
     this.svg.setAttribute("viewBox", `0 0 ${this.width} ${height}`);
     this.svg.style.height = this.plot.style.height = height + "px";
     return this.frame;
@@ -190,7 +196,7 @@ class Plot {
     for (const {run, name, value, note} of found.rows) {
       const row = element("div", tip);
       const swatch = element("span", row, "swatch");
-      swatch.style = runColor(run);
+      swatch.style = runStyle(run);
       element("span", row, "", name);
       element("b", row, "", value);
       if (note) element("small", row, "", note);
@@ -205,7 +211,9 @@ class Plot {
 function drawAll() {
   for (const plot of plots) plot.draw();
 }
+/// A part of x, null = all. Parts are left alone in which numbers on the axis would all be alike.
 function showRange(range) {
+  if (range && range[1] - range[0] < 1e-6 * wholeRange()[1]) return;
   view.range = range;
   document.getElementById("whole").hidden = !range;
   drawAll();
