@@ -1,4 +1,5 @@
 // Models in 8 bits: from any file, to Marian's and back.
+#include <algorithm>
 #include <cmath>
 #include <fstream>
 
@@ -152,6 +153,31 @@ TEST_CASE("int8: multipliers are those of the calibration", "[int8]") {
   CHECK_FALSE(MarianBinary(folder / "other.bin").contains("Wemb_QuantMultA"));
 }
 
+TEST_CASE("int8: an old model's output matrix is calibrated, and what is multiplied by 0 alone, too", "[int8]") {
+  const Int8Folder folder;
+  ModelOptions options = small_options(ResidualKind::post_ln);
+  options.tied_embeddings_all = false;
+  const MarianBinary before(folder.export_model(options));
+  Arrays old = Arrays::of(folder / "model.npz");
+  auto& output = old.find("decoder_ff_logit_out_Wt");
+  const size_t rows = size_t(output.shape[0]), columns = size_t(output.shape[1]);
+  const auto values = output.values;
+  for (size_t r = 0; r < rows; ++r)
+    for (size_t c = 0; c < columns; ++c) output.values[c * rows + r] = values[r * columns + c];
+  std::swap(output.shape[0], output.shape[1]);
+  output.name = "decoder_ff_logit_out_W";
+  old.write(folder / "old.npz");
+  average_to_int8(folder / "old.bin", {folder / "old.npz"}, folder.calibration());
+  const std::string multiplier = "decoder_ff_logit_out_W_QuantMultA";
+  CHECK(MarianBinary(folder / "old.bin").read_floats(multiplier) == before.read_floats(multiplier));
+
+  for (const char* array : {"encoder_l1_self_Wo_ln_scale", "encoder_l1_self_Wo_ln_bias"})
+    std::ranges::fill(old.find(array).values, 0.0F);
+  old.write(folder / "dead.npz");
+  average_to_int8(folder / "dead.bin", {folder / "dead.npz"}, folder.calibration());
+  CHECK(MarianBinary(folder / "dead.bin").read_floats("encoder_l1_ffn_W1_QuantMultA") == std::vector{1.0F});
+}
+
 TEST_CASE("int8: what a model lacks is one sentence", "[int8]") {
   const Int8Folder folder;
   const std::string bin = folder.export_model(small_options(ResidualKind::post_ln));
@@ -180,7 +206,7 @@ TEST_CASE("int8: what a model lacks is one sentence", "[int8]") {
   CHECK(folder.translate_with(folder / "diverged.npz", GemmPrecision::int8) ==
         folder.translate_with(folder / "diverged.npz", GemmPrecision::float32));
   CHECK_THAT(message_of([&] { average_to_int8(folder / "x.bin", {folder / "diverged.npz"}, {}); }),
-             Contains("array encoder_l1_self_Wq holds what is not finite"));
+             Contains("diverged.npz': array encoder_l1_self_Wq holds what is not finite"));
 
   const auto average = [&](const std::string& corpus, const std::string& vocabulary) {
     return message_of([&] {
@@ -191,7 +217,7 @@ TEST_CASE("int8: what a model lacks is one sentence", "[int8]") {
   CHECK_THAT(average(folder / "empty", folder / "vocabulary.txt"), Contains("empty' has no words"));
   CHECK_THAT(average(folder / "absent", folder / "vocabulary.txt"), Contains("absent"));
   write_file(folder / "small.txt", "</s>\n<unk>\n");
-  CHECK_THAT(average(folder / "text", folder / "small.txt"), Contains("2 entries"));
+  CHECK_THAT(average(folder / "text", folder / "small.txt"), Contains("2 entries") && Contains("model.npz'"));
   CHECK_FALSE(file_exists(folder / "x.bin"));
   const auto parse = [](std::vector<const char*> words) {
     words.insert(words.begin(), "bough-average");

@@ -302,6 +302,23 @@ TEST_CASE("checkpoints are averaged element by element", "[model file]") {
                                               .margin(1e-9));
   CHECK(load_model(folder / "mean.npz", *backend).options.branchnorm_progress == 12);
 
+  Arrays damaged = inputs[2];
+  const auto refusal = [&] {
+    damaged.write(folder / "damaged.npz");
+    return message_of([&] {
+      average_models(folder / "x.npz", {folder / "damaged.npz", folder / "damaged.npz"}, false);
+    });
+  };
+  damaged.find("encoder_l1_self_Wq").values[5] = std::nanf("");
+  CHECK(refusal() == "'" + folder / "damaged.npz" +
+                         "': array encoder_l1_self_Wq holds what is not finite: the model has diverged in training. "
+                         "Leave it out");
+  damaged.arrays.push_back({"decoder_l9_ffn_W1", {1, 1}, {1}});
+  CHECK(refusal().find("array decoder_l9_ffn_W1 has no place in the Transformer") != std::string::npos);
+  damaged.arrays.pop_back();
+  damaged.find("encoder_l1_self_Wq").name = "encoder_l1_self_Wk2";
+  CHECK(refusal().find("array encoder_l1_self_Wq is missing") != std::string::npos);
+
   ModelOptions other = options;
   other.ffn_dim = 40;
   const Model model = random_model(other, *backend);

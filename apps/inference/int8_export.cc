@@ -87,9 +87,9 @@ std::map<std::string, float> input_multipliers(const ArrayFile& file, const Cali
     const double n = double(sizes->products), mean = sizes->sum / n,
                  deviation = std::sqrt(std::max(sizes->square_sum / n - mean * mean, 0.0)),
                  size = mean + 1.1 * deviation;
-    check(size > 0 && std::isfinite(size), "calibrate: what {} is multiplied by is {} large, must be finite. {}", name,
-          size, "The model has diverged in training");
-    multipliers[name] = float(127 / size);
+    check(std::isfinite(size), "calibrate: what {} is multiplied by is {} large, must be finite. {}", name, size,
+          "The model has diverged in training");
+    multipliers[name] = size > 0 ? float(127 / size) : 1;
   }
   check(!multipliers.empty(), "calibrate: '{}' has no words. Give some hundred lines of the source language",
         calibration.corpus);
@@ -118,19 +118,15 @@ MarianArray int8_array(const ModelArray& array) {
 
 }  // namespace
 
-void export_int8(const std::string& output, const ModelOptions& options, const std::vector<ModelArray>& arrays,
-                 const Calibration& calibration) {
+void export_int8(const std::string& output, const std::string& input, const ModelOptions& options,
+                 const std::vector<ModelArray>& arrays, const Calibration& calibration) {
   std::map<std::string, float> multipliers;
-  if (!calibration.corpus.empty())
-    multipliers = input_multipliers(ArraysInMemory(output, options, arrays), calibration);
+  if (!calibration.corpus.empty()) multipliers = input_multipliers(ArraysInMemory(input, options, arrays), calibration);
   std::vector<MarianArray> out;
   for (const ModelArray& array : arrays) {
-    check(std::ranges::all_of(array.values, [](float value) { return std::isfinite(value); }),
-          "export-int8: array {} holds what is not finite: the model has diverged in training. Take an earlier one",
-          array.name);
     const bool is_int8 = names::is_int8_matrix(array.name);
     out.push_back(is_int8 ? int8_array(array) : f32_array(array.name, array.shape, array.values));
-    const auto multiplier = multipliers.find(array.name);
+    const auto multiplier = multipliers.find(array.name == names::old_output ? names::output : array.name);
     if (multiplier == multipliers.end()) continue;
     out.push_back(multiplier_array(out.back().name, multiplier->second));
     if (array.name.ends_with(names::embedding))

@@ -16,7 +16,8 @@ struct Calibration {
 /// in 8 bits by 127 / max |w| of each, the rest in f32. After a calibration with the multipliers of activations, too:
 /// 127 / (m + 1.1 s) for mean m and standard deviation s of max |x| over the products of a weight. Throws Error if
 /// `output` cannot be written, the corpus cannot be read or has no words, or the vocabularies are not the model's.
-void export_int8(const std::string& output, const ModelOptions& options, const std::vector<ModelArray>& arrays,
-                 const Calibration& calibration);
+/// input: the file of the model, for messages.
+void export_int8(const std::string& output, const std::string& input, const ModelOptions& options,
+                 const std::vector<ModelArray>& arrays, const Calibration& calibration);
 
 }  // namespace bough

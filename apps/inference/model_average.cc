@@ -60,6 +60,9 @@ ModelArray average(const std::vector<Input>& inputs, const std::string& name) {
   std::vector<double> sum(size_t(header.elements()), 0.0);
   for (const Input& input : inputs) {
     const std::vector<float> values = input.file.read_floats(name);
+    check(std::ranges::all_of(values, [](float value) { return std::isfinite(value); }),
+          "'{}': array {} holds what is not finite: the model has diverged in training. Leave it out",
+          input.file.path(), name);
     const auto at = input.factors.find(name);
     const double factor = at == input.factors.end() ? 1 : at->second;
     for (size_t i = 0; i < sum.size(); ++i) sum[i] += factor * double(values[i]);
@@ -81,6 +84,7 @@ Mean mean_of(const std::vector<std::string>& inputs, bool fold) {
           "'{}' is a binary model, which programs only run. Give the .npz that it was made from", path);
     files.emplace_back(path);
   }
+  check_arrays(files.front().file);
   for (const Input& input : files) check_same(files.front(), input);
   Mean mean{files.back().options, {}};
   // The mean of alpha F(x) is not the mean alpha times the mean F(x).
@@ -97,7 +101,7 @@ Mean mean_of(const std::vector<std::string>& inputs, bool fold) {
 std::vector<uint16_t> halves_of(const ModelArray& array) {
   std::vector<uint16_t> halves;
   for (const float value : array.values) {
-    check(!std::isfinite(value) || std::abs(value) < 65520,
+    check(std::abs(value) < 65520,
           "float16: array {} has the number {}, the largest that 16 bits hold is 65504. Leave float16 out", array.name,
           value);
     halves.push_back(to_half(value));
@@ -124,7 +128,7 @@ void average_models(const std::string& output, const std::vector<std::string>& i
 void average_to_int8(const std::string& output, const std::vector<std::string>& inputs,
                      const Calibration& calibration) {
   const Mean mean = mean_of(inputs, true);
-  export_int8(output, mean.options, mean.arrays, calibration);
+  export_int8(output, inputs.back(), mean.options, mean.arrays, calibration);
 }
 
 }  // namespace bough

@@ -11,6 +11,7 @@
 
 #include "core/base/npz.h"
 #include "core/base/thread_pool.h"
+#include "core/cpu/factory.h"
 #include "layers/parameter_names.h"
 
 namespace bough {
@@ -238,12 +239,24 @@ void check_is_model(const ArrayFile& file) {
         file.path());
 }
 
-Model load_model(const ArrayFile& file, Backend& backend, GemmPrecision precision) {
+namespace {
+
+/// The model that a file holds, before memory is asked for.
+Model checked_model(const ArrayFile& file, Backend& backend) {
   check_is_model(file);
   Model model{read_model_options(file), std::make_unique<ParameterSet>(backend), nullptr};
   model.transformer = std::make_unique<Transformer>(model.options, nullptr, *model.parameters);
   model.parameters->lay_out();
-  check_arrays(file, *model.parameters, ShapesBy::model_file);  // before memory is asked for
+  check_arrays(file, *model.parameters, ShapesBy::model_file);
+  return model;
+}
+
+}  // namespace
+
+void check_arrays(const ArrayFile& file) { checked_model(file, *make_cpu_backend(1)); }
+
+Model load_model(const ArrayFile& file, Backend& backend, GemmPrecision precision) {
+  Model model = checked_model(file, backend);
   model.parameters->allocate(false);
   read_checked(file, *model.parameters);
   if (precision != GemmPrecision::float32 && backend.name() == "cpu")

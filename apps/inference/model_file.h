@@ -61,5 +61,7 @@ inline constexpr const char* model_yaml_array = "special:model.yml";
 inline constexpr const char* training_state_array = "special:state.yml";
 /// Throws Error for an optimizer file.
 void check_is_model(const ArrayFile& file);
+/// Throws Error like load_model, but for damaged data: reads no values.
+void check_arrays(const ArrayFile& file);
 
 }  // namespace bough
