@@ -219,7 +219,7 @@ TEST_CASE("a line that does not fit into a file is taken back", "[files]") {
 }
 
 TEST_CASE("too many open files are a sentence", "[files]") {
-  const std::string remedy = "Too many open files. Raise the limit (ulimit -n) or end other programs.";
+  const std::string remedy = "Too many open files. Raise the limit (ulimit -n) or give fewer files.";
   CHECK(message_of([&] { fail_reading("a", EMFILE); }) == "'a' cannot be read: " + remedy);
   CHECK(message_of([&] { fail_writing("a", EMFILE); }) == "'a' cannot be written: " + remedy);
 }

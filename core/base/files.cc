@@ -113,8 +113,7 @@ void fail_writing(const std::string& path, int error) {
       fail("'{}' cannot be written: {}. Choose another name.", path, std::strerror(error));
     case EMFILE:
     case ENFILE:
-      fail("'{}' cannot be written: {}. Raise the limit (ulimit -n) or end other programs.", path,
-           std::strerror(error));
+      fail("'{}' cannot be written: {}. Raise the limit (ulimit -n) or give fewer files.", path, std::strerror(error));
     default:
       fail("'{}' cannot be written: {}. Check the disk or choose another folder.", path, std::strerror(error));
   }
@@ -135,7 +134,7 @@ void fail_reading(const std::string& path, int error) {
       fail("'{}' cannot be read: {}. Give another name.", path, std::strerror(error));
     case EMFILE:
     case ENFILE:
-      fail("'{}' cannot be read: {}. Raise the limit (ulimit -n) or end other programs.", path, std::strerror(error));
+      fail("'{}' cannot be read: {}. Raise the limit (ulimit -n) or give fewer files.", path, std::strerror(error));
     default:
       fail("'{}' cannot be read: {}. Check the disk.", path, std::strerror(error));
   }
