@@ -18,17 +18,28 @@ Meanings with(Meanings all, const Meanings& more) {
   return all;
 }
 
-/// What --help says, cut into usage and description.
+/// The lines of a usage, of which all but the first name the program.
+std::vector<std::string> usages_of(const std::string& program, const std::string& lines) {
+  std::vector<std::string> usages;
+  for (size_t begin = 0, end; begin < lines.size(); begin = end + 1) {
+    end = std::min(lines.find('\n', begin), lines.size());
+    const size_t name = usages.empty() ? begin : lines.find(program, begin) + program.size() + 1;
+    usages.push_back(lines.substr(name, end - name));
+  }
+  return usages;
+}
+
+/// What --help says, cut into usages and description.
 template <class Options>
 ProgramEntry entry(const char* purpose) {
   Options options;
   Settings rows;
   options.settings(rows);
   const std::string text = usage_of<Options>;
-  const size_t end = text.find('\n'), begin = text.find_first_not_of('\n', end);
+  const size_t end = text.find("\n\n"), begin = text.find_first_not_of('\n', end);
   return {.name = program_of<Options>,
           .purpose = purpose,
-          .usages = {text.substr(0, end)},
+          .usages = usages_of(program_of<Options>, text.substr(0, end)),
           .description = text.substr(begin, text.find_last_not_of('\n') + 1 - begin),
           .options = option_entries(rows),
           .exit_codes = with(first_codes, {{"2", "a fault of bough"}})};
@@ -64,7 +75,7 @@ ProgramEntry translate_entry() {
 ProgramEntry score_entry() {
   ProgramEntry score = entry<ModelScorerOptions>("score translations, against references or by a model");
   const std::string about_models = score.description;
-  score.usages = {"REFERENCE... -i SYSTEM... [options]", "--model model.npz " + score.usages[0]};
+  score.usages = {"REFERENCE... -i SYSTEM... [options]", score.usages[0]};
   score.description =
       "Without --model: BLEU, chrF and TER of translations, and significance tests, with the options and the output of "
       "sacreBLEU. Files have one segment a line; .gz is unpacked. Without -i, systems come from standard input, "

@@ -54,7 +54,8 @@ constexpr auto ulr = "belongs to universal language representations, which bough
 constexpr auto bert = "belongs to BERT-like models; bough has encoder-decoder Transformers only";
 constexpr auto comet = "belongs to Marian's COMET metrics, which bough does not have";
 constexpr auto character = "belongs to Marian's character-level RNN; bough has Transformers only";
-constexpr auto average_attention = "belongs to Marian's average-attention decoder; bough's decoder uses self-attention";
+constexpr auto average_attention =
+    "belongs to Marian's average-attention decoder; bough's decoder has self-attention or SSRU";
 constexpr auto alibi = "is not supported: positions are sinusoidal or learned";
 constexpr auto factors = "belongs to factored vocabularies, which bough does not have";
 constexpr auto quantised_training = "is not supported: bough does not train quantised models";

@@ -26,6 +26,16 @@ inline constexpr const char* usage_of =
     "Every option can stand in the YAML file, too (option: value). N is a number, PERIOD a number of\n"
     "updates (4000u, 2ku), target tokens (2Gt) or epochs (10e), [X] may be left out, ... is a list.\n";
 template <>
+inline constexpr const char* usage_of<TranslateOptions> =
+    "[-c config.yml] [--option value ...] < text > translation\n\n"
+    "Every option can stand in the YAML file, too (option: value). N is a number, [X] may be left out,\n"
+    "... is a list.\n";
+template <>
+inline constexpr const char* usage_of<ModelScorerOptions> =
+    "--model model.npz --vocabs SOURCE TARGET --train-sets SOURCE TARGET [-c config.yml] [--option value ...]\n\n"
+    "Prints the log-probability of every target line. Every option can stand in the YAML file, too\n"
+    "(option: value). N is a number, [X] may be left out, ... is a list.\n";
+template <>
 inline constexpr const char* usage_of<VocabOptions> =
     "[--max-size N] < text > vocabulary.yml\n\n"
     "Writes the words of standard input (separated by white space) as a YAML dictionary `word: id`,\n"

@@ -24,6 +24,8 @@ void log_settings(const bough::TrainOptions& options) {
   const std::string text = bough::format_yaml(bough::dump(options));
   for (size_t at = 0, end; (end = text.find('\n', at)) != std::string::npos; at = end + 1)
     bough::log::info("[config] {}", std::string_view(text).substr(at, end - at));
+  for (const std::string& name : options.model.idle_branchnorm_options(options.optimizer.warmup))
+    bough::log::warn("[config] {} is given, but nothing follows it: it needs transformer-residual branchnorm", name);
 }
 
 /// Becomes one of the ranks that a launcher has started, or that this process starts for the GPUs that it was given;
@@ -81,7 +83,7 @@ int main(int argc, char** argv) {
   } catch (const std::exception& error) {
     const auto [code, message] = bough::end_of(error);
     if (ranks) ranks->abort(code, message);
-    bough::say_why_rank_ends(launched.rank, message);
+    if (!message.empty()) bough::say_why_rank_ends(launched.rank, message);
     return code;
   }
 }

@@ -27,8 +27,8 @@ struct LoaderState {
   int64_t stream_pass() const { return corpus == 0 ? epoch + 1 : epoch; }
 };
 
-/// The data of one update. The row_offset of each side counts rows over all of its micro-batches, so masks do not
-/// depend on how an update is cut; all but `micro` is the same on every rank.
+/// The data of one update. The row_offset of each side counts rows over all of its micro-batches, so each
+/// has masks of its own, on any number of ranks; all but `micro` is the same on every rank.
 struct UpdateBatches {
   std::vector<Batch> micro;  ///< those of this rank, maybe none: i mod the number of ranks is its own
   int64_t source_tokens = 0, target_tokens = 0;  ///< incl. end of sentence

@@ -60,8 +60,7 @@ mkdir -p "$folder/bin" "$folder/lib" "$folder/experiments"
 for target in $targets; do strip -o "$folder/bin/$target" "$build/$target"; done
 "$build/bough-example-corpus" "$folder/corpus" 3000 100 100
 cp experiments/gpu_check.sh "$folder/experiments"
-cp -r experiments/gpu experiments/speed experiments/depth "$folder/experiments"
-rm -r "$folder/experiments/depth/results"
+cp -r experiments/gpu experiments/speed "$folder/experiments"
 find "$folder/experiments" \( -name '*.cc' -o -name '*.h' -o -name __pycache__ \) -prune -exec rm -r {} +
 cp LICENSE "$folder"
 { git describe --always --dirty 2>/dev/null || echo unknown; echo "built with ${options[*]}"; } >"$folder/VERSION"

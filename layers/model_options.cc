@@ -161,6 +161,17 @@ SchedulePeriod ModelOptions::default_max_step(SchedulePeriod warmup) const {
   return {std::max<int64_t>(warmup.count / (8 * layers_in_turn()), 1), warmup.unit};
 }
 
+std::vector<std::string> ModelOptions::idle_branchnorm_options(SchedulePeriod warmup) const {
+  std::vector<std::string> names;
+  if (traits().has_branch_scales) return names;
+  const ModelOptions usual;
+  if (branchnorm_schedule != usual.branchnorm_schedule) names.push_back("branchnorm-schedule");
+  if (branchnorm_max_step && branchnorm_max_step != default_max_step(warmup)) names.push_back("branchnorm-max-step");
+  if (branchnorm_init != usual.branchnorm_init) names.push_back("branchnorm-init");
+  if (branchnorm_residual != usual.branchnorm_residual) names.push_back("branchnorm-residual-scale");
+  return names;
+}
+
 int ModelOptions::aligned_layer() const {
   if (guided_alignment_layer == "last") return decoder_layers;
   int layer = 0;

@@ -125,6 +125,8 @@ struct ModelOptions {
   }
   /// T where none is given, decided by measurements (docs/branchnorm.md); warmup: lr-warmup, or nothing.
   SchedulePeriod default_max_step(SchedulePeriod warmup) const;
+  /// Options of branchnorm alone that are not what they would be without being given, where the residual is another.
+  std::vector<std::string> idle_branchnorm_options(SchedulePeriod warmup) const;
   /// The t at which branchnorm's alpha is 1 in every layer: T, or T times the deeper stack's layers by-layer. Not for
   /// bounded, whose alphas follow the branches.
   int64_t ramp_end() const { return branchnorm_max_step.count * layers_in_turn(); }

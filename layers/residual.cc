@@ -50,7 +50,7 @@ std::vector<BranchLimits> branch_limits(const ModelOptions& o) {
   const auto limits = [&](double a, int layers, int sublayers) {
     const double largest = std::sqrt(2.0 / sublayers), first_share = std::min(1.0, 250.0 / layers / layers);
     const std::vector<double>& given = o.branchnorm_bound;
-    return BranchLimits{1 / a, given.empty() ? largest * first_share : given.front(),
+    return BranchLimits{std::min(1 / a, 1.0), given.empty() ? largest * first_share : given.front(),
                         given.empty() ? largest : given.back()};
   };
   const int encoder_sublayers = 2 * o.encoder_layers, decoder_sublayers = 3 * o.decoder_layers;

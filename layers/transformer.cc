@@ -90,7 +90,7 @@ void Transformer::declare_recurrence(ParameterSet& parameters, DecoderLayer& l, 
   const int64_t d = options_.model_dim;
   const std::string site = names::site(names::decoder, layer, names::rnn);
   const double depth = depth_gain(layer), scaled = gain * depth;
-  const double of_candidates = options_.rnn_projection ? scaled : scaled * scaled;
+  const double of_candidates = options_.rnn_projection ? scaled : gain * scaled;
   l.recurrence = {&parameters.declare({{names::weight(site, "f"), d, d, true, glorot_uniform(d, d, depth)},
                                        {names::weight(site, ""), d, d, true, glorot_uniform(d, d, of_candidates)}}),
                   &parameters.declare_vector({{names::bias(site, "f"), 1, d, false, constant(0)}})};

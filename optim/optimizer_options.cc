@@ -83,9 +83,12 @@ void OptimizerOptions::validate() const {
   const size_t most = kind == OptimizerKind::adam ? 4 : kind == OptimizerKind::adagrad ? 1 : 0;
   check(params.size() <= most, "optimizer-params has {} values, must have at most {} for this optimizer", params.size(),
         most);
-  check(kind == OptimizerKind::sgd || epsilon > 0,
-        "optimizer-params: epsilon is 0, must be above: what has no gradient yet would be divided by it");
-  check(beta1 < 1 && beta2 < 1, "optimizer-params: beta1 is {} and beta2 is {}, must be below 1", beta1, beta2);
+  // In 32 bits, as they are computed with.
+  check(kind == OptimizerKind::sgd || float(epsilon) > 0,
+        "optimizer-params: epsilon is {}, must be above 1e-45: what has no gradient yet would be divided by 0",
+        epsilon);
+  check(float(beta1) < 1 && float(beta2) < 1,
+        "optimizer-params: beta1 is {} and beta2 is {}, must be below 1 by at least 1e-7", beta1, beta2);
   check(inverse_sqrt.size() == 1 || inverse_sqrt.size() == 2,
         "lr-decay-inv-sqrt has {} values, must have 1 or 2: N [S]", inverse_sqrt.size());
   check(inverse_sqrt.size() == 1 || inverse_sqrt[0].unit == inverse_sqrt[1].unit,

@@ -58,6 +58,8 @@ TEST_CASE("alphas begin at DeepNorm's scale and follow the branches from there",
   by_depth.branchnorm_bound.clear();
   CHECK(branch_limits(by_depth).front().last_bound == Approx(std::sqrt(2.0 / 6)));
   CHECK(branch_limits(by_depth).back().first_bound == Approx(std::sqrt(2.0 / 9)));
+  by_depth.encoder_layers = by_depth.decoder_layers = 1;
+  CHECK(branch_limits(by_depth).front().smallest == 1);  // a is below 1 there
   by_depth.decoder_layers = 50;
   CHECK(branch_limits(by_depth).back().first_bound == Approx(std::sqrt(2.0 / 150) / 10));
 

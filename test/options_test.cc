@@ -334,6 +334,8 @@ TEST_CASE("settings that contradict each other are errors", "[settings]") {
   CHECK(line({"--precision", "bfloat16", "bfloat16"}).find("precision: the optimizer's type is bfloat16") == 0);
   CHECK(line({"--optimizer-params", "1", "2", "3", "4", "5"}).find("optimizer-params has 5 values") == 0);
   CHECK(line({"--optimizer-params", "1"}).find("optimizer-params: beta1 is 1") == 0);
+  CHECK(line({"--optimizer-params", "0.9", "0.99999999"}).find("optimizer-params: beta1 is 0.9 and beta2 is 0.9") == 0);
+  CHECK(line({"--optimizer-params", "0.9", "0.98", "1e-46"}).find("optimizer-params: epsilon is 1e-46, must be") == 0);
   CHECK(line({"--lr-decay-inv-sqrt", "10u", "2Gt"}) == "lr-decay-inv-sqrt: 10u and 2Gt must have the same unit");
   CHECK(line({"--valid-metrics", "translation"}) == "valid-metrics has translation, which needs valid-script-path");
   CHECK(line({"--dim-vocabs", "1", "2", "3"}) == "dim-vocabs has 3 sizes, must have 2: one for each of vocabs");
@@ -341,6 +343,15 @@ TEST_CASE("settings that contradict each other are errors", "[settings]") {
   CHECK(line({"--early-stopping-epsilon", "0", "1"}).find("early-stopping-epsilon has 2 values") == 0);
   CHECK(line({"--transformer-residual", "deepnorm", "--transformer-depth-scaling"})
             .find("transformer-depth-scaling is on") == 0);
+  using Names = std::vector<std::string>;
+  const auto idle = [&](std::vector<std::string> given) {
+    const TrainOptions options = train(std::move(given));
+    return options.model.idle_branchnorm_options(options.optimizer.warmup);
+  };
+  CHECK(idle({"--transformer-residual", "post-ln"}).empty());
+  CHECK(idle({"--branchnorm-schedule", "linear", "--transformer-residual", "branchnorm"}).empty());
+  CHECK(idle({"--branchnorm-schedule", "linear", "--branchnorm-max-step", "3u", "--transformer-residual", "post-ln"}) ==
+        Names{"branchnorm-schedule", "branchnorm-max-step"});
   CHECK(line({"--transformer-postprocess-emb", "nd"}).find("transformer-postprocess-emb is 'nd'") == 0);
   CHECK(error_of([] { run(parse_train_options, {"--no-reload"}); }) ==
         "train-sets has 0 files, must have 2: source and target. Use --train-sets corpus.en "

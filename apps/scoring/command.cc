@@ -1,8 +1,8 @@
 #include "apps/scoring/command.h"
 
 #include <fmt/format.h>
-
-#include <cerrno>
+#include <poll.h>
+#include <unistd.h>
 
 #include "apps/scoring/corpus.h"
 #include "apps/scoring/html.h"
@@ -15,6 +15,12 @@
 
 namespace bough {
 namespace {
+
+/// errno does not say it: a stream may have failed long before.
+bool nobody_reads_stdout() {
+  pollfd output{STDOUT_FILENO, POLLOUT, 0};
+  return poll(&output, 1, 0) > 0 && (output.revents & POLLERR) != 0;
+}
 
 constexpr int user_error = 1;
 constexpr size_t many_tokenized_lines = 100;
@@ -108,7 +114,7 @@ void run(ScoreOptions options, std::ostream& out, std::ostream& messages, bool i
     score_systems(options, reader, out, messages, is_terminal);
   }
   out.flush();
-  if (!out && errno == EPIPE) throw OutputClosed();
+  if (!out && nobody_reads_stdout()) throw OutputClosed();
   if (!out)
     throw ScoreError(user_error,
                      "bough-score: the output cannot be written. Is the disk "

@@ -39,7 +39,7 @@ void SavingOptions::drop_options_of_one_start(Yaml& settings) {
 
 void SavingOptions::validate() const {
   check(model.ends_with(".npz"), "model is '{}', must end in .npz{}", model,
-        model.ends_with(".bin") ? ": bough does not write Marian's .bin files" : "");
+        model.ends_with(".bin") ? "; bough-average --export-int8 makes a .bin of a trained model" : "");
   check(pretrained_model.empty() || pretrained_model.ends_with(".npz"), "pretrained-model is '{}', must end in .npz",
         pretrained_model);
 }

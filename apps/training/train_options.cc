@@ -49,6 +49,8 @@ void TrainOptions::resolve(const GivenNames& given) {
   Checkpoint::take_saved_options(saving, given, model, corpus.max_length);
   model.resolve(any_given(given, {"transformer-residual"}),
                 any_given(given, {"transformer-preprocess", "transformer-postprocess", "transformer-postprocess-top"}));
+  if (!model.has_bounded_branches() && !any_given(given, {"branchnorm-bound"}))
+    model.branchnorm_bound.clear();  // of a checkpoint, whose schedule another takes over from
   if (!model.branchnorm_max_step) model.branchnorm_max_step = model.default_max_step(optimizer.warmup);
   model.max_positions = corpus.max_length;
   optimizer.resolve(model.is_deep_kind());

@@ -2,7 +2,7 @@
 #include <cstdint>
 
 // One function decides every random element of training, on the CPU and on the GPU alike:
-// the masks of a run do not depend on the backend, the thread count, the accumulation or a restart.
+// the masks of a run do not depend on the backend, the thread count, the number of ranks or a restart.
 
 #if defined(__CUDACC__)
 #define BOUGH_HOST_DEVICE __host__ __device__

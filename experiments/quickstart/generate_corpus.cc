@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
+#include <string>
 
 #include "core/base/error.h"
 #include "core/base/files.h"
@@ -22,9 +23,10 @@ std::size_t parse_size(const char* text) {
   return value;
 }
 
+constexpr auto usage = "usage: bough-example-corpus FOLDER [TRAIN DEV TEST [SEED]]  (default: 40000 500 1000 1)";
+
 void generate(int argc, char** argv) {
-  check(argc == 2 || argc == 5 || argc == 6,
-        "usage: bough-example-corpus FOLDER [TRAIN DEV TEST [SEED]]  (default: 40000 500 1000 1)");
+  check((argc == 2 || argc == 5 || argc == 6) && argv[1][0] != '-', "{}", usage);
   const std::string folder = argv[1];
   const std::size_t sizes[] = {argc > 2 ? parse_size(argv[2]) : 40000, argc > 2 ? parse_size(argv[3]) : 500,
                                argc > 2 ? parse_size(argv[4]) : 1000};
@@ -49,6 +51,7 @@ void generate(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (argc == 2 && (argv[1] == std::string("-h") || argv[1] == std::string("--help"))) return std::puts(usage) < 0;
   try {
     generate(argc, argv);
     return 0;
