@@ -110,7 +110,12 @@ std::optional<Options> parse(int argc, const char* const* argv) {
   const std::vector<std::string> configurations = configuration_files<Options>(reader);
   for (const std::string& path : configurations) {
     Yaml yaml = read_yaml_file(path);
-    if (!reader.find("config")) SavingOptions::drop_options_of_one_start(yaml);  // earlier versions wrote them
+    if (!reader.find("config")) {
+      SavingOptions::drop_options_of_one_start(yaml);  // earlier versions wrote them
+      // The checkpoint has it, too, for a schedule that follows it.
+      if (reader.find("branchnorm-schedule") || reader.find("transformer-residual"))
+        std::erase_if(yaml.entries, [](const Yaml::Entry& entry) { return entry.first == "branchnorm-bound"; });
+    }
     reader.read_yaml(yaml, path, relative);
   }
   if (finish(reader, rows, options)) return std::nullopt;

@@ -34,11 +34,11 @@ struct BranchLimits {
   double smallest;                 ///< alpha
   double first_bound, last_bound;  ///< of |alpha F(x)| / |x|: when the run begins, and from T on
 };
-/// Of every residual site. smallest: 1/a, a DeepNorm's constant of the stack, at most 1, so that training begins as DeepNorm's
-/// LN(a x + F(x)) = LN(x + F(x)/a) and is never held below it. Bounds by default: sqrt(2/n) for the n sublayers of a
-/// stack from T on, where the gradient, which falls by sqrt(1 + r^2) in each, falls by e in all; first the share
-/// min(1, 250 / L^2) of that for its L layers, decided by measurements: all of it to 15 layers, a tenth of it at 50,
-/// while the learning rate is high.
+/// Of every residual site. smallest: 1/a, a DeepNorm's constant of the stack, at most 1, so that training begins as
+/// DeepNorm's LN(a x + F(x)) = LN(x + F(x)/a) and is never held below it. Bounds by default: sqrt(2/n) for the n
+/// sublayers of a stack from T on, where the gradient, which falls by sqrt(1 + r^2) in each, falls by e in all; first
+/// the share min(1, 250 / L^2) of that for its L layers, decided by measurements: all of it to 15 layers, a tenth of it
+/// at 50, while the learning rate is high.
 std::vector<BranchLimits> branch_limits(const ModelOptions& options);
 
 /// Admin's omega of the sublayers of a stack, from a forward pass at omega = 1 (Liu 2020, arXiv 2004.08249, sec. 5):

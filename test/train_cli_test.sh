@@ -122,6 +122,11 @@ check "... to other words" test "$(cat listed.de)" != "$(cat rnn-plain.npz.de)"
 listed nowhere.bin false >out.txt 2>&1
 check "a missing shortlist is one sentence" says "nowhere.bin" out.txt
 
+# Another schedule takes over from a bound, which belongs to the one before.
+train bound --after 2u --branchnorm-schedule bounded --branchnorm-bound 0.5 0.9
+train bound --after 4u --branchnorm-schedule linear
+check "another schedule takes over from bounded" grep -q 'batches: 4' bound/model.npz.progress.yml
+
 # A diverged run ends with 3 and one sentence; what it logged says so, too.
 train diverged --after 200u --learn-rate 50 --lr-warmup 0 --clip-norm 0 --divergence-threshold 20 \
   --divergence-updates 3 --quiet false >out.txt 2>&1
