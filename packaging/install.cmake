@@ -20,9 +20,20 @@ foreach(program ${programs})
 endforeach()
 add_custom_command(OUTPUT ${page_files} COMMAND bough-pages ${pages} DEPENDS bough-pages VERBATIM)
 add_custom_target(bough-manual ALL DEPENDS ${page_files})
-install(FILES README.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} RENAME copyright)  # Debian's name for it
-install(DIRECTORY docs DESTINATION ${CMAKE_INSTALL_DOCDIR})
+
+# The documents without links to what is not installed, and without its pictures.
+file(GLOB documents CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR} README.md docs/*.md)
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${documents})
+set(elsewhere "\\((\\.\\./)*(experiments/|CONTRIBUTING)[^)]*\\)")
+foreach(document ${documents})
+  file(READ ${document} text)
+  string(REGEX REPLACE "!\\[[^]]*\\]${elsewhere}\n" "" text "${text}")
+  string(REGEX REPLACE "\\[([^]]*)\\]${elsewhere}" "\\1" text "${text}")
+  file(WRITE ${CMAKE_BINARY_DIR}/documents/${document} "${text}")
+endforeach()
+install(DIRECTORY ${CMAKE_BINARY_DIR}/documents/ DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(DIRECTORY docs/images DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs)
 
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_CONTACT "bough developers")

@@ -71,5 +71,13 @@ for row in "--enc-:--enc-depth" "--cpu-level gen:--cpu-level generic" "--cpu-lev
 done
 check "fish proposes files for -c" says "-s c -l config -r -F" "$share/fish/vendor_completions.d/bough-train.fish"
 for file in README.md copyright docs/options.md; do check "$file is installed" test -s "$share/doc/bough/$file"; done
+(
+  cd "$share/doc/bough" || exit
+  for file in README.md docs/*.md; do
+    grep -o '](\(\.\./\)*[A-Za-z_]*[/.][^)# ]*' "$file" | sed 's/^](//' | grep -v : | sort -u |
+      while read -r link; do [ -e "$(dirname "$file")/$link" ] || echo "$file: $link"; done
+  done
+) >dead
+check "links of installed documents lead somewhere (not: $(head -n 1 dead))" test ! -s dead
 
 report
